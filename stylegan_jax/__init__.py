@@ -1,0 +1,1 @@
+"""StyleGAN in JAX and Flax."""

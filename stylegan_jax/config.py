@@ -1,0 +1,309 @@
+"""What a run is: frozen dataclasses, validated when they are made. No JAX here.
+
+`Config` is the whole of a run. Network configs are also used on their own (`Generator.init(key, config)`),
+so each carries its own `image`; inside a `Config` they always equal `Config.image`.
+"""
+import dataclasses
+import json
+import math
+import typing
+
+from stylegan_jax.errors import UserError
+
+
+def _require(condition, field, value, remedy):
+    if not condition:
+        raise UserError(f'{field}={value!r}: {remedy}')
+
+
+def _require_choice(field, value, choices):
+    _require(value in choices, field, value, 'choose one of ' + ', '.join(map(repr, choices)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    """The images that a network makes or judges.
+
+    A stage is a resolution: stage 0 has the base shape and every further stage doubles it.
+    """
+    resolution: int = 1024                   # longer side at full size [pixels]
+    base_shape: tuple[int, int] = (4, 4)     # (H, W) of stage 0; (3, 4) gives 384x512
+    channels: int = 3                        # colour channels
+    label_dim: int = 0                       # K, length of a label; 0 = unconditional
+
+    def __post_init__(self):
+        _require(len(self.base_shape) == 2 and all(1 <= side <= 64 for side in self.base_shape),
+                 'image.base_shape', self.base_shape, 'give two sides from 1 to 64, such as (4, 4) or (3, 4)')
+        side = max(self.base_shape)
+        doublings = self.resolution / side
+        _require(doublings >= 1 and doublings == 2 ** round(math.log2(doublings)), 'image.resolution', self.resolution,
+                 f'it must be {side} times a power of two ({side}, {side * 2}, {side * 4}, ...) '
+                 f'for base_shape {self.base_shape}')
+        _require(self.channels >= 1, 'image.channels', self.channels, 'give at least 1')
+        _require(self.label_dim >= 0, 'image.label_dim', self.label_dim, 'give 0 (no labels) or more')
+
+    @property
+    def num_stages(self):
+        return round(math.log2(self.resolution / max(self.base_shape))) + 1
+
+    @property
+    def shape(self):
+        """(H, W, C) at full size."""
+        return (*self.stage_shape(self.num_stages - 1), self.channels)
+
+    def stage_shape(self, stage):
+        """(H, W) of a stage."""
+        return self.base_shape[0] << stage, self.base_shape[1] << stage
+
+    def stage_resolution(self, stage):
+        """Longer side of a stage [pixels], which is what tables by resolution are keyed by."""
+        return max(self.stage_shape(stage))
+
+
+def num_fmaps(config, level):
+    """Feature maps at a level of a network; stage s works at level s + 1 (ProGAN paper, Table 2).
+
+    Args:
+      config: a GeneratorConfig or DiscriminatorConfig.
+      level: 0 for the narrow end, s + 1 for stage s.
+    """
+    return min(int(config.fmap_base / 2.0 ** (level * config.fmap_decay)), config.fmap_max)
+
+
+def _check_fmaps(config, name):
+    _require(config.fmap_max >= 1, f'{name}.fmap_max', config.fmap_max, 'give at least 1')
+    top = config.image.num_stages
+    _require(num_fmaps(config, top) >= 1, f'{name}.fmap_base', config.fmap_base,
+             f'it leaves no feature map at {config.image.resolution} pixels; give at least {2 ** top}')
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """A generator: style-based (configurations B to F of the paper's Table 1) or Progressive GAN's (A)."""
+    image: ImageConfig = ImageConfig()
+    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
+    z_dim: int = 512                         # Z
+    w_dim: int = 512                         # W
+    mapping_layers: int = 8                  # 0: w is the normalised z (with its label)
+    mapping_fmaps: int = 512                 # width of the hidden mapping layers
+    mapping_lr_multiplier: float = 0.01      # Appendix C
+    normalize_latents: bool = True           # pixel norm of the mapping network's input
+    fmap_base: int = 8192
+    fmap_decay: float = 1.0
+    fmap_max: int = 512
+    use_styles: bool = True                  # configuration C on
+    const_input: bool = True                 # configuration D on: learned constant; else a dense layer of w
+    use_noise: bool = True                   # configuration E on
+    use_pixel_norm: bool = False             # configuration B
+    use_instance_norm: bool = True           # configuration C on (adaptive instance normalisation)
+    nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
+    blur_filter: tuple[int, ...] = (1, 2, 1)     # after every up convolution; () = none
+    flip_from: int = 128                     # up convolutions to this size and above apply the kernel flipped, as the
+                                             # official fused ones do; 0 = all (Progressive GAN)
+    truncation_psi: float | None = 0.7       # default of `Generator.truncate`; None = no truncation
+    truncation_cutoff: int = 8               # the first layers that it applies to
+
+    def __post_init__(self):
+        _require_choice('generator.architecture', self.architecture, ('stylegan', 'progan'))
+        _require_choice('generator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
+        for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
+            _require(getattr(self, name) >= 1, f'generator.{name}', getattr(self, name), 'give at least 1')
+        _require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
+        _check_fmaps(self, 'generator')
+
+    @property
+    def is_progan(self):
+        return self.architecture == 'progan'
+
+    @property
+    def mapped_dim(self):
+        """W as the mapping network gives it; without layers w is the normalised z (and its label)."""
+        return self.w_dim if self.mapping_layers else self.z_dim * (2 if self.image.label_dim else 1)
+
+    @property
+    def num_layers(self):
+        """Layers of the synthesis network: two a stage."""
+        return 2 * self.image.num_stages
+
+    @property
+    def num_ws(self):
+        """L: one w a layer; a single one where there are no styles."""
+        return self.num_layers if self.use_styles else 1
+
+    def noise_shape(self, layer):
+        """Shape [1, h, w, 1] of a layer's noise input."""
+        return (1, *self.image.stage_shape(layer // 2), 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorConfig:
+    """A discriminator; Progressive GAN's differs by fusing at every size, by no blur, and by ignoring labels."""
+    image: ImageConfig = ImageConfig()
+    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
+    fmap_base: int = 8192
+    fmap_decay: float = 1.0
+    fmap_max: int = 512
+    nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
+    mbstd_group_size: int = 4                # minibatch standard deviation; 0 or 1 = none
+    mbstd_num_features: int = 1
+    blur_filter: tuple[int, ...] = (1, 2, 1)     # before every down convolution; () = none
+
+    def __post_init__(self):
+        _require_choice('discriminator.architecture', self.architecture, ('stylegan', 'progan'))
+        _require_choice('discriminator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
+        _require(self.mbstd_num_features >= 1, 'discriminator.mbstd_num_features', self.mbstd_num_features,
+                 'give at least 1')
+        _check_fmaps(self, 'discriminator')
+        _require(num_fmaps(self, 1) % self.mbstd_num_features == 0, 'discriminator.mbstd_num_features',
+                 self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
+
+    @property
+    def is_progan(self):
+        return self.architecture == 'progan'
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where the real images come from."""
+    source: str = 'images'                   # 'images': a folder or zip at `path`; 'toy_faces': drawn by code
+    path: str = ''                           # folder or zip of PNG and JPEG files
+    count: int = 0                           # toy_faces: how many; images: use the first so many, 0 = all
+    mirror: bool = False                     # flip each image with probability one half
+
+    def __post_init__(self):
+        _require_choice('data.source', self.source, ('images', 'toy_faces'))
+        _require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """The pair of losses."""
+    name: str = 'logistic'                   # 'logistic' (non-saturating) or 'wgan_gp'
+    r1_gamma: float = 10.0                   # logistic: weight of the penalty at real images
+    r2_gamma: float = 0.0                    # logistic: the same at generated images
+    wgan_lambda: float = 10.0                # wgan_gp: weight of the gradient penalty
+    wgan_target: float = 1.0                 # wgan_gp: gradient norm to aim at
+    wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty
+
+    def __post_init__(self):
+        _require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+    """How training moves with the number of images shown. Tables are {resolution: value}."""
+    total_kimg: float = 25000.0              # length of training [thousands of real images]
+    initial_resolution: int = 8              # growth starts here
+    stage_kimg: float = 600.0                # training at a resolution before the next fades in
+    fade_kimg: float = 600.0                 # length of a fade
+    batch: int | None = None                 # images a step over all replicas; None = published for `replicas`
+    batch_by_resolution: dict[int, int] | None = None        # exceptions to `batch`; None = published
+    lr: float = 0.001
+    lr_by_resolution: dict[int, float] | None = None         # exceptions to `lr`; None = published
+    steps_per_evaluation: int = 4            # pairs of D and G steps between two looks at the schedule
+    reset_optimizer: bool = True             # forget Adam's moments when a fade begins or ends
+
+    def __post_init__(self):
+        for name in ('total_kimg', 'stage_kimg', 'fade_kimg'):
+            _require(getattr(self, name) >= 0, f'schedule.{name}', getattr(self, name), 'give 0 or more')
+        _require(self.stage_kimg + self.fade_kimg > 0, 'schedule.stage_kimg', self.stage_kimg,
+                 'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
+        _require(self.steps_per_evaluation >= 1, 'schedule.steps_per_evaluation', self.steps_per_evaluation,
+                 'give at least 1')
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """What the steps do besides the losses."""
+    style_mixing_prob: float = 0.9           # mixing regularization (Section 3.1); configuration F
+    w_avg_beta: float = 0.995                # decay of the average w, which truncation pulls towards
+    ema_kimg: float = 10.0                   # half-life of the averaged generator [thousands of images]
+    beta1: float = 0.0                       # Adam
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+
+    def __post_init__(self):
+        _require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
+                 'give a probability from 0 to 1')
+        _require(self.ema_kimg >= 0, 'train.ema_kimg', self.ema_kimg, 'give 0 (no averaging) or more')
+
+
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """What a run leaves behind, and how often."""
+    tick_kimg: float = 160.0                 # a log line and a sample grid every so often [thousands of images]
+    tick_kimg_by_resolution: dict[int, float] = dataclasses.field(
+        default_factory=lambda: {4: 160, 8: 140, 16: 120, 32: 100, 64: 80, 128: 60, 256: 40, 512: 30, 1024: 20})
+    checkpoint_ticks: int = 1                # a checkpoint every so many ticks
+    keep_checkpoints: int = 3                # the newest ones that stay
+    grid_size: tuple[int, int] | None = None     # (columns, rows) of the sample grid; None = what fits 1920x1080
+
+    def __post_init__(self):
+        _require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
+        _require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
+        _require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run: everything that its result depends on."""
+    name: str = 'custom'
+    seed: int = 0
+    replicas: int = 8                        # logical GPUs of the published setting; any number of devices runs them
+    precision: str = 'float32'               # 'float32' (exact products), 'tf32' (as fast as the chip has it), 'float64'
+    image: ImageConfig = ImageConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig = TrainConfig()
+    log: LogConfig = LogConfig()
+
+    def __post_init__(self):
+        _require(self.replicas >= 1, 'replicas', self.replicas, 'give at least 1')
+        _require(self.seed >= 0, 'seed', self.seed, 'give 0 or more')
+        _require_choice('precision', self.precision, ('float32', 'tf32', 'float64'))
+        # The image is said once, here; the networks carry copies because they also live alone.
+        for name in ('generator', 'discriminator'):
+            object.__setattr__(self, name, dataclasses.replace(getattr(self, name), image=self.image))
+        start = self.schedule.initial_resolution
+        sizes = [self.image.stage_resolution(stage) for stage in range(self.image.num_stages)]
+        _require(start in sizes or start > sizes[-1], 'schedule.initial_resolution', start,
+                 'choose one of ' + ', '.join(map(str, sizes)))
+
+
+def to_dict(config):
+    """Returns a config as plain dicts, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls, values, where=''):
+    """Builds a config of class `cls` from what `to_dict` gave, also after a trip through JSON.
+
+    Raises:
+      UserError: a field is unknown or its value is not valid; the message names it.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in values:
+        _require(name in known, f'{where}{name}', values[name], f'unknown field of {cls.__name__}')
+    return cls(**{name: _from_plain(hints[name], value, f'{where}{name}') for name, value in values.items()})
+
+
+def _from_plain(hint, value, where):
+    if dataclasses.is_dataclass(hint):
+        return from_dict(hint, value, f'{where}.')
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, dict):          # tables by resolution: JSON has turned their keys into strings
+        return {int(key): item for key, item in value.items()}
+    return value
+
+
+def to_json(config):
+    return json.dumps(to_dict(config), indent=2) + '\n'
+
+
+def from_json(cls, text):
+    return from_dict(cls, json.loads(text))
