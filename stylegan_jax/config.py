@@ -16,6 +16,13 @@ def _require(condition, field, value, remedy):
         raise UserError(f'{field}={value!r}: {remedy}')
 
 
+def _require_positive_table(field, table):
+    """Checks a {resolution: value} table; None stands for the published one."""
+    for key, value in (table or {}).items():
+        _require(key >= 1 and 0 < value < math.inf, field, table,
+                 f'{key}:{value} is not a resolution with a value above 0')
+
+
 def _require_choice(field, value, choices):
     _require(value in choices, field, value, 'choose one of ' + ', '.join(map(repr, choices)))
 
@@ -86,11 +93,12 @@ class GeneratorConfig:
     w_dim: int = 512                         # W
     mapping_layers: int = 8                  # 0: w is the normalised z (with its label)
     mapping_fmaps: int = 512                 # width of the hidden mapping layers
-    mapping_lr_multiplier: float = 0.01      # Appendix C
+    mapping_lr_multiplier: float = 0.01      # learning rate of the mapping layers, relative (Appendix C)
+    mapping_nonlinearity: str = 'lrelu'      # 'lrelu' (slope 0.2) or 'relu'
     normalize_latents: bool = True           # pixel norm of the mapping network's input
-    fmap_base: int = 8192
-    fmap_decay: float = 1.0
-    fmap_max: int = 512
+    fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
+    fmap_decay: float = 1.0                  # how fast they halve with the resolution
+    fmap_max: int = 512                      # most feature maps anywhere
     use_styles: bool = True                  # configuration C on
     const_input: bool = True                 # configuration D on: learned constant; else a dense layer of w
     use_noise: bool = True                   # configuration E on
@@ -105,11 +113,22 @@ class GeneratorConfig:
 
     def __post_init__(self):
         _require_choice('generator.architecture', self.architecture, ('stylegan', 'progan'))
-        _require_choice('generator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
+        for name in ('nonlinearity', 'mapping_nonlinearity'):
+            _require_choice(f'generator.{name}', getattr(self, name), ('lrelu', 'relu'))
         for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
             _require(getattr(self, name) >= 1, f'generator.{name}', getattr(self, name), 'give at least 1')
         _require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
         _check_fmaps(self, 'generator')
+        if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
+            raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
+                            'start from GeneratorConfig.progan()')
+
+    @classmethod
+    def progan(cls, image=ImageConfig(), **fields):
+        """Progressive GAN's generator (configuration A): the traditional one, fused and flipped at every size."""
+        return cls(**dict(image=image, architecture='progan', mapping_layers=0, use_styles=False, const_input=False,
+                          use_noise=False, use_pixel_norm=True, use_instance_norm=False, blur_filter=(), flip_from=0,
+                          truncation_psi=None) | fields)
 
     @property
     def is_progan(self):
@@ -118,7 +137,10 @@ class GeneratorConfig:
     @property
     def mapped_dim(self):
         """W as the mapping network gives it; without layers w is the normalised z (and its label)."""
-        return self.w_dim if self.mapping_layers else self.z_dim * (2 if self.image.label_dim else 1)
+        if self.mapping_layers:
+            return self.w_dim
+        label_width = self.image.label_dim if self.is_progan else self.z_dim
+        return self.z_dim + (label_width if self.image.label_dim else 0)
 
     @property
     def num_layers(self):
@@ -140,12 +162,12 @@ class DiscriminatorConfig:
     """A discriminator; Progressive GAN's differs by fusing at every size, by no blur, and by ignoring labels."""
     image: ImageConfig = ImageConfig()
     architecture: str = 'stylegan'           # 'stylegan' or 'progan'
-    fmap_base: int = 8192
-    fmap_decay: float = 1.0
-    fmap_max: int = 512
+    fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
+    fmap_decay: float = 1.0                  # how fast they halve with the resolution
+    fmap_max: int = 512                      # most feature maps anywhere
     nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
     mbstd_group_size: int = 4                # minibatch standard deviation; 0 or 1 = none
-    mbstd_num_features: int = 1
+    mbstd_num_features: int = 1              # channels that it appends
     blur_filter: tuple[int, ...] = (1, 2, 1)     # before every down convolution; () = none
 
     def __post_init__(self):
@@ -187,6 +209,9 @@ class LossConfig:
 
     def __post_init__(self):
         _require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
+        for name in ('r1_gamma', 'r2_gamma', 'wgan_lambda', 'wgan_epsilon'):
+            _require(0 <= getattr(self, name) < math.inf, f'loss.{name}', getattr(self, name), 'give 0 (off) or more')
+        _require(0 < self.wgan_target < math.inf, 'loss.wgan_target', self.wgan_target, 'give more than 0')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,17 +222,23 @@ class ScheduleConfig:
     stage_kimg: float = 600.0                # training at a resolution before the next fades in
     fade_kimg: float = 600.0                 # length of a fade
     batch: int | None = None                 # images a step over all replicas; None = published for `replicas`
-    batch_by_resolution: dict[int, int] | None = None        # exceptions to `batch`; None = published
-    lr: float = 0.001
-    lr_by_resolution: dict[int, float] | None = None         # exceptions to `lr`; None = published
+    batch_by_resolution: dict[int, int] | None = None        # exceptions to `batch`; None = published with a published
+                                             # `batch`, none with one's own
+    lr: float | None = None                  # learning rate of G and D; None = published (0.001)
+    lr_by_resolution: dict[int, float] | None = None         # exceptions to `lr`; None = published with the published
+                                             # `lr`, none with one's own
     steps_per_evaluation: int = 4            # pairs of D and G steps between two looks at the schedule
     reset_optimizer: bool = True             # forget Adam's moments when a fade begins or ends
 
     def __post_init__(self):
         for name in ('total_kimg', 'stage_kimg', 'fade_kimg'):
-            _require(getattr(self, name) >= 0, f'schedule.{name}', getattr(self, name), 'give 0 or more')
-        _require(self.stage_kimg + self.fade_kimg > 0, 'schedule.stage_kimg', self.stage_kimg,
+            _require(0 <= getattr(self, name) < math.inf, f'schedule.{name}', getattr(self, name), 'give 0 or more')
+        _require(self.stage_kimg + self.fade_kimg >= 0.001, 'schedule.stage_kimg', self.stage_kimg,
                  'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
+        _require(self.batch is None or self.batch >= 1, 'schedule.batch', self.batch, 'give at least 1')
+        _require(self.lr is None or 0 < self.lr < math.inf, 'schedule.lr', self.lr, 'give more than 0')
+        _require_positive_table('schedule.batch_by_resolution', self.batch_by_resolution)
+        _require_positive_table('schedule.lr_by_resolution', self.lr_by_resolution)
         _require(self.steps_per_evaluation >= 1, 'schedule.steps_per_evaluation', self.steps_per_evaluation,
                  'give at least 1')
 
@@ -218,9 +249,9 @@ class TrainConfig:
     style_mixing_prob: float = 0.9           # mixing regularization (Section 3.1); configuration F
     w_avg_beta: float = 0.995                # decay of the average w, which truncation pulls towards
     ema_kimg: float = 10.0                   # half-life of the averaged generator [thousands of images]
-    beta1: float = 0.0                       # Adam
-    beta2: float = 0.99
-    epsilon: float = 1e-8
+    beta1: float = 0.0                       # Adam: decay of the first moment
+    beta2: float = 0.99                      # Adam: decay of the second moment
+    epsilon: float = 1e-8                    # Adam: added to the root of the second moment
 
     def __post_init__(self):
         _require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
@@ -232,7 +263,7 @@ class TrainConfig:
 class LogConfig:
     """What a run leaves behind, and how often."""
     tick_kimg: float = 160.0                 # a log line and a sample grid every so often [thousands of images]
-    tick_kimg_by_resolution: dict[int, float] = dataclasses.field(
+    tick_kimg_by_resolution: dict[int, float] = dataclasses.field(       # exceptions to `tick_kimg`
         default_factory=lambda: {4: 160, 8: 140, 16: 120, 32: 100, 64: 80, 128: 60, 256: 40, 512: 30, 1024: 20})
     checkpoint_ticks: int = 1                # a checkpoint every so many ticks
     keep_checkpoints: int = 3                # the newest ones that stay
@@ -240,6 +271,9 @@ class LogConfig:
 
     def __post_init__(self):
         _require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
+        _require_positive_table('log.tick_kimg_by_resolution', self.tick_kimg_by_resolution)
+        _require(self.grid_size is None or len(self.grid_size) == 2 and min(self.grid_size) >= 1, 'log.grid_size',
+                 self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
         _require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
         _require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
 
@@ -247,10 +281,10 @@ class LogConfig:
 @dataclasses.dataclass(frozen=True)
 class Config:
     """One run: everything that its result depends on."""
-    name: str = 'custom'
-    seed: int = 0
+    name: str = 'custom'                     # of the experiment; part of the run's folder name
+    seed: int = 0                            # of everything random
     replicas: int = 8                        # logical GPUs of the published setting; any number of devices runs them
-    precision: str = 'float32'               # 'float32' (exact products), 'tf32' (as fast as the chip has it), 'float64'
+    precision: str = 'float32'               # 'float32' (exact products), 'tf32' (as fast as chips go), 'float64'
     image: ImageConfig = ImageConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()

@@ -1,0 +1,94 @@
+"""What both kinds of data set do with pixels: crop, reduce, round, keep in memory or not, use the cores.
+
+All reductions are means over whole boxes of unrounded values, rounded once at the end; rounding at every
+level of the pyramid would change one pixel in nine.
+"""
+import concurrent.futures
+import math
+import os
+import sys
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+MEMORY_BUDGET = 4 << 30                                 # bytes that one array of a data set's pixels may take
+# The cores that this process may use, which clusters limit; only Linux can say.
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+NUM_THREADS = min(16, _CORES)
+_CHUNK = 4096                                           # tasks queued at once; millions would cost gigabytes
+
+
+def fits_memory(count, shape):
+    """Says whether `count` uint8 images of `shape` are within the memory budget."""
+    return count * math.prod(shape) <= MEMORY_BUDGET
+
+
+def progress_bar(count, title):
+    """Returns a tqdm bar: shown after two seconds, seldom moved in a log file, absent without a title."""
+    return tqdm(total=count, desc=title, delay=2, disable=title is None,
+                mininterval=0.1 if sys.stderr.isatty() else 15)
+
+
+def in_threads(function, count, title=None):
+    """Calls function(0), ..., function(count - 1) in threads.
+
+    Args:
+      function: what to call; Pillow and NumPy release the GIL in the parts that matter.
+      count: how many calls.
+      title: of a progress bar; None = no bar.
+
+    Returns:
+      The results in order.
+
+    Raises:
+      The first exception that `function` raises; what has not started by then is dropped.
+    """
+    results = []
+    with (concurrent.futures.ThreadPoolExecutor(NUM_THREADS) as pool,
+          progress_bar(count, title) as bar):
+        for start in range(0, count, _CHUNK):
+            for result in pool.map(function, range(start, min(start + _CHUNK, count))):
+                results.append(result)
+                bar.update()
+    return results
+
+
+def central_crop(height, width, aspect):
+    """Returns the largest central box with the aspect ratio of `aspect`, a (H, W).
+
+    Returns:
+      (left, top, right, bottom), whole pixels, as Pillow takes it.
+    """
+    crop_height = min(height, width * aspect[0] // aspect[1])
+    crop_width = min(width, height * aspect[1] // aspect[0])
+    left, top = (width - crop_width) // 2, (height - crop_height) // 2
+    return left, top, left + crop_width, top + crop_height
+
+
+def box_reduce(pixels, height, width):
+    """Reduces an image by the box filter, without rounding.
+
+    Args:
+      pixels: [H, W, C], integers or floats, not smaller than the result.
+      height, width: of the result. Where one whole factor leads there, the result is the exact mean over
+        its boxes; otherwise Pillow's box filter decides.
+
+    Returns:
+      [height, width, C]; floats, unless nothing was to be done.
+    """
+    old_height, old_width, channels = pixels.shape
+    if (old_height, old_width) == (height, width):
+        return pixels
+    factor = old_height // height
+    if (old_height, old_width) == (height * factor, width * factor):
+        kind = np.int64 if np.issubdtype(pixels.dtype, np.integer) else np.float64
+        rows = pixels.reshape(height, factor, old_width * channels).sum(axis=1, dtype=kind)
+        return rows.reshape(height, width, factor, channels).sum(axis=2) / factor ** 2
+    planes = [Image.fromarray(pixels[..., channel].astype(np.float32)) for channel in range(channels)]
+    return np.stack([plane.resize((width, height), Image.Resampling.BOX) for plane in planes], axis=-1)
+
+
+def to_uint8(pixels):
+    """Rounds to the nearest integer, ties to even as the official tools do, and clips to 0..255."""
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,42 @@
+"""From a path to a Generator or a Discriminator, whatever kind of file it is."""
+import os
+
+from stylegan_jax import network_file, official
+from stylegan_jax.discriminator import Discriminator
+from stylegan_jax.errors import UserError
+from stylegan_jax.generator import Generator
+
+_ZIP_MAGIC = b'PK\x03\x04'
+
+
+def load(path, which='ema'):
+    """Loads a network.
+
+    Args:
+      path: an official pickle (StyleGAN or Progressive GAN), a run directory, or a file that `.save` wrote.
+      which: 'ema' (the averaged generator), 'G' (the generator as trained) or 'D'; a saved file holds one network,
+        a generator serves as either 'ema' or 'G'.
+
+    Returns:
+      A Generator, or a Discriminator for 'D'.
+
+    Raises:
+      UserError: the path does not exist, is damaged, or holds no such network.
+    """
+    path = os.fspath(path)
+    if which not in ('ema', 'G', 'D'):
+        raise UserError(f"which={which!r}: choose 'ema', 'G' or 'D'")
+    if os.path.isdir(path):
+        from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
+        return checkpoint.load_network(path, which)
+    try:
+        with open(path, 'rb') as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}; give an official pickle, a run directory or a saved network') from None
+    if magic != _ZIP_MAGIC:
+        return official.load(path, which)
+    kind, config, arrays = network_file.read(path)
+    if (kind == 'discriminator') != (which == 'D'):
+        raise UserError(f'{path}: this file holds a {kind}, and {which!r} was asked for')
+    return (Discriminator if kind == 'discriminator' else Generator).from_arrays(config, arrays)

@@ -1,0 +1,62 @@
+"""The project's own file for one network: an .npz of named arrays and its config as JSON. No pickle.
+
+Not for training state: that is `checkpoint`'s.
+"""
+import json
+import os
+import tempfile
+import zipfile
+
+import numpy as np
+
+from stylegan_jax import config as config_lib
+from stylegan_jax.errors import UserError
+
+_HEADER = 'header'
+_KINDS = {'generator': config_lib.GeneratorConfig, 'discriminator': config_lib.DiscriminatorConfig}
+
+
+def write(path, *, kind, config, arrays):
+    """Writes a network file; the file appears whole or not at all.
+
+    Args:
+      path: where to; an existing file is replaced.
+      kind: 'generator' or 'discriminator'.
+      config: its config.
+      arrays: {name: array}.
+    """
+    header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': config_lib.to_dict(config)})
+    folder = os.path.dirname(os.path.abspath(path))
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + '.')
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a) for name, a in arrays.items()})
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def read(path):
+    """Reads what `write` wrote.
+
+    Returns:
+      (kind, config, {name: array}).
+
+    Raises:
+      UserError: the file is damaged or is not a network file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if _HEADER not in file.files:
+                raise UserError(f'{path}: this .npz file is not a network saved by stylegan_jax')
+            header = json.loads(str(file[_HEADER]))
+            arrays = {name: file[name] for name in file.files if name != _HEADER}
+        if header.get('version') != 1 or header.get('kind') not in _KINDS:
+            raise UserError(f'{path}: unknown kind of network file (version {header.get("version")}, '
+                            f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it')
+        return header['kind'], config_lib.from_dict(_KINDS[header['kind']], header['config']), arrays
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, json.JSONDecodeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f'{path}: damaged network file ({error})') from error

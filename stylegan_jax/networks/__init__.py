@@ -1,0 +1,1 @@
+"""The networks: Linen modules with one `params` collection, over plain functions on arrays."""

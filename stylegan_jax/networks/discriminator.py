@@ -1,0 +1,90 @@
+"""The discriminator: images to logits (Appendix C: Progressive GAN's, with blur and without its input fades changed)."""
+import flax.linen as nn
+import jax.numpy as jnp
+
+from stylegan_jax.config import DiscriminatorConfig, num_fmaps
+from stylegan_jax.networks import ops
+from stylegan_jax.networks.convolution import convolve
+from stylegan_jax.networks.layers import ConvPixels, Dense, channels_first, conv_weight, stage_name
+
+
+class DiscriminatorLayer(nn.Module):
+    """3x3 convolution, bias and activation; halves the size after a blur if `down`."""
+    config: DiscriminatorConfig
+    features: int
+    down: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = conv_weight(self, x.shape[-1], self.features)
+        if self.down:
+            x = ops.down_convolve(ops.blur(x, tuple(self.config.blur_filter)), kernel)
+        else:
+            x = convolve(x, kernel)
+        x = x + self.param('bias', nn.initializers.zeros, (self.features,))
+        return ops.rectify(x, self.config.nonlinearity)
+
+
+class DiscriminatorBlock(nn.Module):
+    """The layers of a stage: two convolutions down to the stage below, or the tail at stage 0."""
+    config: DiscriminatorConfig
+    stage: int
+
+    def setup(self):
+        config, stage = self.config, self.stage
+        features = num_fmaps(config, stage + 1)
+        self.from_rgb = ConvPixels(features, gain=ops.ACTIVATION_GAIN)
+        if stage:
+            self.conv0 = DiscriminatorLayer(config, features)
+            self.conv1_down = DiscriminatorLayer(config, num_fmaps(config, stage), down=True)
+        else:
+            self.conv = DiscriminatorLayer(config, features)
+            self.dense0 = Dense(num_fmaps(config, 0), gain=ops.ACTIVATION_GAIN)
+            self.dense1 = Dense(1 if config.is_progan else max(config.image.label_dim, 1))
+
+    def features_of(self, images):
+        return ops.rectify(self.from_rgb(images), self.config.nonlinearity)
+
+    def __call__(self, x, replicas):
+        config = self.config
+        if self.stage:
+            return self.conv1_down(self.conv0(x))
+        if config.mbstd_group_size > 1:
+            x = ops.minibatch_stddev(x, config.mbstd_group_size, config.mbstd_num_features, replicas)
+        x = channels_first(self.conv(x))
+        return self.dense1(ops.rectify(self.dense0(x), config.nonlinearity))
+
+
+class Discriminate(nn.Module):
+    """Judges images of any stage."""
+    config: DiscriminatorConfig
+
+    @nn.compact
+    def __call__(self, images, label, *, stage, alpha, replicas=1):
+        """Computes logits.
+
+        Args:
+          images: [N, H, W, C] at the size of the stage.
+          label: [N, K]; K may be 0.
+          stage: where the images enter (static).
+          alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0).
+          replicas: how many replicas' images these are, one after another; minibatch statistics stay within each.
+
+        Returns:
+          [N], positive for real.
+        """
+        image = self.config.image
+        initializing = self.is_initializing()
+        blocks = [DiscriminatorBlock(self.config, s, name=stage_name(image, s))
+                  for s in range(image.num_stages if initializing else stage + 1)]
+        x = blocks[stage].features_of(images)
+        for s in range(stage, 0, -1):
+            x = blocks[s](x, replicas)
+            if initializing:     # every stage's from_rgb gets its parameters
+                blocks[s - 1].features_of(jnp.zeros((1, 1, 1, image.channels), images.dtype))
+            elif s == stage:
+                x = ops.fade(blocks[s - 1].features_of(ops.downscale(images)), x, alpha)
+        scores = blocks[0](x, replicas)
+        if image.label_dim and not self.config.is_progan:
+            scores = scores * label              # the score of the image's own class
+        return jnp.sum(scores, axis=-1)

@@ -1,0 +1,33 @@
+"""Labels in the forms that people give them."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def as_label(label, batch, label_dim, dtype=jnp.float32):
+    """Returns labels as vectors [N, K].
+
+    Args:
+      label: vectors [N, K] (one-hot, or whatever the network was trained with), class indices [N], or None for zeros.
+      batch: N.
+      label_dim: K; 0 for an unconditional network, which takes None only.
+      dtype: of the result.
+
+    Raises:
+      ValueError: the shape does not fit, or a class index is out of range.
+    """
+    if label is None:
+        return jnp.zeros((batch, label_dim), dtype)
+    label = jnp.asarray(label)
+    if label.shape == (batch, label_dim):
+        return label.astype(dtype)
+    if not label_dim:
+        raise ValueError(f'a label of shape {label.shape} was given to a network without labels; leave it out')
+    if label.shape != (batch,) or not jnp.issubdtype(label.dtype, jnp.integer):
+        raise ValueError(f'label has shape {label.shape} and type {label.dtype}; give vectors [{batch}, {label_dim}] '
+                         f'or class indices (integers) [{batch}]')
+    if not isinstance(label, jax.core.Tracer) and batch:
+        wrong = np.asarray(label)[(np.asarray(label) < 0) | (np.asarray(label) >= label_dim)]
+        if wrong.size:
+            raise ValueError(f'class {wrong[0]} does not exist; this network has classes 0 to {label_dim - 1}')
+    return jax.nn.one_hot(label, label_dim, dtype=dtype)

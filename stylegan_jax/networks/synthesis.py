@@ -1,0 +1,131 @@
+"""The synthesis network: ws and noise to images (Section 2; Figure 1b).
+
+With styles and noise switched off it is the traditional generator (Figure 1a), Progressive GAN's included.
+"""
+import flax.linen as nn
+import jax.numpy as jnp
+
+from stylegan_jax.config import GeneratorConfig, num_fmaps
+from stylegan_jax.networks import ops
+from stylegan_jax.networks.convolution import convolve
+from stylegan_jax.networks.layers import (
+    DENSE_INPUT_GAIN, ConvPixels, Dense, conv_weight, from_channels_first, stage_name)
+
+
+class SynthesisLayer(nn.Module):
+    """What makes features ('const', 'dense', 'conv' or 'conv_up'), and the epilogue that all of them share.
+
+    Attributes:
+      config: of the whole generator.
+      layer: its number, 0 to num_layers - 1; two a stage.
+      source: what makes the features.
+    """
+    config: GeneratorConfig
+    layer: int
+    source: str
+
+    @nn.compact
+    def __call__(self, x, w, noise):
+        """Computes a layer.
+
+        Args:
+          x: features of the layer before, [N, H, W, I]; None for layer 0.
+          w: [N, W].
+          noise: [1 or N, h, w, 1], or None for none.
+
+        Returns:
+          [N, h, w, C].
+        """
+        config = self.config
+        x = self._features(x, w)
+        if config.use_noise:
+            strength = self.param('noise_strength', nn.initializers.zeros, (x.shape[-1],))
+            if noise is not None:
+                x = x + noise * strength
+        x = x + self.param('bias', nn.initializers.zeros, (x.shape[-1],))
+        x = ops.rectify(x, config.nonlinearity)
+        if config.use_pixel_norm:
+            x = ops.pixel_norm(x)
+        if config.use_instance_norm:
+            x = ops.instance_norm(x)
+        if config.use_styles:
+            x = ops.stylize(x, Dense(2 * x.shape[-1], name='style')(w))
+        return x
+
+    def _features(self, x, w):
+        config = self.config
+        stage = self.layer // 2
+        features = num_fmaps(config, stage + 1)
+        height, width = config.image.stage_shape(stage)
+        if self.source == 'const':
+            const = self.param('const', nn.initializers.ones, (1, height, width, features))
+            return jnp.broadcast_to(const, (w.shape[0], *const.shape[1:]))
+        if self.source == 'dense':
+            weight = self.param('weight', nn.initializers.normal(1.0), (w.shape[-1], features * height * width))
+            x = ops.dense(w, ops.equalized(weight, gain=DENSE_INPUT_GAIN, fan_in=w.shape[-1]))
+            return from_channels_first(x, height, width)
+        kernel = conv_weight(self, x.shape[-1], features)
+        if self.source == 'conv':
+            return convolve(x, kernel)
+        flip = min(height, width) >= config.flip_from
+        return ops.blur(ops.up_convolve(x, kernel, flip=flip), tuple(config.blur_filter))
+
+
+class SynthesisBlock(nn.Module):
+    """The two layers of a stage, and its way to colours."""
+    config: GeneratorConfig
+    stage: int
+
+    def setup(self):
+        config, first = self.config, 2 * self.stage
+        if self.stage:
+            self.conv0_up = SynthesisLayer(config, first, 'conv_up')
+            self.conv1 = SynthesisLayer(config, first + 1, 'conv')
+        elif config.const_input:
+            self.const = SynthesisLayer(config, first, 'const')
+            self.conv = SynthesisLayer(config, first + 1, 'conv')
+        else:
+            self.dense = SynthesisLayer(config, first, 'dense')
+            self.conv = SynthesisLayer(config, first + 1, 'conv')
+        self.to_rgb = ConvPixels(config.image.channels, gain=1.0)
+
+    def __call__(self, x, ws, noise):
+        if self.stage:
+            layers = (self.conv0_up, self.conv1)
+        else:
+            layers = (self.const if self.config.const_input else self.dense, self.conv)
+        for layer in layers:
+            w = ws[:, layer.layer if self.config.use_styles else 0]
+            x = layer(x, w, noise[layer.layer] if noise else None)
+        return x
+
+
+class Synthesis(nn.Module):
+    """Grows images stage by stage."""
+    config: GeneratorConfig
+
+    @nn.compact
+    def __call__(self, ws, noise, *, stage, alpha):
+        """Synthesizes images.
+
+        Args:
+          ws: [N, L, W].
+          noise: a sequence of arrays [1 or N, h, w, 1], one per layer of the stages in use; empty for none.
+          stage: the last stage to run (static).
+          alpha: weight of that stage against the one before, 0 to 1 (may be traced; ignored at stage 0).
+
+        Returns:
+          [N, H, W, C] at the size of the stage.
+        """
+        image = self.config.image
+        # `init` visits every stage, so that the parameter tree is whole whatever stage runs later.
+        last = image.num_stages - 1 if self.is_initializing() else stage
+        x, colours = None, []
+        for s in range(last + 1):
+            block = SynthesisBlock(self.config, s, name=stage_name(image, s))
+            x = block(x, ws, noise)
+            if s >= stage - 1 or self.is_initializing():
+                colours.append(block.to_rgb(x))
+        if stage == 0 or self.is_initializing():
+            return colours[-1]
+        return ops.fade(ops.upscale(colours[-2]), colours[-1], alpha)

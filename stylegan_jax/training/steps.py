@@ -1,0 +1,157 @@
+"""The two training steps as pure functions, and their compiled form.
+
+One D step and then one G step make an iteration; each takes a TrainState and returns the next one.
+"""
+import jax
+import jax.numpy as jnp
+import optax
+
+from stylegan_jax.discriminator import discriminate
+from stylegan_jax.generator import broadcast_w, map_latents, synthesize_images
+from stylegan_jax.networks import ops
+from stylegan_jax.training.losses import discriminator_loss, generator_loss
+from stylegan_jax.training.optimizer import adam_update
+from stylegan_jax.training.randomness import draw_discriminator_step, draw_generator_step
+
+
+def prepare_reals(images, mirror, alpha, *, stage, dtype=jnp.float32):
+    """Makes real images what the discriminator sees: scaled, mirrored, and faded as the networks are.
+
+    Args:
+      images: [N, H, W, C] at the size of the stage; integers in [0, 255], or floats already in [-1, 1].
+      mirror: whether to flip each [N], or None for never.
+      alpha: weight of the stage against the one below it.
+      stage: the active stage (static).
+      dtype: of the result.
+
+    Returns:
+      [N, H, W, C] in [-1, 1].
+    """
+    x = images.astype(dtype)
+    if jnp.issubdtype(images.dtype, jnp.integer):
+        x = x * (2 / 255) - 1
+    if mirror is not None:
+        x = jnp.where(mirror[:, None, None, None], x[:, :, ::-1], x)
+    return ops.fade(ops.upscale(ops.downscale(x)), x, alpha) if stage else x
+
+
+def discriminator_step(config, state, reals, label, draws, *, stage, lr):
+    """Trains the discriminator by one batch; averages the generator as it is before its own step.
+
+    Args:
+      config: a Config.
+      state: a TrainState.
+      reals: [N, H, W, C] at the size of the stage, uint8 or floats in [-1, 1].
+      label: [N, K] of the real images; the generated ones take the same.
+      draws: StepDraws.
+      stage: the active stage (static).
+      lr: learning rate.
+
+    Returns:
+      state: the next one, `cur_nimg` further by N.
+      metrics: dict of scalars.
+    """
+    with _matmul_precision(config):
+        reals = prepare_reals(reals, draws.mirror, state.alpha, stage=stage, dtype=state.w_avg.dtype)
+        fakes, w_mean = _generate(config, state.g_params, label, draws, stage, state.alpha)
+
+        def loss_fn(d_params):
+            def logits_of(images):
+                return discriminate(config.discriminator, d_params, images, label, stage=stage, alpha=state.alpha,
+                                    replicas=config.replicas)
+            shrink = 2 ** (config.image.num_stages - 1 - stage)
+            loss, metrics = discriminator_loss(config.loss, logits_of, reals, fakes, shrink=shrink,
+                                               gp_factors=draws.gp_factors)
+            return jnp.mean(loss), metrics
+
+        (loss, metrics), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.d_params)
+    d_params, d_optimizer, health = _apply(config, gradients, state.d_optimizer, state.d_params, lr)
+    beta = 0.5 ** (reals.shape[0] / (config.train.ema_kimg * 1000)) if config.train.ema_kimg else 0.0
+    state = state.replace(
+        d_params=d_params, d_optimizer=d_optimizer,
+        g_ema=jax.tree.map(lambda p, e: p + (e - p) * beta, state.g_params, state.g_ema),
+        ema_w_avg=jnp.array(state.w_avg, copy=True), w_avg=_average_w(config, state.w_avg, w_mean),
+        cur_nimg=state.cur_nimg + reals.shape[0])
+    metrics = {'d_loss': loss, **{name: jnp.mean(value) for name, value in metrics.items()}}
+    return state, metrics | {f'd_{name}': value for name, value in health.items()}
+
+
+def generator_step(config, state, label, draws, *, stage, lr):
+    """Trains the generator by one batch.
+
+    Args:
+      config: a Config.
+      state: a TrainState.
+      label: [N, K] for the generated images.
+      draws: StepDraws.
+      stage: the active stage (static).
+      lr: learning rate.
+
+    Returns:
+      state: the next one.
+      metrics: dict of scalars.
+    """
+    def loss_fn(g_params):
+        fakes, w_mean = _generate(config, g_params, label, draws, stage, state.alpha)
+        logits = discriminate(config.discriminator, state.d_params, fakes, label, stage=stage, alpha=state.alpha,
+                              replicas=config.replicas)
+        return jnp.mean(generator_loss(config.loss, logits)), w_mean
+
+    with _matmul_precision(config):
+        (loss, w_mean), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.g_params)
+    g_params, g_optimizer, health = _apply(config, gradients, state.g_optimizer, state.g_params, lr)
+    state = state.replace(g_params=g_params, g_optimizer=g_optimizer, w_avg=_average_w(config, state.w_avg, w_mean))
+    return state, {'g_loss': loss} | {f'g_{name}': value for name, value in health.items()}
+
+
+def compile_steps(config):
+    """Compiles one iteration: a D step and a G step with their own random draws.
+
+    Returns:
+      A function (state, batch, lr, *, stage) -> (state, metrics), where `batch` has `images` [N, H, W, C],
+      `labels` [N, K] of theirs and `g_labels` [N, K] for the generator's step. It is compiled once for each stage and
+      batch size, and takes over the buffers of the state that it is given.
+    """
+    def iteration(state, batch, lr, *, stage):
+        size, dtype = batch.images.shape[0], state.w_avg.dtype
+        draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, stage=stage, dtype=dtype)
+        state, d_metrics = discriminator_step(config, state, batch.images, batch.labels, draws, stage=stage, lr=lr)
+        draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, dtype=dtype)
+        state, g_metrics = generator_step(config, state, batch.g_labels, draws, stage=stage, lr=lr)
+        return state, d_metrics | g_metrics
+
+    return jax.jit(iteration, static_argnames='stage', donate_argnums=0)
+
+
+def _matmul_precision(config):
+    """Exact products, or as fast as the chip has them in float32."""
+    return jax.default_matmul_precision('default' if config.precision == 'tf32' else 'highest')
+
+
+def _generate(config, g_params, label, draws, stage, alpha):
+    """Returns images in training [N, H, W, C] and the mean w of the first latents [W]."""
+    generator = config.generator
+    w = map_latents(generator, g_params, draws.z, label)
+    ws = broadcast_w(generator, w)
+    if draws.z_mix is not None:       # mixing regularization (Section 3.1); the second latent has the same label
+        ws_mix = broadcast_w(generator, map_latents(generator, g_params, draws.z_mix, label))
+        before = jnp.arange(generator.num_ws) < draws.crossover[:, None]
+        ws = jnp.where(before[..., None], ws, ws_mix)
+    images = synthesize_images(generator, g_params, ws, draws.noise, stage=stage, alpha=alpha)
+    return images, jnp.mean(w, axis=0)
+
+
+def _average_w(config, w_avg, w_mean):
+    beta = config.train.w_avg_beta
+    return w_avg if config.generator.is_progan else jax.lax.stop_gradient(w_mean + (w_avg - w_mean) * beta)
+
+
+def _apply(config, gradients, optimizer, params, lr):
+    """Takes an Adam step, unless a gradient is not finite: then weights and moments stay as they are."""
+    train = config.train
+    norm = optax.tree.norm(gradients)
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(gradients)]))
+    updated = adam_update(gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2,
+                          epsilon=train.epsilon)
+    params, optimizer = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (params, optimizer))
+    return params, optimizer, {'gradient_norm': norm, 'skipped': 1 - finite.astype(jnp.int32)}

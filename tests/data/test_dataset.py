@@ -1,0 +1,174 @@
+"""The interface to data sets: the pyramid of stages, its cache, toy faces, and what cannot be opened."""
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylegan_jax.config import DataConfig, ImageConfig
+from stylegan_jax.data import pixels as pixels_module
+from stylegan_jax.data import toy_faces, toy_faces_pool
+from stylegan_jax.data.dataset import Dataset, open_dataset
+from stylegan_jax.errors import UserError
+
+
+class ArraySource:
+    """Full-size images from an array, in memory or as if read on demand."""
+    label_names = None
+
+    def __init__(self, pixels, base_shape=(4, 4), in_memory=True):
+        self.image = ImageConfig(max(pixels.shape[1:3]), base_shape, pixels.shape[3])
+        self.labels = np.zeros([len(pixels), 0], np.float32)
+        self.pixels = pixels if in_memory else None
+        self.reads = []
+        self._pixels = pixels
+
+    def __len__(self):
+        return len(self._pixels)
+
+    def full_size(self, index):
+        self.reads.append(int(index))
+        return self._pixels[index]
+
+
+def random_images(count, height, width, channels=3):
+    return np.random.default_rng(0).integers(0, 256, [count, height, width, channels], np.uint8)
+
+
+def pyramid_level(images, height, width):
+    """The definition, in float64."""
+    count, full_height, full_width, channels = images.shape
+    boxes = images.reshape(count, height, full_height // height, width, full_width // width, channels)
+    return np.rint(boxes.astype(float).mean(axis=(2, 4))).astype(np.uint8)
+
+
+@pytest.mark.parametrize('in_memory', [True, False])
+@pytest.mark.parametrize('base_shape', [(4, 4), (3, 4)])
+def test_stages_are_means_of_full_size(base_shape, in_memory):
+    images = random_images(5, 8 * base_shape[0], 8 * base_shape[1])
+    dataset = Dataset(ArraySource(images, base_shape, in_memory))
+    for stage in range(4):
+        height, width = dataset.image.stage_shape(stage)
+        found = dataset.images([3, 0, 3], stage)
+        assert found.dtype == np.uint8 and found.shape == (3, height, width, 3)
+        np.testing.assert_array_equal(found, pyramid_level(images, height, width)[[3, 0, 3]])
+
+
+def test_stages_are_rounded_once():
+    # Three boxes of 2x2 with mean 0.5 and one with mean 1: 0.625 at once; by levels 0, 0, 0, 1 give 0.25.
+    box = np.ones([4, 4], np.uint8)
+    box[0, [0, 2]] = box[1, [1, 3]] = box[2, 0] = box[3, 1] = 0
+    image = np.tile(box, (4, 4))[None, ..., None]
+    assert (pyramid_level(pyramid_level(image, 8, 8), 4, 4) == 0).all()
+    assert (Dataset(ArraySource(image)).images([0], 0) == 1).all()
+
+
+def test_a_stage_is_computed_once():
+    source = ArraySource(random_images(6, 16, 16))
+    dataset = Dataset(source)
+    dataset.images([0, 1, 1], 1)
+    first = dataset.images([1, 2], 1)
+    assert sorted(source.reads) == [0, 1, 2]
+    first[:] = 0                                    # the caller's own copy
+    np.testing.assert_array_equal(dataset.images([1, 2], 1), pyramid_level(source.pixels, 8, 8)[1:3])
+    dataset.images([0], 2)                          # full size is in memory: the cache stays
+    dataset.images([0], 1)
+    assert len(source.reads) == 3
+    dataset.images([0], 0)                          # another stage replaces it
+    dataset.images([0], 1)
+    assert len(source.reads) == 5
+
+
+def test_beyond_the_budget_nothing_is_kept(monkeypatch):
+    images = random_images(6, 16, 16)
+    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 6 * 4 * 4 * 3)     # enough for stage 0 only
+    source = ArraySource(images, in_memory=False)
+    dataset = Dataset(source)
+    for _ in range(2):
+        np.testing.assert_array_equal(dataset.images([4, 2], 1), pyramid_level(images, 8, 8)[[4, 2]])
+        np.testing.assert_array_equal(dataset.images([4, 2], 2), images[[4, 2]])
+        np.testing.assert_array_equal(dataset.images([4, 2], 0), pyramid_level(images, 4, 4)[[4, 2]])
+    assert len(source.reads) == 2 * 2 + 2 * 2 + 2
+
+
+def test_folder_of_images(tmp_path):
+    images = random_images(3, 16, 16)
+    for index, pixels in enumerate(images):
+        Image.fromarray(pixels).save(tmp_path / f'{index}.png')
+    dataset = open_dataset(DataConfig(path=str(tmp_path), count=2), ImageConfig(16))
+    assert len(dataset) == 2 and dataset.labels.shape == (2, 0) and dataset.label_names is None
+    np.testing.assert_array_equal(dataset.images(np.arange(2), 2), images[:2])
+    np.testing.assert_array_equal(dataset.images(np.arange(2), 1), pyramid_level(images[:2], 8, 8))
+
+
+def test_empty_path_is_a_user_error():
+    with pytest.raises(UserError, match=r'--config\.data\.path=FOLDER_OR_ZIP'):
+        open_dataset(DataConfig(), ImageConfig())
+
+
+# Toy faces.
+
+def test_toy_faces():
+    dataset = open_dataset(DataConfig(source='toy_faces', count=5), ImageConfig(16))
+    expected = np.stack([toy_faces.draw(index, 16) for index in range(5)])
+    np.testing.assert_array_equal(dataset.images(range(5), 2), expected)
+    np.testing.assert_array_equal(dataset.images([4], 0), pyramid_level(expected, 4, 4)[[4]])
+    assert dataset.labels.shape == (5, 0) and dataset.label_names is None
+
+
+def test_toy_faces_with_attributes():
+    names = tuple(toy_faces.ATTRIBUTES)
+    dataset = open_dataset(DataConfig(source='toy_faces', count=4), ImageConfig(4, label_dim=len(names)))
+    assert dataset.label_names == names and dataset.labels.dtype == np.float32
+    np.testing.assert_array_equal(dataset.labels, [toy_faces.attributes(index) for index in range(4)])
+
+
+def test_toy_faces_beyond_the_budget_are_drawn_on_demand(monkeypatch):
+    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+    dataset = open_dataset(DataConfig(source='toy_faces', count=10**6), ImageConfig(16))
+    np.testing.assert_array_equal(dataset.images([999_999], 2), toy_faces.draw(999_999, 16)[None])
+
+
+def test_processes_draw_the_same_faces(monkeypatch):
+    monkeypatch.setattr(toy_faces_pool, 'SMALL', 0)
+    monkeypatch.setattr(toy_faces_pool, 'NUM_THREADS', 2)
+    expected = np.stack([toy_faces.draw(index, 8) for index in range(5)])
+    np.testing.assert_array_equal(toy_faces_pool.draw_all(5, 8), expected)
+
+
+def test_failing_process_is_reported(monkeypatch, capfd):
+    monkeypatch.setattr(toy_faces_pool, 'SMALL', 0)
+    monkeypatch.setattr(toy_faces_pool, 'NUM_THREADS', 2)
+    with pytest.raises(RuntimeError, match='drawing toy face 0 failed: exit code 1'):
+        toy_faces_pool.draw_all(5, toy_faces.MAX_RESOLUTION + 1)
+    assert 'ValueError' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('image, message', [
+    (ImageConfig(16, base_shape=(3, 4)), r'image\.base_shape=\(3, 4\)'),
+    (ImageConfig(16, channels=1), r'image\.channels=1'),
+    (ImageConfig(16, label_dim=len(toy_faces.ATTRIBUTES) + 1), r'image\.label_dim='),
+    (ImageConfig(2 * toy_faces.MAX_RESOLUTION), r'image\.resolution='),
+])
+def test_toy_faces_refuse_other_shapes(image, message):
+    with pytest.raises(UserError, match=message):
+        open_dataset(DataConfig(source='toy_faces', count=1), image)
+
+
+@pytest.mark.parametrize('image', [ImageConfig(16), ImageConfig(16, label_dim=len(toy_faces.ATTRIBUTES))])
+def test_toy_faces_count_has_a_default(monkeypatch, image):
+    monkeypatch.setattr('stylegan_jax.data.dataset.TOY_FACES_COUNT', 7)
+    assert len(open_dataset(DataConfig(source='toy_faces'), image)) == 7
+
+
+def test_data_does_not_import_jax():
+    """Readers may run where JAX would take the accelerator; the package's own __init__ is not theirs."""
+    code = ("import sys, types\n"
+            "package = sys.modules['stylegan_jax'] = types.ModuleType('stylegan_jax')\n"
+            "package.__path__ = [sys.argv[1]]\n"
+            "import stylegan_jax.data.dataset, stylegan_jax.data.pipeline\n"
+            "sys.exit('jax' in sys.modules)\n")
+    package = pathlib.Path(toy_faces_pool.__file__).parents[1]
+    assert subprocess.run([sys.executable, '-c', code, str(package)], check=False).returncode == 0
