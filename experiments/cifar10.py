@@ -6,7 +6,7 @@ Not a row of the paper, which has no CIFAR-10 and no published setting for label
 It is here to try conditional training, at a small cost.
 """
 from stylegan_jax.config import (Config, DataConfig, DiscriminatorConfig, GeneratorConfig, ImageConfig,
-                                 ScheduleConfig)
+                                 ScheduleConfig, TrainConfig)
 
 
 def get_config():
@@ -17,5 +17,6 @@ def get_config():
         generator=GeneratorConfig(z_dim=256, w_dim=256, mapping_fmaps=256, fmap_base=2048, fmap_max=256),
         discriminator=DiscriminatorConfig(fmap_base=2048, fmap_max=256),
         data=DataConfig(mirror=True),
-        schedule=ScheduleConfig(total_kimg=10000.0, stage_kimg=300.0, fade_kimg=300.0),
+        schedule=ScheduleConfig(stage_kimg=300.0, fade_kimg=300.0),
+        train=TrainConfig(total_kimg=10000.0),
     )

@@ -18,5 +18,5 @@ def get_config():
         image=ImageConfig(resolution=1024),
         data=DataConfig(mirror=True),
         loss=LossConfig(name='logistic', r1_gamma=10.0),
-        schedule=ScheduleConfig(total_kimg=25000.0, initial_resolution=8, stage_kimg=600.0, fade_kimg=600.0),
+        schedule=ScheduleConfig(initial_resolution=8, stage_kimg=600.0, fade_kimg=600.0),
     )

@@ -4,7 +4,7 @@
 
 The settings of ffhq without mirroring. Published cost at this size: 3 days 8 hours with 8 Tesla V100.
 Expected: FID 2.65. The paper trained its LSUN Bedroom network longer, for 70,000 kimg
-(--config.schedule.total_kimg=70000).
+(--config.train.total_kimg=70000).
 """
 import dataclasses
 

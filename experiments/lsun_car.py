@@ -5,7 +5,7 @@
 The central 4:3 region of each photograph, resized to 512x384, lies in the middle of a black square.
 The settings of ffhq without mirroring. Published cost at this size: 4 days 10 hours with 8 Tesla V100.
 Expected: FID 3.27. The paper trained its LSUN Car network longer, for 46,000 kimg
-(--config.schedule.total_kimg=46000).
+(--config.train.total_kimg=46000).
 """
 import dataclasses
 

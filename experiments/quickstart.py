@@ -16,7 +16,7 @@ def get_config():
         generator=GeneratorConfig(z_dim=64, w_dim=64, mapping_layers=4, mapping_fmaps=64, fmap_base=512, fmap_max=64),
         discriminator=DiscriminatorConfig(fmap_base=512, fmap_max=64),
         data=DataConfig(source='toy_faces', count=10000, mirror=True),
-        schedule=ScheduleConfig(total_kimg=100.0, stage_kimg=10.0, fade_kimg=10.0, batch=16, lr=0.002),
-        train=TrainConfig(ema_kimg=1.0),         # a half-life of 10 kimg would span a stage
+        schedule=ScheduleConfig(stage_kimg=10.0, fade_kimg=10.0, batch=16, lr=0.002),
+        train=TrainConfig(total_kimg=100.0, ema_kimg=1.0),         # a half-life of 10 kimg would span a stage
         log=LogConfig(tick_kimg=5.0, tick_kimg_by_resolution={}, grid_size=(8, 8)),
     )

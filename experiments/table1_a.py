@@ -19,6 +19,6 @@ def get_config():
         generator=GeneratorConfig.progan(z_dim=512),
         discriminator=DiscriminatorConfig(architecture='progan', blur_filter=()),
         loss=LossConfig(name='wgan_gp'),
-        schedule=dataclasses.replace(config.schedule, total_kimg=12000.0, initial_resolution=4),
-        train=dataclasses.replace(config.train, style_mixing_prob=0.0),
+        schedule=dataclasses.replace(config.schedule, initial_resolution=4),
+        train=dataclasses.replace(config.train, style_mixing_prob=0.0, total_kimg=12000.0),
     )

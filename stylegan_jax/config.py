@@ -217,7 +217,6 @@ class LossConfig:
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
     """How training moves with the number of images shown. Tables are {resolution: value}."""
-    total_kimg: float = 25000.0              # length of training [thousands of real images]
     initial_resolution: int = 8              # growth starts here
     stage_kimg: float = 600.0                # training at a resolution before the next fades in
     fade_kimg: float = 600.0                 # length of a fade
@@ -231,7 +230,7 @@ class ScheduleConfig:
     reset_optimizer: bool = True             # forget Adam's moments when a fade begins or ends
 
     def __post_init__(self):
-        for name in ('total_kimg', 'stage_kimg', 'fade_kimg'):
+        for name in ('stage_kimg', 'fade_kimg'):
             _require(0 <= getattr(self, name) < math.inf, f'schedule.{name}', getattr(self, name), 'give 0 or more')
         _require(self.stage_kimg + self.fade_kimg >= 0.001, 'schedule.stage_kimg', self.stage_kimg,
                  'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
@@ -246,6 +245,7 @@ class ScheduleConfig:
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """What the steps do besides the losses."""
+    total_kimg: float = 25000.0              # length of training [thousands of real images]
     style_mixing_prob: float = 0.9           # mixing regularization (Section 3.1); configuration F
     w_avg_beta: float = 0.995                # decay of the average w, which truncation pulls towards
     ema_kimg: float = 10.0                   # half-life of the averaged generator [thousands of images]
@@ -254,6 +254,7 @@ class TrainConfig:
     epsilon: float = 1e-8                    # Adam: added to the root of the second moment
 
     def __post_init__(self):
+        _require(0 <= self.total_kimg < math.inf, 'train.total_kimg', self.total_kimg, 'give 0 or more')
         _require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
                  'give a probability from 0 to 1')
         _require(self.ema_kimg >= 0, 'train.ema_kimg', self.ema_kimg, 'give 0 (no averaging) or more')

@@ -1,4 +1,4 @@
-"""The config on the command line: `--experiment=NAME --config.schedule.total_kimg=100`.
+"""The config on the command line: `--experiment=NAME --config.train.total_kimg=100`.
 
 An experiment is a Python file with `get_config() -> Config`. Its name is looked up first; then every field
 of its config becomes a flag whose default is the experiment's value; then the flags given are applied with
@@ -63,7 +63,7 @@ def value_text(value):
 
 
 def define_config_flags(config, flag_values=flags.FLAGS):
-    """Defines one flag for every field of a config, such as --config.schedule.total_kimg.
+    """Defines one flag for every field of a config, such as --config.train.total_kimg.
 
     Args:
       config: the Config whose values are the defaults.
@@ -297,7 +297,7 @@ def _unknown_flag_message(error, flag_values):
         return message + '; flags of the config need --experiment=NAME'
     leaf = error.flagname.rpartition('.')[2]
     leaves = {name.rpartition('.')[2]: name for name in known}
-    # The last part counts most: --config.train.total_kimg stands for --config.schedule.total_kimg.
+    # The last part counts most: --config.schedule.total_kimg stands for --config.train.total_kimg.
     near = [name for name in known if '.' in name and name.endswith('.' + leaf)]
     near = near or difflib.get_close_matches(error.flagname, known, n=2, cutoff=0.85)
     near = near or [leaves[name] for name in difflib.get_close_matches(leaf, leaves, n=2)]

@@ -106,7 +106,7 @@ def setting_at(config, cur_nimg):
 
 def is_finished(config, cur_nimg):
     """Whether training ends at this evaluation of the schedule."""
-    return cur_nimg >= config.schedule.total_kimg * 1000
+    return cur_nimg >= config.train.total_kimg * 1000
 
 
 def needs_optimizer_reset(previous_lod, lod):
@@ -161,7 +161,7 @@ def stage_table(config):
     Returns:
       A list of Span, in order; the first starts at 0, and each starts where the one before it ends.
     """
-    total_nimg = math.ceil(config.schedule.total_kimg * 1000)
+    total_nimg = math.ceil(config.train.total_kimg * 1000)
     spans, cur_nimg = [], 0
     while cur_nimg < total_nimg:
         now = setting_at(config, cur_nimg)

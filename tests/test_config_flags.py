@@ -60,8 +60,8 @@ def parse_error(capsys, *args):
 @pytest.mark.parametrize('flag, path, value', [
     ('seed=7', 'seed', 7),
     ('name=my run', 'name', 'my run'),
-    ('schedule.total_kimg=100', 'schedule.total_kimg', 100.0),
-    ('schedule.total_kimg=1e-1', 'schedule.total_kimg', 0.1),
+    ('train.total_kimg=100', 'train.total_kimg', 100.0),
+    ('train.total_kimg=1e-1', 'train.total_kimg', 0.1),
     ('data.mirror', 'data.mirror', True),
     ('data.mirror=true', 'data.mirror', True),
     ('generator.use_noise=false', 'generator.use_noise', False),
@@ -135,7 +135,7 @@ def test_every_leaf_is_a_flag_and_shows_its_default():
     values = flags.FlagValues()
     config_flags.define_config_flags(Config(), values)
     shown = values.get_help()
-    assert '--config.schedule.total_kimg: length of training' in shown
+    assert '--config.train.total_kimg: length of training' in shown
     for text in ("(default: '25000.0')", "(default: 'true')", "(default: '4:160,8:140", '(default: none)'):
         assert text in shown
     assert '--config.image.resolution' in shown and 'generator.image' not in shown
@@ -154,8 +154,8 @@ def test_defaults_are_written_as_flags_are():
 @pytest.mark.parametrize('flag, expected', [
     ('seed=1.5', 'give an integer'),
     ('schedule.batch=many', 'give an integer'),
-    ('schedule.total_kimg=long', 'give a number'),
-    ('schedule.total_kimg=nan', 'give a number'),
+    ('train.total_kimg=long', 'give a number'),
+    ('train.total_kimg=nan', 'give a number'),
     ('data.mirror=perhaps', 'boolean'),
     ('image.base_shape=4', 'give 2 values'),
     ('image.base_shape=4,x', 'give an integer'),
@@ -172,8 +172,8 @@ def test_value_of_the_wrong_type(capsys, flag, expected):
 @pytest.mark.parametrize('args, expected', [
     (['--experiment=custom', '--config.image.resolution=100'], ['image.resolution=100', '4 times a power of two']),
     (['--experiment=custom', '--config.loss.name=hinge'], ["loss.name='hinge'", "'wgan_gp'"]),
-    (['--experiment=custom', '--config.schedule.total_kmig=1'], ['did you mean --config.schedule.total_kimg?']),
-    (['--experiment=custom', '--config.train.total_kimg=1'], ['did you mean --config.schedule.total_kimg?']),
+    (['--experiment=custom', '--config.schedule.total_kmig=1'], ['did you mean --config.train.total_kimg?']),
+    (['--experiment=custom', '--config.schedule.total_kimg=1'], ['did you mean --config.train.total_kimg?']),
     (['--experiment=custom', '--config.generator.image.resolution=8'], ['did you mean --config.image.resolution?']),
     (['--experiment=custom', '--config.zzzzzz=8'], ['unknown flag --config.zzzzzz', '--help']),
     (['--experimnt=custom'], ['did you mean --experiment?']),
@@ -239,10 +239,10 @@ def test_file_that_is_no_experiment(tmp_path, source, expected):
 def test_command_applies_flags(tmp_path):
     (tmp_path / 'experiments').mkdir()
     (tmp_path / 'experiments' / 'mine.py').write_text(MINE)
-    done = run_command('--experiment=mine', '--config.schedule.total_kimg=100', '--config.data.path=x', cwd=tmp_path)
+    done = run_command('--experiment=mine', '--config.train.total_kimg=100', '--config.data.path=x', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = from_json(Config, done.stdout)
-    assert (config.name, config.seed, config.schedule.total_kimg, config.data.path) == ('mine', 5, 100.0, 'x')
+    assert (config.name, config.seed, config.train.total_kimg, config.data.path) == ('mine', 5, 100.0, 'x')
 
 
 def test_command_reports_errors_without_traceback(tmp_path):

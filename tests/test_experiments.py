@@ -57,7 +57,7 @@ def test_experiment_resolves(name, replicas):
     config = schedule.resolve(dataclasses.replace(load_experiment(name), replicas=replicas))
     spans = schedule.stage_table(config)
     assert spans[-1].resolution == config.image.shape[:2] and spans[-1].kind == 'steady'
-    assert spans[-1].to_kimg >= config.schedule.total_kimg
+    assert spans[-1].to_kimg >= config.train.total_kimg
 
 
 def test_ffhq_is_configuration_f():
@@ -70,7 +70,7 @@ def test_ffhq_is_configuration_f():
         'generator.blur_filter': (1, 2, 1), 'generator.flip_from': 128, 'generator.truncation_psi': 0.7,
         'generator.truncation_cutoff': 8, 'discriminator.architecture': 'stylegan',
         'discriminator.mbstd_group_size': 4, 'loss.name': 'logistic', 'loss.r1_gamma': 10.0,
-        'schedule.total_kimg': 25000.0, 'schedule.initial_resolution': 8, 'schedule.stage_kimg': 600.0,
+        'train.total_kimg': 25000.0, 'schedule.initial_resolution': 8, 'schedule.stage_kimg': 600.0,
         'schedule.fade_kimg': 600.0, 'schedule.steps_per_evaluation': 4, 'train.style_mixing_prob': 0.9,
         'train.w_avg_beta': 0.995, 'train.ema_kimg': 10.0, 'train.beta1': 0.0, 'train.beta2': 0.99,
         'train.epsilon': 1e-8}
@@ -107,7 +107,7 @@ def test_celebahq_rates_are_those_of_ffhq_capped():
     ('table1_a', 'table1_b', {
         'generator.architecture': 'progan', 'generator.flip_from': 0, 'generator.blur_filter': (),
         'discriminator.architecture': 'progan', 'discriminator.blur_filter': (), 'loss.name': 'wgan_gp',
-        'schedule.total_kimg': 12000.0, 'schedule.initial_resolution': 4}),
+        'train.total_kimg': 12000.0, 'schedule.initial_resolution': 4}),
 ])
 def test_table_1(name, base, expected):
     assert difference(name, base) == expected

@@ -4,7 +4,7 @@ import dataclasses
 import pytest
 
 from stylegan_jax import schedule
-from stylegan_jax.config import Config, DiscriminatorConfig, ImageConfig, LogConfig, ScheduleConfig
+from stylegan_jax.config import Config, DiscriminatorConfig, ImageConfig, LogConfig, ScheduleConfig, TrainConfig
 from stylegan_jax.errors import UserError
 
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -22,7 +22,8 @@ FFHQ = Config()
 
 def small_config(*, image=ImageConfig(resolution=32), replicas=1, **changes):
     values = dict(total_kimg=10.0, initial_resolution=8, stage_kimg=1.0, fade_kimg=1.0, batch=8) | changes
-    return schedule.resolve(Config(image=image, replicas=replicas, schedule=ScheduleConfig(**values)))
+    train = TrainConfig(total_kimg=values.pop('total_kimg'))
+    return schedule.resolve(Config(image=image, replicas=replicas, schedule=ScheduleConfig(**values), train=train))
 
 
 def nimg_at(index):
@@ -197,7 +198,7 @@ def test_tick_of_ones_own():
 def simulated_spans(config):
     """The official loop, group by group: evaluate, train the group with lod held, evaluate again."""
     spans, cur_nimg = [], 0
-    while cur_nimg < config.schedule.total_kimg * 1000:
+    while cur_nimg < config.train.total_kimg * 1000:
         now = schedule.setting_at(config, cur_nimg)
         key = (config.image.stage_shape(now.stage), 'fade' if now.lod % 1 else 'steady', now.batch, now.lr)
         if not spans or spans[-1][0] != key:
@@ -232,7 +233,7 @@ def test_stage_table_is_the_official_loop(config):
 def test_stage_table_of_ffhq_is_the_official_loop(replicas):
     config = schedule.resolve(dataclasses.replace(FFHQ, replicas=replicas))
     # The last fade ends at 8,400 kimg; the rest of the run is one span more of the same.
-    config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, total_kimg=8500.0))
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, total_kimg=8500.0))
     assert schedule.stage_table(config) == simulated_spans(config)
 
 
