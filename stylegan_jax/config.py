@@ -74,14 +74,13 @@ def num_fmaps(config, level):
       config: a GeneratorConfig or DiscriminatorConfig.
       level: 0 for the narrow end, s + 1 for stage s.
     """
-    return min(int(config.fmap_base / 2.0 ** (level * config.fmap_decay)), config.fmap_max)
+    return max(1, min(int(config.fmap_base / 2.0 ** (level * config.fmap_decay)), config.fmap_max))
 
 
-def _check_fmaps(config, name):
-    _require(config.fmap_max >= 1, f'{name}.fmap_max', config.fmap_max, 'give at least 1')
-    top = config.image.num_stages
-    _require(num_fmaps(config, top) >= 1, f'{name}.fmap_base', config.fmap_base,
-             f'it leaves no feature map at {config.image.resolution} pixels; give at least {2 ** top}')
+def _check_blur(config, name):
+    taps = config.blur_filter
+    _require(not taps or (len(taps) % 2 == 1 and sum(taps) != 0), f'{name}.blur_filter', taps,
+             'give an odd number of taps that do not add up to 0, such as (1, 2, 1), or () for none')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +117,8 @@ class GeneratorConfig:
         for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
             _require(getattr(self, name) >= 1, f'generator.{name}', getattr(self, name), 'give at least 1')
         _require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
-        _check_fmaps(self, 'generator')
+        _require(self.fmap_max >= 1, 'generator.fmap_max', self.fmap_max, 'give at least 1')
+        _check_blur(self, 'generator')
         if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
             raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
                             'start from GeneratorConfig.progan()')
@@ -175,7 +175,8 @@ class DiscriminatorConfig:
         _require_choice('discriminator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
         _require(self.mbstd_num_features >= 1, 'discriminator.mbstd_num_features', self.mbstd_num_features,
                  'give at least 1')
-        _check_fmaps(self, 'discriminator')
+        _require(self.fmap_max >= 1, 'discriminator.fmap_max', self.fmap_max, 'give at least 1')
+        _check_blur(self, 'discriminator')
         _require(num_fmaps(self, 1) % self.mbstd_num_features == 0, 'discriminator.mbstd_num_features',
                  self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
 

@@ -9,6 +9,7 @@ from flax import traverse_util
 
 from stylegan_jax import network_file
 from stylegan_jax.config import DiscriminatorConfig
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminate
 from stylegan_jax.networks.labels import as_label
 from stylegan_jax.schedule import stage_and_alpha
@@ -56,13 +57,13 @@ class Discriminator:
           logits [N], positive for real.
 
         Raises:
-          ValueError: a shape or the lod does not fit.
+          UserError: a shape or the lod does not fit.
         """
         stage, alpha = stage_and_alpha(self.config.image, lod)
         images = jnp.asarray(images, jax.tree.leaves(self.params)[0].dtype)
         shape = (*self.config.image.stage_shape(stage), self.config.image.channels)
         if images.ndim != 4 or images.shape[1:] != shape:
-            raise ValueError(f'images have shape {images.shape}; at lod {lod} give [N, '
+            raise UserError(f'images have shape {images.shape}; at lod {lod} give [N, '
                              + ', '.join(map(str, shape)) + ']')
         label = as_label(label, images.shape[0], self.label_dim, images.dtype)
         return _discriminate_compiled(self.config, self.params, images, label, stage=stage, alpha=alpha)

@@ -12,6 +12,7 @@ from flax import traverse_util
 
 from stylegan_jax import network_file
 from stylegan_jax.config import GeneratorConfig
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.labels import as_label
 from stylegan_jax.networks.mapping import Mapping
 from stylegan_jax.networks.synthesis import Synthesis
@@ -80,7 +81,7 @@ class Generator:
           w [N, W].
 
         Raises:
-          ValueError: a shape does not fit, or the network is Progressive GAN's.
+          UserError: a shape does not fit, or the network is Progressive GAN's.
         """
         self._refuse_progan('map')
         return self._map(z, label)
@@ -97,7 +98,7 @@ class Generator:
           ws [N, L, W].
 
         Raises:
-          ValueError: the shape of w does not fit, or the network is Progressive GAN's.
+          UserError: the shape of w does not fit, or the network is Progressive GAN's.
         """
         self._refuse_progan('truncate')
         return self._truncate(w, psi, cutoff)
@@ -116,11 +117,11 @@ class Generator:
           images [N, H, W, C] at the size of the stage, nominally in [-1, 1], not clipped.
 
         Raises:
-          ValueError: a shape, the noise or the lod does not fit.
+          UserError: a shape, the noise or the lod does not fit.
         """
         ws = jnp.asarray(ws, self.w_avg.dtype)
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f'ws has shape {ws.shape}; give [N, {self.num_ws}, {self.w_dim}] (see truncate)')
+            raise UserError(f'ws has shape {ws.shape}; give [N, {self.num_ws}, {self.w_dim}] (see truncate)')
         stage, alpha = stage_and_alpha(self.config.image, lod)
         inputs = self._noise_inputs(noise, ws.shape[0], stage)
         return _synthesize_compiled(self.config, self.params, ws, inputs, stage=stage, alpha=alpha)
@@ -138,7 +139,7 @@ class Generator:
           images [N, H, W, C].
 
         Raises:
-          ValueError: see there.
+          UserError: see there.
         """
         if self.config.is_progan:
             for name, value, default in (('psi', psi, None), ('cutoff', cutoff, None), ('noise', noise, 'const')):
@@ -165,20 +166,20 @@ class Generator:
 
     def _refuse_progan(self, what):
         if self.config.is_progan:
-            raise ValueError(f'{what}: a Progressive GAN generator has no intermediate latents, no truncation and no '
+            raise UserError(f'{what}: a Progressive GAN generator has no intermediate latents, no truncation and no '
                              'noise inputs; call it with z (and label, lod) only')
 
     def _map(self, z, label):
         z = jnp.asarray(z, self.w_avg.dtype)
         if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f'z has shape {z.shape}; give [N, {self.z_dim}]')
+            raise UserError(f'z has shape {z.shape}; give [N, {self.z_dim}]')
         label = as_label(label, z.shape[0], self.label_dim, z.dtype)
         return _map_compiled(self.config, self.params, z, label)
 
     def _truncate(self, w, psi, cutoff):
         w = jnp.asarray(w, self.w_avg.dtype)
         if w.shape[1:] not in ((self.w_dim,), (self.num_ws, self.w_dim)):
-            raise ValueError(f'w has shape {w.shape}; give [N, {self.w_dim}] or [N, {self.num_ws}, {self.w_dim}]')
+            raise UserError(f'w has shape {w.shape}; give [N, {self.w_dim}] or [N, {self.num_ws}, {self.w_dim}]')
         ws = broadcast_w(self.config, w) if w.ndim == 2 else w
         psi = self.config.truncation_psi if psi is None else psi
         cutoff = self.config.truncation_cutoff if cutoff is None else cutoff
@@ -192,22 +193,22 @@ class Generator:
         used = 2 * (stage + 1)
         if isinstance(noise, str):
             if noise not in ('const', 'none'):
-                raise ValueError(f"noise={noise!r}: give 'const', 'none', a typed JAX key, or a list of arrays")
+                raise UserError(f"noise={noise!r}: give 'const', 'none', a typed JAX key, or a list of arrays")
             return self.noise[:used] if noise == 'const' else ()
         if not self.config.use_noise:
-            raise ValueError('this network has no noise inputs; leave noise out')
+            raise UserError('this network has no noise inputs; leave noise out')
         if isinstance(noise, jax.Array) and jnp.issubdtype(noise.dtype, jax.dtypes.prng_key):
             return draw_noise(self.config, noise, batch, stage, self.w_avg.dtype)
         if not isinstance(noise, (list, tuple)):
-            raise ValueError(f"noise has type {type(noise).__name__}: give 'const', 'none', a typed JAX key "
+            raise UserError(f"noise has type {type(noise).__name__}: give 'const', 'none', a typed JAX key "
                              '(jax.random.key), or a list of arrays')
         if len(noise) < used:
-            raise ValueError(f'noise has {len(noise)} arrays; give one for each of the {used} layers of this stage')
+            raise UserError(f'noise has {len(noise)} arrays; give one for each of the {used} layers of this stage')
         arrays = tuple(jnp.asarray(array, self.w_avg.dtype) for array in noise[:used])
         for layer, array in enumerate(arrays):
             shape = self.config.noise_shape(layer)[1:]
             if array.shape not in ((1, *shape), (batch, *shape)):
-                raise ValueError(f'noise[{layer}] has shape {array.shape}; give [1 or {batch}, '
+                raise UserError(f'noise[{layer}] has shape {array.shape}; give [1 or {batch}, '
                                  + ', '.join(map(str, shape)) + ']')
         return arrays
 
@@ -224,13 +225,13 @@ def mix(ws_a, ws_b, layers):
       `ws_a` with those layers of `ws_b`, [N, L, W].
 
     Raises:
-      ValueError: a layer does not exist.
+      UserError: a layer does not exist.
     """
     layers = list(layers)
     count = jnp.shape(ws_a)[1]
     wrong = [layer for layer in layers if not 0 <= layer < count]
     if wrong:
-        raise ValueError(f'layer {wrong[0]} does not exist; these ws have layers 0 to {count - 1}')
+        raise UserError(f'layer {wrong[0]} does not exist; these ws have layers 0 to {count - 1}')
     taken = jnp.zeros((count, 1), bool).at[jnp.array(layers, int)].set(True)
     return jnp.where(taken, ws_b, ws_a)
 

@@ -73,6 +73,8 @@ def load(path, which='ema'):
         return _convert_discriminator(network) if which == 'D' else _convert_generator(network)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:      # something is not there
+        raise UserError(f'{path}: damaged network ({type(error).__name__}: {error})') from error
 
 
 def _convert_generator(network):
@@ -82,7 +84,7 @@ def _convert_generator(network):
     if function == 'G_paper':
         config = _progan_generator_config(network, variables)
         params, noise, w_avg = {}, {}, np.zeros(config.mapped_dim, np.float32)
-        synthesis = _without_fused_layout(network, variables)
+        synthesis = _renamed(_without_fused_layout(network, variables), 'Conv0', 'Conv0_up')
     elif function == 'G_style':
         synthesis = dict(state['components']['synthesis'].state['variables'])
         config = _style_generator_config(state, synthesis)
@@ -115,6 +117,7 @@ def _convert_discriminator(network):
         if image.label_dim:          # its first output is the score; the others guess the label, for another loss
             for name in ('4x4/Dense1/weight', '4x4/Dense1/bias'):
                 variables[name] = variables[name][..., :1]
+        variables = _renamed(variables, 'Conv1', 'Conv1_down')
         config = DiscriminatorConfig(image, architecture='progan', blur_filter=(), **fields)
     elif function == 'D_basic':
         config = DiscriminatorConfig(image, blur_filter=_blur_filter(state), **_fields(state, _STYLE_DISCRIMINATOR))
@@ -203,6 +206,11 @@ def _without_fused_layout(network, variables):
         if value.shape[2] != value.shape[3]:
             swapped = value.shape[2] == outputs
     return variables | {name: np.swapaxes(value, 2, 3) if swapped else value for name, value in ups.items()}
+
+
+def _renamed(variables, layer, new):
+    """Gives a Progressive GAN layer that was built without fusing (fused_scale=False) the name of the fused one."""
+    return {name.replace(f'/{layer}/', f'/{new}/'): value for name, value in variables.items()}
 
 
 def _check_arrays(arrays, template):

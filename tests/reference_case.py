@@ -1,6 +1,8 @@
 """Access to the numbers under tests/reference, which the official implementation computed (see the README there)."""
+import functools
 import json
 import pathlib
+import re
 
 import numpy as np
 
@@ -8,9 +10,12 @@ FOLDER = pathlib.Path(__file__).parent / 'reference' / 'networks'
 CASES = ('a32', 'b32', 'c32', 'f32-labels', 'f128')
 
 
+@functools.cache
 def open_case(name):
     """Returns (arrays, settings) of a case."""
-    return np.load(FOLDER / f'{name}.npz'), json.loads((FOLDER / f'{name}.json').read_text())
+    with np.load(FOLDER / f'{name}.npz') as file:
+        arrays = dict(file)
+    return arrays, json.loads((FOLDER / f'{name}.json').read_text())
 
 
 def pickle_path(name):
@@ -36,3 +41,21 @@ def relative_error(value, reference):
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
     assert value.shape == reference.shape, (value.shape, reference.shape)
     return np.linalg.norm(value - reference) / (np.linalg.norm(reference) or 1.0)
+
+
+def parameter(tree, variable):
+    """Finds an official variable ('G_synthesis/8x8/Conv1/bias') in parameters of ours, as the official code lays it out.
+
+    Args:
+      tree: parameters of a generator or of a discriminator, or gradients in their form.
+      variable: official name, with the prefix of its component.
+    """
+    path = re.sub('^G_(mapping|synthesis)/', r'\1/', variable)
+    if 'synthesis' in tree and not path.startswith(('mapping/', 'synthesis/')):
+        path = 'synthesis/' + path       # Progressive GAN has no components
+    top = max(int(name.split('x')[0]) for name in tree.get('synthesis', tree))
+    path = re.sub(r'(To|From)RGB_lod(\d+)', lambda m: f'{top >> int(m[2])}x{top >> int(m[2])}/{m[1]}_rgb', path)
+    for official, ours in (('LabelConcat/', 'label_'), ('Noise/weight', 'noise_strength'), ('StyleMod', 'style')):
+        path = path.replace(official, ours)
+    array = functools.reduce(dict.__getitem__, path.lower().split('/'), tree)
+    return np.transpose(array, (0, 3, 1, 2)) if path.endswith('/const') else np.asarray(array)

@@ -72,7 +72,7 @@ def parse_error(capsys, *args):
     ('generator.truncation_psi=0.5', 'generator.truncation_psi', 0.5),
     ('image.base_shape=2,4', 'image.base_shape', (2, 4)),
     ('image.base_shape=(2, 4)', 'image.base_shape', (2, 4)),
-    ('generator.blur_filter=1,3,3,1', 'generator.blur_filter', (1, 3, 3, 1)),
+    ('generator.blur_filter=1,4,6,4,1', 'generator.blur_filter', (1, 4, 6, 4, 1)),
     ('generator.blur_filter=', 'generator.blur_filter', ()),
     ('generator.blur_filter=()', 'generator.blur_filter', ()),
     ('log.grid_size=8,4', 'log.grid_size', (8, 4)),
@@ -172,7 +172,7 @@ def test_value_of_the_wrong_type(capsys, flag, expected):
 @pytest.mark.parametrize('args, expected', [
     (['--experiment=custom', '--config.image.resolution=100'], ['image.resolution=100', '4 times a power of two']),
     (['--experiment=custom', '--config.loss.name=hinge'], ["loss.name='hinge'", "'wgan_gp'"]),
-    (['--experiment=custom', '--config.schedule.total_kmig=1'], ['did you mean --config.train.total_kimg?']),
+    (['--experiment=custom', '--config.train.total_kmig=1'], ['did you mean --config.train.total_kimg?']),
     (['--experiment=custom', '--config.schedule.total_kimg=1'], ['did you mean --config.train.total_kimg?']),
     (['--experiment=custom', '--config.generator.image.resolution=8'], ['did you mean --config.image.resolution?']),
     (['--experiment=custom', '--config.zzzzzz=8'], ['unknown flag --config.zzzzzz', '--help']),

@@ -3,6 +3,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.errors import UserError
+
 
 def as_label(label, batch, label_dim, dtype=jnp.float32):
     """Returns labels as vectors [N, K].
@@ -14,7 +16,7 @@ def as_label(label, batch, label_dim, dtype=jnp.float32):
       dtype: of the result.
 
     Raises:
-      ValueError: the shape does not fit, or a class index is out of range.
+      UserError: the shape does not fit, or a class index is out of range.
     """
     if label is None:
         return jnp.zeros((batch, label_dim), dtype)
@@ -22,12 +24,12 @@ def as_label(label, batch, label_dim, dtype=jnp.float32):
     if label.shape == (batch, label_dim):
         return label.astype(dtype)
     if not label_dim:
-        raise ValueError(f'a label of shape {label.shape} was given to a network without labels; leave it out')
+        raise UserError(f'a label of shape {label.shape} was given to a network without labels; leave it out')
     if label.shape != (batch,) or not jnp.issubdtype(label.dtype, jnp.integer):
-        raise ValueError(f'label has shape {label.shape} and type {label.dtype}; give vectors [{batch}, {label_dim}] '
+        raise UserError(f'label has shape {label.shape} and type {label.dtype}; give vectors [{batch}, {label_dim}] '
                          f'or class indices (integers) [{batch}]')
     if not isinstance(label, jax.core.Tracer) and batch:
         wrong = np.asarray(label)[(np.asarray(label) < 0) | (np.asarray(label) >= label_dim)]
         if wrong.size:
-            raise ValueError(f'class {wrong[0]} does not exist; this network has classes 0 to {label_dim - 1}')
+            raise UserError(f'class {wrong[0]} does not exist; this network has classes 0 to {label_dim - 1}')
     return jax.nn.one_hot(label, label_dim, dtype=dtype)

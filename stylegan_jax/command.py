@@ -1,0 +1,46 @@
+"""How every command starts and ends: quiet logs, and one line with an exit code for what a user got wrong."""
+import functools
+import sys
+
+from absl import app, flags, logging
+
+from stylegan_jax.errors import UserError
+
+
+def run(main, flags_parser=None):
+    """Runs a command's `main(argv)`; its return value is the exit code.
+
+    Args:
+      main: takes the arguments that are not flags.
+      flags_parser: see `absl.app.run`; None parses the flags that are defined, with one line for a wrong one.
+    """
+    app.run(reported_to_user(main), flags_parser=flags_parser or _parse)
+
+
+def reported_to_user(main):
+    """Wraps a command's main so that a `UserError` ends it with one line on stderr and exit code 2."""
+    @functools.wraps(main)
+    def wrapper(*args, **kwargs):
+        if not flags.FLAGS['verbosity'].present:
+            logging.set_verbosity(logging.WARNING)       # libraries report their every step as information
+        try:
+            return main(*args, **kwargs)
+        except UserError as error:
+            fail(error)
+    return wrapper
+
+
+def fail(error):
+    """Prints an error as one line on stderr and exits with code 2."""
+    print('error:', ' '.join(str(error).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(argv):
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        fail(error)
+    if len(rest) > 1:
+        fail(f'unexpected argument {rest[1]!r}; flags are written --name=value')
+    return rest

@@ -1,0 +1,80 @@
+"""What a run would be, as text: its config, its networks layer by layer, its schedule stage by stage."""
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from stylegan_jax import config as config_lib
+from stylegan_jax.discriminator import Discriminator
+from stylegan_jax.generator import Generator
+from stylegan_jax.networks.discriminator import Discriminate
+from stylegan_jax.networks.mapping import Mapping
+from stylegan_jax.networks.synthesis import Synthesis
+from stylegan_jax.schedule import resolve, stage_table
+
+
+def describe(config):
+    """Returns the resolved config, the parameter tables and the schedule of a run as text."""
+    config = resolve(config)
+    return '\n\n'.join([config_lib.to_json(config).rstrip(), _generator_table(config.generator),
+                        _discriminator_table(config.discriminator), _schedule_table(config)])
+
+
+def _generator_table(config):
+    generator = jax.eval_shape(lambda key: Generator.init(key, config), jax.random.key(0))
+    top, ws = config.image.num_stages - 1, _abstract(config.num_ws, config.mapped_dim)
+    noise = tuple(_abstract(*config.noise_shape(layer)[1:]) for layer in range(config.num_layers * config.use_noise))
+    outputs = _outputs(Mapping(config), generator.params['mapping'], _abstract(config.z_dim),
+                       _abstract(config.image.label_dim))
+    outputs = {('mapping', *path): shape for path, shape in outputs.items()}
+    outputs |= {('synthesis', *path): shape for path, shape in _outputs(
+        Synthesis(config), generator.params['synthesis'], ws, noise, stage=top, alpha=1.0).items()}
+    return _table('G', generator.params, outputs)
+
+
+def _discriminator_table(config):
+    params = jax.eval_shape(lambda key: Discriminator.init(key, config), jax.random.key(0)).params
+    outputs = _outputs(Discriminate(config), params, _abstract(*config.image.shape), _abstract(config.image.label_dim),
+                       stage=config.image.num_stages - 1, alpha=1.0)
+    return _table('D', params, outputs)
+
+
+def _abstract(*shape):
+    return jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+
+
+def _outputs(module, params, *args, **kwargs):
+    """Shapes that the layers of a module give for one image, by path."""
+    def run(params, *args):
+        return module.apply({'params': params}, *args, capture_intermediates=True, mutable='intermediates', **kwargs)
+    _, variables = jax.eval_shape(run, params, *args)
+    flat = traverse_util.flatten_dict(dict(variables).get('intermediates', {}))
+    return {path[:-1]: outputs[0].shape for path, outputs in flat.items() if path[-1] == '__call__'}
+
+
+def _table(name, params, outputs):
+    """One row a layer: parameters, output shape [N, ...], weight shape; and the total."""
+    layers = {}
+    for path, leaf in traverse_util.flatten_dict(params).items():
+        layers.setdefault(path[:-1], {})[path[-1]] = leaf
+    rows = [(name, 'Params', 'OutputShape', 'WeightShape'), ('---',) * 4]
+    for path, leaves in layers.items():
+        output = outputs.get(path)       # layers beside the path of full-size images have none
+        weight = leaves.get('weight', leaves.get('const', leaves.get('label_weight')))
+        rows.append(('/'.join(path) or '-', str(sum(leaf.size for leaf in leaves.values())),
+                     '(?, ' + ', '.join(map(str, output[1:])) + ')' if output else '-', str(weight.shape)))
+    total = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return _aligned([*rows, ('---',) * 4, ('Total', f'{total:,}', '', '')])
+
+
+def _schedule_table(config):
+    rows = [('kimg', 'Resolution', 'Phase', 'Images', 'Batch', 'Rate', 'Steps'), ('---',) * 7]
+    for span in stage_table(config):
+        rows.append((f'{span.from_kimg:g} - {span.to_kimg:g}', 'x'.join(map(str, span.resolution)), span.kind,
+                     f'{round((span.to_kimg - span.from_kimg) * 1000):,}', str(span.batch), f'{span.lr:g}',
+                     f'{span.steps:,}'))
+    return _aligned(rows)
+
+
+def _aligned(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

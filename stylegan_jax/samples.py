@@ -1,0 +1,85 @@
+"""The sample pictures of a run: fixed latents through the averaged generator, and real images beside them."""
+import os
+
+import jax
+import numpy as np
+
+from stylegan_jax.figures import grid
+from stylegan_jax.training import network
+
+_GRID_PURPOSE = 2        # apart from the purposes of the steps (training/randomness.py)
+_CHUNK = 16              # images generated at a time
+_SMALLEST_SIDE = 64      # smaller images are enlarged by whole factors, for the eye
+
+
+class SampleGrid:
+    """Fixed latents and labels, laid out as a grid; with classes, a row each."""
+
+    def __init__(self, config, dataset):
+        """Draws the latents, and takes labels from the data set.
+
+        Args:
+          config: a Config.
+          dataset: a `data.dataset.Dataset`.
+        """
+        self._config = config
+        columns, rows = config.log.grid_size or _fitting_grid(config.image.shape)
+        classes = _one_hot_classes(dataset.labels)
+        if classes is None:
+            labels = dataset.labels[np.arange(rows * columns) % len(dataset)]
+        else:
+            rows = min(rows, classes) if config.log.grid_size else classes
+            labels = np.eye(classes, dtype=np.float32)[np.repeat(np.arange(rows), columns)]
+        self.columns, self.labels = columns, labels
+        key = jax.random.fold_in(jax.random.key(config.seed), _GRID_PURPOSE)
+        self.z = np.asarray(jax.random.normal(key, (len(labels), config.generator.z_dim)))
+
+    def reals(self, dataset):
+        """Returns real images in the same layout, uint8 [H, W, C]; each row of a class shows that class."""
+        classes = _one_hot_classes(dataset.labels)
+        indices = np.arange(len(self.labels)) % len(dataset)
+        if classes is not None:
+            kinds, counts = np.argmax(dataset.labels, axis=1), np.zeros(classes, int)
+            members = [np.flatnonzero(kinds == k) for k in range(classes)]
+            for i, kind in enumerate(np.argmax(self.labels, axis=1)):
+                if len(members[kind]):
+                    indices[i] = members[kind][counts[kind] % len(members[kind])]
+                    counts[kind] += 1
+        images = dataset.images(indices, self._config.image.num_stages - 1)
+        return self._layout(images)
+
+    def fakes(self, state):
+        """Returns the averaged generator's images at the state's level of detail, at full size, uint8 [H, W, C].
+
+        Without truncation, and with the stored noise inputs, so that ticks differ by training alone.
+        """
+        generator, lod = network(self._config, state), float(state.lod)
+        images = []
+        for start in range(0, len(self.z), _CHUNK):
+            z, label = self.z[start:start + _CHUNK], self.labels[start:start + _CHUNK]
+            label = label if generator.label_dim else None
+            psi = {} if generator.config.is_progan else {'psi': 1.0}
+            images.append(grid.to_uint8(generator(z, label, lod=lod, **psi)))
+        images = np.concatenate(images)
+        return self._layout(grid.enlarge(images, self._config.image.shape[0] // images.shape[1]))
+
+    def _layout(self, images):
+        picture = grid.image_grid(images, self.columns)
+        return grid.enlarge(picture, max(1, _SMALLEST_SIDE // self._config.image.resolution))
+
+
+def save(workdir, name, picture):
+    """Writes a picture of the run as PNG."""
+    grid.save_png(os.path.join(workdir, name), picture)
+
+
+def _fitting_grid(shape):
+    """(columns, rows) that fill 1920x1080, within reason."""
+    return int(np.clip(1920 // shape[1], 3, 32)), int(np.clip(1080 // shape[0], 2, 32))
+
+
+def _one_hot_classes(labels):
+    """How many classes one-hot labels tell apart; None where there are none, or where labels are not one-hot."""
+    if not labels.shape[1] or not np.all((labels == 0) | (labels == 1)) or not np.all(labels.sum(axis=1) == 1):
+        return None
+    return labels.shape[1]

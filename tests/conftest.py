@@ -1,0 +1,23 @@
+"""Settings and fixtures for all tests."""
+import os
+
+import pytest
+
+# Compiling is most of what these tests do; the results are the same to rounding.
+os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
+
+
+@pytest.fixture
+def float64():
+    """Runs a test in double precision."""
+    import jax
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def exact_products():
+    """Keeps graphics chips from rounding factors."""
+    import jax
+    with jax.default_matmul_precision('highest'):
+        yield

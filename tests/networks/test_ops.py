@@ -1,0 +1,166 @@
+"""The arithmetic of the networks against the definitions of the papers and of the official code."""
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import tiny
+from stylegan_jax.networks import ops
+from stylegan_jax.networks.convolution import convolve
+
+
+def mirrored(kernel):
+    return kernel[::-1, ::-1]
+
+
+def with_gradients(function, *arguments):
+    """The value, and the gradients of a nonlinear function of it."""
+    gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(function(*a))), argnums=tuple(range(len(arguments))))
+    return jax.jit(lambda *a: (function(*a), gradients(*a)))(*arguments)
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_up_convolve_is_upscale_then_convolution(float64, flip):
+    x, kernel = tiny.normal(2, 3, 4, 3), tiny.normal(3, 3, 3, 5, seed=1)
+    fused = with_gradients(lambda x, k: ops.up_convolve(x, k, flip=flip), x, kernel)
+    plain = with_gradients(lambda x, k: convolve(ops.upscale(x), mirrored(k) if flip else k), x, kernel)
+    tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
+
+
+def test_down_convolve_is_convolution_then_mean(float64):
+    x, kernel = tiny.normal(2, 6, 8, 3), tiny.normal(3, 3, 3, 5, seed=1)
+    fused = with_gradients(ops.down_convolve, x, kernel)
+    plain = with_gradients(lambda x, k: ops.downscale(convolve(x, k)), x, kernel)
+    tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
+
+
+def test_upscale_repeats_and_downscale_averages_pixels():
+    x = tiny.normal(2, 3, 4, 2)
+    np.testing.assert_array_equal(ops.upscale(x), np.repeat(np.repeat(x, 2, axis=1), 2, axis=2))
+    np.testing.assert_allclose(ops.downscale(ops.upscale(x)), x, rtol=1e-6)
+    y = np.asarray(tiny.normal(2, 4, 6, 2))
+    np.testing.assert_allclose(ops.downscale(y)[:, 1, 2], y[:, 2:4, 4:6].mean(axis=(1, 2)), rtol=1e-5)
+
+
+def depthwise(x, taps):
+    taps = jnp.array(taps) / sum(taps)
+    half, channels = len(taps) // 2, x.shape[-1]
+    kernel = jnp.tile((taps[:, None] * taps)[:, :, None, None], (1, 1, 1, channels))
+    return lax.conv_general_dilated(x, kernel, (1, 1), ((half, half), (half, half)), feature_group_count=channels,
+                                    dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+
+
+@pytest.mark.parametrize('taps', [(1, 2, 1), (1, 3, 7), (1, 4, 6, 4, 1), (2, 0, 0, 1, 5)])
+def test_blur_is_a_depthwise_convolution(float64, taps):
+    x = tiny.normal(2, 5, 6, 3)
+    tiny.assert_trees_close(with_gradients(lambda x: ops.blur(x, taps), x),
+                            with_gradients(lambda x: depthwise(x, taps), x), rtol=1e-10, atol=1e-10)
+
+
+def test_blur_has_second_derivatives(float64):
+    def penalty_gradient(blur):
+        return jax.grad(lambda x: jnp.sum(jax.grad(lambda x: jnp.sum(jnp.sin(blur(x, (1, 3, 7)))))(x) ** 2))
+
+    x = tiny.normal(1, 4, 5, 2)
+    np.testing.assert_allclose(penalty_gradient(ops.blur)(x), penalty_gradient(depthwise)(x), rtol=1e-10, atol=1e-10)
+
+
+def test_blur_without_taps_does_nothing():
+    x = tiny.normal(1, 3, 3, 2)
+    np.testing.assert_array_equal(ops.blur(x, ()), x)
+    np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(ops.blur(x, ()) * 3))(x), jnp.full_like(x, 3))
+
+
+def stddev_of_groups(x, group_size, num_features):
+    """What each sample gets, [N, F]: group m of M is samples m, m + M, m + 2M, ..."""
+    x = np.asarray(x, np.float64)
+    count = x.shape[0] // group_size
+    values = []
+    for m in range(count):
+        deviation = np.sqrt(x[m::count].var(axis=0) + 1e-8)
+        values.append([part.mean() for part in np.split(deviation, num_features, axis=-1)])
+    return np.array([values[n % count] for n in range(x.shape[0])])
+
+
+@pytest.mark.parametrize('group_size, num_features', [(4, 1), (4, 2), (2, 3), (12, 1), (6, 6)])
+def test_minibatch_stddev_groups_every_mth_sample(group_size, num_features):
+    x = tiny.normal(12, 2, 3, 6)
+    y = jax.jit(ops.minibatch_stddev, static_argnums=(1, 2))(x, group_size, num_features)
+    np.testing.assert_array_equal(y[..., :6], x)
+    assert y.shape == (12, 2, 3, 6 + num_features)
+    expected = np.broadcast_to(stddev_of_groups(x, group_size, num_features)[:, None, None], y[..., 6:].shape)
+    np.testing.assert_allclose(y[..., 6:], expected, rtol=1e-5)
+
+
+def test_minibatch_stddev_of_a_small_batch_is_one_group():
+    x = tiny.normal(3, 2, 2, 4)
+    np.testing.assert_array_equal(ops.minibatch_stddev(x, 4, 1), ops.minibatch_stddev(x, 3, 1))
+
+
+def test_minibatch_stddev_keeps_replicas_apart():
+    x = tiny.normal(24, 2, 2, 4)
+    together = ops.minibatch_stddev(x, 4, 2, replicas=3)
+    apart = [ops.minibatch_stddev(part, 4, 2) for part in jnp.split(x, 3)]
+    np.testing.assert_allclose(together, jnp.concatenate(apart), rtol=1e-6)
+
+
+@pytest.mark.parametrize('batch, replicas', [(6, 1), (12, 2), (10, 4)])
+def test_minibatch_stddev_refuses_a_batch_that_groups_do_not_divide(batch, replicas):
+    with pytest.raises(ValueError, match=f'{batch} images of {replicas} replicas'):
+        ops.minibatch_stddev(tiny.normal(batch, 2, 2, 4), 4, 1, replicas=replicas)
+
+
+def test_minibatch_stddev_has_finite_gradients_for_equal_samples():
+    gradient = jax.grad(lambda x: jnp.sum(ops.minibatch_stddev(x, 4, 1)))(jnp.ones((4, 2, 2, 3)))
+    assert np.isfinite(gradient).all()
+
+
+def test_instance_norm_is_accurate_far_from_zero():
+    x = 1000 + 0.1 * tiny.normal(2, 8, 8, 3)
+    exact = np.asarray(x, np.float64)
+    exact = (exact - exact.mean((1, 2), keepdims=True)) / np.sqrt(exact.var((1, 2), keepdims=True) + 1e-8)
+    np.testing.assert_allclose(ops.instance_norm(x), exact, atol=0.01)
+
+
+def test_instance_norm_of_a_flat_map_is_zero():
+    np.testing.assert_array_equal(ops.instance_norm(jnp.full((1, 4, 4, 2), 3.0)), jnp.zeros((1, 4, 4, 2)))
+
+
+def test_adaptive_instance_norm_takes_over_the_statistics_of_the_style():
+    content, style = tiny.normal(2, 8, 8, 3), 5 + 3 * tiny.normal(2, 6, 4, 3, seed=1)
+    y = jax.jit(ops.adaptive_instance_norm)(content, style)
+    assert y.shape == content.shape
+    for statistic in (np.mean, np.std):
+        np.testing.assert_allclose(statistic(y, axis=(1, 2)), statistic(style, axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(ops.instance_norm(y), ops.instance_norm(content), atol=1e-4)
+
+
+def test_equation_1_scales_by_one_plus_style_and_adds_its_second_half():
+    x, style = tiny.normal(2, 3, 3, 4), tiny.normal(2, 8, seed=1)
+    expected = np.stack([x[n] * (style[n, :4] + 1) + style[n, 4:] for n in range(2)])
+    np.testing.assert_allclose(ops.stylize(x, style), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('shape', [(3, 8), (2, 3, 4, 8)])
+def test_pixel_norm_gives_unit_mean_square(shape):
+    y = ops.pixel_norm(7 * tiny.normal(*shape))
+    np.testing.assert_allclose(np.mean(np.square(y), axis=-1), 1, rtol=1e-5)
+
+
+def test_equalized_weights_give_unit_variance():
+    weight = tiny.normal(400, 300) / 0.01
+    y = ops.dense(tiny.normal(50, 400, seed=1), ops.equalized(weight, fan_in=400, lr_multiplier=0.01))
+    assert np.std(y) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize('nonlinearity, negative', [('lrelu', -0.4), ('relu', 0)])
+def test_rectify(nonlinearity, negative):
+    np.testing.assert_allclose(ops.rectify(jnp.array([-2.0, 3.0]), nonlinearity), [negative, 3])
+
+
+def test_fade_goes_from_the_lower_stage_to_the_newest():
+    older, newer = tiny.normal(2, 2, 2, 3), tiny.normal(2, 2, 2, 3, seed=1)
+    np.testing.assert_array_equal(ops.fade(older, newer, 1.0), newer)
+    np.testing.assert_allclose(ops.fade(older, newer, 0.0), older, atol=1e-6)
+    np.testing.assert_allclose(ops.fade(older, newer, 0.25), 0.75 * older + 0.25 * newer, atol=1e-6)

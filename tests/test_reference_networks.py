@@ -1,0 +1,121 @@
+"""Images, scores, losses and gradients against what the official implementation computed."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import reference_case
+from stylegan_jax import official
+from stylegan_jax.config import LossConfig
+from stylegan_jax.discriminator import discriminate
+from stylegan_jax.generator import broadcast_w, map_latents, synthesize_images
+from stylegan_jax.schedule import stage_and_alpha
+from stylegan_jax.training import discriminator_loss, generator_loss
+
+pytestmark = pytest.mark.usefixtures('exact_products')
+VALUE_ERROR, GRADIENT_ERROR = 1e-5, 1e-4
+
+
+def arrays_named(prefix):
+    """[(case, rest of the name)] of all arrays that begin so."""
+    return [(case, name.removeprefix(prefix)) for case in reference_case.CASES
+            for name in reference_case.open_case(case)[0] if name.startswith(prefix)]
+
+
+@functools.cache
+def network(case, which):
+    return official.load(reference_case.pickle_path(case), which)
+
+
+def reals_at(arrays, lod):
+    return reference_case.shrink(reference_case.channels_last(arrays['reals']), 2 ** int(lod))
+
+
+def assert_images_match(images, expected):
+    """Compares with official images, which are always full size."""
+    images = reference_case.repeat(images, expected.shape[-1] // images.shape[2])
+    assert reference_case.relative_error(images, reference_case.channels_last(expected)) <= VALUE_ERROR
+
+
+@pytest.mark.parametrize('case, lod', arrays_named('images_lod'))
+def test_images(case, lod):
+    arrays, _ = reference_case.open_case(case)
+    G = network(case, 'ema')
+    untruncated = {} if G.config.is_progan else {'psi': 1}
+    assert_images_match(G(arrays['latents'], arrays['labels'], lod=float(lod), **untruncated),
+                        arrays[f'images_lod{lod}'])
+
+
+@pytest.mark.parametrize('case, truncation', arrays_named('images_psi'))
+def test_truncated_images(case, truncation):
+    arrays, _ = reference_case.open_case(case)
+    psi, cutoff = truncation.split('_cut')
+    images = network(case, 'ema')(arrays['latents'], arrays['labels'], psi=float(psi), cutoff=int(cutoff))
+    assert_images_match(images, arrays[f'images_psi{truncation}'])
+
+
+@pytest.mark.parametrize('case, _', arrays_named('dlatents'))
+def test_w_of_every_layer(case, _):
+    arrays, _ = reference_case.open_case(case)
+    G = network(case, 'ema')
+    ws = G.truncate(G.map(arrays['latents'], arrays['labels']), psi=1)
+    assert reference_case.relative_error(ws, arrays['dlatents']) <= VALUE_ERROR
+
+
+@pytest.mark.parametrize('case, lod', arrays_named('scores_lod'))
+def test_scores(case, lod):
+    arrays, _ = reference_case.open_case(case)
+    scores = network(case, 'D')(reals_at(arrays, float(lod)), arrays['labels'], lod=float(lod))
+    assert reference_case.relative_error(scores, arrays[f'scores_lod{lod}'][:, 0]) <= VALUE_ERROR
+
+
+@functools.cache
+def losses_and_gradients(case, lod):
+    """{'g': (mean loss, gradients), 'd': ...} as a training step computes them."""
+    arrays, settings = reference_case.open_case(case)
+    G, D, config = network(case, 'G'), network(case, 'D'), LossConfig(name=settings['loss'])
+    label = arrays['labels']
+    stage, alpha = stage_and_alpha(G.config.image, lod)
+
+    def logits_of(d_params, images):
+        return discriminate(D.config, d_params, images, label, stage=stage, alpha=alpha)
+
+    def g_loss(g_params):
+        ws = broadcast_w(G.config, map_latents(G.config, g_params, arrays['latents'], label))
+        fakes = synthesize_images(G.config, g_params, ws, G.noise[:2 * stage + 2], stage=stage, alpha=alpha)
+        return jnp.mean(generator_loss(config, logits_of(D.params, fakes))), fakes
+
+    def d_loss(d_params, fakes):
+        loss, _ = discriminator_loss(config, lambda images: logits_of(d_params, images), reals_at(arrays, lod), fakes,
+                                     shrink=2 ** int(lod), gp_factors=arrays['gp_mixing_factors'])
+        return jnp.mean(loss)
+
+    (g_value, fakes), g_gradients = jax.jit(jax.value_and_grad(g_loss, has_aux=True))(G.params)
+    return {'g': (g_value, g_gradients), 'd': jax.jit(jax.value_and_grad(d_loss))(D.params, fakes)}
+
+
+LOSSES = [(case, float(lod)) for case, lod in arrays_named('g_loss_mean_lod')]
+
+
+@pytest.mark.parametrize('net', ['g', 'd'])
+@pytest.mark.parametrize('case, lod', LOSSES)
+def test_losses(case, lod, net):
+    expected = reference_case.open_case(case)[0][f'{net}_loss_mean_lod{lod}']
+    loss, _ = losses_and_gradients(case, lod)[net]
+    assert loss == pytest.approx(float(expected), rel=VALUE_ERROR)
+
+
+@pytest.mark.parametrize('net', ['g', 'd'])
+@pytest.mark.parametrize('case, lod', LOSSES)
+def test_gradients(case, lod, net):
+    arrays, _ = reference_case.open_case(case)
+    _, gradients = losses_and_gradients(case, lod)[net]
+    prefix = f'{net}_grad_lod{lod}:'
+    expected = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    assert len(expected) == len(jax.tree.leaves(gradients))
+    for variable, array in expected.items():
+        gradient = reference_case.parameter(gradients, variable)
+        assert np.any(gradient) == np.any(array), variable       # nothing where the stage does not reach
+        assert reference_case.relative_error(gradient, array) <= GRADIENT_ERROR, variable

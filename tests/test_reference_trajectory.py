@@ -1,0 +1,76 @@
+"""The first iterations of training, step by step, against the official implementation."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import reference_case
+from stylegan_jax import official, training
+from stylegan_jax.config import Config, ScheduleConfig, TrainConfig
+from stylegan_jax.schedule import Setting, stage_and_alpha
+
+ITERATIONS = 3
+LOSS_ERRORS = (1e-4, 1e-4, 1e-3)             # later iterations amplify rounding
+# As in training: with the rounding of unoptimised code a leaky ReLU falls on the other side in the first iteration.
+OPTIMIZED = {'xla_backend_optimization_level': 2}
+SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.995}     # that agree after so many iterations
+
+
+@functools.cache
+def trajectory():
+    """Returns ([(d_loss, g_loss)] of each iteration, [state after it], config)."""
+    arrays, settings = reference_case.open_case('trajectory32')
+    G, D, ema = (official.load(reference_case.pickle_path('trajectory32-start'), which) for which in ('G', 'D', 'ema'))
+    batch, lr, label = settings['batch'], settings['lr'], jnp.zeros((settings['batch'], 0))
+    config = Config(
+        replicas=1, image=G.config.image, generator=G.config, discriminator=D.config,
+        schedule=ScheduleConfig(batch=batch, lr=lr),
+        train=TrainConfig(style_mixing_prob=0, ema_kimg=settings['ema_halflife_kimg'], **settings['adam']))
+    d_step, g_step = (jax.jit(functools.partial(step, config), static_argnames='stage', compiler_options=OPTIMIZED)
+                      for step in (training.discriminator_step, training.generator_step))
+    state = training.create_state(config, generator=G, discriminator=D, ema=ema, lod=settings['lods'][0])
+    losses, states = [], []
+    for i, lod in enumerate(settings['lods'][:ITERATIONS]):
+        stage, alpha = stage_and_alpha(config.image, lod)
+        state = training.enter_setting(config, state, Setting(lod, stage, alpha, batch, lr, tick_kimg=1))
+        reals = reference_case.channels_last(arrays[f'reals_{i}'])
+        draws = training.StepDraws(arrays[f'z_d_{i}'], noise=state.noise)
+        state, d_metrics = d_step(state, reals, label, draws, stage=stage, lr=lr)
+        state, g_metrics = g_step(state, label, draws._replace(z=arrays[f'z_g_{i}']), stage=stage, lr=lr)
+        losses.append((d_metrics['d_loss'], g_metrics['g_loss']))
+        states.append(state)
+    return losses, states, config
+
+
+@pytest.mark.parametrize('iteration', range(ITERATIONS))
+def test_losses_follow(iteration):
+    arrays, _ = reference_case.open_case('trajectory32')
+    d_loss, g_loss = trajectory()[0][iteration]
+    assert d_loss == pytest.approx(arrays['d_loss'][iteration], abs=LOSS_ERRORS[iteration])
+    assert g_loss == pytest.approx(arrays['g_loss'][iteration], abs=LOSS_ERRORS[iteration])
+
+
+@pytest.mark.parametrize('which, official_name', [('G', 'G'), ('D', 'D'), ('ema', 'Gs')])
+@pytest.mark.parametrize('iterations', SHARES_OF_WEIGHTS)
+def test_weights_follow(iterations, which, official_name):
+    arrays, _ = reference_case.open_case('trajectory32')
+    _, states, config = trajectory()
+    network = training.network(config, states[iterations - 1], which)
+    prefix = f'after{iterations}:{official_name}:'
+    expected = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    assert len(expected) == len(jax.tree.leaves(network.params)) + (which != 'D')
+    close = []
+    for variable, array in expected.items():
+        ours = network.w_avg if variable == 'dlatent_avg' else reference_case.parameter(network.params, variable)
+        close.append(np.ravel(np.abs(ours - array) <= 1e-5 + 1e-3 * np.abs(array)))
+        if variable == 'dlatent_avg':
+            assert close[-1].all()
+    assert np.mean(np.concatenate(close)) >= SHARES_OF_WEIGHTS[iterations]
+
+
+def test_averaging_factor_is_the_official_one():
+    arrays, settings = reference_case.open_case('trajectory32')
+    assert 0.5 ** (settings['batch'] / (settings['ema_halflife_kimg'] * 1000)) == pytest.approx(
+        float(arrays['ema_beta']), rel=1e-6)

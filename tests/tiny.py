@@ -1,0 +1,76 @@
+"""Small networks and runs for the tests."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stylegan_jax.config import Config, DiscriminatorConfig, GeneratorConfig, ImageConfig, ScheduleConfig
+from stylegan_jax.discriminator import Discriminator
+from stylegan_jax.generator import Generator
+
+_WIDTHS = dict(fmap_base=32, fmap_max=8)
+# Table 1 of the paper; F is E trained with mixing regularization.
+_CONFIGURATIONS = {
+    'B': dict(mapping_layers=0, use_styles=False, const_input=False, use_noise=False, use_pixel_norm=True,
+              use_instance_norm=False, truncation_psi=None),
+    'C': dict(const_input=False, use_noise=False),
+    'D': dict(use_noise=False),
+    'E': {}, 'F': {}}
+
+
+def generator_config(letter='F', resolution=16, *, image=None, **fields):
+    """A small generator of configuration A to F."""
+    image = image or ImageConfig(resolution)
+    if letter == 'A':
+        return GeneratorConfig.progan(image, **dict(z_dim=6, **_WIDTHS) | fields)
+    widths = dict(z_dim=6, w_dim=5, mapping_layers=2, mapping_fmaps=7, truncation_cutoff=4, **_WIDTHS)
+    return GeneratorConfig(image, **widths | _CONFIGURATIONS[letter] | fields)
+
+
+def discriminator_config(letter='F', resolution=16, *, image=None, **fields):
+    """The discriminator that goes with `generator_config`."""
+    image = image or ImageConfig(resolution)
+    special = dict(architecture='progan', blur_filter=()) if letter == 'A' else {}
+    return DiscriminatorConfig(image, **_WIDTHS | special | fields)
+
+
+def run_config(letter='F', resolution=8, *, image=None, generator=None, discriminator=None, **fields):
+    """A small run of one replica, 4 images a step."""
+    image = image or ImageConfig(resolution)
+    return Config(**dict(
+        replicas=1, image=image, schedule=ScheduleConfig(batch=4),
+        generator=generator_config(letter, image=image, **generator or {}),
+        discriminator=discriminator_config(letter, image=image, **discriminator or {})) | fields)
+
+
+def filled(network, seed=1):
+    """Moves every array, so that biases, noise strengths and the average w take part."""
+    leaves, structure = jax.tree.flatten(network)
+    random = np.random.default_rng(seed)
+    return jax.tree.unflatten(structure, [x + 0.3 * random.standard_normal(x.shape, np.float32) for x in leaves])
+
+
+@functools.cache
+def generator(config):
+    return filled(Generator.init(jax.random.key(0), config))
+
+
+@functools.cache
+def discriminator(config):
+    return filled(Discriminator.init(jax.random.key(0), config))
+
+
+def normal(*shape, seed=0):
+    """Reproducible normal numbers in the current default precision."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), float)
+
+
+def assert_trees_close(a, b, **tolerances):
+    jax.tree_util.tree_map_with_path(
+        lambda path, x, y: np.testing.assert_allclose(x, y, err_msg=jax.tree_util.keystr(path), **tolerances), a, b)
+
+
+def trees_equal(a, b):
+    """Whether all arrays are the same to the bit."""
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
