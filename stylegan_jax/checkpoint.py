@@ -8,6 +8,8 @@ import os
 import warnings
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from stylegan_jax import config as config_lib
@@ -69,9 +71,11 @@ class Checkpoints:
         sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract)
         state = self._restore('state', ocp.args.StandardRestore(abstract))
-        state = state.replace(key=jax.random.wrap_key_data(state.key))
-        # Restored buffers may be shared with the reader; the steps need ones that they can take over.
-        return jax.tree.map(lambda x: x.copy(), state), self._restore('progress', ocp.args.JsonRestore())
+        # Restored buffers may be shared with the reader, and are tied to their device, for which the steps would be
+        # compiled once more as soon as fresh values (a new lod, forgotten moments) come beside them.
+        state = jax.tree.map(lambda x: jnp.array(np.asarray(x)), state)
+        return (state.replace(key=jax.random.wrap_key_data(state.key)),
+                self._restore('progress', ocp.args.JsonRestore()))
 
     def wait(self):
         """Returns once everything is on disk."""

@@ -54,7 +54,7 @@ def _outputs(module, params, *args, **kwargs):
 def _table(name, params, outputs):
     """One row a layer: parameters, output shape [N, ...], weight shape; and the total."""
     layers = {}
-    for path, leaf in traverse_util.flatten_dict(params).items():
+    for path, leaf in sorted(traverse_util.flatten_dict(params).items(), key=lambda item: _by_size(item[0])):
         layers.setdefault(path[:-1], {})[path[-1]] = leaf
     rows = [(name, 'Params', 'OutputShape', 'WeightShape'), ('---',) * 4]
     for path, leaves in layers.items():
@@ -64,6 +64,11 @@ def _table(name, params, outputs):
                      '(?, ' + ', '.join(map(str, output[1:])) + ')' if output else '-', str(weight.shape)))
     total = sum(leaf.size for leaf in jax.tree.leaves(params))
     return _aligned([*rows, ('---',) * 4, ('Total', f'{total:,}', '', '')])
+
+
+def _by_size(path):
+    """Sorts '8x8' before '16x16'."""
+    return [(int(part.partition('x')[0]) if part[0].isdecimal() else 0, part) for part in path]
 
 
 def _schedule_table(config):

@@ -39,4 +39,7 @@ def load(path, which='ema'):
     kind, config, arrays = network_file.read(path)
     if (kind == 'discriminator') != (which == 'D'):
         raise UserError(f'{path}: this file holds a {kind}, and {which!r} was asked for')
-    return (Discriminator if kind == 'discriminator' else Generator).from_arrays(config, arrays)
+    try:
+        return (Discriminator if kind == 'discriminator' else Generator).from_arrays(config, arrays)
+    except KeyError as error:
+        raise UserError(f'{path}: this file lacks the array {error}') from None

@@ -80,6 +80,7 @@ class _Run:
         step, add = compile_steps(config), jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
         setting, in_flight, compiled = None, collections.deque(), set()
         self._start_tick()
+        self.sums, self.count = self.progress.pop('sums', None), self.progress.pop('count', 0)
         while interruption.signal is None:
             if setting is None:             # where a group was interrupted, its setting still holds
                 setting = setting_at(config, self.group_nimg)
@@ -137,8 +138,9 @@ class _Run:
 
     def _finish(self, interruption):
         if self.checkpoints.latest() != self.nimg:
-            if interruption.signal is not None and self.sums is not None:
-                self.progress = self.progress | {'seconds': self.progress['seconds'] + time.time() - self.tick_start}
+            if self.sums is not None:       # in the middle of a tick, which goes on after the restart
+                self.progress |= {'seconds': self.progress['seconds'] + time.time() - self.tick_start,
+                                  'sums': jax.tree.map(float, jax.device_get(self.sums)), 'count': self.count}
             self._save()
         self.checkpoints.wait()
         if interruption.signal is not None:

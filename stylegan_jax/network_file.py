@@ -5,7 +5,6 @@ Not for training state: that is `checkpoint`'s.
 import json
 import os
 import tempfile
-import zipfile
 
 import numpy as np
 
@@ -49,14 +48,15 @@ def read(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             if _HEADER not in file.files:
-                raise UserError(f'{path}: this .npz file is not a network saved by stylegan_jax')
+                raise UserError('this .npz file is not a network saved by stylegan_jax')
             header = json.loads(str(file[_HEADER]))
             arrays = {name: file[name] for name in file.files if name != _HEADER}
         if header.get('version') != 1 or header.get('kind') not in _KINDS:
-            raise UserError(f'{path}: unknown kind of network file (version {header.get("version")}, '
+            raise UserError(f'unknown kind of network file (version {header.get("version")}, '
                             f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it')
         return header['kind'], config_lib.from_dict(_KINDS[header['kind']], header['config']), arrays
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, json.JSONDecodeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f'{path}: damaged network file ({error})') from error
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None
+    except Exception as error:      # damaged archives fail in every way there is
+        message = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise UserError(f'{path}: damaged network file ({message})') from error

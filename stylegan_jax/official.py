@@ -110,6 +110,8 @@ def _convert_generator(network):
 def _convert_discriminator(network):
     state = network.state
     function = str(state['build_func_name'])
+    if function not in ('D_basic', 'D_paper'):
+        raise UserError(f'a network built by {function}; D_basic and D_paper are known')
     variables = dict(state['variables'])
     image = _image_config(state['static_kwargs'], variables, 'FromRGB')
     if function == 'D_paper':
@@ -119,10 +121,8 @@ def _convert_discriminator(network):
                 variables[name] = variables[name][..., :1]
         variables = _renamed(variables, 'Conv1', 'Conv1_down')
         config = DiscriminatorConfig(image, architecture='progan', blur_filter=(), **fields)
-    elif function == 'D_basic':
-        config = DiscriminatorConfig(image, blur_filter=_blur_filter(state), **_fields(state, _STYLE_DISCRIMINATOR))
     else:
-        raise UserError(f'a network built by {function}; D_basic and D_paper are known')
+        config = DiscriminatorConfig(image, blur_filter=_blur_filter(state), **_fields(state, _STYLE_DISCRIMINATOR))
     arrays = {'/'.join(('params', *_layer_name(name, image))): value
               for name, value in variables.items() if '/' in name}
     template = jax.eval_shape(lambda key: Discriminator.init(key, config), jax.random.key(0))

@@ -94,4 +94,5 @@ def read(path):
         except UserError as error:
             raise UserError(f'{path}: {error}') from None
         except Exception as error:      # damaged pickles fail in every way there is
-            raise UserError(f'{path}: not a complete pickle file ({type(error).__name__}: {error})') from error
+            message = ' '.join(f'{type(error).__name__}: {error}'.split())
+            raise UserError(f'{path}: not a complete pickle file ({message})') from error

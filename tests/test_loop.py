@@ -1,0 +1,236 @@
+"""The host loop on tiny runs: what a run leaves behind, and that stopping it changes nothing."""
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import tiny
+import tiny_run
+from stylegan_jax import config as config_lib
+from stylegan_jax import loop, training
+from stylegan_jax.config import Config, DataConfig, ImageConfig, LogConfig, LossConfig, TrainConfig
+from stylegan_jax.errors import UserError
+from stylegan_jax.run_log import RunLog
+
+TIMES = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def compiled_once():
+    """Lets runs share their compiled steps, which are most of what a tiny run costs; gives those of each config."""
+    compiled = {}
+
+    def compile_steps(config):
+        parts = config.generator, config.discriminator, config.loss, config.train.style_mixing_prob
+        return compiled.setdefault(parts, training.compile_steps(config))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, 'compile_steps', compile_steps)
+        yield compiled
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+    """Workdir of a run that nobody stopped."""
+    workdir = str(tmp_path_factory.mktemp('loop') / 'deep' / 'undisturbed')
+    assert loop.train(tiny_run.run_config(), workdir) == 0
+    return workdir
+
+
+@pytest.fixture
+def finished(undisturbed, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(undisturbed, tmp_path / 'copy')
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Returns a function after which a run gets a signal when it has shown `nimg` images."""
+    progress, stops = RunLog.progress, {}
+
+    def stopping_progress(log, shown, resolution, alpha, nimg):
+        progress(log, shown, resolution, alpha, nimg)
+        if nimg in stops:
+            signal.raise_signal(stops.pop(nimg))
+
+    monkeypatch.setattr(RunLog, 'progress', stopping_progress)
+    return stops.__setitem__
+
+
+def text_of(workdir, name):
+    with open(os.path.join(workdir, name)) as file:
+        return file.read()
+
+
+def picture_of(workdir, name):
+    return np.asarray(PIL.Image.open(os.path.join(workdir, name)))
+
+
+def assert_same_end(workdir, undisturbed):
+    config = tiny_run.run_config()
+    (state, progress), (expected, expected_progress) = (
+        tiny_run.saved_state(each, config) for each in (workdir, undisturbed))
+    assert tiny.trees_equal(state, expected)
+    assert {**progress, 'seconds': 0} == {**expected_progress, 'seconds': 0}
+    assert tiny_run.log_entries(workdir, TIMES) == tiny_run.log_entries(undisturbed, TIMES)
+    for name in sorted(os.listdir(undisturbed)):
+        if name.endswith('.png'):
+            np.testing.assert_array_equal(picture_of(workdir, name), picture_of(undisturbed, name), err_msg=name)
+
+
+# What a run leaves behind.
+
+def test_config_is_resolved_and_loads_back(undisturbed):
+    config = config_lib.from_json(Config, text_of(undisturbed, 'config.json'))
+    assert config == tiny_run.run_config() and config.schedule.lr == 0.001
+
+
+def test_log_has_an_entry_a_tick(undisturbed):
+    entries = tiny_run.log_entries(undisturbed)
+    assert [(entry['tick'], entry['nimg'], entry['kimg']) for entry in entries] == [
+        (tick, 32 * tick, 0.032 * tick) for tick in (1, 2, 3, 4, 5)]
+    assert set(entries[0]) == {
+        'tick', 'nimg', 'kimg', 'resolution', 'lod', 'alpha', 'batch', 'lr', *TIMES, 'g_loss', 'd_loss',
+        'g_gradient_norm', 'd_gradient_norm', 'g_skipped', 'd_skipped', 'real_logits', 'fake_logits', 'r1_penalty'}
+    assert all(np.isfinite(value) for entry in entries for value in entry.values() if not isinstance(value, str))
+    assert [entry['seconds'] for entry in entries] == sorted(entry['seconds'] for entry in entries)
+
+
+def test_run_grows(undisturbed):
+    entries = tiny_run.log_entries(undisturbed)
+    assert [(entry['resolution'], entry['lod'], entry['alpha']) for entry in entries] == [
+        ('4x4', 1.0, 1.0), ('8x8', 0.5, 0.5), ('8x8', 0.0, 1.0), ('8x8', 0.0, 1.0), ('8x8', 0.0, 1.0)]
+    ticks = [line.split() for line in text_of(undisturbed, 'log.txt').splitlines() if line.startswith('tick')]
+    assert [tick[4] for tick in ticks] == ['4x4', '8x8', '8x8', '8x8', '8x8']
+
+
+def test_log_begins_and_ends_with_what_a_reader_wants_to_know(undisturbed):
+    lines = text_of(undisturbed, 'log.txt').splitlines()
+    assert lines[0] == f'training custom in {undisturbed}: 40 images'
+    assert lines[-1].startswith('done: 0.2 kimg in ') and undisturbed in lines[-1]
+
+
+def test_tensorboard_has_the_scalars(undisturbed):
+    folder = os.path.join(undisturbed, 'tensorboard')
+    events = b''.join(open(os.path.join(folder, name), 'rb').read() for name in os.listdir(folder))
+    assert all(events.count(name) == 5 for name in (b'g_loss', b'd_loss', b'images_per_second', b'alpha'))
+
+
+def test_pictures_are_grids_of_one_size(undisturbed):
+    names = sorted(name for name in os.listdir(undisturbed) if name.endswith('.png'))
+    assert names == ['fakes000000.png', 'reals.png']        # ticks below 1000 images share a name
+    for name in names:
+        assert picture_of(undisturbed, name).shape == (2 * 8 * 8, 4 * 8 * 8, 3)        # 64 // 8 times enlarged
+
+
+def test_the_newest_checkpoints_stay(undisturbed):
+    assert sorted(os.listdir(os.path.join(undisturbed, 'checkpoints'))) == ['128', '160']
+
+
+def test_checkpoints_come_every_so_many_ticks(tmp_path):
+    config = tiny_run.run_config()
+    config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, stage_kimg=1),
+                                 log=dataclasses.replace(config.log, checkpoint_ticks=2, keep_checkpoints=9))
+    assert loop.train(config, str(tmp_path)) == 0
+    assert sorted(map(int, os.listdir(tmp_path / 'checkpoints'))) == [64, 128, 160]
+
+
+# Stopping and going on.
+
+def test_a_stopped_run_ends_as_an_undisturbed_one(undisturbed, tmp_path, stop_at):
+    config, workdir = tiny_run.run_config(), str(tmp_path)
+    stop_at(8, signal.SIGINT)              # half a group
+    stop_at(16, signal.SIGINT)             # the end of a group
+    stop_at(56, signal.SIGTERM)            # half a group in a fade
+    assert [loop.train(config, workdir) for _ in range(4)] == [130, 130, 143, 0]
+    assert_same_end(workdir, undisturbed)
+    log = text_of(workdir, 'log.txt')
+    assert 'stopped at 0.1 kimg and saved' in log and f'going on at 0.1 kimg in {workdir}' in log
+
+
+def test_steps_are_compiled_once_a_stage(compiled_once, undisturbed, finished):
+    """Also where a run goes on in the middle of a group, then changes its level of detail and forgets its moments."""
+    (steps,) = compiled_once.values()
+    assert steps._cache_size() == 2
+    shutil.rmtree(finished)
+
+
+def test_a_run_goes_on_from_its_checkpoint_after_a_crash(undisturbed, finished):
+    """What the log had beyond the checkpoint, a torn line among it, is not there twice."""
+    shutil.rmtree(finished / 'checkpoints' / '160')
+    with open(finished / 'log.jsonl', 'a') as file:
+        file.write('{"tick": 6, "nim')
+    assert loop.train(tiny_run.run_config(), str(finished)) == 0
+    assert_same_end(finished, undisturbed)
+
+
+def test_a_finished_run_stays_as_it_is(finished, capsys):
+    def lasting():
+        return {path: state for path, state in tiny_run.files_below(finished).items()
+                if not path.endswith(('config.json', 'log.txt')) and 'tensorboard' not in path}
+    before, config = lasting(), text_of(finished, 'config.json')
+    assert loop.train(tiny_run.run_config(), str(finished)) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith('done: 0.2 kimg')
+    assert lasting() == before and text_of(finished, 'config.json') == config
+
+
+def test_a_finished_run_goes_on_when_it_is_made_longer(finished):
+    config = tiny_run.run_config(train=TrainConfig(total_kimg=0.17))
+    assert loop.train(config, str(finished)) == 0
+    assert [entry['nimg'] for entry in tiny_run.log_entries(finished)] == [32, 64, 96, 128, 160, 176]
+
+
+def test_another_architecture_is_refused(finished):
+    config = tiny_run.run_config(generator={'fmap_max': 4})
+    with pytest.raises(UserError, match=r'generator\.fmap_max: 8 in the checkpoint, 4 now'):
+        loop.train(config, str(finished))
+
+
+def test_workdir_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / 'file').write_text('')
+    for workdir in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        with pytest.raises(UserError, match=f'--workdir={workdir}: cannot be written .*choose another folder'):
+            loop.train(tiny_run.run_config(), str(workdir))
+
+
+# Kinds of runs.
+
+def test_grey_images_of_classes_that_are_not_square(tmp_path):
+    """Each row of the grids is a class."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for index in range(12):
+        PIL.Image.fromarray(np.full([6, 8], 100 * (index % 3), np.uint8)).save(folder / f'{index:02d}.png')
+    labels = [[f'{index:02d}.png', index % 3] for index in range(12)]
+    (folder / 'dataset.json').write_text(json.dumps({'labels': labels}))
+    config = tiny_run.run_config(
+        image=ImageConfig(8, base_shape=(3, 4), channels=1, label_dim=3), data=DataConfig(path=str(folder)),
+        train=TrainConfig(total_kimg=0.016, style_mixing_prob=0), log=LogConfig())
+    assert loop.train(config, str(tmp_path / 'run')) == 0
+    assert tiny_run.log_entries(tmp_path / 'run')[-1]['resolution'] == '3x4'
+    reals, fakes = (picture_of(tmp_path / 'run', name) for name in ('reals.png', 'fakes000000.png'))
+    assert reals.shape == fakes.shape == (3 * 6 * 8, 32 * 8 * 8)
+    np.testing.assert_array_equal(reals, np.repeat([0, 100, 200], 6 * 8)[:, None] * np.ones(32 * 8 * 8))
+
+
+@pytest.mark.parametrize('letter, loss, metric', [
+    ('A', LossConfig(name='wgan_gp'), 'mixed_norms'), ('B', LossConfig(), 'r1_penalty')])
+def test_other_configurations_train(tmp_path, letter, loss, metric):
+    config = tiny_run.run_config(letter, loss=loss, schedule=one_stage(), train=TrainConfig(total_kimg=0.016))
+    start = tiny_run.plain(training.create_state(config))
+    assert loop.train(config, str(tmp_path)) == 0
+    state, _ = tiny_run.saved_state(str(tmp_path), config)
+    assert not tiny.trees_equal(state.g_params, start.g_params)
+    assert not tiny.trees_equal(state.d_params, start.d_params)
+    (entry,) = tiny_run.log_entries(tmp_path)
+    assert metric in entry and entry['g_skipped'] == entry['d_skipped'] == 0
+
+
+def one_stage():
+    """8x8 from the start."""
+    return dataclasses.replace(tiny_run.run_config().schedule, initial_resolution=8)
