@@ -7,7 +7,7 @@ Not a row of the paper. What to change first:
     --config.image.resolution=256            larger images
     --config.data.mirror=true                where left and right look alike
     --config.train.total_kimg=10000       a longer run
-    --config.image.label_dim=5               5 classes, for labelled images
+    --noconfig.data.find_labels              ignore the classes in the images' dataset.json
     --config.generator.fmap_base=8192 --config.generator.fmap_max=512             the paper's width
     --config.discriminator.fmap_base=8192 --config.discriminator.fmap_max=512     of both networks
 """
@@ -22,7 +22,7 @@ def get_config():
         image=ImageConfig(resolution=64, label_dim=0),
         generator=GeneratorConfig(z_dim=256, w_dim=256, mapping_fmaps=256, fmap_base=2048, fmap_max=256),
         discriminator=DiscriminatorConfig(fmap_base=2048, fmap_max=256),
-        data=DataConfig(mirror=False),
+        data=DataConfig(find_labels=True),
         schedule=ScheduleConfig(stage_kimg=200.0, fade_kimg=200.0),
         train=TrainConfig(total_kimg=3000.0),
     )

@@ -192,6 +192,7 @@ class DataConfig:
     path: str = ''                           # folder or zip of PNG and JPEG files
     count: int = 0                           # toy_faces: how many; images: use the first so many, 0 = all
     mirror: bool = False                     # flip each image with probability one half
+    find_labels: bool = False                # images: where label_dim is 0, take the classes of their dataset.json
 
     def __post_init__(self):
         _require_choice('data.source', self.source, ('images', 'toy_faces'))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from stylegan_jax import config as config_lib
 from stylegan_jax import samples
 from stylegan_jax.checkpoint import Checkpoints
-from stylegan_jax.data.dataset import open_dataset
+from stylegan_jax.data.dataset import open_dataset, with_found_labels
 from stylegan_jax.data.pipeline import Loader
 from stylegan_jax.errors import UserError
 from stylegan_jax.interruption import Interruption
@@ -33,7 +33,7 @@ def train(config, workdir):
     Raises:
       UserError: the data or the folder cannot be used, or the folder holds another architecture.
     """
-    config = resolve(config)
+    config = resolve(with_found_labels(config))
     _make_workdir(workdir)
     checkpoints = Checkpoints(workdir, keep=config.log.keep_checkpoints)
     try:

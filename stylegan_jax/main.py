@@ -13,6 +13,7 @@ import jax
 from absl import flags
 
 from stylegan_jax import command, config_flags, dry_run
+from stylegan_jax.data.dataset import with_found_labels
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks and the schedule, and exit.')
@@ -20,7 +21,7 @@ _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks a
 
 def main(argv):
     del argv
-    config = config_flags.chosen_config()
+    config = with_found_labels(config_flags.chosen_config())
     if config.precision == 'float64':
         jax.config.update('jax_enable_x64', True)
     if _DRY_RUN.value:

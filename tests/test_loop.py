@@ -153,11 +153,14 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(undisturbed, tmp_path, stop_at
     assert 'stopped at 0.1 kimg and saved' in log and f'going on at 0.1 kimg in {workdir}' in log
 
 
-def test_steps_are_compiled_once_a_stage(compiled_once, undisturbed, finished):
-    """Also where a run goes on in the middle of a group, then changes its level of detail and forgets its moments."""
-    (steps,) = compiled_once.values()
-    assert steps._cache_size() == 2
-    shutil.rmtree(finished)
+def test_going_on_compiles_no_stage_twice(undisturbed, tmp_path, stop_at, compiled_once):
+    """Neither for what was restored nor for what comes beside it: a new lod, forgotten moments."""
+    def compilations():
+        return {parts: step._cache_size() for parts, step in compiled_once.items()}
+    before = compilations()
+    stop_at(56, signal.SIGTERM)
+    assert [loop.train(tiny_run.run_config(), str(tmp_path)) for _ in range(2)] == [143, 0]
+    assert compilations() == before
 
 
 def test_a_run_goes_on_from_its_checkpoint_after_a_crash(undisturbed, finished):

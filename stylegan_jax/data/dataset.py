@@ -1,11 +1,12 @@
 """The one interface to real images: pixels at any stage, and labels, whatever they come from."""
+import dataclasses
 import typing
 
 import numpy as np
 
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import toy_faces
-from stylegan_jax.data.image_files import ImageFiles
+from stylegan_jax.data.image_files import ImageFiles, find_label_dim
 from stylegan_jax.data.pixels import box_reduce, fits_memory, in_threads, to_uint8
 from stylegan_jax.data.toy_faces_pool import draw_all
 from stylegan_jax.errors import UserError
@@ -151,6 +152,18 @@ class Dataset:
             images[row] = to_uint8(box_reduce(self._source.full_size(indices[row]), *shape[:2]))
         in_threads(reduce, len(indices))
         return images
+
+
+def with_found_labels(config):
+    """Returns a Config whose `image.label_dim` is that of the images, where `data.find_labels` asks for it.
+
+    Raises:
+      UserError: the images' labels cannot be read.
+    """
+    data, image = config.data, config.image
+    if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
+        return config
+    return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=find_label_dim(data.path)))
 
 
 def open_dataset(data, image):

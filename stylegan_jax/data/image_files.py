@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stylegan_jax.data.labels import FILE_NAME, read_labels
+from stylegan_jax.data.labels import FILE_NAME, count_classes, read_labels
 from stylegan_jax.data.pixels import box_reduce, central_crop, fits_memory, in_threads, to_uint8
 from stylegan_jax.errors import UserError
 
@@ -108,18 +108,39 @@ class ImageFiles:
     def _labels_file(self):
         if FILE_NAME not in self._files.names:
             return None
-        try:
-            with _failing_as_unusable():
-                return self._files.read(FILE_NAME)
-        except _Unusable as error:
-            raise UserError(f'{self.path / FILE_NAME}: cannot be read ({error}); '
-                            'repair it, or set --config.image.label_dim=0') from error
+        with _failing_as_user_error(self.path):
+            return self._files.read(FILE_NAME)
+
+
+def find_label_dim(path):
+    """Returns how many classes the dataset.json of a folder or zip has; 0 without such labels.
+
+    Raises:
+      UserError: there is nothing at `path`, or its dataset.json cannot be read.
+    """
+    path = pathlib.Path(path).expanduser()
+    files = _open_container(path)
+    if FILE_NAME not in files.names:
+        return 0
+    with _failing_as_user_error(path):
+        return count_classes(files.read(FILE_NAME), path / FILE_NAME)
 
 
 def _is_image(name):
     parts = name.split('/')
     hidden = any(part.startswith('.') or part == '__MACOSX' for part in parts)
     return not hidden and name.lower().endswith(_SUFFIXES)
+
+
+@contextlib.contextmanager
+def _failing_as_user_error(path):
+    """Turns what can go wrong when the labels of `path` are read into a UserError."""
+    try:
+        with _failing_as_unusable():
+            yield
+    except _Unusable as error:
+        raise UserError(f'{path / FILE_NAME}: cannot be read ({error}); '
+                        'repair it, or train without labels (--noconfig.data.find_labels)') from error
 
 
 def _report_unusable(path, names, reasons):

@@ -41,6 +41,22 @@ def read_labels(text, where, names, label_dim):
     return np.eye(label_dim, dtype=np.float32)[[classes[name] for name in names]]
 
 
+def count_classes(text, where):
+    """Returns how many classes the bytes of a dataset.json have; 0 where its "labels" are null or empty.
+
+    Raises:
+      UserError: the file is malformed.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UserError(f'{where}: not valid JSON ({error}); '
+                        'repair it, or train without labels (--noconfig.data.find_labels)') from error
+    if not (isinstance(content, dict) and content.get('labels')):
+        return 0
+    return max(_read_classes(text, where, 'N').values()) + 1
+
+
 def _read_classes(text, where, label_dim):
     """Returns {name: class}, checked for form only."""
     remedy = 'add the labels, or set --config.image.label_dim=0'

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_jax.config import DataConfig, ImageConfig
+from stylegan_jax.config import Config, DataConfig, ImageConfig
 from stylegan_jax.data import pixels as pixels_module
 from stylegan_jax.data import toy_faces, toy_faces_pool
-from stylegan_jax.data.dataset import Dataset, open_dataset
+from stylegan_jax.data.dataset import Dataset, open_dataset, with_found_labels
 from stylegan_jax.errors import UserError
 
 
@@ -172,3 +172,12 @@ def test_data_does_not_import_jax():
             "sys.exit('jax' in sys.modules)\n")
     package = pathlib.Path(toy_faces_pool.__file__).parents[1]
     assert subprocess.run([sys.executable, '-c', code, str(package)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize('label_dim, find_labels, expected', [(0, True, 3), (0, False, 0), (4, True, 4)])
+def test_label_dim_is_found_where_it_is_asked_for(tmp_path, label_dim, find_labels, expected):
+    (tmp_path / 'dataset.json').write_text('{"labels": [["a.png", 2]]}')
+    config = Config(image=ImageConfig(resolution=8, label_dim=label_dim),
+                    data=DataConfig(path=str(tmp_path), find_labels=find_labels))
+    found = with_found_labels(config)
+    assert found.image.label_dim == found.generator.image.label_dim == expected

@@ -10,7 +10,7 @@ from PIL import Image
 
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import pixels as pixels_module
-from stylegan_jax.data.image_files import ImageFiles
+from stylegan_jax.data.image_files import ImageFiles, find_label_dim
 from stylegan_jax.errors import UserError
 
 IMAGE = ImageConfig(resolution=8)
@@ -322,3 +322,20 @@ def test_labels_are_ignored_without_label_dim(tmp_path):
 def test_wrong_labels_are_a_user_error(tmp_path, labels, message):
     with pytest.raises(UserError, match=message):
         open_labelled(tmp_path, labels, 4)
+
+
+@pytest.mark.parametrize('kind', [write_folder, write_zip])
+@pytest.mark.parametrize('labels, expected', [
+    ({'labels': [['a.png', 0], ['b.png', 4]]}, 5), ({'labels': None}, 0), ([], 0), (None, 0)])
+def test_classes_are_found(tmp_path, kind, labels, expected):
+    files = {'a.png': encode(random_pixels(0))}
+    if labels is not None:
+        files['dataset.json'] = json.dumps(labels).encode()
+    path = kind(tmp_path / 'set', files)
+    assert find_label_dim(path) == expected
+
+
+def test_classes_of_a_damaged_file_are_a_user_error(tmp_path):
+    path = write_folder(tmp_path / 'set', {'dataset.json': b'{"labels": ['})
+    with pytest.raises(UserError, match='dataset.json: not valid JSON'):
+        find_label_dim(path)
