@@ -17,6 +17,8 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.training import create_state, network
 
 FOLDER = 'checkpoints'
+# Fields of the networks' configs that may change in a run; `image` is compared once, as the run's own.
+_NOT_ARCHITECTURE = ('image', 'truncation_psi', 'truncation_cutoff')
 
 
 class Checkpoints:
@@ -42,7 +44,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, nimg, state, config, progress):
-        """Starts to save; training may go on while it is written.
+        """Starts to save a copy; training may go on, and take over the state's buffers, while it is written.
 
         Args:
           nimg: images shown.
@@ -51,7 +53,8 @@ class Checkpoints:
           progress: dict for JSON; where the log stood.
         """
         self._manager.save(nimg, args=ocp.args.Composite(
-            state=ocp.args.StandardSave(_plain(state)), config=ocp.args.JsonSave(config_lib.to_dict(config)),
+            state=ocp.args.StandardSave(jax.tree.map(jnp.copy, _plain(state))),
+            config=ocp.args.JsonSave(config_lib.to_dict(config)),
             progress=ocp.args.JsonSave(progress)))
 
     def config(self):
@@ -130,7 +133,8 @@ def _refuse_other_architecture(theirs, ours, where):
         values = config_lib.to_dict(config)
         parts = {name: values[name] for name in ('image', 'generator', 'discriminator')} | {'precision': config.precision}
         return {f'{part}.{field}' if isinstance(value, dict) else part: inner for part, value in parts.items()
-                for field, inner in (value.items() if isinstance(value, dict) else (('', value),)) if field != 'image'}
+                for field, inner in (value.items() if isinstance(value, dict) else (('', value),))
+                if field not in _NOT_ARCHITECTURE}
     theirs, ours = flat(theirs), flat(ours)
     lines = [f'{name}: {theirs[name]!r} in the checkpoint, {ours[name]!r} now'
              for name in ours if theirs[name] != ours[name]]

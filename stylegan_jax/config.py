@@ -339,8 +339,10 @@ def _from_plain(hint, value, where):
 
 
 def to_json(config):
+    """Returns a config as JSON text that people can read."""
     return json.dumps(to_dict(config), indent=2) + '\n'
 
 
 def from_json(cls, text):
+    """Builds a config of class `cls` from what `to_json` gave; see `from_dict`."""
     return from_dict(cls, json.loads(text))

@@ -7,6 +7,7 @@ The outdir gets seedNNNN.png for each seed and grid.png with all of them. A seed
 official scripts.
 """
 import os
+import re
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +34,11 @@ _NOISE = flags.DEFINE_enum('noise', 'const', ['const', 'random', 'none'], 'Noise
 _WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.')
 _BATCH_PIXELS = 2 ** 21      # at a time: two images of 1024x1024, sixteen of 256x256 and below
 _LARGEST_BATCH = 16
+_MOST_SEEDS = 100_000
 
 
 def main(argv):
+    """Makes the pictures that the flags ask for."""
     del argv
     for flag in (_NETWORK, _OUTDIR):
         if not flag.value:
@@ -63,12 +66,12 @@ def parse_seeds(text):
     """
     seeds = []
     for part in text.split(','):
-        first, dash, last = part.strip().partition('-')
-        if not (first.isdecimal() and (last.isdecimal() if dash else True)) or int(last or first) >= 2 ** 32:
-            raise UserError(f'--seeds={text}: give numbers below 2^32 and ranges, such as 0-15 or 3,7,20-25')
-        seeds += range(int(first), int(last or first) + 1)
-    if not seeds:
-        raise UserError(f'--seeds={text}: this names no seed; a range goes upwards, such as 0-15')
+        match = re.fullmatch(r'\s*(\d+)(?:\s*-\s*(\d+))?\s*', part, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if not first <= last < 2 ** 32 or last - first >= _MOST_SEEDS:
+            raise UserError(f'--seeds={text}: give numbers below 2^32 and rising ranges of at most {_MOST_SEEDS:,}, '
+                            'such as 0-15 or 3,7,20-25')
+        seeds += range(first, last + 1)
     return seeds
 
 
@@ -97,7 +100,7 @@ def _images(generator, seeds, lod):
     z = latents(seeds, generator.z_dim)
     label = None if _CLASS.value is None else np.full(len(seeds), _CLASS.value)
     noise = _NOISE.value
-    if noise == 'random' and generator.config.use_noise:
+    if noise == 'random':
         stage = generator.config.image.num_stages - 1
         drawn = [draw_noise(generator.config, jax.random.key(seed), 1, stage) for seed in seeds]
         noise = [jnp.concatenate(layer) for layer in zip(*drawn)]

@@ -28,3 +28,4 @@ class Interruption:
         if self.signal is not None:
             os._exit(128 + number)
         self.signal = number
+        os.write(2, b'\nstopping after this step and saving; once more stops at once\n')      # safe in a handler

@@ -49,13 +49,15 @@ class _Run:
 
     def __init__(self, config, workdir, checkpoints):
         self.config, self.workdir, self.checkpoints = config, workdir, checkpoints
+        self.dataset = open_dataset(config.data, config.image)
         if checkpoints.latest() is None:
             self.state = create_state(config, lod=lod_at(config, 0))
             self.progress = {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
         else:
             self.state, self.progress = checkpoints.restore(config)
-        self.nimg, self.group_nimg = int(self.state.cur_nimg), int(self.state.group_nimg)
-        self.dataset = open_dataset(config.data, config.image)
+        # The host keeps its own copy of the clock, so as not to wait for the device's.
+        self.nimg, self.group_nimg, self.lod = (
+            int(self.state.cur_nimg), int(self.state.group_nimg), float(self.state.lod))
         self.grid = samples.SampleGrid(config, self.dataset)
         self.log = RunLog(workdir, nimg=self.nimg, total_nimg=int(config.train.total_kimg * 1000))
         _write_text(os.path.join(workdir, 'config.json'), config_lib.to_json(config))
@@ -64,16 +66,19 @@ class _Run:
         """Runs iterations until the end or a signal; see `train`."""
         loader = Loader(self.dataset, self.config.seed)
         try:
-            if self.nimg:
-                self.log.message(f'going on at {self.nimg / 1000:.1f} kimg in {self.workdir}')
-            else:
-                self.log.message(f'training {self.config.name} in {self.workdir}: {len(self.dataset)} images')
-                samples.save(self.workdir, 'reals.png', self.grid.reals(self.dataset))
+            self._begin()
             self._iterate(loader, interruption)
             return self._finish(interruption)
         finally:
             loader.close()
             self.log.close()
+
+    def _begin(self):
+        if self.nimg == 0:
+            self.log.message(f'training {self.config.name} in {self.workdir}: {len(self.dataset)} images')
+            samples.save(self.workdir, 'reals.png', self.grid.reals(self.dataset))
+        elif not is_finished(self.config, self.nimg):
+            self.log.message(f'going on at {self.nimg / 1000:.1f} kimg in {self.workdir}')
 
     def _iterate(self, loader, interruption):
         config = self.config
@@ -82,15 +87,9 @@ class _Run:
         self._start_tick()
         self.sums, self.count = self.progress.pop('sums', None), self.progress.pop('count', 0)
         while interruption.signal is None:
-            if setting is None:             # where a group was interrupted, its setting still holds
-                setting = setting_at(config, self.group_nimg)
-            group_size = setting.batch * config.schedule.steps_per_evaluation
-            if self.nimg in (0, self.group_nimg) or self.nimg >= self.group_nimg + group_size:
-                if is_finished(config, self.nimg):
-                    break
-                setting = setting_at(config, self.nimg)
-                self.state = enter_setting(config, self.state, setting)
-                self.group_nimg = self.nimg
+            setting = self._next_setting(setting)
+            if setting is None:
+                break
             batch = loader.batch(self.nimg, setting.batch, setting.stage)
             loader.prefetch([(self.nimg + i * setting.batch, setting.batch, setting.stage)
                              for i in range(1, _IN_FLIGHT + 1)])
@@ -106,8 +105,24 @@ class _Run:
             if len(in_flight) > _IN_FLIGHT:
                 in_flight.popleft().block_until_ready()
             self.log.progress(setting.batch, name, setting.alpha, self.nimg)
-            if self.nimg >= self.group_nimg + group_size and self._tick_is_due(setting):
+            if self.nimg >= self._group_end(setting) and self._tick_is_due(setting):
                 self._tick(setting, name)
+
+    def _next_setting(self, setting):
+        """Returns what holds for the next iteration, given what held for the last one; None at the end of the run."""
+        if setting is None:             # where a group was interrupted, its setting still holds
+            setting = setting_at(self.config, self.group_nimg)
+        if self.group_nimg < self.nimg < self._group_end(setting):
+            return setting
+        if is_finished(self.config, self.nimg):
+            return None
+        setting = setting_at(self.config, self.nimg)
+        self.state = enter_setting(self.config, self.state, setting, previous_lod=self.lod)
+        self.group_nimg, self.lod = self.nimg, setting.lod
+        return setting
+
+    def _group_end(self, setting):
+        return self.group_nimg + setting.batch * self.config.schedule.steps_per_evaluation
 
     def _start_tick(self):
         self.sums, self.count, self.tick_start, self.shown_from = None, 0, time.time(), self.nimg

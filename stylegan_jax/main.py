@@ -20,6 +20,7 @@ _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks a
 
 
 def main(argv):
+    """Trains the run that the flags describe, or only prints it; returns the exit code."""
     del argv
     config = with_found_labels(config_flags.chosen_config())
     if config.precision == 'float64':

@@ -22,7 +22,8 @@ class RunLog:
         _drop_entries_beyond(path, nimg)
         self._file = open(path, 'a')
         self._text = open(os.path.join(workdir, 'log.txt'), 'a')
-        self._board = tensorboardX.SummaryWriter(os.path.join(workdir, 'tensorboard'), purge_step=nimg or None)
+        self._board = tensorboardX.SummaryWriter(os.path.join(workdir, 'tensorboard'), purge_step=nimg or None,
+                                                flush_secs=10)
         self._bar = tqdm.tqdm(total=total_nimg, initial=nimg, unit='img', smoothing=0.1, dynamic_ncols=True,
                               disable=None, bar_format='{desc} {percentage:3.0f}% |{bar}| {postfix} {rate_fmt}, '
                                                        '{remaining} left', file=sys.stderr)

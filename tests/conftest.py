@@ -4,7 +4,8 @@ import os
 import pytest
 
 # Compiling is most of what these tests do; the results are the same to rounding.
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
+os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + (
+    ' --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false')
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Access to the numbers under tests/reference, which the official implementation computed (see the README there)."""
+"""Access to the numbers under tests/reference; see the README there."""
 import functools
 import json
 import pathlib
@@ -44,18 +44,21 @@ def relative_error(value, reference):
 
 
 def parameter(tree, variable):
-    """Finds an official variable ('G_synthesis/8x8/Conv1/bias') in parameters of ours, as the official code lays it out.
+    """Finds an official variable in parameters of ours, and returns it as the official code lays it out.
 
     Args:
       tree: parameters of a generator or of a discriminator, or gradients in their form.
-      variable: official name, with the prefix of its component.
+      variable: official name with its component, such as 'G_synthesis/8x8/Conv1/bias'.
     """
     path = re.sub('^G_(mapping|synthesis)/', r'\1/', variable)
     if 'synthesis' in tree and not path.startswith(('mapping/', 'synthesis/')):
         path = 'synthesis/' + path       # Progressive GAN has no components
     top = max(int(name.split('x')[0]) for name in tree.get('synthesis', tree))
-    path = re.sub(r'(To|From)RGB_lod(\d+)', lambda m: f'{top >> int(m[2])}x{top >> int(m[2])}/{m[1]}_rgb', path)
-    for official, ours in (('LabelConcat/', 'label_'), ('Noise/weight', 'noise_strength'), ('StyleMod', 'style')):
-        path = path.replace(official, ours)
+    colours = re.search(r'(To|From)RGB_lod(\d+)', path)
+    if colours:
+        side = top >> int(colours[2])
+        path = path.replace(colours[0], f'{side}x{side}/{colours[1]}_rgb')
+    for part, name in (('LabelConcat/', 'label_'), ('Noise/weight', 'noise_strength'), ('StyleMod', 'style')):
+        path = path.replace(part, name)
     array = functools.reduce(dict.__getitem__, path.lower().split('/'), tree)
     return np.transpose(array, (0, 3, 1, 2)) if path.endswith('/const') else np.asarray(array)

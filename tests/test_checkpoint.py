@@ -24,8 +24,9 @@ def state():
     networks = [tiny.generator(CONFIG.generator), tiny.discriminator(CONFIG.discriminator)]
     state = training.create_state(CONFIG, generator=networks[0], discriminator=networks[1],
                                   ema=tiny.filled(networks[0], seed=2), lod=0.5)
-    return state.replace(g_optimizer=tiny.filled(state.g_optimizer, seed=3), cur_nimg=state.cur_nimg + 56,
-                         d_optimizer=tiny.filled(state.d_optimizer, seed=4), group_nimg=state.group_nimg + 48)
+    return state.replace(
+        g_optimizer=jax.tree.map(lambda x: x + 3, state.g_optimizer), cur_nimg=state.cur_nimg + 56,
+        d_optimizer=jax.tree.map(lambda x: x + 4, state.d_optimizer), group_nimg=state.group_nimg + 48)
 
 
 def save(workdir, state, nimgs=(56,), keep=3):
@@ -90,18 +91,19 @@ def restore(workdir, config):
 @pytest.mark.parametrize('change, message', [
     (dict(generator=dataclasses.replace(CONFIG.generator, fmap_max=4)),
      r'generator\.fmap_max: 8 in the checkpoint, 4 now'),
-    (dict(image=dataclasses.replace(CONFIG.image, resolution=16)), r'image\.resolution: 8 in the checkpoint, 16 now'),
+    (dict(image=dataclasses.replace(CONFIG.image, resolution=16)),
+     r'image\.resolution: 8 in the checkpoint, 16 now'),
     (dict(precision='float64'), "precision: 'float32' in the checkpoint, 'float64' now"),
 ])
 def test_another_architecture_is_refused_with_both_sides(saved, change, message):
-    with pytest.raises(UserError, match=f'checkpoints/56 belongs to another architecture: {message}. Choose another'):
+    with pytest.raises(UserError, match=f'checkpoints/56 belongs to another architecture: {message}. Choose'):
         restore(saved, dataclasses.replace(CONFIG, **change))
 
 
 def test_every_difference_is_shown(saved):
     config = dataclasses.replace(CONFIG, generator=dataclasses.replace(CONFIG.generator, z_dim=9),
                                  discriminator=dataclasses.replace(CONFIG.discriminator, fmap_base=16))
-    with pytest.raises(UserError, match=r'generator\.z_dim: 6 .*, 9 now; discriminator\.fmap_base: 32 .*, 16 now'):
+    with pytest.raises(UserError, match=r'\.z_dim: 6 .* 9 now; discriminator\.fmap_base: 32 .* 16 now'):
         restore(saved, config)
 
 

@@ -1,4 +1,6 @@
 """The discriminator as users hold it."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +25,13 @@ def images():
 
 
 def test_attributes():
-    D = tiny.discriminator(tiny.discriminator_config(image=ImageConfig(16, (3, 4), 1, 3)))
+    D = Discriminator(tiny.discriminator_config(image=ImageConfig(16, (3, 4), 1, 3)), {})
     assert (D.label_dim, D.resolution, D.shape) == (3, 16, (12, 16, 1))
+
+
+def judge(D, images, **options):
+    run = functools.partial(discriminate, CONFIG, **options)
+    return jax.jit(run)(D.params, images, jnp.zeros((len(images), 0)))
 
 
 @pytest.mark.parametrize('lod, side', [(0, 16), (0.4, 16), (1, 8), (1.6, 8), (2, 4)])
@@ -35,7 +42,7 @@ def test_images_come_at_the_size_of_their_lod(D, lod, side):
 
 def test_a_fade_starts_from_the_stage_below(D, images):
     """At weight 0 of the newest stage, images are judged as their 2x2 means are."""
-    logits = discriminate(CONFIG, D.params, images, jnp.zeros((4, 0)), stage=2, alpha=0.0)
+    logits = judge(D, images, stage=2, alpha=0.0)
     means = images.reshape(4, 8, 2, 8, 2, 3).mean((2, 4))
     np.testing.assert_allclose(logits, D(means, lod=1), rtol=1e-4, atol=1e-4)
 
@@ -74,8 +81,7 @@ def test_progan_ignores_labels(images):
 
 def test_minibatch_statistics_stay_within_replicas(D):
     images = tiny.normal(8, 4, 4, 3)
-    label = jnp.zeros((8, 0))
-    together = discriminate(CONFIG, D.params, images, label, stage=0, alpha=1.0, replicas=2)
+    together = judge(D, images, stage=0, alpha=1.0, replicas=2)
     apart = np.concatenate([D(half, lod=2) for half in np.split(np.array(images), 2)])
     np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
     assert not np.allclose(D(images, lod=2), apart, rtol=1e-3)

@@ -26,7 +26,8 @@ def z():
 
 
 def test_attributes():
-    G = tiny.generator(tiny.generator_config(image=ImageConfig(16, base_shape=(3, 4), channels=1, label_dim=3)))
+    image = ImageConfig(16, base_shape=(3, 4), channels=1, label_dim=3)
+    G = Generator(tiny.generator_config(image=image), {}, jnp.zeros(5), ())
     assert (G.z_dim, G.w_dim, G.num_ws, G.label_dim, G.resolution, G.shape) == (6, 5, 6, 3, 16, (12, 16, 1))
 
 
@@ -65,7 +66,8 @@ def test_truncation_by_nothing_only_broadcasts(G, z, psi, cutoff):
 
 
 def test_psi_0_gives_the_average(G, z):
-    np.testing.assert_allclose(G.truncate(G.map(z), psi=0, cutoff=6), np.broadcast_to(G.w_avg, (3, 6, 5)), rtol=1e-6)
+    ws = G.truncate(G.map(z), psi=0, cutoff=6)
+    np.testing.assert_allclose(ws, np.broadcast_to(G.w_avg, (3, 6, 5)), rtol=1e-6)
 
 
 def test_truncation_defaults_are_the_networks_own():
@@ -119,8 +121,8 @@ def test_forms_of_labels():
 
 
 @pytest.mark.parametrize('label, message', [
-    ([0, 1], 'shape'), ([[0, 1]] * 3, 'shape'), ([0.0, 1.0, 2.0], 'float32'), (1, 'shape'), ([0, 1, 3], 'class 3'),
-    ([0, -1, 2], 'class -1')])
+    ([0, 1], 'shape'), ([[0, 1]] * 3, 'shape'), ([0.0, 1.0, 2.0], 'float32'), (1, 'shape'),
+    ([0, 1, 3], 'class 3'), ([0, -1, 2], 'class -1')])
 def test_wrong_labels_are_refused(label, message):
     with pytest.raises(ValueError, match=message):
         tiny.generator(LABELLED).map(tiny.normal(3, 6), label)
@@ -174,10 +176,11 @@ def test_noise_of_a_lower_stage_may_be_left_out(G, ws):
 
 
 @pytest.mark.parametrize('noise, message', [
-    ('random', "'const', 'none'"), (None, 'NoneType'), (0, 'int'), (jnp.zeros(2, jnp.uint32), 'typed JAX key'),
+    ('random', "'const', 'none'"), (None, 'NoneType'), (0, 'int'), (np.zeros(2, np.uint32), 'typed JAX key'),
     ([], '0 arrays; give one for each of the 6'), ([np.zeros((1, 4, 4, 1))] * 6, r'noise\[2\] has shape'),
-    ([np.zeros((2, 4, 4, 1))] * 6, r'noise\[0\] has shape .*1 or 3'), ([np.zeros((4, 4))] * 6, r'noise\[0\]')],
-    ids=str)
+    ([np.zeros((2, 4, 4, 1))] * 6, r'noise\[0\] has shape .*1 or 3'),
+    ([np.zeros((4, 4))] * 6, r'noise\[0\]')],
+    ids=['another word', 'None', 'number', 'old key', 'empty', 'small', 'two of three', 'without axes'])
 def test_wrong_noise_is_refused(G, ws, noise, message):
     with pytest.raises(ValueError, match=message):
         G.synthesize(ws, noise=noise)

@@ -12,7 +12,8 @@ import stylegan_jax as sgj
 PICKLE = reference_case.pickle_path('c32')
 
 
-@pytest.mark.parametrize('which, kind', [('ema', sgj.Generator), ('G', sgj.Generator), ('D', sgj.Discriminator)])
+@pytest.mark.parametrize('which, kind', [
+    ('ema', sgj.Generator), ('G', sgj.Generator), ('D', sgj.Discriminator)])
 @pytest.mark.parametrize('as_path', [str, pathlib.Path])
 def test_official_pickles(as_path, which, kind):
     assert isinstance(sgj.load(as_path(PICKLE), which), kind)

@@ -1,10 +1,10 @@
 """Official pickles: what is read out of them, and what is refused."""
 import collections
-import copy
 import dataclasses
 import io
 import os
 import pickle
+import re
 import struct
 import sys
 import types
@@ -49,8 +49,9 @@ def pickled(states, monkeypatch, module='dnnlib.tflib.network', protocol=2, pick
 
     def wrap(state):
         network = Network()
-        network.state = state | {'components': {name: wrap(part) for name, part in state['components'].items()}}
-        if state['version'] == 2:
+        components = {name: wrap(part) for name, part in state['components'].items()}
+        network.state = state | {'components': components}
+        if state.get('version') == 2:
             del network.state['components']
         return network
 
@@ -99,8 +100,10 @@ CONFIGS = {
                            use_pixel_norm=True, use_instance_norm=False, truncation_psi=None, **_TRADITIONAL,
                            **_WIDTHS),
     'c32': GeneratorConfig(ImageConfig(32), z_dim=24, w_dim=32, mapping_fmaps=28, **_TRADITIONAL, **_WIDTHS),
-    'f32-labels': GeneratorConfig(ImageConfig(32, label_dim=5), z_dim=24, w_dim=32, mapping_fmaps=28, **_WIDTHS),
-    'f128': GeneratorConfig(ImageConfig(128), z_dim=20, w_dim=28, mapping_fmaps=24, fmap_base=512, fmap_max=16),
+    'f32-labels': GeneratorConfig(ImageConfig(32, label_dim=5), z_dim=24, w_dim=32, mapping_fmaps=28,
+                                  **_WIDTHS),
+    'f128': GeneratorConfig(ImageConfig(128), z_dim=20, w_dim=28, mapping_fmaps=24, fmap_base=512,
+                            fmap_max=16),
 }
 
 
@@ -109,8 +112,8 @@ def test_arguments_become_config_fields(case):
     path, expected = reference_case.pickle_path(case), CONFIGS[case]
     assert official.load(path).config == expected
     assert official.load(path, 'D').config == DiscriminatorConfig(
-        expected.image, fmap_base=expected.fmap_base, fmap_max=expected.fmap_max, architecture=expected.architecture,
-        blur_filter=() if expected.is_progan else (1, 2, 1))
+        expected.image, architecture=expected.architecture, fmap_base=expected.fmap_base,
+        fmap_max=expected.fmap_max, blur_filter=() if expected.is_progan else (1, 2, 1))
 
 
 @pytest.mark.parametrize('argument, value, field', [
@@ -157,7 +160,7 @@ def test_easydict_of_arguments(rewrite, monkeypatch, module):
 # Forms of the file.
 
 class Python2Pickler(pickle._Pickler):
-    """Writes byte strings as Python 2 does, which is how the arrays of the first published files are stored."""
+    """Writes byte strings as Python 2 does, as arrays are in the first published files."""
     dispatch = dict(pickle._Pickler.dispatch)
 
     def save_bytes(self, value):
@@ -166,8 +169,9 @@ class Python2Pickler(pickle._Pickler):
     dispatch[bytes] = save_bytes
 
 
-@pytest.mark.parametrize('options', [dict(protocol=2), dict(protocol=4), dict(protocol=5), dict(pickler=Python2Pickler)],
-                         ids=['protocol 2, latin1', 'protocol 4', 'protocol 5', 'python 2'])
+@pytest.mark.parametrize('options', [
+    dict(protocol=2), dict(protocol=4), dict(protocol=5), dict(pickler=Python2Pickler)],
+    ids=['protocol 2, latin1', 'protocol 4', 'protocol 5', 'python 2'])
 def test_every_protocol_gives_the_same_networks(rewrite, options):
     path = rewrite(read_states('c32'), **options)
     assert (b'latin1' in open(path, 'rb').read()) == (options == dict(protocol=2))
@@ -178,7 +182,7 @@ def test_every_protocol_gives_the_same_networks(rewrite, options):
 @pytest.mark.parametrize('core', [b'numpy.core', b'numpy._core'])
 def test_module_names_of_both_numpys(rewrite, core):
     path = rewrite(read_states('c32'), protocol=2)
-    content = open(path, 'rb').read().replace(b'cnumpy._core', b'cnumpy.core').replace(b'cnumpy.core', b'c' + core)
+    content = re.sub(rb'cnumpy\._?core', b'c' + core, open(path, 'rb').read())
     assert b'c' + core + b'.multiarray\n_reconstruct' in content
     open(path, 'wb').write(content)
     assert tiny.trees_equal(load_all(path), load_all(reference_case.pickle_path('c32')))
@@ -196,8 +200,9 @@ def as_first_progan_code(states, *, swap=True):
     """State version 2; up kernels with outputs before inputs."""
     for state in states:
         state['version'] = 2
-        state['variables'] = [(name, np.swapaxes(value, 2, 3) if swap and name.endswith('/Conv0_up/weight') else value)
-                              for name, value in state['variables']]
+        state['variables'] = [
+            (name, np.swapaxes(value, 2, 3) if swap and name.endswith('/Conv0_up/weight') else value)
+            for name, value in state['variables']]
     return states
 
 
@@ -209,8 +214,8 @@ def test_up_kernels_of_the_first_progan_code_are_put_in_order(rewrite):
 
 def test_up_kernels_with_unequal_counts_tell_their_own_order(rewrite):
     path = rewrite(as_first_progan_code(read_states('a32'), swap=False), module='tfutil')
-    reference = official.load(reference_case.pickle_path('a32'))
-    kernel, expected = (G.params['synthesis']['32x32']['conv0_up']['weight'] for G in (official.load(path), reference))
+    networks = official.load(path), official.load(reference_case.pickle_path('a32'))
+    kernel, expected = (G.params['synthesis']['32x32']['conv0_up']['weight'] for G in networks)
     assert kernel.shape[2] != kernel.shape[3]
     np.testing.assert_array_equal(kernel, expected)
 
@@ -231,8 +236,9 @@ def test_progan_without_fusing_is_the_same_network_unflipped(rewrite):
 def test_progan_labels_join_the_latents_and_leave_scores_alone(rewrite):
     """The label goes raw beside z, before both are normalised; the scores' other outputs guess it."""
     states, random = read_states('a32'), np.random.default_rng(0)
-    for state, name, extra in ((states[1], '4x4/Dense1/weight', (16, 3)), (states[1], '4x4/Dense1/bias', (3,)),
-                               (states[2], '4x4/Dense/weight', (3, 256))):
+    for state, name, extra in (
+            (states[1], '4x4/Dense1/weight', (16, 3)), (states[1], '4x4/Dense1/bias', (3,)),
+            (states[2], '4x4/Dense/weight', (3, 256))):
         variables = dict(state['variables'])
         more = random.standard_normal(extra).astype(np.float32)
         variables[name] = np.concatenate([variables[name], more], axis=0 if 'Dense/' in name else -1)
@@ -248,7 +254,8 @@ def test_progan_labels_join_the_latents_and_leave_scores_alone(rewrite):
     joined = official.load(rewrite(states))
     np.testing.assert_array_equal(G(z, label), joined(np.concatenate([z, label], axis=1)))
     images = tiny.normal(4, 32, 32, 3)
-    np.testing.assert_array_equal(D(images, label), official.load(reference_case.pickle_path('a32'), 'D')(images))
+    unconditional = official.load(reference_case.pickle_path('a32'), 'D')
+    np.testing.assert_array_equal(D(images, label), unconditional(images))
 
 
 # What is refused.
@@ -259,9 +266,10 @@ def call(module, name, argument):
 
 
 @pytest.mark.parametrize('module, name', [
-    ('os', 'system'), ('posix', 'system'), ('nt', 'system'), ('subprocess', 'check_output'), ('builtins', 'eval'),
-    ('__builtin__', 'eval'), ('builtins', 'exec'), ('builtins', 'getattr'), ('builtins', 'open'),
-    ('functools', 'partial'), ('numpy', 'load'), ('numpy', 'ndarray.tofile'), ('codecs', 'open'),
+    ('os', 'system'), ('posix', 'system'), ('nt', 'system'), ('subprocess', 'check_output'),
+    ('builtins', 'eval'), ('__builtin__', 'eval'), ('builtins', 'exec'), ('builtins', 'getattr'),
+    ('builtins', 'open'), ('functools', 'partial'), ('numpy', 'load'), ('numpy', 'ndarray.tofile'),
+    ('codecs', 'open'),
     ('dnnlib.tflib.network', 'os.system'), ('torch', 'Network'), ('collections', 'namedtuple')])
 def test_every_other_name_is_refused_unexecuted(tmp_path, module, name):
     path, marker = tmp_path / 'evil.pkl', tmp_path / 'executed'
@@ -296,14 +304,15 @@ def test_source_code_in_a_file_is_not_executed(rewrite, tmp_path):
 def test_truncated_files_are_refused(tmp_path):
     content = open(reference_case.pickle_path('b32'), 'rb').read()
     path = tmp_path / 'truncated.pkl'
-    for length in [0, 1, 2, 3, 10, 40, 100, 300, *np.linspace(600, len(content) - 2, 12, dtype=int), len(content) - 1]:
+    for length in [*range(4), 10, 40, 100, 300, *np.linspace(600, len(content) - 1, 12, dtype=int)]:
         path.write_bytes(content[:length])
         assert_refused(path)
 
 
-@pytest.mark.parametrize('content', [b'', b'hello\n', b'<html>\n<body>404</body>\n</html>', b'\x89PNG\r\n\x1a\n', bytes(100),
-                                     b'\x80\x04\x95' + b'\xff' * 8],
-                         ids=['empty', 'text', 'html', 'png', 'zeros', 'impossible length'])
+@pytest.mark.parametrize('content', [
+    b'', b'hello\n', b'<html>\n<body>404</body>\n</html>', b'\x89PNG\r\n\x1a\n', bytes(100),
+    b'\x80\x04\x95' + b'\xff' * 8],
+    ids=['empty', 'text', 'html', 'png', 'zeros', 'impossible length'])
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / 'other.pkl'
     path.write_bytes(content)
@@ -311,8 +320,8 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize('which', ['ema', 'D'])
-@pytest.mark.parametrize('value', [None, 3, 'text', [], {}, (1, 2, 3), [1, [2], {}], np.zeros(3), (np.zeros(3),) * 3],
-                         ids=str)
+@pytest.mark.parametrize('value', [
+    None, 3, 'text', [], {}, (1, 2, 3), [1, [2], {}], np.zeros(3), (np.zeros(3),) * 3], ids=str)
 def test_pickles_of_something_else_are_refused(tmp_path, value, which):
     path = tmp_path / 'else.pkl'
     path.write_bytes(pickle.dumps(value, 2))
@@ -338,10 +347,12 @@ def sabotaged(case, index, component, change):
 
 ARRAYS = [
     ('c32', 2, 'synthesis', '8x8/Conv0_up/weight'), ('c32', 2, 'synthesis', 'ToRGB_lod1/bias'),
-    ('c32', 2, 'synthesis', 'ToRGB_lod0/weight'), ('c32', 2, 'mapping', 'Dense3/weight'), ('c32', 2, '', 'dlatent_avg'),
+    ('c32', 2, 'synthesis', 'ToRGB_lod0/weight'), ('c32', 2, 'mapping', 'Dense3/weight'),
+    ('c32', 2, '', 'dlatent_avg'),
     ('f32-labels', 2, 'synthesis', 'noise3'), ('f32-labels', 2, 'synthesis', '4x4/Const/const'),
     ('f32-labels', 2, 'mapping', 'LabelConcat/weight'), ('a32', 2, '', '8x8/Conv0_up/weight'),
-    ('a32', 2, '', '8x8/Conv0_up/bias'), ('c32', 1, '', '4x4/Dense1/bias'), ('c32', 1, '', 'FromRGB_lod0/weight')]
+    ('a32', 2, '', '8x8/Conv0_up/bias'), ('c32', 1, '', '4x4/Dense1/bias'),
+    ('c32', 1, '', 'FromRGB_lod0/weight')]
 
 
 @pytest.mark.parametrize('case, index, component, name', ARRAYS)
@@ -358,15 +369,15 @@ def test_a_wrong_shape_is_refused(rewrite, case, index, component, name):
 
 
 def test_an_extra_array_is_refused(rewrite):
-    states = sabotaged('c32', 2, 'synthesis', lambda variables: variables.update({'8x8/Conv2/weight': np.zeros(3)}))
+    states = sabotaged('c32', 2, 'synthesis', lambda names: names.update({'8x8/Conv2/weight': np.zeros(3)}))
     assert_refused(rewrite(states), says='8x8/conv2/weight')
 
 
 @pytest.mark.parametrize('key', ['static_kwargs', 'build_func_name', 'variables', 'version'])
 @pytest.mark.parametrize('index', [1, 2])
-def test_a_missing_part_is_refused(rewrite, monkeypatch, key, index):
+def test_a_missing_part_is_refused(rewrite, key, index):
     states = read_states('c32')
-    states[index]['version'] = states[index].pop(key) and 3 if key != 'version' else None
+    del states[index][key]
     assert_refused(rewrite(states), which=('G', 'D', 'ema')[index])
 
 
@@ -381,7 +392,7 @@ def test_arguments_that_cannot_be_expressed_are_refused(rewrite, argument, value
 
 @pytest.mark.parametrize('index, which', [(1, 'D'), (2, 'ema')])
 def test_networks_of_other_functions_are_refused(rewrite, index, which):
-    states = copy.deepcopy(read_states('c32'))
+    states = read_states('c32')
     states[index]['build_func_name'] = 'G_fancy'
     assert_refused(rewrite(states), says='G_fancy', which=which)
 
@@ -391,7 +402,6 @@ def test_a_generator_where_a_discriminator_should_be_is_refused(rewrite):
     assert_refused(rewrite([states[0], states[0], states[0]]), says='G_style', which='D')
 
 
-def test_reading_leaves_no_tracers_or_devices_behind():
-    """Loaded arrays are ordinary JAX arrays in float32."""
-    for network in load_all(reference_case.pickle_path('b32')):
-        assert all(isinstance(leaf, jax.Array) and leaf.dtype == np.float32 for leaf in jax.tree.leaves(network))
+def test_arrays_are_jax_arrays_in_single_precision():
+    leaves = jax.tree.leaves(load_all(reference_case.pickle_path('b32')))
+    assert all(isinstance(leaf, jax.Array) and leaf.dtype == np.float32 for leaf in leaves)

@@ -76,7 +76,7 @@ def losses_and_gradients(case, lod):
     """{'g': (mean loss, gradients), 'd': ...} as a training step computes them."""
     arrays, settings = reference_case.open_case(case)
     G, D, config = network(case, 'G'), network(case, 'D'), LossConfig(name=settings['loss'])
-    label = arrays['labels']
+    label, reals = arrays['labels'], reals_at(arrays, lod)
     stage, alpha = stage_and_alpha(G.config.image, lod)
 
     def logits_of(d_params, images):
@@ -88,7 +88,7 @@ def losses_and_gradients(case, lod):
         return jnp.mean(generator_loss(config, logits_of(D.params, fakes))), fakes
 
     def d_loss(d_params, fakes):
-        loss, _ = discriminator_loss(config, lambda images: logits_of(d_params, images), reals_at(arrays, lod), fakes,
+        loss, _ = discriminator_loss(config, functools.partial(logits_of, d_params), reals, fakes,
                                      shrink=2 ** int(lod), gp_factors=arrays['gp_mixing_factors'])
         return jnp.mean(loss)
 

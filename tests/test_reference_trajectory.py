@@ -13,8 +13,8 @@ from stylegan_jax.schedule import Setting, stage_and_alpha
 
 ITERATIONS = 3
 LOSS_ERRORS = (1e-4, 1e-4, 1e-3)             # later iterations amplify rounding
-# As in training: with the rounding of unoptimised code a leaky ReLU falls on the other side in the first iteration.
-OPTIMIZED = {'xla_backend_optimization_level': 2}
+# As in training; rounded as in unoptimised code, a few weights leave in the first iteration already.
+OPTIMIZED = {'xla_backend_optimization_level': 1}
 SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.995}     # that agree after so many iterations
 
 
@@ -22,13 +22,15 @@ SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.995}     # that agree after so many iteratio
 def trajectory():
     """Returns ([(d_loss, g_loss)] of each iteration, [state after it], config)."""
     arrays, settings = reference_case.open_case('trajectory32')
-    G, D, ema = (official.load(reference_case.pickle_path('trajectory32-start'), which) for which in ('G', 'D', 'ema'))
+    path = reference_case.pickle_path('trajectory32-start')
+    G, D, ema = (official.load(path, which) for which in ('G', 'D', 'ema'))
     batch, lr, label = settings['batch'], settings['lr'], jnp.zeros((settings['batch'], 0))
     config = Config(
         replicas=1, image=G.config.image, generator=G.config, discriminator=D.config,
         schedule=ScheduleConfig(batch=batch, lr=lr),
         train=TrainConfig(style_mixing_prob=0, ema_kimg=settings['ema_halflife_kimg'], **settings['adam']))
-    d_step, g_step = (jax.jit(functools.partial(step, config), static_argnames='stage', compiler_options=OPTIMIZED)
+    d_step, g_step = (jax.jit(functools.partial(step, config), static_argnames='stage',
+                              compiler_options=OPTIMIZED)
                       for step in (training.discriminator_step, training.generator_step))
     state = training.create_state(config, generator=G, discriminator=D, ema=ema, lod=settings['lods'][0])
     losses, states = [], []
@@ -63,10 +65,10 @@ def test_weights_follow(iterations, which, official_name):
     assert len(expected) == len(jax.tree.leaves(network.params)) + (which != 'D')
     close = []
     for variable, array in expected.items():
-        ours = network.w_avg if variable == 'dlatent_avg' else reference_case.parameter(network.params, variable)
+        is_average = variable == 'dlatent_avg'
+        ours = network.w_avg if is_average else reference_case.parameter(network.params, variable)
         close.append(np.ravel(np.abs(ours - array) <= 1e-5 + 1e-3 * np.abs(array)))
-        if variable == 'dlatent_avg':
-            assert close[-1].all()
+        assert close[-1].all() or not is_average
     assert np.mean(np.concatenate(close)) >= SHARES_OF_WEIGHTS[iterations]
 
 

@@ -48,7 +48,8 @@ def filled(network, seed=1):
     """Moves every array, so that biases, noise strengths and the average w take part."""
     leaves, structure = jax.tree.flatten(network)
     random = np.random.default_rng(seed)
-    return jax.tree.unflatten(structure, [x + 0.3 * random.standard_normal(x.shape, np.float32) for x in leaves])
+    moved = [x + 0.3 * random.standard_normal(x.shape, np.float32) for x in leaves]
+    return jax.tree.unflatten(structure, moved)
 
 
 @functools.cache
@@ -67,8 +68,9 @@ def normal(*shape, seed=0):
 
 
 def assert_trees_close(a, b, **tolerances):
-    jax.tree_util.tree_map_with_path(
-        lambda path, x, y: np.testing.assert_allclose(x, y, err_msg=jax.tree_util.keystr(path), **tolerances), a, b)
+    def check(path, x, y):
+        np.testing.assert_allclose(x, y, err_msg=jax.tree_util.keystr(path), **tolerances)
+    jax.tree_util.tree_map_with_path(check, a, b)
 
 
 def trees_equal(a, b):

@@ -13,13 +13,15 @@ from stylegan_jax.schedule import resolve
 def run_config(letter='F', **fields):
     """40 drawn faces from 4x4 to 8x8 in 160 images.
 
-    The schedule is looked at every 16 images: 4x4 up to 48, a fade at alpha 0.5 up to 64, then 8x8; a tick is 32.
+    The schedule is looked at every 16 images: 4x4 up to 48, a fade at alpha 0.5 up to 64, then 8x8. A tick is
+    32 images.
     """
     return resolve(tiny.run_config(letter, **dict(
         data=DataConfig(source='toy_faces', count=40),
         schedule=ScheduleConfig(initial_resolution=4, batch=4, stage_kimg=0.032, fade_kimg=0.032),
         train=TrainConfig(total_kimg=0.16),
-        log=LogConfig(tick_kimg=0.032, tick_kimg_by_resolution={}, keep_checkpoints=2, grid_size=(4, 2))) | fields))
+        log=LogConfig(tick_kimg=0.032, tick_kimg_by_resolution={}, keep_checkpoints=2, grid_size=(4, 2)))
+        | fields))
 
 
 def saved_state(workdir, config):
@@ -40,7 +42,8 @@ def plain(state):
 def log_entries(workdir, leave_out=()):
     """The entries of log.jsonl without some of their fields."""
     with open(os.path.join(workdir, 'log.jsonl')) as file:
-        return [{name: value for name, value in json.loads(line).items() if name not in leave_out} for line in file]
+        entries = map(json.loads, file.readlines())
+    return [{name: value for name, value in entry.items() if name not in leave_out} for entry in entries]
 
 
 def files_below(folder):

@@ -68,7 +68,7 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
         alpha=jnp.asarray(1 - lod % 1, jnp.float32), key=run_key)
 
 
-def enter_setting(config, state, setting):
+def enter_setting(config, state, setting, previous_lod=None):
     """Begins a group of steps under what the schedule says.
 
     Both optimisers forget their moments when a fade begins or ends.
@@ -77,11 +77,13 @@ def enter_setting(config, state, setting):
       config: a Config.
       state: a TrainState.
       setting: a `schedule.Setting`.
+      previous_lod: level of detail until now, if the host knows it; None asks the state, and so waits for the device.
 
     Returns:
       TrainState.
     """
-    if config.schedule.reset_optimizer and needs_optimizer_reset(float(state.lod), setting.lod):
+    previous_lod = float(state.lod) if previous_lod is None else previous_lod
+    if config.schedule.reset_optimizer and needs_optimizer_reset(previous_lod, setting.lod):
         state = state.replace(g_optimizer=adam_init(state.g_params), d_optimizer=adam_init(state.d_params))
     return state.replace(lod=jnp.asarray(setting.lod, jnp.float32), alpha=jnp.asarray(setting.alpha, jnp.float32),
                          group_nimg=jnp.array(state.cur_nimg, copy=True))

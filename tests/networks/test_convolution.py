@@ -34,7 +34,8 @@ def cases(stride):
     x, y = tiny.normal(2, 4, 6, 3), tiny.normal(2, 4 // stride, 6 // stride, 5, seed=1)
     kernel = tiny.normal(SIZES[stride], SIZES[stride], 3, 5, seed=2)
     return {
-        'convolve': (lambda a, b: convolve(a, b, stride), lambda a, b: plain_convolve(a, b, stride), x, kernel),
+        'convolve': (lambda a, b: convolve(a, b, stride),
+                     lambda a, b: plain_convolve(a, b, stride), x, kernel),
         'transposed_convolve': (lambda a, b: transposed_convolve(a, b, stride),
                                 lambda a, b: plain_transposed(a, b, stride), y, kernel),
         'filter_gradient': (lambda a, b: filter_gradient(a, b, SIZES[stride], stride),

@@ -13,8 +13,8 @@ from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfi
 from stylegan_jax.discriminator import Discriminator, discriminate
 from stylegan_jax.generator import Generator, broadcast_w, map_latents, synthesize_images
 
-# The tree of a generator and of a discriminator of 8x8 images with 2 classes. Z 6, W 5, mapping width 7; feature
-# maps 8 at both stages; one more channel for the minibatch standard deviation.
+# The trees of a generator and a discriminator of 8x8 images with 2 classes. Z 6, W 5, mapping width 7;
+# 8 feature maps at both stages; one more channel for the minibatch standard deviation.
 GOLDEN_GENERATOR = """
 mapping/dense0/bias 7
 mapping/dense0/weight 12x7
@@ -66,7 +66,8 @@ GOLDEN_DISCRIMINATOR = """
 
 def named(params):
     """{'4x4/conv/bias': array, ...}"""
-    return {'/'.join(entry.key for entry in path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {'/'.join(entry.key for entry in path): leaf for path, leaf in leaves}
 
 
 def shapes(cls, config):
@@ -82,7 +83,8 @@ def count(network):
     (Discriminator, tiny.discriminator_config, GOLDEN_DISCRIMINATOR)])
 def test_golden_tree(cls, make_config, golden):
     params = named(shapes(cls, make_config(image=ImageConfig(8, label_dim=2))).params)
-    assert [f'{name} ' + 'x'.join(map(str, leaf.shape)) for name, leaf in params.items()] == golden.split('\n')[1:-1]
+    lines = [f'{name} ' + 'x'.join(map(str, leaf.shape)) for name, leaf in params.items()]
+    assert lines == golden.split('\n')[1:-1]
 
 
 def test_full_size_counts_are_the_published_ones():
@@ -90,10 +92,15 @@ def test_full_size_counts_are_the_published_ones():
     assert count(shapes(Discriminator, DiscriminatorConfig())) == 23_087_249
 
 
-def test_initial_values():
-    config = tiny.generator_config(image=ImageConfig(16, label_dim=40), fmap_base=4096, fmap_max=64, z_dim=40,
+@functools.cache
+def wide_generator():
+    config = tiny.generator_config(image=ImageConfig(8, label_dim=40), fmap_base=4096, fmap_max=64, z_dim=40,
                                    w_dim=40, mapping_fmaps=40, mapping_lr_multiplier=0.02)
-    network = Generator.init(jax.random.key(0), config)
+    return Generator.init(jax.random.key(0), config)
+
+
+def test_initial_values():
+    network = wide_generator()
     for name, leaf in named(network.params).items():
         if name.endswith('/const'):
             assert (leaf == 1).all(), name
@@ -104,13 +111,13 @@ def test_initial_values():
         else:
             assert name.endswith(('bias', 'noise_strength')) and (leaf == 0).all(), name
     noise = np.concatenate([leaf.ravel() for leaf in network.noise])
-    assert [leaf.shape for leaf in network.noise] == [(1, s, s, 1) for s in (4, 4, 8, 8, 16, 16)]
-    assert noise.std() == pytest.approx(1, abs=0.1)
+    assert [leaf.shape for leaf in network.noise] == [(1, s, s, 1) for s in (4, 4, 8, 8)]
+    assert noise.std() == pytest.approx(1, abs=0.2)
     assert (network.w_avg == 0).all()
 
 
 def test_every_array_is_drawn_on_its_own():
-    network = Generator.init(jax.random.key(0), tiny.generator_config(fmap_base=4096))
+    network = wide_generator()
     drawn = [leaf.ravel()[:10] for name, leaf in named(network.params).items()
              if name.endswith('weight') and leaf.size >= 10]
     drawn += [leaf.ravel()[:10] for leaf in network.noise]
@@ -118,18 +125,19 @@ def test_every_array_is_drawn_on_its_own():
 
 
 VARIANTS = {
-    'A': dict(letter='A'),
     'A with labels': dict(letter='A', image=ImageConfig(8, label_dim=3)),
     'B': dict(letter='B'),
     'C': dict(letter='C'),
     'D': dict(letter='D'),
     'E and F': dict(letter='F'),
-    'labels, 1 channel': dict(image=ImageConfig(8, channels=1, label_dim=3)),
+    'labels, 1 channel, no blur, no mbstd': dict(
+        image=ImageConfig(8, channels=1, label_dim=3), generator=dict(blur_filter=()),
+        discriminator=dict(blur_filter=(), mbstd_group_size=0)),
     '3x4, 4 channels, relu': dict(image=ImageConfig(8, base_shape=(3, 4), channels=4), generator=dict(
         nonlinearity='relu', mapping_nonlinearity='relu'), discriminator=dict(nonlinearity='relu')),
-    'no mapping layers, 2 mbstd features': dict(image=ImageConfig(8, label_dim=3), generator=dict(mapping_layers=0),
-                                                discriminator=dict(mbstd_num_features=2)),
-    'no blur, no mbstd': dict(generator=dict(blur_filter=()), discriminator=dict(blur_filter=(), mbstd_group_size=0)),
+    'no mapping layers, 2 mbstd features': dict(
+        image=ImageConfig(8, label_dim=3), generator=dict(mapping_layers=0),
+        discriminator=dict(mbstd_num_features=2)),
 }
 
 
@@ -157,8 +165,9 @@ def is_reached(name, image, stage):
     block = re.search(r'(\d+)x(\d+)/(\w+)', name)
     if not block:
         return True
-    blocks_stage = [image.stage_shape(s) for s in range(image.num_stages)].index((int(block[1]), int(block[2])))
-    return stage - 1 <= blocks_stage <= stage if block[3].endswith('_rgb') else blocks_stage <= stage
+    shapes = [image.stage_shape(s) for s in range(image.num_stages)]
+    its_stage = shapes.index((int(block[1]), int(block[2])))
+    return stage - 1 <= its_stage <= stage if block[3].endswith('_rgb') else its_stage <= stage
 
 
 @pytest.mark.parametrize('stage', [0, 1])

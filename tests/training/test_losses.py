@@ -1,4 +1,6 @@
 """The losses against their formulas, and their penalties against full-size pixels."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,15 +49,17 @@ def test_r1_and_r2_are_squared_gradients_of_full_size_pixels(name, images, shrin
 
 
 def test_r1_falls_with_the_square_of_shrink():
-    r1 = [discriminator_loss(LossConfig(), judge, REALS, FAKES, shrink=shrink)[1]['r1_penalty'] for shrink in (1, 128)]
-    np.testing.assert_allclose(r1[0], r1[1] * 128 ** 2, rtol=1e-5)
+    full, small = (discriminator_loss(LossConfig(), judge, REALS, FAKES, shrink=shrink)[1]['r1_penalty']
+                   for shrink in (1, 128))
+    np.testing.assert_allclose(full, small * 128 ** 2, rtol=1e-5)
 
 
 def test_logistic_losses():
     config = LossConfig(r1_gamma=0)
     real_logits, fake_logits = (np.asarray(judge(images), np.float64) for images in (REALS, FAKES))
     loss, metrics = discriminator_loss(config, judge, REALS, FAKES, shrink=2)
-    np.testing.assert_allclose(loss, np.log1p(np.exp(fake_logits)) + np.log1p(np.exp(-real_logits)), rtol=1e-5)
+    expected = np.log1p(np.exp(fake_logits)) + np.log1p(np.exp(-real_logits))
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
     np.testing.assert_allclose(generator_loss(config, fake_logits), np.log1p(np.exp(-fake_logits)), rtol=1e-5)
     assert set(metrics) == {'real_logits', 'fake_logits'}
     np.testing.assert_allclose(metrics['real_logits'], real_logits, rtol=1e-5)
@@ -71,13 +75,13 @@ def test_the_generators_logistic_loss_does_not_saturate():
 @pytest.mark.parametrize('target', [1.0, 750.0])
 def test_wgan_gp_penalises_norms_of_full_size_gradients(shrink, target):
     config = LossConfig('wgan_gp', wgan_lambda=7, wgan_target=target, wgan_epsilon=0.01)
-    loss, metrics = jax.jit(lambda a, b: discriminator_loss(config, judge, a, b, shrink=shrink, gp_factors=FACTORS))(
-        REALS, FAKES)
+    loss_fn = functools.partial(discriminator_loss, config, judge, shrink=shrink, gp_factors=FACTORS)
+    loss, metrics = jax.jit(loss_fn)(REALS, FAKES)
     norms = np.sqrt(squared_norms(full_size_gradients(REALS * (1 - FACTORS) + FAKES * FACTORS, shrink)))
     real_logits, fake_logits = judge(REALS), judge(FAKES)
     np.testing.assert_allclose(metrics['mixed_norms'], norms, rtol=1e-4)
-    np.testing.assert_allclose(
-        loss, fake_logits - real_logits + 7 / target ** 2 * (norms - target) ** 2 + 0.01 * real_logits ** 2, rtol=1e-3)
+    penalty, drift = 7 / target ** 2 * (norms - target) ** 2, 0.01 * real_logits ** 2
+    np.testing.assert_allclose(loss, fake_logits - real_logits + penalty + drift, rtol=1e-3)
     np.testing.assert_array_equal(generator_loss(config, fake_logits), -fake_logits)
 
 

@@ -13,7 +13,8 @@ STEPS = 5
 
 def gradients_of(step):
     """Of very different sizes, down to zero."""
-    return {'a': tiny.normal(4, 3, seed=step), 'b': {'c': tiny.normal(6, seed=10 + step) * 1e-6, 'd': jnp.zeros(2)}}
+    return {'a': tiny.normal(4, 3, seed=step),
+            'b': {'c': tiny.normal(6, seed=10 + step) * 1e-6, 'd': jnp.zeros(2)}}
 
 
 PARAMS = jax.tree.map(lambda g: g + 1, gradients_of(100))
@@ -42,7 +43,8 @@ def tensorflow_adam(p, gradients, lr, beta1, beta2, epsilon):
 def test_equals_tensorflows_formula(beta1, epsilon):
     settings = dict(beta1=beta1, beta2=0.99, epsilon=epsilon)
     params, state = run(0.01, **settings)
-    expected = jax.tree.map(lambda p, *g: tensorflow_adam(p, g, 0.01, **settings), PARAMS, *map(gradients_of, range(STEPS)))
+    expected = jax.tree.map(lambda p, *g: tensorflow_adam(p, g, 0.01, **settings), PARAMS,
+                            *map(gradients_of, range(STEPS)))
     tiny.assert_trees_close(params, expected, rtol=1e-5, atol=1e-6)
     assert state.count == STEPS
 

@@ -99,4 +99,5 @@ def test_each_replica_has_one_crossover_within_the_active_layers(stage):
 
 def test_double_precision(float64):
     draws = draw_discriminator_step(CONFIG, KEY, 0, 4, stage=0, dtype=jnp.float64)
-    assert {leaf.dtype for leaf in (draws.z, draws.z_mix, *draws.noise, draws.gp_factors)} == {jnp.dtype('float64')}
+    arrays = (draws.z, draws.z_mix, *draws.noise, draws.gp_factors)
+    assert {array.dtype for array in arrays} == {jnp.dtype('float64')}

@@ -1,0 +1,225 @@
+"""The command that makes pictures: its flags, the networks it takes, and what it says to wrong ones."""
+import os
+import pickle
+
+from absl import flags
+from absl.testing import flagsaver
+import jax
+import numpy as np
+import PIL.Image
+import pytest
+
+import reference_case
+import tiny
+import tiny_run
+from stylegan_jax import command, generate, load, training
+from stylegan_jax.checkpoint import Checkpoints
+from stylegan_jax.config import ImageConfig
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import grid
+
+CONFIG = tiny.generator_config(image=ImageConfig(8, label_dim=3))
+
+
+@pytest.fixture(scope='module')
+def network(tmp_path_factory):
+    """Path of a saved network with three classes."""
+    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
+    tiny.generator(CONFIG).save(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def run_dir(tmp_path_factory):
+    """A run that has reached 4x4 of 8x8."""
+    config = tiny_run.run_config()
+    workdir = str(tmp_path_factory.mktemp('run'))
+    generator = tiny.generator(config.generator)
+    state = training.create_state(config, generator=generator, ema=tiny.filled(generator, seed=2), lod=1.0)
+    checkpoints = Checkpoints(workdir, keep=1)
+    checkpoints.save(32, state, config, {})
+    checkpoints.wait()
+    checkpoints.close()
+    return workdir
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Returns a function that runs the command and reads {file name: pixels}."""
+    count = iter(range(100))
+
+    def run(network, **given):
+        outdir = tmp_path / f'out{next(count)}' / 'deep'
+        with flagsaver.flagsaver(network=network, outdir=str(outdir), **given):
+            generate.main([])
+        return {name: np.asarray(PIL.Image.open(outdir / name)).astype(int)
+                for name in sorted(os.listdir(outdir))}
+    flags.FLAGS.mark_as_parsed()
+    return run
+
+
+@pytest.fixture
+def error(capsys, tmp_path):
+    """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+    def run(**given):
+        with flagsaver.flagsaver(**dict(outdir=str(tmp_path / 'out'), seeds='0') | given):
+            with pytest.raises(SystemExit) as caught:
+                command.reported_to_user(generate.main)([])
+        captured = capsys.readouterr()
+        assert caught.value.code == 2
+        assert captured.out == '' and captured.err.count('\n') == 1 and captured.err.startswith('error: ')
+        return captured.err
+    flags.FLAGS.mark_as_parsed()
+    return run
+
+
+def differ(a, b):
+    return np.abs(a['seed0005.png'] - b['seed0005.png']).max() > 1
+
+
+# Seeds.
+
+@pytest.mark.parametrize('text, expected', [
+    ('7', [7]), ('0-3', [0, 1, 2, 3]), ('3,7,20-22', [3, 7, 20, 21, 22]), (' 1, 5-5 ', [1, 5]),
+    ('2,2', [2, 2])])
+def test_seeds_are_numbers_and_ranges(text, expected):
+    assert generate.parse_seeds(text) == expected
+
+
+@pytest.mark.parametrize('text', ['', '-1', '1-', '-', '1-2-3', 'a', '1.5', '1;2', '1,', '5-3', '4294967296'])
+def test_other_texts_are_no_seeds(text):
+    with pytest.raises(UserError, match=f'--seeds={text}: '):
+        generate.parse_seeds(text)
+
+
+def test_seeds_mean_the_latents_of_the_official_scripts():
+    expected = np.concatenate([np.random.RandomState(seed).randn(1, 6) for seed in (3, 8)])
+    np.testing.assert_array_equal(generate.latents([3, 8], 6), expected.astype(np.float32))
+
+
+# Pictures.
+
+def test_a_picture_a_seed_and_a_grid(network, pictures, capsys):
+    made = pictures(network, seeds='0-17')          # more than go at a time, and not a multiple
+    assert list(made) == ['grid.png', *(f'seed{seed:04d}.png' for seed in range(18))]
+    rows = [np.concatenate([made.get(f'seed{seed:04d}.png', np.zeros([8, 8, 3]))
+                            for seed in range(row, row + 5)], axis=1) for row in range(0, 20, 5)]
+    np.testing.assert_array_equal(made['grid.png'], np.concatenate(rows))
+    assert len({image.tobytes() for image in made.values()}) == 19
+    assert capsys.readouterr().out.startswith('18 pictures of 8x8 and grid.png are in ')
+
+
+def test_a_seed_is_the_same_picture_whatever_the_others(network, pictures):
+    many, few, one = (pictures(network, seeds=seeds, noise='random') for seeds in ('0-16', '16,5', '5'))
+    assert not differ(few, one) and not differ(many, one)
+    np.testing.assert_allclose(many['seed0016.png'], few['seed0016.png'], atol=1)
+
+
+def test_pictures_are_those_of_the_library(network, pictures):
+    generator = load(network)
+    images = generator(generate.latents([5], 6), [2], psi=0.5, noise='none')
+    made = pictures(network, seeds='5', psi=0.5, noise='none', **{'class': 2})
+    np.testing.assert_array_equal(made['seed0005.png'], grid.to_uint8(images)[0])
+
+
+def test_random_noise_is_that_of_the_seed(network, pictures):
+    expected = grid.to_uint8(load(network)(generate.latents([5], 6), noise=jax.random.key(5)))[0]
+    made = pictures(network, seeds='3,5', noise='random')
+    np.testing.assert_allclose(made['seed0005.png'], expected, atol=1)
+
+
+@pytest.mark.parametrize('given', [
+    {'psi': 0.1}, {'noise': 'none'}, {'noise': 'random'}, {'class': 1}, {'lod': 0.5}], ids=str)
+def test_flags_change_pictures(network, pictures, given):
+    assert differ(pictures(network, seeds='5'), pictures(network, seeds='5', **given))
+
+
+def test_default_psi_is_that_of_the_network(network, pictures):
+    assert not differ(pictures(network, seeds='5'), pictures(network, seeds='5', psi=CONFIG.truncation_psi))
+
+
+def test_level_of_detail_halves_pictures(network, pictures):
+    assert pictures(network, seeds='5', lod=1.0)['seed0005.png'].shape == (4, 4, 3)
+
+
+def test_run_in_progress_shows_what_it_has_reached(run_dir, pictures):
+    assert pictures(run_dir, seeds='5')['seed0005.png'].shape == (4, 4, 3)
+    assert pictures(run_dir, seeds='5', lod=0.0)['seed0005.png'].shape == (8, 8, 3)
+
+
+def test_run_has_two_generators(run_dir, pictures):
+    averaged, raw = (pictures(run_dir, seeds='5', which=which) for which in ('ema', 'G'))
+    assert differ(averaged, raw) and not differ(averaged, pictures(run_dir, seeds='5'))
+
+
+@pytest.mark.parametrize('case', ['a32', 'f32-labels'])
+def test_official_pickle(pictures, case):
+    generator = load(reference_case.pickle_path(case))
+    images = generator(generate.latents([0], generator.z_dim))
+    made = pictures(reference_case.pickle_path(case), seeds='0')
+    np.testing.assert_array_equal(made['seed0000.png'], grid.to_uint8(images)[0])
+
+
+# What users get wrong.
+
+@pytest.mark.parametrize('given, expected', [
+    ({'class': 3}, ['class 3 does not exist', '0 to 2']),
+    ({'class': -1}, ['class -1 does not exist']),
+    ({'lod': 2.5}, ['lod=2.5', 'from 0 (8 pixels) to 1 (4 pixels)']),
+    ({'lod': -1.0}, ['lod=-1.0']),
+    ({'seeds': '5-3'}, ['--seeds=5-3']),
+    ({'outdir': None}, ['--outdir is missing']),
+    ({'network': None}, ['--network is missing']),
+    ({'network': 'nowhere.pkl'}, ['nowhere.pkl: No such file']),
+])
+def test_wrong_flag(network, error, given, expected):
+    message = error(**{'network': network} | given)
+    assert all(text in message for text in expected), message
+
+
+def test_class_for_a_network_without(run_dir, error):
+    assert 'network without labels' in error(network=run_dir, **{'class': 1})
+
+
+@pytest.mark.parametrize('given', [{'psi': 0.5}, {'noise': 'none'}, {'noise': 'random'}], ids=str)
+def test_progressive_gan_has_no_truncation_and_no_noise(error, given):
+    message = error(network=reference_case.pickle_path('a32'), **given)
+    assert next(iter(given)) in message and 'Progressive GAN' in message
+
+
+def test_random_noise_for_a_network_without(error):
+    assert 'has no noise inputs' in error(network=reference_case.pickle_path('c32'), noise='random')
+
+
+def test_truncated_pickle(error, tmp_path):
+    path = tmp_path / 'half.pkl'
+    with open(reference_case.pickle_path('a32'), 'rb') as file:
+        path.write_bytes(file.read(100_000))
+    assert f'{path}: ' in error(network=str(path))
+
+
+def test_truncated_network_file(network, error, tmp_path):
+    path = tmp_path / 'half.npz'
+    with open(network, 'rb') as file:
+        path.write_bytes(file.read()[:2000])
+    assert f'{path}: ' in error(network=str(path))
+
+
+def test_pickle_that_asks_for_a_program_runs_nothing(error, tmp_path):
+    class Touch:
+        def __reduce__(self):
+            return os.system, (f'touch {tmp_path}/executed',)
+    path = tmp_path / 'bad.pkl'
+    path.write_bytes(pickle.dumps(Touch()))
+    assert 'refused' in error(network=str(path))
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_folder_that_is_no_run(error, tmp_path):
+    assert 'not a run directory' in error(network=str(tmp_path))
+
+
+def test_outdir_that_is_a_file(network, error, tmp_path):
+    (tmp_path / 'file').write_text('')
+    outdir = str(tmp_path / 'file')
+    assert f'--outdir={outdir}: cannot be written' in error(network=network, outdir=outdir)

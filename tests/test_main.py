@@ -1,0 +1,162 @@
+"""The training command as a user meets it."""
+import os
+import signal
+import subprocess
+import sys
+
+from absl.testing import flagsaver
+import numpy as np
+import PIL.Image
+import pytest
+
+import tiny_run
+from stylegan_jax import command, config_flags, main
+from stylegan_jax.config import Config, from_json
+
+QUICK = {'image.resolution': 4, 'schedule.initial_resolution': 4, 'schedule.batch': 4,
+         'schedule.batch_by_resolution': '', 'generator.mapping_layers': 2, 'generator.fmap_base': 32,
+         'discriminator.fmap_base': 32, 'data.count': 40, 'train.total_kimg': 0.6,
+         'train.style_mixing_prob': 0, 'log.tick_kimg': 0.1}
+SMALL = {'image.resolution': 8, 'generator.fmap_max': 8, 'discriminator.fmap_max': 8}
+
+
+def config_args(experiment, fields):
+    return [f'--experiment={experiment}', *(f'--config.{name}={value}' for name, value in fields.items())]
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Returns a function that runs the command in an empty folder, and gives (exit code, stdout, stderr)."""
+    folder = tmp_path / 'cwd'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def run(*args):
+        with flagsaver.flagsaver():        # takes the flags of the experiment away again
+            try:
+                code = command.reported_to_user(main.main)(config_flags.parse(['main', *args]))
+            except SystemExit as end:
+                code = end.code
+        return code, *capsys.readouterr()
+    return run
+
+
+@pytest.fixture
+def error(run):
+    """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+    def error(*args):
+        code, out, err = run(*args)
+        assert (code, out) == (2, '') and err.startswith('error: ') and err.count('\n') == 1, (code, out, err)
+        return err
+    return error
+
+
+# A run from the shell.
+
+def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
+    environment = os.environ | {'JAX_COMPILATION_CACHE_DIR': str(tmp_path / 'compiled'),
+                                'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.5'}
+    args = [sys.executable, '-m', 'stylegan_jax.main', *config_args('quickstart', QUICK)]
+    folder = tmp_path / 'cwd'
+    folder.mkdir()
+    first = subprocess.Popen(args, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
+    lines = []
+    for line in first.stdout:
+        lines.append(line)
+        if line.startswith('tick 1 '):
+            first.send_signal(signal.SIGINT)
+    assert first.wait() == 130, lines
+    assert lines[0] == 'training quickstart in runs/quickstart: 40 images\n'
+    assert lines[-1].endswith('and saved; the same command goes on from here\n')
+
+    second = subprocess.run(args, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, timeout=300)
+    assert second.returncode == 0 and 'Traceback' not in second.stdout
+    lines = second.stdout.splitlines()
+    assert lines[0].startswith('going on at 0.') and lines[0].endswith('kimg in runs/quickstart')
+    assert lines[-1].startswith('done: 0.6 kimg')
+    assert [entry['nimg'] for entry in tiny_run.log_entries(folder / 'runs/quickstart')] == [
+        112, 224, 336, 448, 560, 608]
+    assert os.listdir(folder) == ['runs'] and os.listdir(folder / 'runs') == ['quickstart']
+
+
+@pytest.mark.parametrize('module, args, expected', [
+    ('main', ['--experiment=ffqh'], 'error: --experiment=ffqh: unknown experiment, did you mean ffhq'),
+    ('generate', ['--network=nowhere', '--outdir=out'], 'error: nowhere: No such file or directory'),
+])
+def test_a_mistake_is_one_line_in_the_shell(tmp_path, module, args, expected):
+    done = subprocess.run([sys.executable, '-m', f'stylegan_jax.{module}', *args], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=120)
+    assert done.returncode == 2 and done.stdout == ''
+    assert done.stderr.startswith(expected) and done.stderr.count('\n') == 1
+
+
+# --dry_run.
+
+def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
+    code, out, err = run('--experiment=ffhq', '--dry_run', '--config.train.total_kimg=3000')
+    assert code == 0 and err == '' and os.listdir() == []
+    text, generator, discriminator, schedule = out.split('\n\n')
+    config = from_json(Config, text)
+    assert config.name == 'ffhq' and config.train.total_kimg == 3000 and config.schedule.batch == 32
+    assert generator.split()[-2:] == ['Total', '26,219,627']
+    assert discriminator.split()[-2:] == ['Total', '23,087,249']
+    assert [line.split()[3:5] for line in schedule.splitlines()[2:]] == [
+        ['8x8', 'steady'], ['16x16', 'fade'], ['16x16', 'steady'], ['32x32', 'fade'], ['32x32', 'steady']]
+
+
+# What users get wrong.
+
+@pytest.mark.parametrize('args, expected', [
+    (['--experiment=quickstar'], ['--experiment=quickstar', 'did you mean quickstart']),
+    (['--experiment=quickstart', '--config.schedule.batch=many'], ['schedule.batch=many', 'an integer']),
+    (['--experiment=quickstart', '--config.train.kimg=1'], ['unknown flag --config.train.kimg']),
+    (['--experiment=quickstart', '--config.image.resolution=100'], ['image.resolution=100', 'power of two']),
+    (['--experiment=quickstart', '--config.replicas=3'], ['replicas=3', 'schedule.batch']),
+    ([], ['--experiment is missing']),
+])
+@pytest.mark.parametrize('dry_run', [[], ['--dry_run']], ids=['run', 'dry_run'])
+def test_wrong_flags(error, args, expected, dry_run):
+    message = error(*args, *dry_run)
+    assert all(text in message for text in expected), message
+    assert os.listdir() == [], 'something was made before the flags were found wrong'
+
+
+def test_missing_data(error):
+    message = error(*config_args('custom', SMALL | {'data.path': 'nowhere'}))
+    assert 'nowhere: there is no such folder or zip' in message
+    assert '--config.data.path=FOLDER_OR_ZIP' in error(*config_args('custom', SMALL))
+
+
+def test_folder_without_images(error):
+    os.mkdir('empty')
+    assert 'no PNG or JPEG files' in error(*config_args('custom', SMALL | {'data.path': 'empty'}))
+
+
+def test_text_that_is_named_png(error):
+    os.mkdir('images')
+    with open('images/text.png', 'w') as file:
+        file.write('no picture')
+    message = error(*config_args('custom', SMALL | {'data.path': 'images'}))
+    assert '1 of 1 images cannot be used' in message and 'text.png (not a PNG or JPEG image)' in message
+
+
+def test_images_that_are_too_small(error):
+    os.mkdir('images')
+    PIL.Image.fromarray(np.zeros([4, 4, 3], np.uint8)).save('images/small.png')
+    assert '4x4 pixels are too few for 8x8' in error(*config_args('custom', SMALL | {'data.path': 'images'}))
+
+
+def test_workdir_that_cannot_be_written(error):
+    with open('file', 'w'):
+        pass
+    for workdir in ('file', 'file/below'):
+        message = error(*config_args('custom', SMALL), f'--workdir={workdir}')
+        assert f'--workdir={workdir}: cannot be written' in message
+
+
+def test_workdir_of_another_architecture(run, error):
+    args = [*config_args('quickstart', SMALL | {'data.count': 4}), '--workdir=run']
+    assert run(*args, '--config.train.total_kimg=0')[0] == 0
+    message = error(*args, '--config.generator.fmap_max=4')
+    assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message
+    assert 'Choose another --workdir' in message
