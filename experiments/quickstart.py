@@ -13,11 +13,12 @@ def get_config():
         name='quickstart',
         replicas=1,
         image=ImageConfig(resolution=32),
-        generator=GeneratorConfig(z_dim=128, w_dim=128, mapping_layers=4, mapping_fmaps=128, fmap_base=256, fmap_max=96),
+        generator=GeneratorConfig(z_dim=128, w_dim=128, mapping_layers=4, mapping_fmaps=128,
+                                  fmap_base=512, fmap_max=96),
         discriminator=DiscriminatorConfig(fmap_base=256, fmap_max=96),
         data=DataConfig(source='toy_faces', count=10000, mirror=True),
         loss=LossConfig(r1_gamma=0.5),           # 10 is for a million pixels; these have a thousand
-        schedule=ScheduleConfig(stage_kimg=20.0, fade_kimg=10.0, batch=16, batch_by_resolution={8: 32, 16: 32}, lr=0.002),
-        train=TrainConfig(total_kimg=110.0, ema_kimg=1.0),         # a half-life of 10 kimg would span a stage
+        schedule=ScheduleConfig(stage_kimg=15.0, fade_kimg=10.0, batch=16, batch_by_resolution={8: 32, 16: 32}, lr=0.003),
+        train=TrainConfig(total_kimg=85.0, ema_kimg=1.0),        # a half-life of 10 kimg would span a stage
         log=LogConfig(tick_kimg=5.0, tick_kimg_by_resolution={}, grid_size=(10, 8)),
     )

@@ -6,7 +6,7 @@ while true; do
   python -m stylegan_jax.main "$@"
   code=$?
   case $code in
-    0|1|2|130|143) exit $code ;;       # done, a mistake in the command line, or stopped on purpose
+    0|2|130|143) exit $code ;;       # done, a mistake in the command line, or stopped on purpose
   esac
   echo "the process died with code $code; going on from the newest checkpoint" >&2
   sleep 10

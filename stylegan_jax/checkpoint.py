@@ -3,7 +3,7 @@
 A checkpoint holds the TrainState, the config that made it, and where the log stood. Orbax commits it by renaming
 a folder, so it is there whole or not at all.
 """
-import json
+import contextlib
 import os
 import warnings
 
@@ -55,12 +55,20 @@ class Checkpoints:
         self._manager.save(nimg, args=ocp.args.Composite(
             state=ocp.args.StandardSave(jax.tree.map(jnp.copy, _plain(state))),
             config=ocp.args.JsonSave(config_lib.to_dict(config)),
-            progress=ocp.args.JsonSave(progress)))
+            progress=ocp.args.JsonSave(progress | {'lod': float(state.lod)})))
 
     def config(self):
         """Returns the Config of the newest checkpoint."""
         values = self._restore('config', ocp.args.JsonRestore())
-        return config_lib.from_dict(config_lib.Config, json.loads(json.dumps(values)))
+        return config_lib.from_dict(config_lib.Config, values)
+
+    def progress(self):
+        """Returns where the log stood at the newest checkpoint."""
+        return self._restore('progress', ocp.args.JsonRestore())
+
+    def check(self, config):
+        """Raises a UserError if the newest checkpoint belongs to another architecture."""
+        _refuse_other_architecture(self.config(), config, f'{self.path}/{self.latest()}')
 
     def restore(self, config):
         """Returns the newest checkpoint as (state, progress).
@@ -68,7 +76,7 @@ class Checkpoints:
         Raises:
           UserError: it belongs to another architecture, or cannot be read.
         """
-        _refuse_other_architecture(self.config(), config, f'{self.path}/{self.latest()}')
+        self.check(config)
         abstract = jax.eval_shape(lambda: _plain(create_state(config)))
         # One device; whoever trains on more spreads the state out afterwards.
         sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -77,8 +85,7 @@ class Checkpoints:
         # Restored buffers may be shared with the reader, and are tied to their device, for which the steps would be
         # compiled once more as soon as fresh values (a new lod, forgotten moments) come beside them.
         state = jax.tree.map(lambda x: jnp.array(np.asarray(x)), state)
-        return (state.replace(key=jax.random.wrap_key_data(state.key)),
-                self._restore('progress', ocp.args.JsonRestore()))
+        return state.replace(key=jax.random.wrap_key_data(state.key)), self.progress()
 
     def wait(self):
         """Returns once everything is on disk."""
@@ -99,25 +106,27 @@ class Checkpoints:
 
 def load_network(workdir, which):
     """Loads a network from the newest checkpoint of a run directory; see `loading.load`."""
-    config, state = _newest(workdir)
-    return network(config, state, which)
+    with _opened(workdir) as checkpoints:
+        config = checkpoints.config()
+        return network(config, checkpoints.restore(config)[0], which)
 
 
 def reached_lod(workdir):
-    """Returns the level of detail that a run has reached; 0 is full size."""
-    return float(_newest(workdir)[1].lod)
+    """Returns the level of detail that a run has reached at its newest checkpoint; 0 is full size."""
+    with _opened(workdir) as checkpoints:
+        return checkpoints.progress()['lod']
 
 
-def _newest(workdir):
-    """Returns (config, state) of the newest checkpoint of a run directory."""
+@contextlib.contextmanager
+def _opened(workdir):
+    """Opens the checkpoints of a run directory that has one."""
     if not os.path.isdir(os.path.join(workdir, FOLDER)):
         raise UserError(f'{workdir}: not a run directory (it has no {FOLDER} folder)')
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.latest() is None:
             raise UserError(f'{checkpoints.path}: there is no checkpoint yet')
-        config = checkpoints.config()
-        return config, checkpoints.restore(config)[0]
+        yield checkpoints
     finally:
         checkpoints.close()
 
@@ -131,10 +140,12 @@ def _refuse_other_architecture(theirs, ours, where):
     """Raises a UserError that shows both sides of every difference in the networks or in the precision."""
     def flat(config):
         values = config_lib.to_dict(config)
-        parts = {name: values[name] for name in ('image', 'generator', 'discriminator')} | {'precision': config.precision}
-        return {f'{part}.{field}' if isinstance(value, dict) else part: inner for part, value in parts.items()
-                for field, inner in (value.items() if isinstance(value, dict) else (('', value),))
-                if field not in _NOT_ARCHITECTURE}
+        fields = {'precision': 'float64' if config.precision == 'float64' else 'float32'}
+        for part in ('image', 'generator', 'discriminator'):
+            fields |= {f'{part}.{field}': value for field, value in values[part].items()
+                       if field not in _NOT_ARCHITECTURE}
+        return fields
+
     theirs, ours = flat(theirs), flat(ours)
     lines = [f'{name}: {theirs[name]!r} in the checkpoint, {ours[name]!r} now'
              for name in ours if theirs[name] != ours[name]]

@@ -18,7 +18,7 @@ def run(main, flags_parser=None):
 
 
 def reported_to_user(main):
-    """Wraps a command's main so that a `UserError` ends it with one line on stderr and exit code 2."""
+    """Wraps a command's main: a `UserError` ends it with one line on stderr and exit code 2, Ctrl-C with 130."""
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
         if not flags.FLAGS['verbosity'].present:
@@ -27,6 +27,9 @@ def reported_to_user(main):
             return main(*args, **kwargs)
         except UserError as error:
             fail(error)
+        except KeyboardInterrupt:
+            print('interrupted', file=sys.stderr)
+            sys.exit(130)
     return wrapper
 
 

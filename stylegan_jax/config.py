@@ -11,6 +11,10 @@ import typing
 from stylegan_jax.errors import UserError
 
 
+_MOST_KIMG = 2_000_000           # images are counted in 32 bits
+_LARGEST_RESOLUTION = 8192
+
+
 def _require(condition, field, value, remedy):
     if not condition:
         raise UserError(f'{field}={value!r}: {remedy}')
@@ -39,10 +43,13 @@ class ImageConfig:
     label_dim: int = 0                       # K, length of a label; 0 = unconditional
 
     def __post_init__(self):
+        object.__setattr__(self, 'base_shape', tuple(self.base_shape))
         _require(len(self.base_shape) == 2 and all(1 <= side <= 64 for side in self.base_shape),
                  'image.base_shape', self.base_shape, 'give two sides from 1 to 64, such as (4, 4) or (3, 4)')
         side = max(self.base_shape)
         doublings = self.resolution / side
+        _require(1 <= self.resolution <= _LARGEST_RESOLUTION, 'image.resolution', self.resolution,
+                 f'give 1 to {_LARGEST_RESOLUTION}')
         _require(doublings >= 1 and doublings == 2 ** round(math.log2(doublings)), 'image.resolution', self.resolution,
                  f'it must be {side} times a power of two ({side}, {side * 2}, {side * 4}, ...) '
                  f'for base_shape {self.base_shape}')
@@ -77,7 +84,14 @@ def num_fmaps(config, level):
     return max(1, min(int(config.fmap_base / 2.0 ** (level * config.fmap_decay)), config.fmap_max))
 
 
+def _check_fmaps(config, name):
+    _require(config.fmap_base >= 1, f'{name}.fmap_base', config.fmap_base, 'give at least 1')
+    _require(config.fmap_max >= 1, f'{name}.fmap_max', config.fmap_max, 'give at least 1')
+    _require(abs(config.fmap_decay) <= 16, f'{name}.fmap_decay', config.fmap_decay, 'give a number from -16 to 16')
+
+
 def _check_blur(config, name):
+    object.__setattr__(config, 'blur_filter', tuple(config.blur_filter))      # hashable, for compiled functions
     taps = config.blur_filter
     _require(not taps or (len(taps) % 2 == 1 and sum(taps) != 0), f'{name}.blur_filter', taps,
              'give an odd number of taps that do not add up to 0, such as (1, 2, 1), or () for none')
@@ -108,7 +122,7 @@ class GeneratorConfig:
     flip_from: int = 128                     # up convolutions to this size and above apply the kernel flipped, as the
                                              # official fused ones do; 0 = all (Progressive GAN)
     truncation_psi: float | None = 0.7       # default of `Generator.truncate`; None = no truncation
-    truncation_cutoff: int = 8               # the first layers that it applies to
+    truncation_cutoff: int | None = 8        # the first layers that it applies to; None = no truncation
 
     def __post_init__(self):
         _require_choice('generator.architecture', self.architecture, ('stylegan', 'progan'))
@@ -117,7 +131,9 @@ class GeneratorConfig:
         for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
             _require(getattr(self, name) >= 1, f'generator.{name}', getattr(self, name), 'give at least 1')
         _require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
-        _require(self.fmap_max >= 1, 'generator.fmap_max', self.fmap_max, 'give at least 1')
+        _check_fmaps(self, 'generator')
+        _require(self.mapping_lr_multiplier > 0, 'generator.mapping_lr_multiplier', self.mapping_lr_multiplier,
+                 'give more than 0')
         _check_blur(self, 'generator')
         if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
             raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
@@ -175,7 +191,7 @@ class DiscriminatorConfig:
         _require_choice('discriminator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
         _require(self.mbstd_num_features >= 1, 'discriminator.mbstd_num_features', self.mbstd_num_features,
                  'give at least 1')
-        _require(self.fmap_max >= 1, 'discriminator.fmap_max', self.fmap_max, 'give at least 1')
+        _check_fmaps(self, 'discriminator')
         _check_blur(self, 'discriminator')
         _require(num_fmaps(self, 1) % self.mbstd_num_features == 0, 'discriminator.mbstd_num_features',
                  self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
@@ -233,7 +249,8 @@ class ScheduleConfig:
 
     def __post_init__(self):
         for name in ('stage_kimg', 'fade_kimg'):
-            _require(0 <= getattr(self, name) < math.inf, f'schedule.{name}', getattr(self, name), 'give 0 or more')
+            _require(0 <= getattr(self, name) <= _MOST_KIMG, f'schedule.{name}', getattr(self, name),
+                     f'give 0 to {_MOST_KIMG}')
         _require(self.stage_kimg + self.fade_kimg >= 0.001, 'schedule.stage_kimg', self.stage_kimg,
                  'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
         _require(self.batch is None or self.batch >= 1, 'schedule.batch', self.batch, 'give at least 1')
@@ -256,7 +273,11 @@ class TrainConfig:
     epsilon: float = 1e-8                    # Adam: added to the root of the second moment
 
     def __post_init__(self):
-        _require(0 <= self.total_kimg < math.inf, 'train.total_kimg', self.total_kimg, 'give 0 or more')
+        _require(0 <= self.total_kimg <= _MOST_KIMG, 'train.total_kimg', self.total_kimg, f'give 0 to {_MOST_KIMG}')
+        for name in ('beta1', 'beta2'):
+            _require(0 <= getattr(self, name) < 1, f'train.{name}', getattr(self, name), 'give 0 or more, and below 1')
+        _require(self.epsilon > 0, 'train.epsilon', self.epsilon, 'give more than 0')
+        _require(0 <= self.w_avg_beta <= 1, 'train.w_avg_beta', self.w_avg_beta, 'give a number from 0 to 1')
         _require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
                  'give a probability from 0 to 1')
         _require(self.ema_kimg >= 0, 'train.ema_kimg', self.ema_kimg, 'give 0 (no averaging) or more')
@@ -299,7 +320,7 @@ class Config:
 
     def __post_init__(self):
         _require(self.replicas >= 1, 'replicas', self.replicas, 'give at least 1')
-        _require(self.seed >= 0, 'seed', self.seed, 'give 0 or more')
+        _require(0 <= self.seed < 2 ** 32, 'seed', self.seed, 'give 0 to 4294967295')
         _require_choice('precision', self.precision, ('float32', 'tf32', 'float64'))
         # The image is said once, here; the networks carry copies because they also live alone.
         for name in ('generator', 'discriminator'):

@@ -3,7 +3,7 @@
     python -m stylegan_jax.generate --network=runs/quickstart --outdir=out --seeds=0-15
     python -m stylegan_jax.generate --network=stylegan-ffhq-1024x1024.pkl --outdir=out --seeds=3,7,20-25 --psi=0.5
 
-The outdir gets seedNNNN.png for each seed and grid.png with all of them. A seed means the same latent as in the
+The outdir gets seedNNNN.png for each seed and grid.png with the first 64 of them. A seed means the same latent as in the
 official scripts.
 """
 import os
@@ -35,6 +35,7 @@ _WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator
 _BATCH_PIXELS = 2 ** 21      # at a time: two images of 1024x1024, sixteen of 256x256 and below
 _LARGEST_BATCH = 16
 _MOST_SEEDS = 100_000
+_MOST_IN_GRID = 64
 
 
 def main(argv):
@@ -43,6 +44,9 @@ def main(argv):
     for flag in (_NETWORK, _OUTDIR):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')
+    for flag in (_PSI, _LOD):
+        if flag.value is not None and not np.isfinite(flag.value):
+            raise UserError(f'--{flag.name}={flag.value}: give a number')
     seeds = parse_seeds(_SEEDS.value)
     generator = load(_NETWORK.value, _WHICH.value)
     lod = _default_lod(_NETWORK.value) if _LOD.value is None else _LOD.value
@@ -50,12 +54,13 @@ def main(argv):
         os.makedirs(_OUTDIR.value, exist_ok=True)
         images = _generate(generator, seeds, lod)
         grid.save_png(os.path.join(_OUTDIR.value, 'grid.png'),
-                      grid.image_grid(images, columns=int(np.ceil(np.sqrt(len(seeds))))))
+                      grid.image_grid(images, columns=int(np.ceil(np.sqrt(len(images))))))
     except OSError as error:
         raise UserError(f'--outdir={_OUTDIR.value}: cannot be written ({error.strerror}); '
                         'choose another folder') from None
     height, width = images.shape[1:3]
-    print(f'{len(seeds)} pictures of {width}x{height} and grid.png are in {_OUTDIR.value}')
+    some = '' if len(images) == len(seeds) else f' of the first {len(images)}'
+    print(f'{len(seeds)} pictures of {width}x{height} and grid.png{some} are in {_OUTDIR.value}')
 
 
 def parse_seeds(text):
@@ -81,7 +86,7 @@ def latents(seeds, z_dim):
 
 
 def _generate(generator, seeds, lod):
-    """Makes and saves the pictures of seeds; returns all, uint8 [N, H, W, C]."""
+    """Makes and saves the pictures of seeds; returns those for the grid, uint8 [N, H, W, C]."""
     size = int(np.clip(_BATCH_PIXELS // np.prod(generator.shape[:2]), 1, min(_LARGEST_BATCH, len(seeds))))
     pictures = []
     with tqdm.tqdm(total=len(seeds), unit='img', disable=None, delay=2) as bar:
@@ -91,7 +96,8 @@ def _generate(generator, seeds, lod):
             images = np.asarray(_images(generator, padded, lod))[:len(some)]
             for seed, image in zip(some, grid.to_uint8(images)):
                 grid.save_png(os.path.join(_OUTDIR.value, f'seed{seed:04d}.png'), image)
-                pictures.append(image)
+                if len(pictures) < _MOST_IN_GRID:
+                    pictures.append(image)
             bar.update(len(some))
     return np.stack(pictures)
 

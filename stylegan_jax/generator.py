@@ -183,7 +183,7 @@ class Generator:
         ws = broadcast_w(self.config, w) if w.ndim == 2 else w
         psi = self.config.truncation_psi if psi is None else psi
         cutoff = self.config.truncation_cutoff if cutoff is None else cutoff
-        if psi is None:
+        if psi is None or cutoff is None:
             return ws
         truncated = (jnp.arange(self.num_ws) < cutoff)[:, None]
         return jnp.where(truncated & (jnp.asarray(psi) != 1), self.w_avg + (ws - self.w_avg) * psi, ws)

@@ -37,8 +37,8 @@ def train(config, workdir):
     _make_workdir(workdir)
     checkpoints = Checkpoints(workdir, keep=config.log.keep_checkpoints)
     try:
+        run = _Run(config, workdir, checkpoints)        # a signal until here stops at once: there is nothing to save
         with Interruption() as interruption:
-            run = _Run(config, workdir, checkpoints)
             return run.train(interruption)
     finally:
         checkpoints.close()
@@ -49,6 +49,8 @@ class _Run:
 
     def __init__(self, config, workdir, checkpoints):
         self.config, self.workdir, self.checkpoints = config, workdir, checkpoints
+        if checkpoints.latest() is not None:
+            checkpoints.check(config)
         self.dataset = open_dataset(config.data, config.image)
         if checkpoints.latest() is None:
             self.state = create_state(config, lod=lod_at(config, 0))
@@ -138,7 +140,7 @@ class _Run:
         tick = self.progress['tick'] + 1
         self.progress = {'tick': tick, 'tick_nimg': self.nimg, 'seconds': self.progress['seconds'] + seconds}
         maintenance = time.time()
-        samples.save(self.workdir, f'fakes{self.nimg // 1000:06d}.png', self.grid.fakes(self.state))
+        samples.save(self.workdir, _fakes_name(self.config, self.nimg), self.grid.fakes(self.state))
         if tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, self.nimg):
             self._save()
         self.log.tick({
@@ -164,6 +166,12 @@ class _Run:
         self.log.message(f'done: {self.nimg / 1000:.1f} kimg in {duration(self.progress["seconds"])}; pictures, log and '
                          f'checkpoints are in {self.workdir}')
         return 0
+
+
+def _fakes_name(config, nimg):
+    """Numbers sample grids by thousands of images, or by images where ticks are closer than that."""
+    closest = min([config.log.tick_kimg, *config.log.tick_kimg_by_resolution.values()])
+    return f'fakes{nimg // 1000:06d}.png' if closest >= 1 else f'fakes{nimg:09d}.png'
 
 
 def _make_workdir(workdir):

@@ -28,7 +28,7 @@ def main(argv):
     if _DRY_RUN.value:
         print(dry_run.describe(config))
         return 0
-    from stylegan_jax import loop      # needs the data, logging and checkpoint packages; --dry_run does not
+    from stylegan_jax import loop      # needs the logging and checkpoint packages; --dry_run does not
     return loop.train(config, _WORKDIR.value or os.path.join('runs', config.name))
 
 

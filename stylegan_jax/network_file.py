@@ -4,7 +4,6 @@ Not for training state: that is `checkpoint`'s.
 """
 import json
 import os
-import tempfile
 
 import numpy as np
 
@@ -25,14 +24,14 @@ def write(path, *, kind, config, arrays):
       arrays: {name: array}.
     """
     header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': config_lib.to_dict(config)})
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + '.')
+    temporary = f'{os.fspath(path)}.part'
     try:
-        with os.fdopen(handle, 'wb') as file:
+        with open(temporary, 'wb') as file:
             np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a) for name, a in arrays.items()})
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        if os.path.exists(temporary):
+            os.unlink(temporary)
         raise
 
 

@@ -80,16 +80,16 @@ def load(path, which='ema'):
 def _convert_generator(network):
     state = network.state
     function = str(state['build_func_name'])
-    variables = dict(state['variables'])
+    variables = _variables(state)
     if function == 'G_paper':
         config = _progan_generator_config(network, variables)
         params, noise, w_avg = {}, {}, np.zeros(config.mapped_dim, np.float32)
         synthesis = _renamed(_without_fused_layout(network, variables), 'Conv0', 'Conv0_up')
     elif function == 'G_style':
-        synthesis = dict(state['components']['synthesis'].state['variables'])
+        synthesis = _variables(state['components']['synthesis'].state)
         config = _style_generator_config(state, synthesis)
         params = {('mapping', *_mapping_name(name)): value
-                  for name, value in dict(state['components']['mapping'].state['variables']).items()}
+                  for name, value in _variables(state['components']['mapping'].state).items()}
         noise = {int(name[5:]): value for name, value in synthesis.items() if re.fullmatch(r'noise\d+', name)}
         w_avg = variables['dlatent_avg']
         if config.mapping_layers == 0:
@@ -112,7 +112,7 @@ def _convert_discriminator(network):
     function = str(state['build_func_name'])
     if function not in ('D_basic', 'D_paper'):
         raise UserError(f'a network built by {function}; D_basic and D_paper are known')
-    variables = dict(state['variables'])
+    variables = _variables(state)
     image = _image_config(state['static_kwargs'], variables, 'FromRGB')
     if function == 'D_paper':
         fields = _fields(state, _PROGAN_DISCRIMINATOR)
@@ -128,6 +128,11 @@ def _convert_discriminator(network):
     template = jax.eval_shape(lambda key: Discriminator.init(key, config), jax.random.key(0))
     _check_arrays(arrays, {'params': template.params})
     return Discriminator.from_arrays(config, arrays)
+
+
+def _variables(state):
+    """Returns the variables of a network as {name: array}."""
+    return {str(name): np.asarray(value) for name, value in dict(state['variables']).items()}
 
 
 def _style_generator_config(state, synthesis):

@@ -5,6 +5,7 @@ networks inside mean is `official`'s business.
 """
 import collections
 import pickle
+import re
 
 import numpy as np
 
@@ -38,29 +39,59 @@ def _encode(text, encoding):
     return text.encode('latin1')
 
 
-def _numpy_globals():
-    """The functions that pickled arrays and scalars name, under the module names of numpy 1 and 2."""
-    array = np.zeros(1)
-    functions = {'multiarray._reconstruct': array.__reduce__()[0],
-                 'multiarray.scalar': np.float32(0).__reduce__()[0],
-                 'numeric._frombuffer': array.__reduce_ex__(5)[0]}
-    known = {('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype}
-    for core in ('numpy.core', 'numpy._core'):
-        for name, function in functions.items():
-            module, attribute = name.split('.')
-            known[f'{core}.{module}', attribute] = function
-    return known
+class PickledDtype:
+    """Stands in for numpy.dtype, whose own unpickling trusts what it is given; plain numbers and strings only."""
+
+    def __init__(self, name, align=False, copy=False):
+        if not re.fullmatch(r'[biufcSU]\d{1,4}', str(name)):
+            raise UserError(f'arrays of type {str(name)[:20]!r} are not read')
+        self.dtype = np.dtype(str(name))
+
+    def __setstate__(self, state):
+        if state[1] in ('<', '>'):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class PickledArray:
+    """Stands in for a numpy.ndarray in the same way; `numpy.asarray` gives the array."""
+    array = np.zeros(0)
+
+    def __setstate__(self, state):
+        _, shape, kind, is_fortran, raw = state
+        self.array = _from_buffer(_to_bytes(raw), kind, shape, 'F' if is_fortran else 'C')
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array if dtype is None else self.array.astype(dtype)
+
+
+def _reconstruct(subtype, shape, kind):
+    return PickledArray()
+
+
+def _scalar(kind, raw):
+    return _from_buffer(_to_bytes(raw), kind, (), 'C')[()]
+
+
+def _from_buffer(raw, kind, shape, order):
+    return np.frombuffer(raw, kind.dtype).reshape(shape, order=order).copy()
+
+
+def _to_bytes(raw):
+    return raw.encode('latin1') if isinstance(raw, str) else raw      # pickled by Python 2
 
 
 _NETWORK_MODULES = ('dnnlib.tflib.network', 'dnnlib.tflib', 'tfutil')
 _KNOWN = {
-    **_numpy_globals(),
+    ('numpy', 'dtype'): PickledDtype,
+    ('numpy', 'ndarray'): PickledArray,
+    **{(f'{core}.{module}', name): function
+       for core in ('numpy.core', 'numpy._core')         # as numpy 1 and 2 have them
+       for module, name, function in (('multiarray', '_reconstruct', _reconstruct), ('multiarray', 'scalar', _scalar),
+                                      ('numeric', '_frombuffer', _from_buffer))},
     ('collections', 'OrderedDict'): collections.OrderedDict,
     ('_codecs', 'encode'): _encode,
-    **{(module, name): getattr(__import__('builtins'), name)
-       for module in ('builtins', '__builtin__')
-       for name in ('dict', 'list', 'tuple', 'set', 'frozenset', 'bytearray', 'complex', 'slice', 'range')
-       if not (module == '__builtin__' and name == 'range')},
+    **{(module, kind.__name__): kind for module in ('builtins', '__builtin__')
+       for kind in (dict, list, tuple, set, frozenset)},
     **{(module, 'EasyDict'): EasyDict for module in ('dnnlib.util', 'dnnlib', 'tfutil')},
 }
 
@@ -82,7 +113,7 @@ def read(path):
       path: of the file; (G, D, Gs) as the training code writes it, or one network.
 
     Returns:
-      What was pickled, with `OfficialNetwork` in place of networks.
+      What was pickled, with `OfficialNetwork` in place of networks and `PickledArray` in place of arrays.
 
     Raises:
       UserError: the file is damaged, is no pickle, or names anything else than data.

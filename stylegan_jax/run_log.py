@@ -1,5 +1,6 @@
 """What a run writes for people and programs: the progress line, a line a tick, log.jsonl and TensorBoard scalars."""
 import json
+import math
 import os
 import sys
 
@@ -55,7 +56,10 @@ class RunLog:
         self.message('tick {tick:<4d} kimg {kimg:<8.1f} {resolution:>9s} alpha {alpha:4.2f}  batch {batch:<4d} '
                      'time {time:<11s} {images_per_second:7.1f} img/s  maintenance {maintenance_seconds:4.1f}s  '
                      'loss G {g_loss:6.3f} D {d_loss:6.3f}'.format(time=duration(entry['seconds']), **entry))
-        self._file.write(json.dumps(entry) + '\n')
+        # JSON has no word for what is not finite.
+        finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value
+                  for name, value in entry.items()}
+        self._file.write(json.dumps(finite) + '\n')
         self._file.flush()
         step = entry['nimg']
         for name, value in entry.items():
@@ -85,11 +89,19 @@ def duration(seconds):
 def _drop_entries_beyond(path, nimg):
     if not os.path.exists(path):
         return
-    with open(path) as file:
+    with open(path, errors='replace') as file:
         lines = file.readlines()
-    kept = [line for line in lines if line.endswith('\n') and json.loads(line)['nimg'] <= nimg]
+    kept = [line for line in lines if line.endswith('\n') and _position(line) <= nimg]
     if kept != lines:
         temporary = path + '.part'
         with open(temporary, 'w') as file:
             file.writelines(kept)
         os.replace(temporary, path)
+
+
+def _position(line):
+    """Images shown at an entry of log.jsonl; infinite for a damaged line, so that it is dropped."""
+    try:
+        return float(json.loads(line)['nimg'])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

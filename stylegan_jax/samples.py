@@ -5,9 +5,10 @@ import jax
 import numpy as np
 
 from stylegan_jax.figures import grid
-from stylegan_jax.training import network
+from stylegan_jax.training import network, run_key
 
 _GRID_PURPOSE = 2        # apart from the purposes of the steps (training/randomness.py)
+_MOST_CLASS_ROWS = 32    # of the classes; more would make pictures that nobody looks at
 _CHUNK = 16              # images generated at a time
 _SMALLEST_SIDE = 64      # smaller images are enlarged by whole factors, for the eye
 
@@ -28,10 +29,10 @@ class SampleGrid:
         if classes is None:
             labels = dataset.labels[np.arange(rows * columns) % len(dataset)]
         else:
-            rows = min(rows, classes) if config.log.grid_size else classes
+            rows = min(classes, rows if config.log.grid_size else _MOST_CLASS_ROWS)
             labels = np.eye(classes, dtype=np.float32)[np.repeat(np.arange(rows), columns)]
         self.columns, self.labels = columns, labels
-        key = jax.random.fold_in(jax.random.key(config.seed), _GRID_PURPOSE)
+        key = jax.random.fold_in(run_key(config), _GRID_PURPOSE)
         self.z = np.asarray(jax.random.normal(key, (len(labels), config.generator.z_dim)))
 
     def reals(self, dataset):

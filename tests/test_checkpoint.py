@@ -54,7 +54,7 @@ def own_copy(saved, tmp_path):
 def test_everything_comes_back_to_the_bit(saved, state):
     restored, progress = tiny_run.saved_state(saved, CONFIG)
     expected = tiny_run.plain(state)
-    assert tiny.trees_equal(restored, expected) and progress == PROGRESS
+    assert tiny.trees_equal(restored, expected) and progress == PROGRESS | {'lod': 0.5}
     assert jax.tree.map(lambda x: x.dtype, restored) == jax.tree.map(lambda x: x.dtype, expected)
     assert jax.tree.structure(restored) == jax.tree.structure(expected)
 

@@ -24,6 +24,7 @@ def read_states(case):
     """[G, D, Gs] of a case, each the dict that the official code saved; free to be changed."""
     def unwrap(network):
         state = network.state
+        state['variables'] = [(name, np.asarray(value)) for name, value in state['variables']]
         state['components'] = {name: unwrap(part) for name, part in state.get('components', {}).items()}
         return state
     return [unwrap(network) for network in official_pickle.read(reference_case.pickle_path(case))]
@@ -290,6 +291,15 @@ def test_a_call_among_the_variables_is_refused_unexecuted(rewrite, tmp_path):
     states[2]['variables'].append(('lod', Call()))
     assert_refused(rewrite(states), says='system')
     assert not marker.exists()
+
+
+@pytest.mark.parametrize('array', [
+    np.array([None]), np.zeros(2, [('a', 'f4'), ('b', 'O')]), np.zeros(2, [('a', 'f4')])],
+    ids=['objects', 'records with objects', 'records'])
+def test_arrays_of_anything_but_numbers_are_refused(rewrite, array):
+    states = read_states('c32')
+    states[2]['variables'].append(('lod', array))
+    assert_refused(rewrite(states), says='are not read')
 
 
 def test_source_code_in_a_file_is_not_executed(rewrite, tmp_path):

@@ -180,6 +180,9 @@ def open_dataset(data, image):
       UserError: the images are not there, or not as `image` asks for; the message says what to do.
     """
     if data.source == 'toy_faces':
+        if data.path:
+            raise UserError(f'data.path={data.path!r}: toy faces are drawn, not read; for images of your own use '
+                            "--experiment=custom, or data.source='images'")
         return Dataset(ToyFaces(image, data.count or TOY_FACES_COUNT))
     if not data.path:
         raise UserError('data.path is empty: there are no images to train on; '

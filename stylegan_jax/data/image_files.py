@@ -64,6 +64,7 @@ class ImageFiles:
         labels = read_labels(self._labels_file() if image.label_dim else None, self.path / FILE_NAME, names,
                              image.label_dim)
 
+        self._damaged = set()            # found when an image of a large set was read
         self.pixels = None
         if fits_memory(len(names), image.shape):
             self.pixels = np.empty([len(names), *image.shape], np.uint8)
@@ -83,15 +84,30 @@ class ImageFiles:
     def full_size(self, index):
         """Returns the pixels of one image, uint8 [H, W, C].
 
+        Where a file had a good header when the set was opened but cannot be decoded, it is named once and the next
+        good image of its class takes its place.
+
         Raises:
-          UserError: the file had a good header when the set was opened, but it cannot be decoded.
+          UserError: too many files cannot be decoded.
         """
         if self.pixels is not None:
             return self.pixels[index]
-        try:
-            return _decode(self._files, self.names[index], self.image)
-        except _Unusable as error:
-            raise UserError(f'{self.path / self.names[index]}: {error}; repair or remove the file') from error
+        for other in range(index, index + len(self)):
+            other %= len(self)
+            if np.array_equal(self.labels[other], self.labels[index]):
+                try:
+                    return _decode(self._files, self.names[other], self.image)
+                except _Unusable as error:
+                    self._note_damage(other, error)
+        raise UserError(f'{self.path}: no image of the class of {self.names[index]} can be read; repair the set')
+
+    def _note_damage(self, index, error):
+        if index not in self._damaged:
+            self._damaged.add(index)
+            _log.warning('%s: skipping %s (%s)', self.path, self.names[index], error)
+        if len(self._damaged) > MAX_UNUSABLE * len(self):
+            raise UserError(f'{self.path / self.names[index]}: {error}; {len(self._damaged)} of {len(self)} images '
+                            'cannot be read so far; repair or remove them') from error
 
     def _examine(self, names, index):
         """Decodes a file into memory, or looks at its header; returns why it is not usable, or None."""
@@ -123,7 +139,8 @@ def find_label_dim(path):
     if FILE_NAME not in files.names:
         return 0
     with _failing_as_user_error(path):
-        return count_classes(files.read(FILE_NAME), path / FILE_NAME)
+        text = files.read(FILE_NAME)
+    return count_classes(text, path / FILE_NAME)
 
 
 def _is_image(name):

@@ -29,7 +29,7 @@ def read_labels(text, where, names, label_dim):
     unlabelled = [name for name in names if name not in classes]
     if unlabelled:
         raise UserError(f'{where}: no label for {len(unlabelled)} of {len(names)} images, such as '
-                        f'{unlabelled[0]!r}; add them, or set --config.image.label_dim=0')
+                        f'{unlabelled[0]!r}; add them, or train without labels (--noconfig.data.find_labels --config.image.label_dim=0)')
     found = max(classes.values()) + 1
     for name in names:
         if classes[name] < 0:
@@ -38,7 +38,9 @@ def read_labels(text, where, names, label_dim):
             raise UserError(f'{where}: label {classes[name]} of {name!r} is not below '
                             f'image.label_dim={label_dim}; the file has {found} classes: '
                             f'set --config.image.label_dim={found}')
-    return np.eye(label_dim, dtype=np.float32)[[classes[name] for name in names]]
+    labels = np.zeros([len(names), label_dim], np.float32)
+    labels[np.arange(len(names)), [classes[name] for name in names]] = 1
+    return labels
 
 
 def count_classes(text, where):
@@ -54,12 +56,17 @@ def count_classes(text, where):
                         'repair it, or train without labels (--noconfig.data.find_labels)') from error
     if not (isinstance(content, dict) and content.get('labels')):
         return 0
-    return max(_read_classes(text, where, 'N').values()) + 1
+    classes = _read_classes(text, where, 'N')
+    found = max(classes.values()) + 1
+    if found > len(classes):
+        raise UserError(f'{where}: it labels {len(classes)} images with classes up to {found - 1}; '
+                        'number the classes from 0 without gaps')
+    return found
 
 
 def _read_classes(text, where, label_dim):
     """Returns {name: class}, checked for form only."""
-    remedy = 'add the labels, or set --config.image.label_dim=0'
+    remedy = 'add the labels, or train without labels (--noconfig.data.find_labels --config.image.label_dim=0)'
     if text is None:
         raise UserError(f'{where}: there is no such file, but image.label_dim={label_dim} needs labels; '
                         f'{remedy}')
@@ -67,7 +74,7 @@ def _read_classes(text, where, label_dim):
         content = json.loads(text)
     except ValueError as error:
         raise UserError(f'{where}: not valid JSON ({error}); '
-                        'repair it, or set --config.image.label_dim=0') from error
+                        'repair it, or train without labels (--noconfig.data.find_labels --config.image.label_dim=0)') from error
     entries = content.get('labels') if isinstance(content, dict) else None
     if not entries:
         raise UserError(f'{where}: it has no "labels", but image.label_dim={label_dim} needs them; '

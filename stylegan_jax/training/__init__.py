@@ -2,9 +2,9 @@
 from stylegan_jax.training.losses import discriminator_loss, generator_loss
 from stylegan_jax.training.optimizer import adam_init, adam_update
 from stylegan_jax.training.randomness import StepDraws, draw_discriminator_step, draw_generator_step
-from stylegan_jax.training.state import TrainState, create_state, enter_setting, network
+from stylegan_jax.training.state import TrainState, create_state, enter_setting, network, run_key
 from stylegan_jax.training.steps import compile_steps, discriminator_step, generator_step, prepare_reals
 
 __all__ = ['StepDraws', 'TrainState', 'adam_init', 'adam_update', 'compile_steps', 'create_state',
            'discriminator_loss', 'discriminator_step', 'draw_discriminator_step', 'draw_generator_step',
-           'enter_setting', 'generator_loss', 'generator_step', 'network', 'prepare_reals']
+           'enter_setting', 'generator_loss', 'generator_step', 'network', 'prepare_reals', 'run_key']

@@ -52,7 +52,7 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
       ema: averaged generator to start from; None for a copy of `generator`.
       lod: level of detail to start at.
     """
-    g_key, d_key, run_key = jax.random.split(jax.random.key(config.seed), 3)
+    g_key, d_key, _ = _keys(config)
     generator = Generator.init(g_key, config.generator) if generator is None else generator
     discriminator = Discriminator.init(d_key, config.discriminator) if discriminator is None else discriminator
     ema = generator if ema is None else ema
@@ -65,7 +65,16 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
         ema_w_avg=ema.w_avg, noise=generator.noise, g_optimizer=adam_init(generator.params),
         d_optimizer=adam_init(discriminator.params), cur_nimg=jnp.zeros((), jnp.int32),
         group_nimg=jnp.zeros((), jnp.int32), lod=jnp.asarray(lod, jnp.float32),
-        alpha=jnp.asarray(1 - lod % 1, jnp.float32), key=run_key)
+        alpha=jnp.asarray(1 - lod % 1, dtype), key=run_key(config))
+
+
+def run_key(config):
+    """Returns the key that everything random after initialisation is derived from, by purpose."""
+    return _keys(config)[2]
+
+
+def _keys(config):
+    return jax.random.split(jax.random.key(config.seed), 3)
 
 
 def enter_setting(config, state, setting, previous_lod=None):
@@ -85,7 +94,7 @@ def enter_setting(config, state, setting, previous_lod=None):
     previous_lod = float(state.lod) if previous_lod is None else previous_lod
     if config.schedule.reset_optimizer and needs_optimizer_reset(previous_lod, setting.lod):
         state = state.replace(g_optimizer=adam_init(state.g_params), d_optimizer=adam_init(state.d_params))
-    return state.replace(lod=jnp.asarray(setting.lod, jnp.float32), alpha=jnp.asarray(setting.alpha, jnp.float32),
+    return state.replace(lod=jnp.asarray(setting.lod, jnp.float32), alpha=jnp.asarray(setting.alpha, state.alpha.dtype),
                          group_nimg=jnp.array(state.cur_nimg, copy=True))
 
 

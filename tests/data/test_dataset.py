@@ -174,9 +174,9 @@ def test_data_does_not_import_jax():
     assert subprocess.run([sys.executable, '-c', code, str(package)], check=False).returncode == 0
 
 
-@pytest.mark.parametrize('label_dim, find_labels, expected', [(0, True, 3), (0, False, 0), (4, True, 4)])
+@pytest.mark.parametrize('label_dim, find_labels, expected', [(0, True, 1), (0, False, 0), (4, True, 4)])
 def test_label_dim_is_found_where_it_is_asked_for(tmp_path, label_dim, find_labels, expected):
-    (tmp_path / 'dataset.json').write_text('{"labels": [["a.png", 2]]}')
+    (tmp_path / 'dataset.json').write_text('{"labels": [["a.png", 0]]}')
     config = Config(image=ImageConfig(resolution=8, label_dim=label_dim),
                     data=DataConfig(path=str(tmp_path), find_labels=find_labels))
     found = with_found_labels(config)

@@ -326,7 +326,7 @@ def test_wrong_labels_are_a_user_error(tmp_path, labels, message):
 
 @pytest.mark.parametrize('kind', [write_folder, write_zip])
 @pytest.mark.parametrize('labels, expected', [
-    ({'labels': [['a.png', 0], ['b.png', 4]]}, 5), ({'labels': None}, 0), ([], 0), (None, 0)])
+    ({'labels': [['a.png', 0], ['b.png', 1]]}, 2), ({'labels': None}, 0), ([], 0), (None, 0)])
 def test_classes_are_found(tmp_path, kind, labels, expected):
     files = {'a.png': encode(random_pixels(0))}
     if labels is not None:
@@ -335,7 +335,25 @@ def test_classes_are_found(tmp_path, kind, labels, expected):
     assert find_label_dim(path) == expected
 
 
+def test_classes_with_gaps_are_a_user_error(tmp_path):
+    path = write_folder(tmp_path / 'set', {'dataset.json': b'{"labels": [["a.png", 300000]]}'})
+    with pytest.raises(UserError, match='number the classes from 0 without gaps'):
+        find_label_dim(path)
+
+
 def test_classes_of_a_damaged_file_are_a_user_error(tmp_path):
     path = write_folder(tmp_path / 'set', {'dataset.json': b'{"labels": ['})
     with pytest.raises(UserError, match='dataset.json: not valid JSON'):
         find_label_dim(path)
+
+
+def test_beyond_the_budget_the_next_good_image_of_a_class_replaces_a_damaged_one(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+    files = {f'{i:03}.png': encode(random_pixels(i, 64, 64)) for i in range(100)}
+    files['007.png'] = files['007.png'][:len(files['007.png']) // 2]
+    files['dataset.json'] = json.dumps({'labels': [[f'{i:03}.png', i % 5] for i in range(100)]}).encode()
+    found = ImageFiles(write_folder(tmp_path, files), ImageConfig(resolution=8, label_dim=5))
+    for _ in range(2):
+        np.testing.assert_array_equal(found.full_size(7), found.full_size(12))
+    assert [message for message in caplog.messages if '007.png' in message] == caplog.messages
+    assert len(caplog.messages) == 1
