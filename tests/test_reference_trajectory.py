@@ -14,7 +14,7 @@ from stylegan_jax.schedule import Setting, stage_and_alpha
 ITERATIONS = 3
 LOSS_ERRORS = (1e-4, 1e-4, 1e-3)             # later iterations amplify rounding
 # As in training; rounded as in unoptimised code, a few weights leave in the first iteration already.
-OPTIMIZED = {'xla_backend_optimization_level': 1}
+OPTIMIZED = {'xla_backend_optimization_level': 1, 'xla_cpu_use_fusion_emitters': True}
 SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.995}     # that agree after so many iterations
 
 
