@@ -18,7 +18,8 @@ def get_config():
         discriminator=DiscriminatorConfig(fmap_base=256, fmap_max=96),
         data=DataConfig(source='toy_faces', count=10000, mirror=True),
         loss=LossConfig(r1_gamma=0.5),           # 10 is for a million pixels; these have a thousand
-        schedule=ScheduleConfig(stage_kimg=15.0, fade_kimg=10.0, batch=16, batch_by_resolution={8: 32, 16: 32}, lr=0.003),
-        train=TrainConfig(total_kimg=85.0, ema_kimg=1.0),        # a half-life of 10 kimg would span a stage
+        schedule=ScheduleConfig(stage_kimg=15.0, fade_kimg=10.0, lr=0.003, batch=16,
+                                batch_by_resolution={8: 32, 16: 32}),
+        train=TrainConfig(total_kimg=80.0, ema_kimg=1.0),        # a half-life of 10 kimg would span a stage
         log=LogConfig(tick_kimg=5.0, tick_kimg_by_resolution={}, grid_size=(10, 8)),
     )

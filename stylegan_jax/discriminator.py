@@ -75,7 +75,9 @@ class Discriminator:
 
     @classmethod
     def from_arrays(cls, config, arrays):
-        """Rebuilds a discriminator from the arrays that `save` wrote."""
+        """Rebuilds a discriminator from the arrays that `save` wrote; UserError if they are not those of `config`."""
+        template = jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
+        network_file.check_arrays(arrays, traverse_util.flatten_dict({'params': template.params}, sep='/'))
         params = {tuple(name.split('/')[1:]): jnp.asarray(array) for name, array in arrays.items()}
         return cls(config, traverse_util.unflatten_dict(params))
 

@@ -3,8 +3,8 @@
     python -m stylegan_jax.generate --network=runs/quickstart --outdir=out --seeds=0-15
     python -m stylegan_jax.generate --network=stylegan-ffhq-1024x1024.pkl --outdir=out --seeds=3,7,20-25 --psi=0.5
 
-The outdir gets seedNNNN.png for each seed and grid.png with the first 64 of them. A seed means the same latent as in the
-official scripts.
+The outdir gets seedNNNN.png for each seed and grid.png with the first 64 of them. A seed means the same latent as
+in the official scripts.
 """
 import os
 import re

@@ -33,7 +33,8 @@ def load(path, which='ema'):
         with open(path, 'rb') as file:
             magic = file.read(4)
     except OSError as error:
-        raise UserError(f'{path}: {error.strerror}; give an official pickle, a run directory or a saved network') from None
+        raise UserError(f'{path}: {error.strerror}; give an official pickle, a run directory or a saved '
+                        'network') from None
     if magic != _ZIP_MAGIC:
         return official.load(path, which)
     kind, config, arrays = network_file.read(path)
@@ -41,5 +42,5 @@ def load(path, which='ema'):
         raise UserError(f'{path}: this file holds a {kind}, and {which!r} was asked for')
     try:
         return (Discriminator if kind == 'discriminator' else Generator).from_arrays(config, arrays)
-    except KeyError as error:
-        raise UserError(f'{path}: this file lacks the array {error}') from None
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None

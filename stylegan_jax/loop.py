@@ -163,8 +163,8 @@ class _Run:
         if interruption.signal is not None:
             self.log.message(f'stopped at {self.nimg / 1000:.1f} kimg and saved; the same command goes on from here')
             return interruption.exit_code
-        self.log.message(f'done: {self.nimg / 1000:.1f} kimg in {duration(self.progress["seconds"])}; pictures, log and '
-                         f'checkpoints are in {self.workdir}')
+        self.log.message(f'done: {self.nimg / 1000:.1f} kimg in {duration(self.progress["seconds"])}; pictures, log '
+                         f'and checkpoints are in {self.workdir}')
         return 0
 
 

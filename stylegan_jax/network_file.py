@@ -59,3 +59,20 @@ def read(path):
     except Exception as error:      # damaged archives fail in every way there is
         message = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path}: damaged network file ({message})') from error
+
+
+def check_arrays(arrays, template):
+    """Compares arrays {name: array} with those that a config means, of which only the shapes count.
+
+    Raises:
+      UserError: an array is missing, too many, or of another shape; the message names it.
+    """
+    missing = sorted(template.keys() - arrays.keys())
+    if missing:
+        raise UserError(f'the network lacks {len(missing)} of its arrays, first {missing[0]}')
+    extra = sorted(arrays.keys() - template.keys())
+    if extra:
+        raise UserError(f'the network has {len(extra)} arrays that its settings do not explain, first {extra[0]}')
+    for name, expected in template.items():
+        if np.shape(arrays[name]) != expected.shape:
+            raise UserError(f'{name} has shape {np.shape(arrays[name])}; its settings mean {expected.shape}')

@@ -4,9 +4,7 @@ Reading the pickle itself is `official_pickle`'s business.
 """
 import re
 
-import jax
 import numpy as np
-from flax import traverse_util
 
 from stylegan_jax import official_pickle
 from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
@@ -101,9 +99,6 @@ def _convert_generator(network):
     arrays = {'/'.join(('params', *name)): value for name, value in params.items()}
     arrays |= {f'noise/{layer}': np.reshape(value, config.noise_shape(layer)) for layer, value in noise.items()}
     arrays['w_avg'] = w_avg
-    template = jax.eval_shape(lambda key: Generator.init(key, config), jax.random.key(0))
-    _check_arrays(arrays, {'params': template.params, 'w_avg': template.w_avg,
-                           'noise': dict(enumerate(template.noise))})
     return Generator.from_arrays(config, arrays)
 
 
@@ -125,8 +120,6 @@ def _convert_discriminator(network):
         config = DiscriminatorConfig(image, blur_filter=_blur_filter(state), **_fields(state, _STYLE_DISCRIMINATOR))
     arrays = {'/'.join(('params', *_layer_name(name, image))): value
               for name, value in variables.items() if '/' in name}
-    template = jax.eval_shape(lambda key: Discriminator.init(key, config), jax.random.key(0))
-    _check_arrays(arrays, {'params': template.params})
     return Discriminator.from_arrays(config, arrays)
 
 
@@ -184,7 +177,7 @@ _PARTS = {'Noise/weight': ('noise_strength',), 'StyleMod/weight': ('style', 'wei
 
 
 def _layer_name(name, image):
-    """'8x8/Conv0_up/Noise/weight' -> ('8x8', 'conv0_up', 'noise_strength'); 'ToRGB_lod0/bias' -> (..., 'to_rgb', 'bias')."""
+    """'8x8/Conv0_up/Noise/weight' -> ('8x8', 'conv0_up', 'noise_strength')."""
     colours = re.fullmatch(r'(To|From)RGB_lod(\d+)/(\w+)', name)
     if colours:
         side = image.resolution >> int(colours[2])
@@ -216,17 +209,3 @@ def _without_fused_layout(network, variables):
 def _renamed(variables, layer, new):
     """Gives a Progressive GAN layer that was built without fusing (fused_scale=False) the name of the fused one."""
     return {name.replace(f'/{layer}/', f'/{new}/'): value for name, value in variables.items()}
-
-
-def _check_arrays(arrays, template):
-    """Compares names and shapes with what the config makes; a difference is named."""
-    template = {'/'.join(map(str, path)): leaf.shape for path, leaf in traverse_util.flatten_dict(template).items()}
-    missing = sorted(template.keys() - arrays.keys())
-    if missing:
-        raise UserError(f'the network lacks {len(missing)} of its arrays, first {missing[0]}')
-    extra = sorted(arrays.keys() - template.keys())
-    if extra:
-        raise UserError(f'the network has {len(extra)} arrays that its arguments do not explain, first {extra[0]}')
-    for name, shape in template.items():
-        if np.shape(arrays[name]) != shape:
-            raise UserError(f'{name} has shape {np.shape(arrays[name])}; its arguments mean {shape}')

@@ -6,6 +6,7 @@ import numpy as np
 from stylegan_jax.errors import UserError
 
 FILE_NAME = 'dataset.json'
+_WITHOUT = 'train without labels (--noconfig.data.find_labels --config.image.label_dim=0)'
 
 
 def read_labels(text, where, names, label_dim):
@@ -29,7 +30,7 @@ def read_labels(text, where, names, label_dim):
     unlabelled = [name for name in names if name not in classes]
     if unlabelled:
         raise UserError(f'{where}: no label for {len(unlabelled)} of {len(names)} images, such as '
-                        f'{unlabelled[0]!r}; add them, or train without labels (--noconfig.data.find_labels --config.image.label_dim=0)')
+                        f'{unlabelled[0]!r}; add them, or {_WITHOUT}')
     found = max(classes.values()) + 1
     for name in names:
         if classes[name] < 0:
@@ -53,7 +54,7 @@ def count_classes(text, where):
         content = json.loads(text)
     except ValueError as error:
         raise UserError(f'{where}: not valid JSON ({error}); '
-                        'repair it, or train without labels (--noconfig.data.find_labels)') from error
+                        f'repair it, or {_WITHOUT}') from error
     if not (isinstance(content, dict) and content.get('labels')):
         return 0
     classes = _read_classes(text, where, 'N')
@@ -66,7 +67,7 @@ def count_classes(text, where):
 
 def _read_classes(text, where, label_dim):
     """Returns {name: class}, checked for form only."""
-    remedy = 'add the labels, or train without labels (--noconfig.data.find_labels --config.image.label_dim=0)'
+    remedy = f'add the labels, or {_WITHOUT}'
     if text is None:
         raise UserError(f'{where}: there is no such file, but image.label_dim={label_dim} needs labels; '
                         f'{remedy}')
@@ -74,7 +75,7 @@ def _read_classes(text, where, label_dim):
         content = json.loads(text)
     except ValueError as error:
         raise UserError(f'{where}: not valid JSON ({error}); '
-                        'repair it, or train without labels (--noconfig.data.find_labels --config.image.label_dim=0)') from error
+                        f'repair it, or {_WITHOUT}') from error
     entries = content.get('labels') if isinstance(content, dict) else None
     if not entries:
         raise UserError(f'{where}: it has no "labels", but image.label_dim={label_dim} needs them; '

@@ -14,7 +14,7 @@ _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 
 def _forward(x, kernel, stride):
-    """Correlates with zero padding so that the output is [N, H / stride, W / stride, O]; kernel side odd or 2*stride."""
+    """Correlates with the zero padding that makes the output [N, H / stride, W / stride, O]."""
     pad = (kernel.shape[0] - 1) // 2
     return lax.conv_general_dilated(x, kernel, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=_LAYOUT)
 

@@ -1,4 +1,4 @@
-"""The discriminator: images to logits (Appendix C: Progressive GAN's, with blur and without its input fades changed)."""
+"""The discriminator: images to logits (Appendix C; Progressive GAN's, with a blur before each reduction)."""
 import flax.linen as nn
 import jax.numpy as jnp
 

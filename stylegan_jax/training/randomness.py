@@ -56,8 +56,12 @@ def draw_discriminator_step(config, key, cur_nimg, batch, *, stage, dtype=jnp.fl
 def _draw(config, key, purpose, cur_nimg, batch, stage, dtype):
     key = jax.random.fold_in(jax.random.fold_in(key, purpose), cur_nimg)
     share = batch // config.replicas
-    one = jax.vmap(lambda replica: _draw_replica(config, jax.random.fold_in(key, replica), purpose, share, stage, dtype))
-    return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), one(jnp.arange(config.replicas)))
+
+    def draw(replica):
+        return _draw_replica(config, jax.random.fold_in(key, replica), purpose, share, stage, dtype)
+
+    draws = jax.vmap(draw)(jnp.arange(config.replicas))
+    return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), draws)
 
 
 def _draw_replica(config, key, purpose, share, stage, dtype):
