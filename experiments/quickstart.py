@@ -5,13 +5,14 @@
 Not a row of the paper: it shows a run from 8x8 to full size with all that a run leaves behind.
 """
 from stylegan_jax.config import (Config, DataConfig, DiscriminatorConfig, GeneratorConfig, ImageConfig, LogConfig,
-                                 LossConfig, ScheduleConfig, TrainConfig)
+                                 LossConfig, ParallelConfig, ScheduleConfig, TrainConfig)
 
 
 def get_config():
     return Config(
         name='quickstart',
         replicas=1,
+        parallel=ParallelConfig(devices=1),      # a replica cannot be shared
         image=ImageConfig(resolution=32),
         generator=GeneratorConfig(z_dim=128, w_dim=128, mapping_layers=4, mapping_fmaps=128,
                                   fmap_base=512, fmap_max=96),

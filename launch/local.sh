@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# One machine: trains, and starts again where it left off if the process dies (not after Ctrl-C or an error of use).
+# One machine, all of its devices: trains, and starts again where it left off if the process dies. Not after Ctrl-C,
+# SIGTERM or an error of use. A process that dies ten times within a minute of its start is left alone.
 #   launch/local.sh --experiment=ffhq --config.data.path=ffhq.zip --workdir=runs/ffhq
 set -u
+early=0
 while true; do
+  start=$SECONDS
   python -m stylegan_jax.main "$@"
   code=$?
   case $code in
-    0|2|130|143) exit $code ;;       # done, a mistake in the command line, or stopped on purpose
+    0|2|130|143) exit $code ;;       # done, a mistake that only a person can mend, or stopped on purpose
   esac
+  if [ $((SECONDS - start)) -lt 60 ]; then early=$((early + 1)); else early=0; fi
+  if [ $early -ge 10 ]; then exit $code; fi
   echo "the process died with code $code; going on from the newest checkpoint" >&2
   sleep 10
 done

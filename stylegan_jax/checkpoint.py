@@ -1,10 +1,17 @@
 """The one door to Orbax: training states on disk, under RUN/checkpoints/<images shown>/.
 
-A checkpoint holds the TrainState, the config that made it, and where the log stood. Orbax commits it by renaming
-a folder, so it is there whole or not at all.
+A checkpoint holds the TrainState, the config that made it, where the log stood, and digests of all three. Orbax
+commits it by renaming a folder, so it is there whole or not at all; the digests tell if it was damaged afterwards.
+One process reads and writes: the state is the same in all of them.
 """
+import concurrent.futures
 import contextlib
+import hashlib
+import json
 import os
+import shutil
+import sys
+import typing
 import warnings
 
 import jax
@@ -17,8 +24,30 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.training import create_state, network
 
 FOLDER = 'checkpoints'
+SET_ASIDE = 'damaged-checkpoints'
 # Fields of the networks' configs that may change in a run; `image` is compared once, as the run's own.
-_NOT_ARCHITECTURE = ('image', 'truncation_psi', 'truncation_cutoff')
+_NOT_ARCHITECTURE = ('truncation_psi', 'truncation_cutoff')
+
+
+class CheckpointError(Exception):
+    """A checkpoint could not be written; the ones before it are as they were."""
+
+
+class Saved(typing.NamedTuple):
+    """A checkpoint in memory.
+
+    Attributes:
+      nimg: images shown.
+      state: TrainState of numpy arrays and a key.
+      config: the Config that it was saved under.
+      progress: where the log stood.
+      damaged: a line for each newer checkpoint that could not be read.
+    """
+    nimg: int
+    state: typing.Any
+    config: config_lib.Config
+    progress: dict
+    damaged: tuple
 
 
 class Checkpoints:
@@ -28,16 +57,32 @@ class Checkpoints:
       path: their folder.
     """
 
-    def __init__(self, workdir, *, keep=None):
+    def __init__(self, workdir, *, keep=None, keep_every_kimg=None):
         """Opens them.
 
         Args:
           workdir: the run's folder.
           keep: how many of the newest stay; None keeps all and writes nothing.
+          keep_every_kimg: the ones nearest to multiples of this stay too [thousands of images]; None for none.
         """
         self.path = os.path.abspath(os.path.join(workdir, FOLDER))
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=keep is not None, read_only=keep is None)
-        self._manager = ocp.CheckpointManager(self.path, options=options)
+        self._keep, self._keep_every_kimg = keep, keep_every_kimg
+        self._open()
+
+    def _open(self):
+        options = dict(create=False, multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix='own'))
+        if self._keep is None:
+            options |= dict(read_only=True, save_interval_steps=0)
+        else:
+            os.makedirs(self.path, exist_ok=True)
+            policies = ocp.checkpoint_managers
+            stay = [policies.LatestN(self._keep)]
+            if self._keep_every_kimg is not None:
+                stay.append(policies.EveryNStepsClosest(round(self._keep_every_kimg * 1000)))
+            options |= dict(preservation_policy=policies.AnyPreservationPolicy(stay), cleanup_tmp_directories=True,
+                            save_root_metadata=False)
+        self._manager = ocp.CheckpointManager(self.path, options=ocp.CheckpointManagerOptions(**options))
 
     def latest(self):
         """Returns the images shown at the newest checkpoint, or None without any."""
@@ -48,67 +93,135 @@ class Checkpoints:
 
         Args:
           nimg: images shown.
-          state: a TrainState.
+          state: a TrainState that is on this process's devices.
           config: its Config.
           progress: dict for JSON; where the log stood.
-        """
-        self._manager.save(nimg, args=ocp.args.Composite(
-            state=ocp.args.StandardSave(jax.tree.map(jnp.copy, _plain(state))),
-            config=ocp.args.JsonSave(config_lib.to_dict(config)),
-            progress=ocp.args.JsonSave(progress | {'lod': float(state.lod)})))
-
-    def config(self):
-        """Returns the Config of the newest checkpoint."""
-        values = self._restore('config', ocp.args.JsonRestore())
-        return config_lib.from_dict(config_lib.Config, values)
-
-    def progress(self):
-        """Returns where the log stood at the newest checkpoint."""
-        return self._restore('progress', ocp.args.JsonRestore())
-
-    def check(self, config):
-        """Raises a UserError if the newest checkpoint belongs to another architecture."""
-        _refuse_other_architecture(self.config(), config, f'{self.path}/{self.latest()}')
-
-    def restore(self, config):
-        """Returns the newest checkpoint as (state, progress).
 
         Raises:
-          UserError: it belongs to another architecture, or cannot be read.
+          CheckpointError: this one, or the one before, could not be written.
         """
-        self.check(config)
-        abstract = jax.eval_shape(lambda: _plain(create_state(config)))
-        # One device; whoever trains on more spreads the state out afterwards.
-        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract)
-        state = self._restore('state', ocp.args.StandardRestore(abstract))
-        # Restored buffers may be shared with the reader, and are tied to their device, for which the steps would be
-        # compiled once more as soon as fresh values (a new lod, forgotten moments) come beside them.
-        state = jax.tree.map(lambda x: jnp.array(np.asarray(x)), state)
-        return state.replace(key=jax.random.wrap_key_data(state.key)), self.progress()
+        self.wait()
+        state = jax.tree.map(lambda x: np.array(x, copy=True), _plain(state))
+        items = {'config': config_lib.to_dict(config), 'progress': progress | {'lod': float(state.lod)}}
+        digests = {name: _json_digest(value) for name, value in items.items()} | {'state': _digest(state)}
+        with self._reported():
+            self._manager.save(nimg, args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), digests=ocp.args.JsonSave(digests),
+                **{name: ocp.args.JsonSave(value) for name, value in items.items()}))
 
     def wait(self):
-        """Returns once everything is on disk."""
-        self._manager.wait_until_finished()
+        """Returns once everything is on disk.
+
+        Raises:
+          CheckpointError: it could not be written.
+        """
+        with self._reported():
+            self._manager.wait_until_finished()
+
+    def config(self):
+        """Returns the Config of the newest checkpoint that can be read."""
+        return self._newest(self._read_config)
+
+    def progress(self):
+        """Returns where the log stood at the newest checkpoint that can be read."""
+        return self._newest(lambda nimg: self._read_json(nimg, 'progress'))
+
+    def restore(self, config=None):
+        """Returns the newest checkpoint that can be read, as Saved; sets damaged ones aside, if it may write.
+
+        Args:
+          config: a Config that must be of the same architecture; None for the checkpoint's own.
+
+        Raises:
+          UserError: it belongs to another architecture, or none can be read.
+        """
+        damaged = []
+
+        def read(nimg):
+            theirs = self._read_config(nimg)
+            if config is not None:
+                _refuse_other_architecture(theirs, config, f'{self.path}/{nimg}')
+            progress = self._read_json(nimg, 'progress')
+            return Saved(nimg, self._read_state(nimg, theirs), theirs, progress, ())
+        return self._newest(read, damaged)._replace(damaged=tuple(damaged))
 
     def close(self):
         self._manager.close()
 
-    def _restore(self, item, args):
+    def _newest(self, read, damaged=None):
+        """Calls `read` with the images shown at the newest checkpoint, or else with the one before, and so on."""
+        damaged = [] if damaged is None else damaged
+        for nimg in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                return read(nimg)
+            except _Damaged as error:
+                damaged.append(f'{self.path}/{nimg}: this checkpoint cannot be read ({error})')
+                if self._keep is not None:
+                    damaged[-1] += f'; it is now in {self._set_aside(nimg)}'
+        raise UserError('; '.join(damaged) + '. No checkpoint is left to go on from')
+
+    def _set_aside(self, nimg):
+        place = os.path.join(os.path.dirname(self.path), SET_ASIDE, str(nimg))
+        shutil.rmtree(place, ignore_errors=True)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.rename(os.path.join(self.path, str(nimg)), place)
+        self._manager.reload()
+        return place
+
+    @contextlib.contextmanager
+    def _reported(self):
+        """Turns what goes wrong in writing into a CheckpointError, and makes the manager ready to try again."""
+        try:
+            yield
+        except Exception as error:      # full disks surface in every way there is: OSError, ValueError, RuntimeError
+            with contextlib.suppress(Exception):
+                self._manager.close()
+            for name in os.listdir(self.path) if os.path.isdir(self.path) else ():
+                if 'orbax-checkpoint-tmp' in name:       # what was begun takes room
+                    shutil.rmtree(os.path.join(self.path, name), ignore_errors=True)
+            self._open()
+            raise CheckpointError(_first_line(error)) from error
+
+    def _read_config(self, nimg):
+        return config_lib.from_dict(config_lib.Config, self._read_json(nimg, 'config'))
+
+    def _read_json(self, nimg, item):
+        value = self._read(nimg, item, ocp.args.JsonRestore())
+        self._verify(nimg, item, _json_digest(value))
+        return value
+
+    def _read_state(self, nimg, config):
+        abstract = jax.eval_shape(lambda: _plain(create_state(config)))
+        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)      # so that arrays come as numpy's
+        state = self._read(nimg, 'state', ocp.args.StandardRestore(abstract))
+        self._verify(nimg, 'state', _digest(state))
+        return state.replace(key=jax.random.wrap_key_data(state.key))
+
+    def _read(self, nimg, item, args):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
-                return self._manager.restore(self.latest(), args=ocp.args.Composite(**{item: args}))[item]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f'{self.path}/{self.latest()}: this checkpoint cannot be read ({first_line})') from error
+                return self._manager.restore(nimg, args=ocp.args.Composite(**{item: args}))[item]
+        except Exception as error:      # damaged files fail in every way there is
+            raise _Damaged(_first_line(error)) from error
+
+    def _verify(self, nimg, item, digest):
+        digests = self._read(nimg, 'digests', ocp.args.JsonRestore())
+        if not isinstance(digests, dict) or digests.get(item) != digest:
+            raise _Damaged(f'its {item} is not what was written')
+
+
+class _Damaged(Exception):
+    """A checkpoint cannot be read."""
 
 
 def load_network(workdir, which):
     """Loads a network from the newest checkpoint of a run directory; see `loading.load`."""
     with _opened(workdir) as checkpoints:
-        config = checkpoints.config()
-        return network(config, checkpoints.restore(config)[0], which)
+        saved = checkpoints.restore()
+    for line in saved.damaged:
+        print(f'warning: {line}; the one before it is used', file=sys.stderr)
+    return jax.tree.map(jnp.asarray, network(saved.config, saved.state, which))
 
 
 def reached_lod(workdir):
@@ -136,19 +249,37 @@ def _plain(state):
     return state.replace(key=jax.random.key_data(state.key))
 
 
-def _refuse_other_architecture(theirs, ours, where):
-    """Raises a UserError that shows both sides of every difference in the networks or in the precision."""
-    def flat(config):
-        values = config_lib.to_dict(config)
-        fields = {'precision': 'float64' if config.precision == 'float64' else 'float32'}
-        for part in ('image', 'generator', 'discriminator'):
-            fields |= {f'{part}.{field}': value for field, value in values[part].items()
-                       if field not in _NOT_ARCHITECTURE}
-        return fields
+def _digest(tree):
+    """Hashes the arrays of a pytree, in its order."""
+    def digest(x):
+        hashed = hashlib.blake2b(f'{x.dtype}{x.shape}'.encode(), digest_size=16)
+        hashed.update(np.ascontiguousarray(x))
+        return hashed.hexdigest()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        return _json_digest(list(threads.map(digest, jax.tree.leaves(tree))))
 
-    theirs, ours = flat(theirs), flat(ours)
-    lines = [f'{name}: {theirs[name]!r} in the checkpoint, {ours[name]!r} now'
-             for name in ours if theirs[name] != ours[name]]
+
+def _json_digest(value):
+    value = json.loads(json.dumps(value))       # tables have strings for keys once they have been in a file
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _refuse_other_architecture(theirs, ours, where):
+    """Raises a UserError that shows both sides of every difference that a run cannot go on with."""
+    def decides(field):
+        part, _, name = field.partition('.')
+        return (part in ('image', 'generator', 'discriminator') and name not in _NOT_ARCHITECTURE
+                or field == 'precision' and 'float64' in (theirs.precision, ours.precision))
+    differences = config_lib.differences(theirs, ours)
+    lines = [f'{field}: {before!r} in the checkpoint, {now!r} now' for field, before, now in differences
+             if decides(field)]
     if lines:
         raise UserError(f'{where} belongs to another architecture: ' + '; '.join(lines)
                         + '. Choose another --workdir, or the settings that it was made with')
+    if theirs.seed != ours.seed:
+        raise UserError(f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} now. '
+                        f'Choose another --workdir, or --config.seed={theirs.seed}')

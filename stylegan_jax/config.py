@@ -271,8 +271,10 @@ class TrainConfig:
     beta1: float = 0.0                       # Adam: decay of the first moment
     beta2: float = 0.99                      # Adam: decay of the second moment
     epsilon: float = 1e-8                    # Adam: added to the root of the second moment
+    most_skipped: int = 100                  # steps in a row with gradients that are not finite, after which a run stops
 
     def __post_init__(self):
+        _require(self.most_skipped >= 1, 'train.most_skipped', self.most_skipped, 'give at least 1')
         _require(0 <= self.total_kimg <= _MOST_KIMG, 'train.total_kimg', self.total_kimg, f'give 0 to {_MOST_KIMG}')
         for name in ('beta1', 'beta2'):
             _require(0 <= getattr(self, name) < 1, f'train.{name}', getattr(self, name), 'give 0 or more, and below 1')
@@ -284,6 +286,20 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ParallelConfig:
+    """How devices run the replicas. Nothing here changes the mathematics, nor the result beyond rounding."""
+    mode: str = 'jit'                        # 'jit' (over a mesh, with shard_map) or 'pmap'
+    devices: int | None = None               # how many devices work, over all processes; None = all there are
+    accumulate: int = 1                      # parts that a device takes its replicas in, one after another: saves memory
+
+    def __post_init__(self):
+        _require_choice('parallel.mode', self.mode, ('jit', 'pmap'))
+        _require(self.devices is None or self.devices >= 1, 'parallel.devices', self.devices,
+                 'give at least 1, or none for all there are')
+        _require(self.accumulate >= 1, 'parallel.accumulate', self.accumulate, 'give at least 1')
+
+
+@dataclasses.dataclass(frozen=True)
 class LogConfig:
     """What a run leaves behind, and how often."""
     tick_kimg: float = 160.0                 # a log line and a sample grid every so often [thousands of images]
@@ -291,6 +307,7 @@ class LogConfig:
         default_factory=lambda: {4: 160, 8: 140, 16: 120, 32: 100, 64: 80, 128: 60, 256: 40, 512: 30, 1024: 20})
     checkpoint_ticks: int = 1                # a checkpoint every so many ticks
     keep_checkpoints: int = 3                # the newest ones that stay
+    keep_every_kimg: float | None = None     # the nearest ones to multiples of this stay as well; None = none
     grid_size: tuple[int, int] | None = None     # (columns, rows) of the sample grid; None = what fits 1920x1080
 
     def __post_init__(self):
@@ -300,6 +317,8 @@ class LogConfig:
                  self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
         _require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
         _require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
+        _require(self.keep_every_kimg is None or self.keep_every_kimg >= 0.001, 'log.keep_every_kimg',
+                 self.keep_every_kimg, 'give at least 0.001, or none')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -308,6 +327,7 @@ class Config:
     name: str = 'custom'                     # of the experiment; part of the run's folder name
     seed: int = 0                            # of everything random
     replicas: int = 8                        # logical GPUs of the published setting; any number of devices runs them
+    init_from: str = ''                      # weights to start from: an official pickle, a run directory, a saved network
     precision: str = 'float32'               # 'float32' (exact products), 'tf32' (as fast as chips go), 'float64'
     image: ImageConfig = ImageConfig()
     generator: GeneratorConfig = GeneratorConfig()
@@ -316,6 +336,7 @@ class Config:
     loss: LossConfig = LossConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
+    parallel: ParallelConfig = ParallelConfig()
     log: LogConfig = LogConfig()
 
     def __post_init__(self):
@@ -329,6 +350,9 @@ class Config:
         sizes = [self.image.stage_resolution(stage) for stage in range(self.image.num_stages)]
         _require(start in sizes or start > sizes[-1], 'schedule.initial_resolution', start,
                  'choose one of ' + ', '.join(map(str, sizes)))
+
+
+_SECTIONS = tuple(field.name for field in dataclasses.fields(Config) if dataclasses.is_dataclass(field.type))
 
 
 def to_dict(config):
@@ -357,6 +381,21 @@ def _from_plain(hint, value, where):
     if isinstance(value, dict):          # tables by resolution: JSON has turned their keys into strings
         return {int(key): item for key, item in value.items()}
     return value
+
+
+def differences(before, now):
+    """Returns the fields in which two configs differ, as (dotted name, value before, value now).
+
+    The networks' copies of the image are left out: they always equal `Config.image`.
+    """
+    def flat(values, prefix=''):
+        fields = {}
+        for name, value in values.items():
+            fields |= flat(value, f'{prefix}{name}.') if name in _SECTIONS else {prefix + name: value}
+        return fields
+    before, now = flat(to_dict(before)), flat(to_dict(now))
+    return [(name, before[name], now[name]) for name in now
+            if before[name] != now[name] and '.image.' not in name]
 
 
 def to_json(config):

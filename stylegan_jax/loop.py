@@ -1,27 +1,27 @@
-"""The host loop: data in, steps, log lines, pictures, checkpoints, signals. No maths."""
+"""The host loop: data in, iterations, ticks, signals. No maths; what is written down is `recorder`'s."""
 import collections
-import os
-import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from stylegan_jax import config as config_lib
-from stylegan_jax import samples
-from stylegan_jax.checkpoint import Checkpoints
+from stylegan_jax import cluster
 from stylegan_jax.data.dataset import open_dataset, with_found_labels
 from stylegan_jax.data.pipeline import Loader
 from stylegan_jax.errors import UserError
-from stylegan_jax.interruption import Interruption
-from stylegan_jax.run_log import RunLog, duration
+from stylegan_jax.interruption import Interrupted, Interruption
+from stylegan_jax.recorder import Recorder
 from stylegan_jax.schedule import is_finished, lod_at, resolve, setting_at
-from stylegan_jax.training import compile_steps, create_state, enter_setting
+from stylegan_jax.training import Devices, create_state, enter_setting, first_bad_tensor
+from stylegan_jax.transfer import transferred
 
 _IN_FLIGHT = 2          # iterations that the host runs ahead of the device
 
 
 def train(config, workdir):
     """Trains, from the newest checkpoint in `workdir` or from the start, to the end or to a signal.
+
+    Every process of a run calls it; process 0 alone touches `workdir`.
 
     Args:
       config: a Config.
@@ -31,161 +31,136 @@ def train(config, workdir):
       Exit code: 0 at the end, 130 after SIGINT, 143 after SIGTERM (with everything saved).
 
     Raises:
-      UserError: the data or the folder cannot be used, or the folder holds another architecture.
+      UserError: the data, the devices or the folder cannot be used, the folder holds another architecture, the
+        gradients stay infinite, or the last state cannot be saved.
     """
-    config = resolve(with_found_labels(config))
-    _make_workdir(workdir)
-    checkpoints = Checkpoints(workdir, keep=config.log.keep_checkpoints)
+    config = cluster.agree(lambda: resolve(with_found_labels(config)))
+    devices = cluster.agree(lambda: Devices(config))
+    recorder = cluster.agree(lambda: Recorder(config, workdir) if cluster.is_primary() else None)
     try:
-        run = _Run(config, workdir, checkpoints)        # a signal until here stops at once: there is nothing to save
+        run = _Run(config, devices, recorder)        # a signal until here stops at once: there is nothing to save
         with Interruption() as interruption:
             return run.train(interruption)
     finally:
-        checkpoints.close()
+        if recorder:
+            recorder.close()
 
 
 class _Run:
     """One process's work on a run: what it holds between iterations, on the host side."""
 
-    def __init__(self, config, workdir, checkpoints):
-        self.config, self.workdir, self.checkpoints = config, workdir, checkpoints
-        if checkpoints.latest() is not None:
-            checkpoints.check(config)
-        self.dataset = open_dataset(config.data, config.image)
-        if checkpoints.latest() is None:
-            self.state = create_state(config, lod=lod_at(config, 0))
-            self.progress = {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
-        else:
-            self.state, self.progress = checkpoints.restore(config)
+    def __init__(self, config, devices, recorder):
+        self.config, self.devices, self.recorder = config, devices, recorder
+        self.dataset = cluster.agree(lambda: open_dataset(config.data, config.image))
+        state, lines = cluster.agree(lambda: _first_state(config, recorder))
         # The host keeps its own copy of the clock, so as not to wait for the device's.
-        self.nimg, self.group_nimg, self.lod = (
-            int(self.state.cur_nimg), int(self.state.group_nimg), float(self.state.lod))
-        self.grid = samples.SampleGrid(config, self.dataset)
-        self.log = RunLog(workdir, nimg=self.nimg, total_nimg=int(config.train.total_kimg * 1000))
-        _write_text(os.path.join(workdir, 'config.json'), config_lib.to_json(config))
+        host = cluster.from_primary(jax.tree.map(np.array, state.replace(key=jax.random.key_data(state.key))))
+        self.nimg, self.group_nimg, self.lod = int(host.cur_nimg), int(host.group_nimg), float(host.lod)
+        self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
+        self.step = devices.compile()
+        if recorder:
+            recorder.begin(self.dataset, [*lines, *devices.describe()])
 
     def train(self, interruption):
         """Runs iterations until the end or a signal; see `train`."""
-        loader = Loader(self.dataset, self.config.seed)
+        loader = Loader(self.dataset, self.config.seed, self.devices.part)
         try:
-            self._begin()
-            self._iterate(loader, interruption)
-            return self._finish(interruption)
+            number = self._iterate(loader, interruption)
         finally:
             loader.close()
-            self.log.close()
-
-    def _begin(self):
-        if self.nimg == 0:
-            self.log.message(f'training {self.config.name} in {self.workdir}: {len(self.dataset)} images')
-            samples.save(self.workdir, 'reals.png', self.grid.reals(self.dataset))
-        elif not is_finished(self.config, self.nimg):
-            self.log.message(f'going on at {self.nimg / 1000:.1f} kimg in {self.workdir}')
+        if self.recorder:
+            self.recorder.finish(self.devices.local(self.state), self.nimg)
+            self.recorder.stopped(self.nimg) if number else self.recorder.done(self.nimg)
+        cluster.wait_for_all('saved')
+        return 128 + number if number else 0
 
     def _iterate(self, loader, interruption):
+        """Returns the number of the signal that ended the run early, or 0."""
         config = self.config
-        step, add = compile_steps(config), jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
-        setting, in_flight, compiled = None, collections.deque(), set()
-        self._start_tick()
-        self.sums, self.count = self.progress.pop('sums', None), self.progress.pop('count', 0)
-        while interruption.signal is None:
+        sum_metrics = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
+        setting, compiled = setting_at(config, self.group_nimg), set()
+        in_flight, spread, asked = collections.deque(), cluster.stop_requests(), collections.deque()
+        while True:
+            if not self._tick_if_due(setting, interruption):
+                return interruption.signal
+            asked.append(spread(interruption.signal or 0))
+            if len(asked) > (_IN_FLIGHT if jax.process_count() > 1 else 0) and (number := int(asked.popleft())):
+                return number
             setting = self._next_setting(setting)
             if setting is None:
-                break
+                return 0
             batch = loader.batch(self.nimg, setting.batch, setting.stage)
             loader.prefetch([(self.nimg + i * setting.batch, setting.batch, setting.stage)
                              for i in range(1, _IN_FLIGHT + 1)])
-            name = 'x'.join(map(str, config.image.stage_shape(setting.stage)))
             if (setting.stage, setting.batch) not in compiled:
                 compiled.add((setting.stage, setting.batch))
-                self.log.activity(f'compiling {name}')
-            self.state, metrics = step(self.state, batch, setting.lr, stage=setting.stage)
-            self.sums = metrics if self.sums is None else add(self.sums, metrics)
-            self.count += 1
+                if self.recorder:
+                    self.recorder.activity(f'compiling {_resolution(config, setting)}')
+            self.state, metrics = self.step(self.state, batch, setting.lr, stage=setting.stage)
             self.nimg += setting.batch
-            in_flight.append(metrics['g_loss'])
-            if len(in_flight) > _IN_FLIGHT:
-                in_flight.popleft().block_until_ready()
-            self.log.progress(setting.batch, name, setting.alpha, self.nimg)
-            if self.nimg >= self._group_end(setting) and self._tick_is_due(setting):
-                self._tick(setting, name)
+            in_flight.append([metrics.pop(f'{network}_skipped_in_a_row') for network in 'dg'])
+            if self.recorder:
+                self.recorder.add(setting, _resolution(config, setting), self.devices.local(metrics), sum_metrics,
+                                  self.nimg)
+            if len(in_flight) > _IN_FLIGHT and max(map(int, in_flight.popleft())) >= config.train.most_skipped:
+                self._give_up(batch, setting)
+
+    def _tick_if_due(self, setting, interruption):
+        """Ends a tick if it is time to; False if a signal came in between, and the tick is still to be done."""
+        recorder, nimg = self.recorder, self.nimg
+        if not recorder or not recorder.has_iterations or nimg < self._group_end(setting):
+            return True
+        if nimg < recorder.tick_nimg + setting.tick_kimg * 1000 and not is_finished(self.config, nimg):
+            return True
+        # Where there are several processes, all of them must stop at the same iteration.
+        poll = interruption.poll if jax.process_count() == 1 else lambda: None
+        try:
+            recorder.tick(self.devices.local(self.state), setting, _resolution(self.config, setting), nimg, poll)
+        except Interrupted:
+            return False
+        return True
 
     def _next_setting(self, setting):
         """Returns what holds for the next iteration, given what held for the last one; None at the end of the run."""
-        if setting is None:             # where a group was interrupted, its setting still holds
-            setting = setting_at(self.config, self.group_nimg)
         if self.group_nimg < self.nimg < self._group_end(setting):
             return setting
         if is_finished(self.config, self.nimg):
             return None
         setting = setting_at(self.config, self.nimg)
-        self.state = enter_setting(self.config, self.state, setting, previous_lod=self.lod)
+        self.state = self.devices.replicate(enter_setting(self.config, self.state, setting, previous_lod=self.lod))
         self.group_nimg, self.lod = self.nimg, setting.lod
         return setting
 
     def _group_end(self, setting):
         return self.group_nimg + setting.batch * self.config.schedule.steps_per_evaluation
 
-    def _start_tick(self):
-        self.sums, self.count, self.tick_start, self.shown_from = None, 0, time.time(), self.nimg
-
-    def _tick_is_due(self, setting):
-        return (self.nimg >= self.progress['tick_nimg'] + setting.tick_kimg * 1000
-                or is_finished(self.config, self.nimg))
-
-    def _tick(self, setting, name):
-        """Logs the tick that ends here, shows samples, and saves if it is time to."""
-        means = {key: float(value) / self.count for key, value in jax.device_get(self.sums).items()}
-        seconds = time.time() - self.tick_start
-        tick = self.progress['tick'] + 1
-        self.progress = {'tick': tick, 'tick_nimg': self.nimg, 'seconds': self.progress['seconds'] + seconds}
-        maintenance = time.time()
-        samples.save(self.workdir, _fakes_name(self.config, self.nimg), self.grid.fakes(self.state))
-        if tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, self.nimg):
-            self._save()
-        self.log.tick({
-            'tick': tick, 'nimg': self.nimg, 'kimg': self.nimg / 1000, 'resolution': name, 'lod': setting.lod,
-            'alpha': setting.alpha, 'batch': setting.batch, 'lr': setting.lr, 'seconds': self.progress['seconds'],
-            'tick_seconds': seconds, 'images_per_second': (self.nimg - self.shown_from) / seconds,
-            'maintenance_seconds': time.time() - maintenance, **means})
-        self._start_tick()
-
-    def _save(self):
-        self.checkpoints.save(self.nimg, self.state, self.config, self.progress)
-
-    def _finish(self, interruption):
-        if self.checkpoints.latest() != self.nimg:
-            if self.sums is not None:       # in the middle of a tick, which goes on after the restart
-                self.progress |= {'seconds': self.progress['seconds'] + time.time() - self.tick_start,
-                                  'sums': jax.tree.map(float, jax.device_get(self.sums)), 'count': self.count}
-            self._save()
-        self.checkpoints.wait()
-        if interruption.signal is not None:
-            self.log.message(f'stopped at {self.nimg / 1000:.1f} kimg and saved; the same command goes on from here')
-            return interruption.exit_code
-        self.log.message(f'done: {self.nimg / 1000:.1f} kimg in {duration(self.progress["seconds"])}; pictures, log '
-                         f'and checkpoints are in {self.workdir}')
-        return 0
+    def _give_up(self, batch, setting):
+        """Saves, and raises a UserError with the name of what went wrong first."""
+        where = None
+        if self.recorder:
+            local = self.devices.local(self.state)
+            where = first_bad_tensor(self.config, local, batch, stage=setting.stage,
+                                     replicas=self.devices.process_replicas)
+            self.recorder.finish(local, self.nimg)
+        message = (f'the gradients were not finite in {self.config.train.most_skipped} steps in a row, until '
+                   f'{self.nimg / 1000:.1f} kimg; the first tensor that is not: {where}. Weights are as they were '
+                   'before, and saved. Remove the newest checkpoints to go back further, and lower '
+                   f'--config.schedule.lr={setting.lr:g}')
+        if self.recorder:
+            self.recorder.event('broken', message, self.nimg)
+        raise UserError(message)
 
 
-def _fakes_name(config, nimg):
-    """Numbers sample grids by thousands of images, or by images where ticks are closer than that."""
-    closest = min([config.log.tick_kimg, *config.log.tick_kimg_by_resolution.values()])
-    return f'fakes{nimg // 1000:06d}.png' if closest >= 1 else f'fakes{nimg:09d}.png'
+def _first_state(config, recorder):
+    """Returns the state to begin with, and lines about it; fresh in processes that do not have the folder."""
+    if recorder and recorder.saved:
+        return recorder.saved.state, []
+    lod = lod_at(config, 0)
+    if not recorder or not config.init_from:
+        return create_state(config, lod=lod), []
+    generator, discriminator, ema, lines = transferred(config.init_from, config)
+    return create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod), lines
 
 
-def _make_workdir(workdir):
-    try:
-        os.makedirs(workdir, exist_ok=True)
-        probe = os.path.join(workdir, '.writable')
-        with open(probe, 'w'):
-            pass
-        os.unlink(probe)
-    except OSError as error:
-        raise UserError(f'--workdir={workdir}: cannot be written ({error.strerror}); choose another folder') from None
-
-
-def _write_text(path, text):
-    with open(path + '.part', 'w') as file:
-        file.write(text)
-    os.replace(path + '.part', path)
+def _resolution(config, setting):
+    return 'x'.join(map(str, config.image.stage_shape(setting.stage)))

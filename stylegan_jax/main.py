@@ -7,27 +7,37 @@
 The workdir gets config.json, log.txt, log.jsonl, TensorBoard scalars, reals.png, a grid of samples a tick and
 checkpoints. The same command again goes on from the newest checkpoint.
 """
+import dataclasses
 import os
 
 import jax
 from absl import flags
 
-from stylegan_jax import command, config_flags, dry_run
+from stylegan_jax import cluster, command, config_flags, dry_run
 from stylegan_jax.data.dataset import with_found_labels
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks and the schedule, and exit.')
+_INIT_FROM = flags.DEFINE_string('init_from', None, 'Weights to start a new run from: an official pickle, a run '
+                                                    'directory, or a saved network. Short for --config.init_from.')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT of process 0, where several processes train '
+                                                        'together; Slurm tells by itself.')
+_NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'With --coordinator: how many processes there are.')
+_PROCESS_ID = flags.DEFINE_integer('process_id', None, 'With --coordinator: which of them this is, from 0.')
 
 
 def main(argv):
     """Trains the run that the flags describe, or only prints it; returns the exit code."""
     del argv
-    config = with_found_labels(config_flags.chosen_config())
+    config = config_flags.chosen_config()
+    if _INIT_FROM.value is not None:
+        config = dataclasses.replace(config, init_from=_INIT_FROM.value)
     if config.precision == 'float64':
         jax.config.update('jax_enable_x64', True)
     if _DRY_RUN.value:
-        print(dry_run.describe(config))
+        print(dry_run.describe(with_found_labels(config)))
         return 0
+    cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     from stylegan_jax import loop      # needs the logging and checkpoint packages; --dry_run does not
     return loop.train(config, _WORKDIR.value or os.path.join('runs', config.name))
 

@@ -1,10 +1,18 @@
-"""What a run writes for people and programs: the progress line, a line a tick, log.jsonl and TensorBoard scalars."""
+"""What a run writes for people and programs: the progress line, a line a tick, log.jsonl and TensorBoard scalars.
+
+Where the disk is full, lines wait in memory until there is room, and none is ever written by half.
+"""
+import contextlib
+import datetime
+import errno
 import json
 import math
 import os
 import sys
 
-import tensorboardX
+import tensorboardX.event_file_writer
+import tensorboardX.proto.event_pb2
+import tensorboardX.summary
 import tqdm
 
 
@@ -20,14 +28,15 @@ class RunLog:
           total_nimg: at the end of the run.
         """
         path = os.path.join(workdir, 'log.jsonl')
-        _drop_entries_beyond(path, nimg)
-        self._file = open(path, 'a')
-        self._text = open(os.path.join(workdir, 'log.txt'), 'a')
-        self._board = tensorboardX.SummaryWriter(os.path.join(workdir, 'tensorboard'), purge_step=nimg or None,
-                                                flush_secs=10)
+        with contextlib.suppress(OSError):       # a full disk; the reader of the log sees the double entries then
+            _drop_entries_beyond(path, nimg)
+        self._entries, self._events, self._text = (
+            _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt'))
+        self._board = _Scalars(os.path.join(workdir, 'tensorboard'), nimg)
         self._bar = tqdm.tqdm(total=total_nimg, initial=nimg, unit='img', smoothing=0.1, dynamic_ncols=True,
                               disable=None, bar_format='{desc} {percentage:3.0f}% |{bar}| {postfix} {rate_fmt}, '
                                                        '{remaining} left', file=sys.stderr)
+        self._failing = set()
 
     def progress(self, shown, resolution, alpha, nimg):
         """Moves the progress line by `shown` images."""
@@ -43,8 +52,36 @@ class RunLog:
         """Prints a line without disturbing the progress line, and keeps it in log.txt."""
         tqdm.tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
-        self._text.write(text + '\n')
-        self._text.flush()
+        with self.attempt('log.txt'):
+            self._text.write(text)
+
+    def event(self, kind, text, nimg):
+        """Prints a line, and keeps it in events.jsonl with the time, the images shown and a word for its kind."""
+        self.message(text)
+        time = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+        with self.attempt('events.jsonl'):
+            self._events.write(json.dumps({'time': time, 'nimg': nimg, 'event': kind, 'text': text}))
+
+    @contextlib.contextmanager
+    def attempt(self, what, nimg=None):
+        """Lets what is inside fail for lack of room or of rights: says so once, and again when it works.
+
+        Args:
+          what: is written there.
+          nimg: images shown, to keep it as an event too; None for what is too close to the log itself.
+        """
+        try:
+            yield
+        except OSError as error:
+            text = f'warning: {what} could not be written ({error.strerror or error}); training goes on'
+            failed, self._failing = what in self._failing, self._failing | {what}
+        else:
+            text, failed = f'{what} can be written again', what not in self._failing
+            self._failing = self._failing - {what}
+        if not failed and nimg is not None:
+            self.event('disk', text, nimg)
+        elif not failed:
+            tqdm.tqdm.write(text, file=sys.stdout)
 
     def tick(self, entry):
         """Records a tick: one line for people, one for programs, scalars for TensorBoard.
@@ -59,19 +96,66 @@ class RunLog:
         # JSON has no word for what is not finite.
         finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value
                   for name, value in entry.items()}
-        self._file.write(json.dumps(finite) + '\n')
-        self._file.flush()
-        step = entry['nimg']
-        for name, value in entry.items():
-            if isinstance(value, (int, float)) and name not in ('nimg', 'tick'):
-                self._board.add_scalar(name, value, step)
-        self._board.flush()
+        with self.attempt('log.jsonl'):
+            self._entries.write(json.dumps(finite))
+        with self.attempt('TensorBoard scalars'):
+            self._board.write(entry['nimg'], {
+                name: value for name, value in entry.items()
+                if isinstance(value, (int, float)) and name not in ('nimg', 'tick')})
 
     def close(self):
         self._bar.close()
-        self._board.close()
-        self._file.close()
-        self._text.close()
+        with contextlib.suppress(OSError):
+            self._board.close()
+
+
+class _Lines:
+    """A file of lines, each there whole or waiting in memory."""
+
+    def __init__(self, path):
+        self._path, self._waiting = path, b''
+
+    def write(self, line):
+        self._waiting += line.encode() + b'\n'
+        with open(self._path, 'ab', buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            if file.write(self._waiting) != len(self._waiting):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._waiting = b''
+
+
+class _Scalars:
+    """Scalars for TensorBoard.
+
+    tensorboardX's own SummaryWriter writes in a thread; on a full disk that dies and the run would wait for it.
+    """
+
+    def __init__(self, folder, nimg):
+        self._folder, self._start, self._writer, self._files = folder, nimg, None, 0
+
+    def write(self, nimg, values):
+        event = tensorboardX.proto.event_pb2.Event
+        try:
+            if self._writer is None:
+                os.makedirs(self._folder, exist_ok=True)
+                self._files += 1
+                self._writer = tensorboardX.event_file_writer.EventsWriter(
+                    os.path.join(self._folder, 'events'), f'.{os.getpid()}.{self._files}')
+                # What the folder has beyond this point is of work that was lost.
+                self._writer.write_event(event(step=self._start, session_log={'status': 'START'}))
+            for name, value in values.items():
+                self._writer.write_event(event(wall_time=datetime.datetime.now().timestamp(), step=nimg,
+                                               summary=tensorboardX.summary.scalar(name, value)))
+            self._writer.flush()
+        except OSError:
+            self._writer, self._start = None, nimg       # a torn record ends a file; the next one begins another
+            raise
+
+    def close(self):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 def duration(seconds):

@@ -49,14 +49,16 @@ class SampleGrid:
         images = dataset.images(indices, self._config.image.num_stages - 1)
         return self._layout(images)
 
-    def fakes(self, state):
+    def fakes(self, state, poll=lambda: None):
         """Returns the averaged generator's images at the state's level of detail, at full size, uint8 [H, W, C].
 
-        Without truncation, and with the stored noise inputs, so that ticks differ by training alone.
+        Without truncation, and with the stored noise inputs, so that ticks differ by training alone. `poll` is called
+        between images, and may raise.
         """
         generator, lod = network(self._config, state), float(state.lod)
         images = []
         for start in range(0, len(self.z), _CHUNK):
+            poll()
             z, label = self.z[start:start + _CHUNK], self.labels[start:start + _CHUNK]
             label = label if generator.label_dim else None
             psi = {} if generator.config.is_progan else {'psi': 1.0}

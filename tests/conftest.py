@@ -3,9 +3,11 @@ import os
 
 import pytest
 
-# Compiling is most of what these tests do; the results are the same to rounding.
+# Compiling is most of what these tests do; the results are the same to rounding. Runs use one of the eight devices
+# where they do not say otherwise.
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + (
-    ' --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false')
+    ' --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+    ' --xla_force_host_platform_device_count=8')
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ DOCUMENT = PACKAGE.parent / 'docs' / 'architecture.md'
 LAYERS = [
     ['errors'],
     ['config', 'schedule'],
+    ['cluster'],
     ['network_file'],
     ['networks'],
     ['generator', 'discriminator'],
@@ -23,15 +24,17 @@ LAYERS = [
     ['official_pickle', 'official'],
     ['checkpoint'],
     ['loading', '__init__'],
+    ['transfer'],
     ['data'],
     ['figures'],
     ['experiment_lookup', 'config_flags', 'command'],
-    ['dry_run', 'run_log', 'samples', 'interruption'],
+    ['dry_run', 'run_log', 'samples', 'interruption', 'workdir_lock'],
+    ['recorder'],
     ['loop'],
     ['main', 'generate'],
 ]
 WITHOUT_JAX = ['errors', 'config', 'schedule', 'network_file', 'official_pickle', 'data', 'figures',
-               'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption']
+               'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption', 'workdir_lock']
 
 
 def module_name(path):
@@ -92,7 +95,7 @@ def test_every_line_of_the_table_exists():
 def test_document_has_the_same_table():
     """A line of the document may hold several of the test's layers, in the same order."""
     section = DOCUMENT.read_text().partition('## Layers')[2].partition('\n## ')[0]
-    rows = [re.findall(r'(\w+)(?:\.py|/)(?= |$)', line[:60]) for line in section.splitlines()
+    rows = [re.findall(r'(\w+)(?:\.py|/)(?= |$)', line[:75]) for line in section.splitlines()
             if re.match(r'    \w', line)]
     assert [[name] for name in LAYERS[0]] + rows[1:] == [
         [name for name in modules if name != '__init__'] for modules in LAYERS]

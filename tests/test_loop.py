@@ -17,20 +17,22 @@ from stylegan_jax.config import Config, DataConfig, ImageConfig, LogConfig, Loss
 from stylegan_jax.errors import UserError
 from stylegan_jax.run_log import RunLog
 
-TIMES = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds')
+# What differs from run to run.
+TIMES = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib')
 
 
 @pytest.fixture(scope='module', autouse=True)
 def compiled_once():
     """Lets runs share their compiled steps, which are most of their cost; gives those of each config."""
-    compiled = {}
+    compiled, compile_steps = {}, training.Devices.compile
 
-    def compile_steps(config):
-        parts = config.generator, config.discriminator, config.loss, config.train.style_mixing_prob
-        return compiled.setdefault(parts, training.compile_steps(config))
+    def compile_once(devices):
+        config = devices._config
+        parts = config.generator, config.discriminator, config.loss, config.train.style_mixing_prob, config.precision
+        return compiled.setdefault(parts, compile_steps(devices))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, 'compile_steps', compile_steps)
+        patch.setattr(training.Devices, 'compile', compile_once)
         yield compiled
 
 
@@ -97,7 +99,7 @@ def test_log_has_an_entry_a_tick(undisturbed):
     assert set(entries[0]) == {
         'tick', 'nimg', 'kimg', 'resolution', 'lod', 'alpha', 'batch', 'lr', *TIMES, 'g_loss', 'd_loss',
         'g_gradient_norm', 'd_gradient_norm', 'g_skipped', 'd_skipped', 'real_logits', 'fake_logits',
-        'r1_penalty'}
+        'r1_penalty', 'w_norm', 'w_spread'}
     values = [value for entry in entries for value in entry.values()]
     assert np.isfinite([value for value in values if not isinstance(value, str)]).all()
     assert [entry['seconds'] for entry in entries] == sorted(entry['seconds'] for entry in entries)
@@ -158,7 +160,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(undisturbed, tmp_path, stop_at
 def test_going_on_compiles_no_stage_twice(undisturbed, tmp_path, stop_at, compiled_once):
     """Neither for what was restored nor for what comes beside it: a new lod, forgotten moments."""
     def compilations():
-        return {parts: step._cache_size() for parts, step in compiled_once.items()}
+        return {parts: step.compiled._cache_size() for parts, step in compiled_once.items()}
     before = compilations()
     stop_at(56, signal.SIGTERM)
     assert [loop.train(tiny_run.run_config(), str(tmp_path)) for _ in range(2)] == [143, 0]
@@ -177,7 +179,7 @@ def test_a_run_goes_on_from_its_checkpoint_after_a_crash(undisturbed, finished):
 def test_a_finished_run_stays_as_it_is(finished, capsys):
     def lasting():
         return {path: state for path, state in tiny_run.files_below(finished).items()
-                if not path.endswith(('config.json', 'log.txt')) and 'tensorboard' not in path}
+                if not path.endswith(('config.json', 'log.txt', 'events.jsonl', 'lock')) and 'tensorboard' not in path}
     before, config = lasting(), text_of(finished, 'config.json')
     assert loop.train(tiny_run.run_config(), str(finished)) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith('done: 0.2 kimg')

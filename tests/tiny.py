@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stylegan_jax.config import Config, DiscriminatorConfig, GeneratorConfig, ImageConfig, ScheduleConfig
+from stylegan_jax.config import (
+    Config, DiscriminatorConfig, GeneratorConfig, ImageConfig, ParallelConfig, ScheduleConfig)
 from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.generator import Generator
 
@@ -36,10 +37,10 @@ def discriminator_config(letter='F', resolution=16, *, image=None, **fields):
 
 
 def run_config(letter='F', resolution=8, *, image=None, generator=None, discriminator=None, **fields):
-    """A small run of one replica, 4 images a step."""
+    """A small run of one replica on one device, 4 images a step."""
     image = image or ImageConfig(resolution)
     return Config(**dict(
-        replicas=1, image=image, schedule=ScheduleConfig(batch=4),
+        replicas=1, parallel=ParallelConfig(devices=1), image=image, schedule=ScheduleConfig(batch=4),
         generator=generator_config(letter, image=image, **generator or {}),
         discriminator=discriminator_config(letter, image=image, **discriminator or {})) | fields)
 

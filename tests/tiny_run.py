@@ -28,10 +28,10 @@ def saved_state(workdir, config):
     """(TrainState with its key as plain data, progress) of the newest checkpoint."""
     checkpoints = Checkpoints(workdir)
     try:
-        state, progress = checkpoints.restore(config)
+        saved = checkpoints.restore(config)
     finally:
         checkpoints.close()
-    return plain(state), progress
+    return plain(saved.state), saved.progress
 
 
 def plain(state):

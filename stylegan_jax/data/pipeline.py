@@ -74,9 +74,17 @@ class Batch(typing.NamedTuple):
 class Loader:
     """Makes batches, ahead of time if it is told what comes next; that never changes a batch."""
 
-    def __init__(self, dataset, seed):
+    def __init__(self, dataset, seed, part=lambda size: (0, size)):
+        """Prepares to make batches.
+
+        Args:
+          dataset: a `Dataset`.
+          seed: of the run.
+          part: from the size of a batch to (first, how many) of it that are wanted here.
+        """
         self._dataset = dataset
         self._seed = seed
+        self._part = part
         self._ahead = {}                # request -> Future
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix='loader')
 
@@ -95,7 +103,7 @@ class Loader:
                 self._ahead[request] = self._thread.submit(self._make, *request)
 
     def batch(self, position, size, stage):
-        """Returns the `Batch` of the images at positions [position, position + size), at a stage.
+        """Returns the part wanted here of the `Batch` of the images at positions [position, position + size).
 
         Raises:
           Whatever went wrong when it was made, in the background or now.
@@ -109,6 +117,8 @@ class Loader:
         self._thread.shutdown(cancel_futures=True)
 
     def _make(self, position, size, stage):
+        first, size = self._part(size)
+        position += first
         indices = indices_at(self._seed, position, size, len(self._dataset))
         return Batch(self._dataset.images(indices, stage), self._dataset.labels[indices],
                      random_labels(self._dataset, self._seed, position, size))

@@ -31,36 +31,38 @@ class StepDraws(typing.NamedTuple):
     gp_factors: jax.Array | None = None
 
 
-def draw_generator_step(config, key, cur_nimg, batch, *, stage, dtype=jnp.float32):
+def draw_generator_step(config, key, cur_nimg, batch, *, stage, replicas=None, dtype=jnp.float32):
     """Draws for a generator step.
 
     Args:
       config: a Config.
       key: the run's key.
       cur_nimg: images shown so far (may be traced).
-      batch: N over all replicas.
+      batch: N over these replicas.
       stage: the active stage (static).
+      replicas: numbers of the replicas to draw for (may be traced); None for all of them.
       dtype: of latents and noise.
 
     Returns:
       StepDraws.
     """
-    return _draw(config, key, _GENERATOR_STEP, cur_nimg, batch, stage, dtype)
+    return _draw(config, key, _GENERATOR_STEP, cur_nimg, batch, stage, replicas, dtype)
 
 
-def draw_discriminator_step(config, key, cur_nimg, batch, *, stage, dtype=jnp.float32):
+def draw_discriminator_step(config, key, cur_nimg, batch, *, stage, replicas=None, dtype=jnp.float32):
     """Draws for a discriminator step; see `draw_generator_step`."""
-    return _draw(config, key, _DISCRIMINATOR_STEP, cur_nimg, batch, stage, dtype)
+    return _draw(config, key, _DISCRIMINATOR_STEP, cur_nimg, batch, stage, replicas, dtype)
 
 
-def _draw(config, key, purpose, cur_nimg, batch, stage, dtype):
+def _draw(config, key, purpose, cur_nimg, batch, stage, replicas, dtype):
     key = jax.random.fold_in(jax.random.fold_in(key, purpose), cur_nimg)
-    share = batch // config.replicas
+    replicas = jnp.arange(config.replicas) if replicas is None else replicas
+    share = batch // len(replicas)
 
     def draw(replica):
         return _draw_replica(config, jax.random.fold_in(key, replica), purpose, share, stage, dtype)
 
-    draws = jax.vmap(draw)(jnp.arange(config.replicas))
+    draws = jax.vmap(draw)(replicas)
     return jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), draws)
 
 

@@ -27,6 +27,7 @@ class TrainState:
       lod: level of detail then (0 = full size).
       alpha: weight of the newest block then.
       key: the run's random key.
+      g_skipped, d_skipped: steps in a row until now whose gradients were not finite.
     """
     g_params: typing.Any
     d_params: typing.Any
@@ -41,6 +42,8 @@ class TrainState:
     lod: jax.Array
     alpha: jax.Array
     key: jax.Array
+    g_skipped: jax.Array
+    d_skipped: jax.Array
 
 
 def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.0):
@@ -65,7 +68,8 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
         ema_w_avg=ema.w_avg, noise=generator.noise, g_optimizer=adam_init(generator.params),
         d_optimizer=adam_init(discriminator.params), cur_nimg=jnp.zeros((), jnp.int32),
         group_nimg=jnp.zeros((), jnp.int32), lod=jnp.asarray(lod, jnp.float32),
-        alpha=jnp.asarray(1 - lod % 1, dtype), key=run_key(config))
+        alpha=jnp.asarray(1 - lod % 1, dtype), key=run_key(config), g_skipped=jnp.zeros((), jnp.int32),
+        d_skipped=jnp.zeros((), jnp.int32))
 
 
 def run_key(config):

@@ -1,6 +1,7 @@
-"""The two training steps as pure functions, and their compiled form.
+"""The two training steps as pure functions.
 
-One D step and then one G step make an iteration; each takes a TrainState and returns the next one.
+One D step and then one G step make an iteration; each takes a TrainState and returns the next one. How they are
+compiled and shared out over devices is `parallel`'s.
 """
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from stylegan_jax.networks import ops
 from stylegan_jax.training.losses import discriminator_loss, generator_loss
 from stylegan_jax.training.optimizer import adam_update
 from stylegan_jax.training.randomness import draw_discriminator_step, draw_generator_step
+from stylegan_jax.training.sharing import Share, mean_over_replicas
 
 
 def prepare_reals(images, mirror, alpha, *, stage, dtype=jnp.float32):
@@ -35,7 +37,56 @@ def prepare_reals(images, mirror, alpha, *, stage, dtype=jnp.float32):
     return ops.fade(ops.upscale(ops.downscale(x)), x, alpha) if stage else x
 
 
-def discriminator_step(config, state, reals, label, draws, *, stage, lr):
+def discriminator_gradients(config, state, reals, label, draws, *, stage, share=None):
+    """Differentiates the discriminator's loss; see `discriminator_step` for the arguments.
+
+    Returns:
+      (gradients, mean w of the generated images [W], dict of metrics), means over all replicas.
+    """
+    share = share or Share(config.replicas)
+
+    def gradients_of(reals, label, draws):
+        reals = prepare_reals(reals, draws.mirror, state.alpha, stage=stage, dtype=state.w_avg.dtype)
+        fakes, w = generate(config, state.g_params, label, draws, stage, state.alpha)
+
+        def loss_fn(d_params):
+            shrink = 2 ** (config.image.num_stages - 1 - stage)
+            loss, metrics = discriminator_loss(
+                config.loss, judge(config, d_params, label, stage, state.alpha, share), reals, fakes, shrink=shrink,
+                gp_factors=draws.gp_factors)
+            return jnp.mean(loss), metrics
+
+        (loss, metrics), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.d_params)
+        return gradients, jnp.mean(w, axis=0), {'d_loss': loss} | jax.tree.map(jnp.mean, metrics)
+
+    with _matmul_precision(config):
+        return mean_over_replicas(gradients_of, share, reals, label, draws)
+
+
+def generator_gradients(config, state, label, draws, *, stage, share=None):
+    """Differentiates the generator's loss; see `generator_step` for the arguments.
+
+    Returns:
+      (gradients, mean w [W], dict of metrics), means over all replicas.
+    """
+    share = share or Share(config.replicas)
+
+    def gradients_of(label, draws):
+        def loss_fn(g_params):
+            fakes, w = generate(config, g_params, label, draws, stage, state.alpha)
+            logits = judge(config, state.d_params, label, stage, state.alpha, share)(fakes)
+            return jnp.mean(generator_loss(config.loss, logits)), w
+
+        (loss, w), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.g_params)
+        metrics = {'g_loss': loss, 'w_norm': jnp.mean(jnp.linalg.norm(w, axis=-1)),
+                   'w_spread': jnp.mean(jnp.linalg.norm(w - state.w_avg, axis=-1))}
+        return gradients, jnp.mean(w, axis=0), metrics
+
+    with _matmul_precision(config):
+        return mean_over_replicas(gradients_of, share, label, draws)
+
+
+def discriminator_step(config, state, reals, label, draws, *, stage, lr, share=None):
     """Trains the discriminator by one batch; averages the generator as it is before its own step.
 
     Args:
@@ -46,37 +97,26 @@ def discriminator_step(config, state, reals, label, draws, *, stage, lr):
       draws: StepDraws.
       stage: the active stage (static).
       lr: learning rate.
+      share: what of the step this device does, and so N; None for all of it.
 
     Returns:
-      state: the next one, `cur_nimg` further by N.
+      state: the next one, `cur_nimg` further by the images of all devices.
       metrics: dict of scalars.
     """
-    with _matmul_precision(config):
-        reals = prepare_reals(reals, draws.mirror, state.alpha, stage=stage, dtype=state.w_avg.dtype)
-        fakes, w_mean = _generate(config, state.g_params, label, draws, stage, state.alpha)
-
-        def loss_fn(d_params):
-            def logits_of(images):
-                return discriminate(config.discriminator, d_params, images, label, stage=stage, alpha=state.alpha,
-                                    replicas=config.replicas)
-            shrink = 2 ** (config.image.num_stages - 1 - stage)
-            loss, metrics = discriminator_loss(config.loss, logits_of, reals, fakes, shrink=shrink,
-                                               gp_factors=draws.gp_factors)
-            return jnp.mean(loss), metrics
-
-        (loss, metrics), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.d_params)
-    d_params, d_optimizer, health = _apply(config, gradients, state.d_optimizer, state.d_params, lr)
-    beta = 0.5 ** (reals.shape[0] / (config.train.ema_kimg * 1000)) if config.train.ema_kimg else 0.0
+    gradients, w_mean, metrics = discriminator_gradients(config, state, reals, label, draws, stage=stage, share=share)
+    d_params, d_optimizer, skipped, health = _apply(config, gradients, state.d_optimizer, state.d_params,
+                                                    state.d_skipped, lr)
+    batch = reals.shape[0] * (config.replicas // share.replicas if share else 1)
+    beta = 0.5 ** (batch / (config.train.ema_kimg * 1000)) if config.train.ema_kimg else 0.0
     state = state.replace(
-        d_params=d_params, d_optimizer=d_optimizer,
+        d_params=d_params, d_optimizer=d_optimizer, d_skipped=skipped,
         g_ema=jax.tree.map(lambda p, e: p + (e - p) * beta, state.g_params, state.g_ema),
         ema_w_avg=jnp.array(state.w_avg, copy=True), w_avg=_average_w(config, state.w_avg, w_mean),
-        cur_nimg=state.cur_nimg + reals.shape[0])
-    metrics = {'d_loss': loss, **{name: jnp.mean(value) for name, value in metrics.items()}}
+        cur_nimg=state.cur_nimg + batch)
     return state, metrics | {f'd_{name}': value for name, value in health.items()}
 
 
-def generator_step(config, state, label, draws, *, stage, lr):
+def generator_step(config, state, label, draws, *, stage, lr, share=None):
     """Trains the generator by one batch.
 
     Args:
@@ -86,41 +126,42 @@ def generator_step(config, state, label, draws, *, stage, lr):
       draws: StepDraws.
       stage: the active stage (static).
       lr: learning rate.
+      share: what of the step this device does, and so N; None for all of it.
 
     Returns:
       state: the next one.
       metrics: dict of scalars.
     """
-    def loss_fn(g_params):
-        fakes, w_mean = _generate(config, g_params, label, draws, stage, state.alpha)
-        logits = discriminate(config.discriminator, state.d_params, fakes, label, stage=stage, alpha=state.alpha,
-                              replicas=config.replicas)
-        return jnp.mean(generator_loss(config.loss, logits)), w_mean
-
-    with _matmul_precision(config):
-        (loss, w_mean), gradients = jax.value_and_grad(loss_fn, has_aux=True)(state.g_params)
-    g_params, g_optimizer, health = _apply(config, gradients, state.g_optimizer, state.g_params, lr)
-    state = state.replace(g_params=g_params, g_optimizer=g_optimizer, w_avg=_average_w(config, state.w_avg, w_mean))
-    return state, {'g_loss': loss} | {f'g_{name}': value for name, value in health.items()}
+    gradients, w_mean, metrics = generator_gradients(config, state, label, draws, stage=stage, share=share)
+    g_params, g_optimizer, skipped, health = _apply(config, gradients, state.g_optimizer, state.g_params,
+                                                    state.g_skipped, lr)
+    state = state.replace(g_params=g_params, g_optimizer=g_optimizer, g_skipped=skipped,
+                          w_avg=_average_w(config, state.w_avg, w_mean))
+    return state, metrics | {f'g_{name}': value for name, value in health.items()}
 
 
-def compile_steps(config):
-    """Compiles one iteration: a D step and a G step with their own random draws.
+def iterate(config, state, batch, lr, *, stage, share=None):
+    """Takes a D step and a G step, with their own random draws.
+
+    Args:
+      config: a Config.
+      state: a TrainState.
+      batch: has `images` [N, H, W, C], `labels` [N, K] of theirs and `g_labels` [N, K] for the generator's step.
+      lr: learning rate.
+      stage: the active stage (static).
+      share: what of the iteration this device does, and so N; None for all of it.
 
     Returns:
-      A function (state, batch, lr, *, stage) -> (state, metrics), where `batch` has `images` [N, H, W, C],
-      `labels` [N, K] of theirs and `g_labels` [N, K] for the generator's step. It is compiled once for each stage and
-      batch size, and takes over the buffers of the state that it is given.
+      (state, metrics).
     """
-    def iteration(state, batch, lr, *, stage):
-        size, dtype = batch.images.shape[0], state.w_avg.dtype
-        draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, stage=stage, dtype=dtype)
-        state, d_metrics = discriminator_step(config, state, batch.images, batch.labels, draws, stage=stage, lr=lr)
-        draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, dtype=dtype)
-        state, g_metrics = generator_step(config, state, batch.g_labels, draws, stage=stage, lr=lr)
-        return state, d_metrics | g_metrics
-
-    return jax.jit(iteration, static_argnames='stage', donate_argnums=0)
+    share = share or Share(config.replicas)
+    size, options = batch.images.shape[0], dict(stage=stage, replicas=share.numbers(), dtype=state.w_avg.dtype)
+    draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, **options)
+    state, d_metrics = discriminator_step(config, state, batch.images, batch.labels, draws, stage=stage, lr=lr,
+                                          share=share)
+    draws = draw_generator_step(config, state.key, state.cur_nimg, size, **options)
+    state, g_metrics = generator_step(config, state, batch.g_labels, draws, stage=stage, lr=lr, share=share)
+    return state, d_metrics | g_metrics
 
 
 def _matmul_precision(config):
@@ -128,8 +169,8 @@ def _matmul_precision(config):
     return jax.default_matmul_precision('default' if config.precision == 'tf32' else 'highest')
 
 
-def _generate(config, g_params, label, draws, stage, alpha):
-    """Returns images in training [N, H, W, C] and the mean w of the first latents [W]."""
+def generate(config, g_params, label, draws, stage, alpha):
+    """Returns images in training [N, H, W, C] and the w of the first latents [N, W]."""
     generator = config.generator
     w = map_latents(generator, g_params, draws.z, label)
     ws = broadcast_w(generator, w)
@@ -138,20 +179,33 @@ def _generate(config, g_params, label, draws, stage, alpha):
         before = jnp.arange(generator.num_ws) < draws.crossover[:, None]
         ws = jnp.where(before[..., None], ws, ws_mix)
     images = synthesize_images(generator, g_params, ws, draws.noise, stage=stage, alpha=alpha)
-    return images, jnp.mean(w, axis=0)
+    return images, jax.lax.stop_gradient(w)
+
+
+def judge(config, d_params, label, stage, alpha, share):
+    """Returns the discriminator as a function of images alone."""
+    def logits_of(images):
+        return discriminate(config.discriminator, d_params, images, label, stage=stage, alpha=alpha,
+                            replicas=share.replicas_at_once)
+    return logits_of
 
 
 def _average_w(config, w_avg, w_mean):
-    beta = config.train.w_avg_beta
-    return w_avg if config.generator.is_progan else jax.lax.stop_gradient(w_mean + (w_avg - w_mean) * beta)
+    return w_avg if config.generator.is_progan else w_mean + (w_avg - w_mean) * config.train.w_avg_beta
 
 
-def _apply(config, gradients, optimizer, params, lr):
-    """Takes an Adam step, unless a gradient is not finite: then weights and moments stay as they are."""
+def _apply(config, gradients, optimizer, params, skipped, lr):
+    """Takes an Adam step, unless a gradient is not finite: then weights and moments stay as they are.
+
+    Returns:
+      (params, optimizer, steps skipped in a row, metrics).
+    """
     train = config.train
     norm = optax.tree.norm(gradients)
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(gradients)]))
     updated = adam_update(gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2,
                           epsilon=train.epsilon)
     params, optimizer = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (params, optimizer))
-    return params, optimizer, {'gradient_norm': norm, 'skipped': 1 - finite.astype(jnp.int32)}
+    skipped = jnp.where(finite, 0, skipped + 1)
+    return params, optimizer, skipped, {
+        'gradient_norm': norm, 'skipped': 1 - finite.astype(jnp.int32), 'skipped_in_a_row': skipped}

@@ -204,7 +204,13 @@ def run():
     """A conditional run of one replica with styles, noise, mixing and mirroring: (config, compiled steps)."""
     config = tiny.run_config(image=ImageConfig(8, label_dim=3), loss=LossConfig(r1_gamma=0),
                              data=DataConfig(mirror=True), generator=dict(mapping_layers=1))
-    return config, training.compile_steps(config)
+    devices = training.Devices(config)
+    iteration = devices.compile()
+
+    def steps(state, *args, **kwargs):
+        return iteration(devices.replicate(state), *args, **kwargs)
+    steps.compiled, steps.replicate = iteration.compiled, devices.replicate
+    return config, steps
 
 
 def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
@@ -215,7 +221,7 @@ def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
         state, metrics = steps(state, batch_at(config, stage, seed=int(state.cur_nimg)), lr, stage=stage)
         assert all_finite(state) and np.isfinite(metrics['d_loss']) and np.isfinite(metrics['g_loss'])
     assert state.cur_nimg == 20
-    assert steps._cache_size() == 2
+    assert steps.compiled._cache_size() == 2
 
 
 def test_iterations_repeat_exactly(run):
@@ -229,7 +235,7 @@ def test_iterations_repeat_exactly(run):
 
 def test_the_state_that_is_given_is_used_up(run):
     config, steps = run
-    state = training.create_state(config, lod=1)
+    state = steps.replicate(training.create_state(config, lod=1))
     steps(state, batch_at(config, 0), 0.001, stage=0)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.g_params, state.d_params, state.g_ema)))
 
@@ -237,7 +243,7 @@ def test_the_state_that_is_given_is_used_up(run):
 def test_double_precision(float64):
     config = tiny.run_config(resolution=4, precision='float64', loss=LossConfig('wgan_gp'))
     state = training.create_state(config)
-    state, metrics = training.compile_steps(config)(state, batch_at(config, 0), LR, stage=0)
+    state, metrics = training.Devices(config).compile()(state, batch_at(config, 0), LR, stage=0)
     floats = jax.tree.leaves((state.g_params, state.d_params, state.g_ema, state.w_avg, state.ema_w_avg,
                               state.noise, state.d_optimizer.mu, state.g_optimizer.nu, metrics['d_loss']))
     assert {leaf.dtype for leaf in floats} == {jnp.dtype('float64')}

@@ -1,0 +1,221 @@
+"""What a run leaves in its folder: log, pictures, checkpoints. Where writing fails, it says so and training goes on."""
+import os
+import resource
+import sys
+import time
+
+import jax
+
+from stylegan_jax import config as config_lib
+from stylegan_jax import samples
+from stylegan_jax.checkpoint import Checkpoints
+from stylegan_jax.errors import UserError
+from stylegan_jax.run_log import RunLog, duration
+from stylegan_jax.schedule import is_finished
+from stylegan_jax.workdir_lock import WorkdirLock
+
+
+class Recorder:
+    """The folder of a run, held by one process at a time.
+
+    Attributes:
+      saved: the newest checkpoint as it was found (`checkpoint.Saved`), or None.
+      tick_nimg: images shown at the newest tick.
+    """
+
+    def __init__(self, config, workdir):
+        """Takes the folder, and reads the newest checkpoint.
+
+        Args:
+          config: a resolved Config.
+          workdir: the folder; made if missing.
+
+        Raises:
+          UserError: the folder cannot be used, or belongs to another run.
+        """
+        self.config, self.workdir = config, workdir
+        _make_workdir(workdir)
+        self._lock = WorkdirLock(workdir)
+        self._lock.__enter__()
+        try:
+            self._checkpoints = Checkpoints(workdir, keep=config.log.keep_checkpoints,
+                                            keep_every_kimg=config.log.keep_every_kimg)
+            self.saved = self._checkpoints.restore(config) if self._checkpoints.latest() is not None else None
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+        nimg = self.saved.nimg if self.saved else 0
+        progress = self.saved.progress if self.saved else {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
+        self.tick_nimg, self._tick, self._seconds = (progress[name] for name in ('tick_nimg', 'tick', 'seconds'))
+        self._sums, self._count = progress.get('sums'), progress.get('count', 0)
+        self._log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000))
+        self._saved_nimg, self._shown_from = nimg if self.saved else None, nimg
+        self._tick_start = time.time()
+
+    def begin(self, dataset, used):
+        """Writes down how the run begins or goes on.
+
+        Args:
+          dataset: a `data.dataset.Dataset`.
+          used: lines about the devices, and about weights that were taken over.
+        """
+        self._grid = samples.SampleGrid(self.config, dataset)
+        self._images = len(dataset)
+        nimg = self.saved.nimg if self.saved else 0
+        if self._lock.stale:
+            self.event('lock', f'{self._lock.stale} held this folder and is gone; its lock is taken over', nimg)
+        if self.saved is None:
+            self.event('start', f'training {self.config.name} in {self.workdir}: {len(dataset)} images', nimg)
+            with self._log.attempt('reals.png', nimg):
+                samples.save(self.workdir, 'reals.png', self._grid.reals(dataset))
+        else:
+            for line in self.saved.damaged:
+                self.event('damaged', f'{line}; the one before it is used', nimg)
+            for line in self._changes():
+                self.event('changed', line, nimg)
+            if not is_finished(self.config, nimg):
+                self.event('resume', f'going on at {nimg / 1000:.1f} kimg in {self.workdir}', nimg)
+        for line in used:
+            self.event('begin', line, nimg)
+        with self._log.attempt('config.json', nimg):
+            _write_text(os.path.join(self.workdir, 'config.json'), config_lib.to_json(self.config))
+        self._tick_start = time.time()
+
+    def event(self, kind, text, nimg):
+        """Writes down what happened beside the ticks; a kind is one word for programs."""
+        self._log.event(kind, text, nimg)
+
+    def activity(self, text):
+        """Says on the progress line what takes a while."""
+        self._log.activity(text)
+
+    def add(self, setting, resolution, metrics, sum_metrics, nimg):
+        """Counts an iteration.
+
+        Args:
+          setting: its `schedule.Setting`.
+          resolution: as text.
+          metrics: dict of device scalars, which are not waited for.
+          sum_metrics: compiled function that adds two of these.
+          nimg: images shown after it.
+        """
+        self._sums = metrics if self._sums is None else sum_metrics(self._sums, metrics)
+        self._count += 1
+        self._log.progress(setting.batch, resolution, setting.alpha, nimg)
+
+    @property
+    def has_iterations(self):
+        """Whether there were iterations since the newest tick."""
+        return self._count > 0
+
+    def tick(self, state, setting, resolution, nimg, poll):
+        """Logs the tick that ends here, shows samples, and saves if it is time to.
+
+        Args:
+          state: a TrainState on this process's first device.
+          setting: `schedule.Setting` of the last iteration.
+          resolution: as text.
+          nimg: images shown.
+          poll: called often meanwhile; what it raises leaves everything as it was before the tick.
+        """
+        means = {key: float(value) / self._count for key, value in jax.device_get(self._sums).items()}
+        seconds, maintenance = time.time() - self._tick_start, time.time()
+        picture = self._grid.fakes(state, poll)
+        with self._log.attempt('a sample picture', nimg):
+            samples.save(self.workdir, _fakes_name(self.config, nimg), picture)
+        shown, count = nimg - self._shown_from, self._count
+        self._tick, self.tick_nimg, self._seconds = self._tick + 1, nimg, self._seconds + seconds
+        self._sums, self._count = None, 0
+        if self._tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, nimg):
+            self._save(state, nimg)
+        for letter in 'DG':
+            skipped = round(means[f'{letter.lower()}_skipped'] * count)
+            if skipped:
+                self.event('skipped', f'{skipped} of {count} {letter} steps skipped: their gradients were not finite',
+                           nimg)
+        self._log.tick({
+            'tick': self._tick, 'nimg': nimg, 'kimg': nimg / 1000, 'resolution': resolution, 'lod': setting.lod,
+            'alpha': setting.alpha, 'batch': setting.batch, 'lr': setting.lr, 'seconds': self._seconds,
+            'tick_seconds': seconds, 'images_per_second': shown / seconds,
+            'maintenance_seconds': time.time() - maintenance, **_memory(), **means})
+        self._shown_from, self._tick_start = nimg, time.time()
+
+    def finish(self, state, nimg):
+        """Saves the last state, and waits until it is on disk.
+
+        Raises:
+          UserError: it cannot be saved.
+        """
+        if self._saved_nimg != nimg:
+            self._save(state, nimg)
+        with self._log.attempt('a checkpoint', nimg):
+            self._checkpoints.wait()
+        if self._checkpoints.latest() != nimg:
+            raise UserError(f'{self.workdir}: the state at {nimg / 1000:.1f} kimg could not be saved; the last good '
+                            f'checkpoint is that at {(self._checkpoints.latest() or 0) / 1000:.1f} kimg. Make room and '
+                            'start the same command again')
+
+    def stopped(self, nimg):
+        """Says that the run stopped before its end."""
+        self.event('stop', f'stopped at {nimg / 1000:.1f} kimg and saved; the same command goes on from here', nimg)
+
+    def done(self, nimg):
+        """Says that the run is at its end."""
+        self.event('done', f'done: {nimg / 1000:.1f} kimg in {duration(self._seconds)}; pictures, log and checkpoints '
+                           f'are in {self.workdir}', nimg)
+
+    def close(self):
+        """Gives the folder back."""
+        self._log.close()
+        try:
+            self._checkpoints.close()
+        finally:
+            self._lock.__exit__(None, None, None)
+
+    def _save(self, state, nimg):
+        progress = {'tick': self._tick, 'tick_nimg': self.tick_nimg, 'seconds': self._seconds, 'images': self._images}
+        if self._count:           # in the middle of a tick, which goes on after a restart
+            progress |= {'seconds': self._seconds + time.time() - self._tick_start, 'count': self._count,
+                         'sums': jax.tree.map(float, jax.device_get(self._sums))}
+        with self._log.attempt('a checkpoint', nimg):
+            self._checkpoints.save(nimg, state, self.config, progress)
+            self._saved_nimg = nimg
+
+    def _changes(self):
+        """Lines about what differs from when the checkpoint was saved."""
+        for field, before, now in config_lib.differences(self.saved.config, self.config):
+            yield f'{field}: {before!r} until now, {now!r} from here on'
+        images = self.saved.progress.get('images', self._images)
+        if images != self._images:
+            yield f'the data set: {images} images until now, {self._images} from here on, in another order'
+
+
+def _memory():
+    """Most memory in use so far [GiB]; that of the device where its backend tells."""
+    # Linux counts in KiB, macOS in bytes.
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2 ** 30 if sys.platform == 'darwin' else 2 ** 20)
+    device = (jax.local_devices()[0].memory_stats() or {}).get('peak_bytes_in_use')
+    return {'host_memory_gib': round(host, 3)} | ({} if device is None else {'device_memory_gib': device / 2 ** 30})
+
+
+def _fakes_name(config, nimg):
+    """Numbers sample grids by thousands of images, or by images where ticks are closer than that."""
+    closest = min([config.log.tick_kimg, *config.log.tick_kimg_by_resolution.values()])
+    return f'fakes{nimg // 1000:06d}.png' if closest >= 1 else f'fakes{nimg:09d}.png'
+
+
+def _make_workdir(workdir):
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        probe = os.path.join(workdir, '.writable')
+        with open(probe, 'w'):
+            pass
+        os.unlink(probe)
+    except OSError as error:
+        raise UserError(f'--workdir={workdir}: cannot be written ({error.strerror}); choose another folder') from None
+
+
+def _write_text(path, text):
+    with open(path + '.part', 'w') as file:
+        file.write(text)
+    os.replace(path + '.part', path)

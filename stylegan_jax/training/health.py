@@ -1,0 +1,66 @@
+"""What went wrong first, once gradients stay infinite: looked for in the order in which a step computes."""
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from stylegan_jax.training.randomness import draw_discriminator_step, draw_generator_step
+from stylegan_jax.training.sharing import Share
+from stylegan_jax.training.steps import (
+    discriminator_gradients, generate, generator_gradients, judge, prepare_reals)
+
+
+def first_bad_tensor(config, state, batch, *, stage, replicas):
+    """Names the first tensor of an iteration that holds a number that is not finite.
+
+    Args:
+      config: a Config.
+      state: a TrainState on one device.
+      batch: see `steps.iterate`.
+      stage: the active stage (static).
+      replicas: how many replicas' images the batch holds, from the first replica on.
+
+    Returns:
+      Its name, such as 'output of D 8x8/conv0 for real images'; 'none' where all are finite.
+    """
+    names = []
+    flags = jax.jit(lambda state, batch: _flags(config, state, batch, stage, replicas, names))(state, batch)
+    return next((name for name, finite in zip(names, flags, strict=True) if not finite), 'none')
+
+
+def _flags(config, state, batch, stage, replicas, names):
+    """Returns whether each tensor is finite [tensors], and appends what they are called to `names`."""
+    flags = []
+
+    def look(kind, tree, suffix=''):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            names.append(' '.join(f'{kind} {jax.tree_util.keystr(path, simple=True, separator="/")} {suffix}'.split()))
+            flags.append(jnp.all(jnp.isfinite(leaf)))
+
+    def looking_at_outputs(network, suffix=''):
+        def intercept(call, args, kwargs, context):
+            output = call(*args, **kwargs)
+            if context.method_name == '__call__' and isinstance(output, jax.Array):
+                look(f'output of {network} {"/".join(context.module.path)}', output, suffix)
+            return output
+        return nn.intercept_methods(intercept)
+
+    size, dtype = batch.images.shape[0], state.w_avg.dtype
+    share, numbers = Share(replicas), jnp.arange(replicas)
+    look('weight of G', state.g_params)
+    look('weight of D', state.d_params)
+    draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
+    with looking_at_outputs('G'):
+        fakes, _ = generate(config, state.g_params, batch.labels, draws, stage, state.alpha)
+    reals = prepare_reals(batch.images, draws.mirror, state.alpha, stage=stage, dtype=dtype)
+    for images, kind in ((reals, 'real'), (fakes, 'generated')):
+        with looking_at_outputs('D', f'for {kind} images'):
+            judge(config, state.d_params, batch.labels, stage, state.alpha, share)(images)
+    gradients, _, metrics = discriminator_gradients(config, state, batch.images, batch.labels, draws, stage=stage,
+                                                    share=share)
+    look('metric', metrics)
+    look('gradient of D', gradients)
+    draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
+    gradients, _, metrics = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
+    look('metric', metrics)
+    look('gradient of G', gradients)
+    return jnp.stack(flags)
