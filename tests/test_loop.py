@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import random
 import shutil
 import signal
 
@@ -174,6 +175,71 @@ def test_a_run_goes_on_from_its_checkpoint_after_a_crash(undisturbed, finished):
         file.write('{"tick": 6, "nim')
     assert loop.train(tiny_run.run_config(), str(finished)) == 0
     assert_same_end(finished, undisturbed)
+
+
+def damaged_files(workdir):
+    return sorted(tiny_run.files_below(workdir / 'checkpoints' / '160'))
+
+
+def damage(path, kind, chance):
+    size = os.path.getsize(path)
+    if kind == 'flipped byte' and size:
+        with open(path, 'r+b') as file:
+            file.seek(position := chance.randrange(size))
+            byte = file.read(1)[0] ^ 1 << chance.randrange(8)
+            file.seek(position)
+            file.write(bytes([byte]))
+    else:
+        os.truncate(path, chance.randrange(size) if kind == 'truncated' and size else 0)
+
+
+@pytest.mark.parametrize('kind', ['truncated', 'emptied', 'flipped byte'])
+def test_a_damaged_checkpoint_is_named_and_set_aside(undisturbed, tmp_path, kind, capsys, monkeypatch):
+    """All files of a kind of damage at once here; one file at a time in the stress test below."""
+    workdir, chance = shutil.copytree(undisturbed, tmp_path / 'copy'), random.Random(3)
+    for path in damaged_files(workdir):
+        damage(path, kind, chance)
+    assert loop.train(tiny_run.run_config(), str(workdir)) == 0
+    assert_same_end(workdir, undisturbed)
+    out = capsys.readouterr().out
+    assert f'{workdir}/checkpoints/160: this checkpoint cannot be read' in out and 'going on at 0.1 kimg' in out
+    assert os.listdir(workdir / 'damaged-checkpoints') == ['160']
+    assert '"event": "damaged"' in text_of(workdir, 'events.jsonl')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['truncated', 'emptied', 'flipped byte'])
+@pytest.mark.parametrize('number', range(25))
+def test_damage_to_any_file_of_a_checkpoint_changes_nothing(undisturbed, tmp_path, kind, number):
+    workdir, seed = shutil.copytree(undisturbed, tmp_path / 'copy'), random.randrange(10 ** 6)
+    paths = damaged_files(workdir)
+    if number >= len(paths):
+        pytest.skip(f'there are {len(paths)} files')
+    print(f'seed {seed}: {paths[number]}')
+    damage(paths[number], kind, random.Random(seed))
+    assert loop.train(tiny_run.run_config(), str(workdir)) == 0
+    assert_same_end(workdir, undisturbed)
+
+
+def test_a_run_without_any_good_checkpoint_does_not_start_afresh(finished):
+    for path in tiny_run.files_below(finished / 'checkpoints'):
+        os.truncate(path, 0)
+    with pytest.raises(UserError, match='checkpoints/160: this .*checkpoints/128: this .*No checkpoint is left'):
+        loop.train(tiny_run.run_config(), str(finished))
+
+
+def test_what_changed_since_the_checkpoint_is_said(finished, capsys):
+    config = tiny_run.run_config(train=TrainConfig(total_kimg=0.17), data=DataConfig(source='toy_faces', count=44))
+    assert loop.train(config, str(finished)) == 0
+    out = capsys.readouterr().out
+    for line in ('train.total_kimg: 0.16 until now, 0.17 from here on', 'data.count: 40 until now, 44 from here on',
+                 'the data set: 40 images until now, 44 from here on, in another order'):
+        assert line in out
+
+
+def test_another_seed_is_refused(finished):
+    with pytest.raises(UserError, match='another seed: 0 in the checkpoint, 4 now'):
+        loop.train(tiny_run.run_config(seed=4), str(finished))
 
 
 def test_a_finished_run_stays_as_it_is(finished, capsys):
