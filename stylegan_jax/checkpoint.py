@@ -6,14 +6,17 @@ One process reads and writes: the state is the same in all of them.
 """
 import concurrent.futures
 import contextlib
+import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
 import typing
 import warnings
 
+import absl.logging
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,11 +28,25 @@ from stylegan_jax.training import create_state, network
 
 FOLDER = 'checkpoints'
 SET_ASIDE = 'damaged-checkpoints'
+_ROOM_BESIDE = 2 ** 20     # bytes of a checkpoint beside its arrays, which compression makes smaller
+_CAUSES = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 # Fields of the networks' configs that may change in a run; `image` is compared once, as the run's own.
 _NOT_ARCHITECTURE = ('truncation_psi', 'truncation_cutoff')
 
 
-class CheckpointError(Exception):
+def _wanted(record):
+    """Whether a log record is for the user: what Orbax reports with a traceback, it also raises."""
+    return 'orbax' not in record.pathname or absl.logging.get_verbosity() >= absl.logging.INFO
+
+
+def _wanted_of_asyncio(record):
+    return 'orbax' not in record.getMessage()
+
+
+logging.getLogger('absl').addFilter(_wanted)
+
+
+class CheckpointError(OSError):
     """A checkpoint could not be written; the ones before it are as they were."""
 
 
@@ -91,6 +108,8 @@ class Checkpoints:
     def save(self, nimg, state, config, progress):
         """Starts to save a copy; training may go on, and take over the state's buffers, while it is written.
 
+        Whether it was written is what `wait` tells.
+
         Args:
           nimg: images shown.
           state: a TrainState that is on this process's devices.
@@ -98,12 +117,12 @@ class Checkpoints:
           progress: dict for JSON; where the log stood.
 
         Raises:
-          CheckpointError: this one, or the one before, could not be written.
+          CheckpointError: it cannot be written.
         """
-        self.wait()
         state = jax.tree.map(lambda x: np.array(x, copy=True), _plain(state))
         items = {'config': config_lib.to_dict(config), 'progress': progress | {'lod': float(state.lod)}}
         digests = {name: _json_digest(value) for name, value in items.items()} | {'state': _digest(state)}
+        self._check_room(sum(x.nbytes for x in jax.tree.leaves(state)))
         with self._reported():
             self._manager.save(nimg, args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state), digests=ocp.args.JsonSave(digests),
@@ -168,19 +187,28 @@ class Checkpoints:
         self._manager.reload()
         return place
 
+    def _check_room(self, size):
+        """Refuses to begin what cannot end: many small errors would come of it."""
+        free, needed = shutil.disk_usage(self.path).free, size + _ROOM_BESIDE
+        if free < needed:
+            raise CheckpointError(f'{os.strerror(errno.ENOSPC)}: it takes up to {needed / 2 ** 20:.1f} MiB, and '
+                                  f'{free / 2 ** 20:.1f} are free')
+
     @contextlib.contextmanager
     def _reported(self):
         """Turns what goes wrong in writing into a CheckpointError, and makes the manager ready to try again."""
         try:
             yield
         except Exception as error:      # full disks surface in every way there is: OSError, ValueError, RuntimeError
+            _silence_late_writers()
             with contextlib.suppress(Exception):
                 self._manager.close()
             for name in os.listdir(self.path) if os.path.isdir(self.path) else ():
                 if 'orbax-checkpoint-tmp' in name:       # what was begun takes room
                     shutil.rmtree(os.path.join(self.path, name), ignore_errors=True)
             self._open()
-            raise CheckpointError(_first_line(error)) from error
+            causes = [os.strerror(number) for number in _CAUSES if os.strerror(number) in str(error)]
+            raise CheckpointError(causes[0] if causes else _first_line(error)) from error
 
     def _read_config(self, nimg):
         return config_lib.from_dict(config_lib.Config, self._read_json(nimg, 'config'))
@@ -213,6 +241,20 @@ class Checkpoints:
 
 class _Damaged(Exception):
     """A checkpoint cannot be read."""
+
+
+def _silence_late_writers():
+    """Keeps writers that a failed save left behind from reporting, one by one, that nobody waits for them any more."""
+    logging.getLogger('asyncio').addFilter(_wanted_of_asyncio)
+    hook = sys.unraisablehook
+    if getattr(hook, 'knows_late_writers', False):
+        return
+
+    def quiet(unraisable):
+        if str(unraisable.exc_value) != 'Event loop is closed':
+            hook(unraisable)
+    quiet.knows_late_writers = True
+    sys.unraisablehook = quiet
 
 
 def load_network(workdir, which):

@@ -14,6 +14,8 @@ from stylegan_jax.run_log import RunLog, duration
 from stylegan_jax.schedule import is_finished
 from stylegan_jax.workdir_lock import WorkdirLock
 
+_A_CHECKPOINT = 'a checkpoint'
+
 
 class Recorder:
     """The folder of a run, held by one process at a time.
@@ -49,7 +51,7 @@ class Recorder:
         self.tick_nimg, self._tick, self._seconds = (progress[name] for name in ('tick_nimg', 'tick', 'seconds'))
         self._sums, self._count = progress.get('sums'), progress.get('count', 0)
         self._log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000))
-        self._saved_nimg, self._shown_from = nimg if self.saved else None, nimg
+        self._saving_nimg, self._shown_from = None, nimg
         self._tick_start = time.time()
 
     def begin(self, dataset, used):
@@ -146,14 +148,16 @@ class Recorder:
         Raises:
           UserError: it cannot be saved.
         """
-        if self._saved_nimg != nimg:
-            self._save(state, nimg)
-        with self._log.attempt('a checkpoint', nimg):
-            self._checkpoints.wait()
+        self._await_checkpoint()
         if self._checkpoints.latest() != nimg:
-            raise UserError(f'{self.workdir}: the state at {nimg / 1000:.1f} kimg could not be saved; the last good '
-                            f'checkpoint is that at {(self._checkpoints.latest() or 0) / 1000:.1f} kimg. Make room and '
-                            'start the same command again')
+            self._save(state, nimg)
+            self._await_checkpoint()
+        last = self._checkpoints.latest()
+        if last != nimg:
+            raise UserError(f'{self.workdir}: the state at {nimg / 1000:g} kimg could not be saved; '
+                            + ('there is no checkpoint' if last is None else
+                               f'the last good checkpoint is that at {last / 1000:g} kimg')
+                            + '. Make room and start the same command again')
 
     def stopped(self, nimg):
         """Says that the run stopped before its end."""
@@ -177,9 +181,17 @@ class Recorder:
         if self._count:           # in the middle of a tick, which goes on after a restart
             progress |= {'seconds': self._seconds + time.time() - self._tick_start, 'count': self._count,
                          'sums': jax.tree.map(float, jax.device_get(self._sums))}
-        with self._log.attempt('a checkpoint', nimg):
+        self._await_checkpoint()
+        with self._log.attempt(_A_CHECKPOINT, nimg, is_whole=False):
             self._checkpoints.save(nimg, state, self.config, progress)
-            self._saved_nimg = nimg
+            self._saving_nimg = nimg
+
+    def _await_checkpoint(self):
+        """Waits until the checkpoint that was begun is on disk."""
+        if self._saving_nimg is not None:
+            nimg, self._saving_nimg = self._saving_nimg, None
+            with self._log.attempt(_A_CHECKPOINT, nimg):
+                self._checkpoints.wait()
 
     def _changes(self):
         """Lines about what differs from when the checkpoint was saved."""

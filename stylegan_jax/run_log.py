@@ -63,12 +63,13 @@ class RunLog:
             self._events.write(json.dumps({'time': time, 'nimg': nimg, 'event': kind, 'text': text}))
 
     @contextlib.contextmanager
-    def attempt(self, what, nimg=None):
+    def attempt(self, what, nimg=None, is_whole=True):
         """Lets what is inside fail for lack of room or of rights: says so once, and again when it works.
 
         Args:
           what: is written there.
           nimg: images shown, to keep it as an event too; None for what is too close to the log itself.
+          is_whole: whether it has been written if nothing fails.
         """
         try:
             yield
@@ -76,6 +77,8 @@ class RunLog:
             text = f'warning: {what} could not be written ({error.strerror or error}); training goes on'
             failed, self._failing = what in self._failing, self._failing | {what}
         else:
+            if not is_whole:
+                return
             text, failed = f'{what} can be written again', what not in self._failing
             self._failing = self._failing - {what}
         if not failed and nimg is not None:

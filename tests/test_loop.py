@@ -1,11 +1,15 @@
 """The host loop on tiny runs: what a run leaves behind, and that stopping it changes nothing."""
+import contextlib
 import dataclasses
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
+import time
 
+import jax
 import numpy as np
 import PIL.Image
 import pytest
@@ -13,7 +17,7 @@ import pytest
 import tiny
 import tiny_run
 from stylegan_jax import config as config_lib
-from stylegan_jax import loop, training
+from stylegan_jax import checkpoint, loop, training
 from stylegan_jax.config import Config, DataConfig, ImageConfig, LogConfig, LossConfig, TrainConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.run_log import RunLog
@@ -52,17 +56,23 @@ def finished(undisturbed, tmp_path):
 
 
 @pytest.fixture
-def stop_at(monkeypatch):
-    """Returns a function after which a run gets a signal when it has shown `nimg` images."""
-    progress, stops = RunLog.progress, {}
+def call_at(monkeypatch):
+    """Returns a function after which a run calls something, once, when it has shown `nimg` images."""
+    progress, calls = RunLog.progress, {}
 
-    def stopping_progress(log, shown, resolution, alpha, nimg):
+    def calling_progress(log, shown, resolution, alpha, nimg):
         progress(log, shown, resolution, alpha, nimg)
-        if nimg in stops:
-            signal.raise_signal(stops.pop(nimg))
+        if nimg in calls:
+            calls.pop(nimg)()
 
-    monkeypatch.setattr(RunLog, 'progress', stopping_progress)
-    return stops.__setitem__
+    monkeypatch.setattr(RunLog, 'progress', calling_progress)
+    return calls.__setitem__
+
+
+@pytest.fixture
+def stop_at(call_at):
+    """Returns a function after which a run gets a signal when it has shown `nimg` images."""
+    return lambda nimg, number: call_at(nimg, lambda: signal.raise_signal(number))
 
 
 def text_of(workdir, name):
@@ -269,6 +279,82 @@ def test_workdir_that_is_a_file_is_refused(tmp_path):
     for workdir in (tmp_path / 'file', tmp_path / 'file' / 'below'):
         with pytest.raises(UserError, match=f'--workdir={workdir}: cannot be written .*choose another'):
             loop.train(tiny_run.run_config(), str(workdir))
+
+
+# Disks and networks that fail.
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MiB; and functions that fill it, but for some bytes, and that make room again."""
+    folder, filler = tmp_path / 'disk', tmp_path / 'disk' / 'filler'
+    folder.mkdir()
+    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip('only root can mount a small file system')
+
+    def fill(left=0):
+        while not (folder / 'run' / 'checkpoints' / '64').exists():       # it is being written
+            time.sleep(0.01)
+        with open(filler, 'wb', buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        os.truncate(filler, max(0, os.path.getsize(filler) - left))
+    yield folder, fill, lambda: filler.unlink()
+    subprocess.run(['umount', folder], check=True)
+
+
+def test_a_full_disk_is_said_and_survived(small_disk, undisturbed, call_at, capfd):
+    folder, fill, make_room = small_disk
+    call_at(72, fill)           # the tick at 96 finds no room, the one at 128 does
+    call_at(104, make_room)
+    workdir = folder / 'run'
+    assert loop.train(tiny_run.run_config(), str(workdir)) == 0
+    out, err = capfd.readouterr()
+    assert 'warning: a sample picture could not be written (No space left on device); training goes on' in out
+    assert 'warning: a checkpoint could not be written (No space left on device: it takes up to 1.' in out
+    assert out.count('a checkpoint can be written again') == 1 and 'Traceback' not in out + err
+    assert sorted(os.listdir(workdir / 'checkpoints')) == ['128', '160']
+    assert tiny_run.log_entries(workdir, TIMES) == tiny_run.log_entries(undisturbed, TIMES)
+    assert not [name for name in os.listdir(workdir) if name.endswith('.part')]
+    missing = set(os.listdir(undisturbed)) - set(os.listdir(workdir))
+    assert missing == {'fakes000000096.png'}
+
+
+@pytest.mark.parametrize('left', [0, 30000, 100000])
+def test_a_disk_that_stays_full_keeps_the_last_good_checkpoint(small_disk, undisturbed, call_at, capfd, left,
+                                                                monkeypatch):
+    """With the little that is left, a save fails in its middle."""
+    folder, fill, make_room = small_disk
+    monkeypatch.setattr(checkpoint, '_ROOM_BESIDE', -10 ** 9)
+    call_at(72, lambda: fill(left))
+    workdir = folder / 'run'
+    with pytest.raises(UserError, match='the state at 0.16 kimg could not be saved; the last good .* 0.064 kimg.*room'):
+        loop.train(tiny_run.run_config(), str(workdir))
+    out, err = capfd.readouterr()
+    assert out.count('a checkpoint could not be written (No space left on device)') == 1
+    assert 'Traceback' not in out + err
+    assert '64' in os.listdir(workdir / 'checkpoints') and '96' not in os.listdir(workdir / 'checkpoints')
+    make_room()
+    assert loop.train(tiny_run.run_config(), str(workdir)) == 0
+    assert_same_end(workdir, undisturbed)
+
+
+def test_gradients_that_stay_infinite_stop_the_run(tmp_path, capsys):
+    """Weights are as they were, saved, and the first tensor that is not finite is named."""
+    config = tiny_run.run_config(
+        schedule=dataclasses.replace(one_stage(), lr=1e18),
+        train=TrainConfig(total_kimg=1.0, most_skipped=12))
+    with pytest.raises(UserError, match='not finite in 12 steps in a row, until 0.* kimg; the first tensor that is '
+                                        r'not: output of [GD] .*--config.schedule.lr=1e\+18'):
+        loop.train(config, str(tmp_path))
+    state, _ = tiny_run.saved_state(str(tmp_path), config)
+    assert max(state.g_skipped, state.d_skipped) >= 12
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.g_params, state.d_params)))
+    assert '"event": "broken"' in text_of(tmp_path, 'events.jsonl')
+    assert 'D steps skipped: their gradients were not finite' in text_of(tmp_path, 'log.txt')
+    # Started again, it stops at once; with another learning rate too, as what is wrong is in the weights.
+    with pytest.raises(UserError, match='in a row'):
+        loop.train(config, str(tmp_path))
 
 
 # Kinds of runs.

@@ -1,4 +1,5 @@
 """Images as uint8, as one grid, and as PNG files that appear whole or not at all."""
+import contextlib
 import os
 
 import numpy as np
@@ -43,8 +44,13 @@ def save_png(path, image):
     if image.shape[-1] not in (3, 4):
         image = image[..., 0]
     temporary = f'{path}.part'
-    PIL.Image.fromarray(image).save(temporary, format='PNG')
-    os.replace(temporary, path)
+    try:
+        PIL.Image.fromarray(image).save(temporary, format='PNG')
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def enlarge(image, factor):
