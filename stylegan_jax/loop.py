@@ -147,7 +147,7 @@ class _Run:
                    'before, and saved. Remove the newest checkpoints to go back further, and lower '
                    f'--config.schedule.lr={setting.lr:g}')
         if self.recorder:
-            self.recorder.event('broken', message, self.nimg)
+            self.recorder.event('broken', message, self.nimg, aloud=False)       # the error is printed anyway
         raise UserError(message)
 
 

@@ -83,9 +83,9 @@ class Recorder:
             _write_text(os.path.join(self.workdir, 'config.json'), config_lib.to_json(self.config))
         self._tick_start = time.time()
 
-    def event(self, kind, text, nimg):
-        """Writes down what happened beside the ticks; a kind is one word for programs."""
-        self._log.event(kind, text, nimg)
+    def event(self, kind, text, nimg, aloud=True):
+        """Writes down what happened beside the ticks, and prints it if aloud; a kind is one word for programs."""
+        self._log.event(kind, text, nimg, aloud)
 
     def activity(self, text):
         """Says on the progress line what takes a while."""

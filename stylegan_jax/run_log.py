@@ -55,9 +55,10 @@ class RunLog:
         with self.attempt('log.txt'):
             self._text.write(text)
 
-    def event(self, kind, text, nimg):
+    def event(self, kind, text, nimg, aloud=True):
         """Prints a line, and keeps it in events.jsonl with the time, the images shown and a word for its kind."""
-        self.message(text)
+        if aloud:
+            self.message(text)
         time = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
         with self.attempt('events.jsonl'):
             self._events.write(json.dumps({'time': time, 'nimg': nimg, 'event': kind, 'text': text}))
@@ -104,7 +105,7 @@ class RunLog:
         with self.attempt('TensorBoard scalars'):
             self._board.write(entry['nimg'], {
                 name: value for name, value in entry.items()
-                if isinstance(value, (int, float)) and name not in ('nimg', 'tick')})
+                if isinstance(value, (int, float)) and math.isfinite(value) and name not in ('nimg', 'tick')})
 
     def close(self):
         self._bar.close()

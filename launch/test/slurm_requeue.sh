@@ -135,7 +135,7 @@ printf '    | %s\n' "${training[@]}"
 submit() {      # submit NAME: sets `job` and `run`
   run=$tmp/runs/$1
   # What the command line overrides is what this node cannot have: CPUs by the dozen. GPUs are pretended.
-  job=$(cd "$root" && sbatch --parsable --job-name="$1" --nodes=1 --ntasks=2 --ntasks-per-node=2 --cpus-per-task=1 \
+  job=$(cd "$root" && sbatch --parsable --job-name="$1" --nodes=1 --ntasks=2 --ntasks-per-node=2 --gpus-per-node=2 --cpus-per-task=1 \
     --mem=0 --time=60 --output="$run.out" "$batch" "${training[@]}" --workdir="$run") || die 'sbatch failed'
   say "job $job: the $1 run, two tasks"
 }
