@@ -1,10 +1,19 @@
 """StyleGAN in JAX and Flax: `load` a network, or `Generator.init` a fresh one."""
-from stylegan_jax.config import Config, DiscriminatorConfig, GeneratorConfig, ImageConfig
-from stylegan_jax.discriminator import Discriminator
-from stylegan_jax.errors import UserError
-from stylegan_jax.generator import Generator, mix
-from stylegan_jax.loading import load
-from stylegan_jax.networks.ops import adaptive_instance_norm
+import importlib
 
-__all__ = ['Config', 'Discriminator', 'DiscriminatorConfig', 'Generator', 'GeneratorConfig', 'ImageConfig',
-           'UserError', 'adaptive_instance_norm', 'load', 'mix']
+# Found when they are asked for: processes that only read data import this package without JAX.
+_PLACES = {'Config': 'config', 'Discriminator': 'discriminator', 'DiscriminatorConfig': 'config',
+           'Generator': 'generator', 'GeneratorConfig': 'config', 'ImageConfig': 'config', 'UserError': 'errors',
+           'adaptive_instance_norm': 'networks.ops', 'load': 'loading', 'mix': 'generator'}
+
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name):
+    if name not in _PLACES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{_PLACES[name]}'), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
