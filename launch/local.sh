@@ -6,8 +6,11 @@ set -u
 early=0
 while true; do
   start=$SECONDS
-  python -m stylegan_jax.main "$@"
-  code=$?
+  python -m stylegan_jax.main "$@" &
+  trap 'kill -TERM $! 2>/dev/null' TERM
+  trap ':' INT                       # Ctrl-C reaches python by itself
+  wait $!; code=$?
+  while kill -0 $! 2>/dev/null; do wait $!; code=$?; done      # a signal ends a wait, not the training
   case $code in
     0|2|130|143) exit $code ;;       # done, a mistake that only a person can mend, or stopped on purpose
   esac

@@ -29,6 +29,8 @@ from stylegan_jax.training import create_state, network
 FOLDER = 'checkpoints'
 SET_ASIDE = 'damaged-checkpoints'
 _ROOM_BESIDE = 2 ** 20     # bytes of a checkpoint beside its arrays, which compression makes smaller
+# What fails for other reasons than that a file is damaged.
+_NOT_DAMAGE = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM
 _CAUSES = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 # Fields of the networks' configs that may change in a run; `image` is compared once, as the run's own.
 _NOT_ARCHITECTURE = ('truncation_psi', 'truncation_cutoff')
@@ -169,15 +171,19 @@ class Checkpoints:
 
     def _newest(self, read, damaged=None):
         """Calls `read` with the images shown at the newest checkpoint, or else with the one before, and so on."""
-        damaged = [] if damaged is None else damaged
+        reasons = {}
         for nimg in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return read(nimg)
+                found = read(nimg)
             except _Damaged as error:
-                damaged.append(f'{self.path}/{nimg}: this checkpoint cannot be read ({error})')
-                if self._keep is not None:
-                    damaged[-1] += f'; it is now in {self._set_aside(nimg)}'
-        raise UserError('; '.join(damaged) + '. No checkpoint is left to go on from')
+                reasons[nimg] = f'{self.path}/{nimg}: this checkpoint cannot be read ({error})'
+                continue
+            # Only now: a run whose checkpoints were all set aside would look like a new one.
+            for number, reason in reasons.items() if damaged is not None else ():
+                damaged.append(reason + (f'; it is now in {self._set_aside(number)}' if self._keep is not None else ''))
+            return found
+        raise UserError('; '.join(reasons.values()) + '. None is left to go on from: bring back a copy of this folder, '
+                        'or choose another --workdir')
 
     def _set_aside(self, nimg):
         place = os.path.join(os.path.dirname(self.path), SET_ASIDE, str(nimg))
@@ -200,7 +206,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:      # full disks surface in every way there is: OSError, ValueError, RuntimeError
-            _silence_late_writers()
+            _silence_late_reports()
             with contextlib.suppress(Exception):
                 self._manager.close()
             for name in os.listdir(self.path) if os.path.isdir(self.path) else ():
@@ -231,6 +237,10 @@ class Checkpoints:
                 warnings.simplefilter('ignore')
                 return self._manager.restore(nimg, args=ocp.args.Composite(**{item: args}))[item]
         except Exception as error:      # damaged files fail in every way there is
+            _silence_late_reports()
+            if isinstance(error, MemoryError) or getattr(error, 'errno', None) in _NOT_DAMAGE:
+                raise UserError(f'{self.path}/{nimg}: cannot be read now ({_first_line(error)}); nothing was changed, '
+                                'start the same command again') from error
             raise _Damaged(_first_line(error)) from error
 
     def _verify(self, nimg, item, digest):
@@ -243,17 +253,17 @@ class _Damaged(Exception):
     """A checkpoint cannot be read."""
 
 
-def _silence_late_writers():
-    """Keeps writers that a failed save left behind from reporting, one by one, that nobody waits for them any more."""
+def _silence_late_reports():
+    """Keeps what a failed save or restore left behind from reporting, one by one, that nobody waits for it any more."""
     logging.getLogger('asyncio').addFilter(_wanted_of_asyncio)
     hook = sys.unraisablehook
-    if getattr(hook, 'knows_late_writers', False):
+    if getattr(hook, 'knows_late_reports', False):
         return
 
     def quiet(unraisable):
         if str(unraisable.exc_value) != 'Event loop is closed':
             hook(unraisable)
-    quiet.knows_late_writers = True
+    quiet.knows_late_reports = True
     sys.unraisablehook = quiet
 
 
@@ -307,7 +317,9 @@ def _json_digest(value):
 
 
 def _first_line(error):
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """What an error says, without the long specifications that tensorstore adds to it."""
+    line = (str(error).strip().splitlines() or [''])[0].partition(' [tensorstore_spec')[0].partition(' [source ')[0]
+    return line[:200] or type(error).__name__
 
 
 def _refuse_other_architecture(theirs, ours, where):

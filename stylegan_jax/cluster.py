@@ -2,6 +2,7 @@
 
 One process is enough for one machine. With several, process 0 alone reads and writes the run's folder.
 """
+import hashlib
 import os
 
 import jax
@@ -55,16 +56,17 @@ def agree(function):
       What the function returns.
 
     Raises:
-      UserError: it raised one, here or in another process.
+      UserError: it raised something in another process.
+      Whatever it raised here.
     """
     if jax.process_count() == 1:
         return function()
     result, error = None, None
     try:
         result = function()
-    except UserError as own:
+    except Exception as own:        # whatever it is, the others must not wait
         error = own
-    text = ' '.join(str(error).split()).encode()[:_LONGEST_MESSAGE] if error else b''
+    text = ' '.join((str(error) or type(error).__name__).split()).encode()[:_LONGEST_MESSAGE] if error else b''
     texts = multihost_utils.process_allgather(np.frombuffer(text.ljust(_LONGEST_MESSAGE), np.uint8))
     failed = [(number, bytes(text).decode(errors='replace').strip()) for number, text in enumerate(texts)
               if bytes(text).strip()]
@@ -80,13 +82,15 @@ def from_primary(tree):
     return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
 
 
-def wait_for_all(what):
-    """Returns once every process has come here; `what` is a name for it.
-
-    Schedulers that see one task end may stop the others at once, in the middle of a save.
-    """
+def check_same(what, text):
+    """Raises a UserError in all processes where a text is not the same in all; `what` names it."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+        digest = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), np.uint8)
+        digests = multihost_utils.process_allgather(digest)
+        different = [number for number, other in enumerate(digests) if not np.array_equal(other, digests[0])]
+        if different:
+            raise UserError(f'process {different[0]} has another {what} than process 0; start all of them with the same '
+                            'command and the same data')
 
 
 def stop_requests():

@@ -6,6 +6,8 @@ from absl import app, flags, logging
 
 from stylegan_jax.errors import UserError
 
+_HELP_FLAGS = 'help', 'helpshort', 'helpfull', 'helpxml'
+
 
 def run(main, flags_parser=None):
     """Runs a command's `main(argv)`; its return value is the exit code.
@@ -14,7 +16,11 @@ def run(main, flags_parser=None):
       main: takes the arguments that are not flags.
       flags_parser: see `absl.app.run`; None parses the flags that are defined, with one line for a wrong one.
     """
-    app.run(reported_to_user(main), flags_parser=flags_parser or _parse)
+    try:
+        app.run(reported_to_user(main), flags_parser=flags_parser or _parse)
+    except SystemExit as end:
+        # absl calls asking for help an error.
+        sys.exit(0 if end.code == 1 and any(flags.FLAGS[name].value for name in _HELP_FLAGS) else end.code)
 
 
 def reported_to_user(main):

@@ -13,6 +13,7 @@ from stylegan_jax.errors import UserError
 
 _MOST_KIMG = 2_000_000           # images are counted in 32 bits
 _LARGEST_RESOLUTION = 8192
+_MOST_WORKERS = 256
 
 
 def _require(condition, field, value, remedy):
@@ -204,15 +205,19 @@ class DiscriminatorConfig:
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where the real images come from."""
-    source: str = 'images'                   # 'images': a folder or zip at `path`; 'toy_faces': drawn by code
-    path: str = ''                           # folder or zip of PNG and JPEG files
+    source: str = 'images'                   # 'images': what is at `path`; 'toy_faces': drawn by code
+    path: str = ''                           # prepared data set, or folder or zip of images
     count: int = 0                           # toy_faces: how many; images: use the first so many, 0 = all
     mirror: bool = False                     # flip each image with probability one half
     find_labels: bool = False                # images: where label_dim is 0, take the classes of their dataset.json
+    workers: int | None = None               # processes that read ahead; 0 = a thread; None = a thread where all images
+                                             # fit memory, else by cores
 
     def __post_init__(self):
         _require_choice('data.source', self.source, ('images', 'toy_faces'))
         _require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
+        _require(self.workers is None or 0 <= self.workers <= _MOST_WORKERS, 'data.workers', self.workers,
+                 f'give 0 (a thread) to {_MOST_WORKERS}, or none to let cores and memory decide')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.generator import Generator
 
 _ZIP_MAGIC = b'PK\x03\x04'
+_PICKLE_MAGIC = b'\x80'
 
 
 def load(path, which='ema'):
@@ -35,6 +36,8 @@ def load(path, which='ema'):
     except OSError as error:
         raise UserError(f'{path}: {error.strerror}; give an official pickle, a run directory or a saved '
                         'network') from None
+    if magic != _ZIP_MAGIC and magic[:1] != _PICKLE_MAGIC:
+        raise UserError(f'{path}: not a network; give an official pickle, a run directory or a saved network')
     if magic != _ZIP_MAGIC:
         return official.load(path, which)
     kind, config, arrays = network_file.read(path)

@@ -1,21 +1,26 @@
 """The host loop: data in, iterations, ticks, signals. No maths; what is written down is `recorder`'s."""
 import collections
+import contextlib
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax import cluster
+from stylegan_jax import config as config_lib
+from stylegan_jax.config import DataConfig
 from stylegan_jax.data.dataset import open_dataset, with_found_labels
-from stylegan_jax.data.pipeline import Loader
+from stylegan_jax.data.pipeline import Batch, Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.interruption import Interrupted, Interruption
 from stylegan_jax.recorder import Recorder
-from stylegan_jax.schedule import is_finished, lod_at, resolve, setting_at
+from stylegan_jax.schedule import Iterations, is_finished, lod_at, resolve, setting_at
 from stylegan_jax.training import Devices, create_state, enter_setting, first_bad_tensor
 from stylegan_jax.transfer import transferred
 
-_IN_FLIGHT = 2          # iterations that the host runs ahead of the device
+_FAILED = 255           # in the place of a signal's number: a process cannot go on
+_IN_FLIGHT = 2          # iterations that the host runs ahead of the device, and batches that are there ahead of time
 
 
 def train(config, workdir):
@@ -57,46 +62,81 @@ class _Run:
         host = cluster.from_primary(jax.tree.map(np.array, state.replace(key=jax.random.key_data(state.key))))
         self.nimg, self.group_nimg, self.lod = int(host.cur_nimg), int(host.group_nimg), float(host.lod)
         self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
-        self.step = devices.compile()
-        if recorder:
-            recorder.begin(self.dataset, [*lines, *devices.describe()])
+        self.step, self.failure = devices.compile(), None
+        cluster.check_same('config', config_lib.to_json(dataclasses.replace(config, data=DataConfig())))
+        cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.labels.sum(axis=0).tolist()}')
+        cluster.agree(lambda: recorder and recorder.begin(self.dataset, [*lines, *devices.describe()]))
 
     def train(self, interruption):
         """Runs iterations until the end or a signal; see `train`."""
-        loader = Loader(self.dataset, self.config.seed, self.devices.part)
-        try:
-            number = self._iterate(loader, interruption)
-        finally:
-            loader.close()
-        if self.recorder:
-            self.recorder.finish(self.devices.local(self.state), self.nimg)
-            self.recorder.stopped(self.nimg) if number else self.recorder.done(self.nimg)
-        cluster.wait_for_all('saved')
+        iterations = Iterations(self.config, self.nimg, self.group_nimg)
+        with contextlib.closing(Batches(self.dataset, iterations, self.config.seed, part=self.devices.part,
+                                        workers=self.config.data.workers)) as batches:
+            number = self._iterate(self._ahead(iterations, batches), interruption)
+        if number == _FAILED:
+            cluster.agree(self._raise_failure)
+        # All wait for process 0: schedulers that see one process end may stop the others in the middle of a save.
+        cluster.agree(lambda: self.recorder and self._finish(number))
         return 128 + number if number else 0
 
-    def _iterate(self, loader, interruption):
+    def _finish(self, number):
+        self.recorder.finish(self.devices.local(self.state), self.nimg)
+        self.recorder.stopped(self.nimg) if number else self.recorder.done(self.nimg)
+
+    def _raise_failure(self):
+        if self.failure is not None:
+            raise self.failure
+
+    def _guarded(self, function, instead=None):
+        """Calls a function that may fail in this process alone.
+
+        The others must not be left waiting in the next step: the failure is noted, all go on until they have heard of
+        it, and stop together without saving.
+        """
+        if jax.process_count() == 1:
+            return function()
+        try:
+            return function()
+        except Interrupted:
+            raise
+        except Exception as error:
+            self.failure = self.failure or error
+            return instead
+
+    def _ahead(self, iterations, batches):
+        """Yields (position, setting, batch, batch on the devices) of each iteration, with the next ones under way."""
+        ahead = collections.deque()
+        for position, setting in iterations:
+            batch = self._guarded(lambda: next(batches))
+            if batch is None:        # never trained on for long, and not saved
+                batch = _blank(self.config, self.devices, setting)
+            ahead.append((position, setting, batch, self.devices.arrange(batch)))
+            if len(ahead) > _IN_FLIGHT:
+                yield ahead.popleft()
+        yield from ahead
+
+    def _iterate(self, ahead, interruption):
         """Returns the number of the signal that ended the run early, or 0."""
         config = self.config
         sum_metrics = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
         setting, compiled = setting_at(config, self.group_nimg), set()
         in_flight, spread, asked = collections.deque(), cluster.stop_requests(), collections.deque()
         while True:
-            if not self._tick_if_due(setting, interruption):
+            if not self._guarded(lambda: self._tick_if_due(setting, interruption), instead=True):
                 return interruption.signal
-            asked.append(spread(interruption.signal or 0))
+            asked.append(spread(_FAILED if self.failure else interruption.signal or 0))
             if len(asked) > (_IN_FLIGHT if jax.process_count() > 1 else 0) and (number := int(asked.popleft())):
                 return number
             setting = self._next_setting(setting)
             if setting is None:
                 return 0
-            batch = loader.batch(self.nimg, setting.batch, setting.stage)
-            loader.prefetch([(self.nimg + i * setting.batch, setting.batch, setting.stage)
-                             for i in range(1, _IN_FLIGHT + 1)])
+            position, expected, batch, arranged = next(ahead)
+            assert (position, expected) == (self.nimg, setting), (position, expected, self.nimg, setting)
             if (setting.stage, setting.batch) not in compiled:
                 compiled.add((setting.stage, setting.batch))
                 if self.recorder:
                     self.recorder.activity(f'compiling {_resolution(config, setting)}')
-            self.state, metrics = self.step(self.state, batch, setting.lr, stage=setting.stage)
+            self.state, metrics = self.step(self.state, arranged, setting.lr, stage=setting.stage)
             self.nimg += setting.batch
             in_flight.append([metrics.pop(f'{network}_skipped_in_a_row') for network in 'dg'])
             if self.recorder:
@@ -136,19 +176,33 @@ class _Run:
 
     def _give_up(self, batch, setting):
         """Saves, and raises a UserError with the name of what went wrong first."""
-        where = None
-        if self.recorder:
+        def end():
+            if not self.recorder:
+                return
             local = self.devices.local(self.state)
-            where = first_bad_tensor(self.config, local, batch, stage=setting.stage,
-                                     replicas=self.devices.process_replicas)
-            self.recorder.finish(local, self.nimg)
-        message = (f'the gradients were not finite in {self.config.train.most_skipped} steps in a row, until '
-                   f'{self.nimg / 1000:.1f} kimg; the first tensor that is not: {where}. Weights are as they were '
-                   'before, and saved. Remove the newest checkpoints to go back further, and lower '
-                   f'--config.schedule.lr={setting.lr:g}')
-        if self.recorder:
+            # Once is enough: every start of a broken run would push a good checkpoint out.
+            if not self.recorder.found_broken:
+                self.recorder.finish(local, self.nimg)
+            try:
+                where = first_bad_tensor(self.config, local, batch, stage=setting.stage,
+                                         replicas=self.devices.process_replicas)
+            except Exception as error:      # such as for lack of memory; the cause is not worth a traceback
+                where = f'unknown ({type(error).__name__})'
+            message = (f'the gradients were not finite in {self.config.train.most_skipped} steps in a row, until '
+                       f'{self.nimg / 1000:g} kimg; the first tensor that is not: {where}. Weights are as they were '
+                       'before, and saved. To go back further remove the newest checkpoints, and lower '
+                       f'--config.schedule.lr={setting.lr:g}')
             self.recorder.event('broken', message, self.nimg, aloud=False)       # the error is printed anyway
-        raise UserError(message)
+            raise UserError(message)
+        cluster.agree(end)
+
+
+def _blank(config, devices, setting):
+    """A batch of black images."""
+    count = devices.part(setting.batch)[1]
+    shape = (count, *config.image.stage_shape(setting.stage), config.image.channels)
+    labels = np.zeros((count, config.image.label_dim), np.float32)
+    return Batch(np.zeros(shape, np.uint8), labels, labels)
 
 
 def _first_state(config, recorder):

@@ -9,6 +9,8 @@ checkpoints. The same command again goes on from the newest checkpoint.
 """
 import dataclasses
 import os
+import signal
+import sys
 
 import jax
 from absl import flags
@@ -37,6 +39,10 @@ def main(argv):
     if _DRY_RUN.value:
         print(dry_run.describe(with_found_labels(config)))
         return 0
+    # Whoever starts a container's first process sends it signals that are ignored until something handles them.
+    # (A shell's background jobs ignore Ctrl-C likewise.)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     from stylegan_jax import loop      # needs the logging and checkpoint packages; --dry_run does not
     return loop.train(config, _WORKDIR.value or os.path.join('runs', config.name))

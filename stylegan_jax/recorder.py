@@ -8,7 +8,7 @@ import jax
 
 from stylegan_jax import config as config_lib
 from stylegan_jax import samples
-from stylegan_jax.checkpoint import Checkpoints
+from stylegan_jax.checkpoint import SET_ASIDE, Checkpoints
 from stylegan_jax.errors import UserError
 from stylegan_jax.run_log import RunLog, duration
 from stylegan_jax.schedule import is_finished
@@ -40,9 +40,14 @@ class Recorder:
         self._lock = WorkdirLock(workdir)
         self._lock.__enter__()
         try:
+            _refuse_lost_run(workdir)
             self._checkpoints = Checkpoints(workdir, keep=config.log.keep_checkpoints,
                                             keep_every_kimg=config.log.keep_every_kimg)
             self.saved = self._checkpoints.restore(config) if self._checkpoints.latest() is not None else None
+        except OSError as error:
+            self._lock.__exit__(None, None, None)
+            raise UserError(f'--workdir={workdir}: its checkpoints cannot be used ({error.strerror or error}); choose '
+                            'another folder') from error
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
@@ -50,9 +55,16 @@ class Recorder:
         progress = self.saved.progress if self.saved else {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
         self.tick_nimg, self._tick, self._seconds = (progress[name] for name in ('tick_nimg', 'tick', 'seconds'))
         self._sums, self._count = progress.get('sums'), progress.get('count', 0)
+        self._restored_sums = self._sums is not None
         self._log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000))
         self._saving_nimg, self._shown_from = None, nimg
         self._tick_start = time.time()
+
+    @property
+    def found_broken(self):
+        """Whether the run was given up before, in the state that was found."""
+        most = self.config.train.most_skipped
+        return bool(self.saved) and max(int(self.saved.state.g_skipped), int(self.saved.state.d_skipped)) >= most
 
     def begin(self, dataset, used):
         """Writes down how the run begins or goes on.
@@ -101,6 +113,9 @@ class Recorder:
           sum_metrics: compiled function that adds two of these.
           nimg: images shown after it.
         """
+        if self._restored_sums and self._sums is not None and self._sums.keys() != metrics.keys():
+            self._sums, self._count = None, 0        # another loss has other metrics: the tick begins anew
+        self._restored_sums = False
         self._sums = metrics if self._sums is None else sum_metrics(self._sums, metrics)
         self._count += 1
         self._log.progress(setting.batch, resolution, setting.alpha, nimg)
@@ -128,8 +143,6 @@ class Recorder:
         shown, count = nimg - self._shown_from, self._count
         self._tick, self.tick_nimg, self._seconds = self._tick + 1, nimg, self._seconds + seconds
         self._sums, self._count = None, 0
-        if self._tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, nimg):
-            self._save(state, nimg)
         for letter in 'DG':
             skipped = round(means[f'{letter.lower()}_skipped'] * count)
             if skipped:
@@ -140,6 +153,10 @@ class Recorder:
             'alpha': setting.alpha, 'batch': setting.batch, 'lr': setting.lr, 'seconds': self._seconds,
             'tick_seconds': seconds, 'images_per_second': shown / seconds,
             'maintenance_seconds': time.time() - maintenance, **_memory(), **means})
+        # After the line: whoever is killed in between writes it again, and none is missing.
+        skipping = max(int(state.g_skipped), int(state.d_skipped))
+        if self._tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, nimg) and not skipping:
+            self._save(state, nimg)
         self._shown_from, self._tick_start = nimg, time.time()
 
     def finish(self, state, nimg):
@@ -165,6 +182,10 @@ class Recorder:
 
     def done(self, nimg):
         """Says that the run is at its end."""
+        if self.saved and self.saved.nimg == nimg:
+            self.event('done', f'nothing to do: {self.workdir} has reached {nimg / 1000:.1f} kimg before, and the run '
+                               f'ends at {self.config.train.total_kimg:g}', nimg)
+            return
         self.event('done', f'done: {nimg / 1000:.1f} kimg in {duration(self._seconds)}; pictures, log and checkpoints '
                            f'are in {self.workdir}', nimg)
 
@@ -181,6 +202,7 @@ class Recorder:
         if self._count:           # in the middle of a tick, which goes on after a restart
             progress |= {'seconds': self._seconds + time.time() - self._tick_start, 'count': self._count,
                          'sums': jax.tree.map(float, jax.device_get(self._sums))}
+        self._log.flush()
         self._await_checkpoint()
         with self._log.attempt(_A_CHECKPOINT, nimg, is_whole=False):
             self._checkpoints.save(nimg, state, self.config, progress)
@@ -225,6 +247,15 @@ def _make_workdir(workdir):
         os.unlink(probe)
     except OSError as error:
         raise UserError(f'--workdir={workdir}: cannot be written ({error.strerror}); choose another folder') from None
+
+
+def _refuse_lost_run(workdir):
+    """Raises a UserError where a run has been, and nothing is left to go on from: it would be overwritten."""
+    folder = os.path.join(workdir, 'checkpoints')
+    has_checkpoint = os.path.isdir(folder) and any(name.isdecimal() for name in os.listdir(folder))
+    if not has_checkpoint and os.path.isdir(os.path.join(workdir, SET_ASIDE)):
+        raise UserError(f'--workdir={workdir}: the checkpoints of this run are gone, but for damaged ones in {SET_ASIDE}; '
+                        'bring back a copy, or choose another --workdir')
 
 
 def _write_text(path, text):

@@ -50,8 +50,7 @@ class RunLog:
 
     def message(self, text):
         """Prints a line without disturbing the progress line, and keeps it in log.txt."""
-        tqdm.tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        _print(text)
         with self.attempt('log.txt'):
             self._text.write(text)
 
@@ -85,7 +84,7 @@ class RunLog:
         if not failed and nimg is not None:
             self.event('disk', text, nimg)
         elif not failed:
-            tqdm.tqdm.write(text, file=sys.stdout)
+            _print(text)
 
     def tick(self, entry):
         """Records a tick: one line for people, one for programs, scalars for TensorBoard.
@@ -107,7 +106,14 @@ class RunLog:
                 name: value for name, value in entry.items()
                 if isinstance(value, (int, float)) and math.isfinite(value) and name not in ('nimg', 'tick')})
 
+    def flush(self):
+        """Writes what waits for room, if there is some."""
+        for name, lines in (('log.jsonl', self._entries), ('events.jsonl', self._events), ('log.txt', self._text)):
+            with self.attempt(name):
+                lines.flush()
+
     def close(self):
+        self.flush()
         self._bar.close()
         with contextlib.suppress(OSError):
             self._board.close()
@@ -121,6 +127,11 @@ class _Lines:
 
     def write(self, line):
         self._waiting += line.encode() + b'\n'
+        self.flush()
+
+    def flush(self):
+        if not self._waiting:
+            return
         with open(self._path, 'ab', buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             if file.write(self._waiting) != len(self._waiting):
@@ -160,6 +171,13 @@ class _Scalars:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _print(text):
+    """Prints a line; whether anybody reads it, or has room for it, must not matter to the training."""
+    with contextlib.suppress(OSError):
+        tqdm.tqdm.write(text, file=sys.stdout)
+        sys.stdout.flush()
 
 
 def duration(seconds):

@@ -6,6 +6,8 @@ stops and goes on finds the same schedule again. What the steps do with it is th
 Level of detail (lod) counts stages down from full size: 0 is full size, and the fraction is the weight of
 the lower resolution in a fade (Progressive GAN, Section 2).
 """
+import bisect
+import collections.abc
 import dataclasses
 import math
 import types
@@ -161,20 +163,85 @@ def stage_table(config):
     Returns:
       A list of Span, in order; the first starts at 0, and each starts where the one before it ends.
     """
+    return [Span(
+        from_kimg=start / 1000, to_kimg=end / 1000, resolution=config.image.stage_shape(now.stage),
+        kind='steady' if now.alpha == 1 else 'fade', batch=now.batch, lr=now.lr, steps=(end - start) // now.batch)
+        for start, end, now in _spans_from(config, 0)]
+
+
+class Iterations(collections.abc.Sequence):
+    """All iterations of a run from some point on, in order: (images shown before it, Setting) of each.
+
+    The settings within a fade are computed when they are asked for; only the few stretches of equal batches are
+    kept, so this is small and quickly sent to another process.
+    """
+
+    def __init__(self, config, cur_nimg, group_nimg):
+        """Walks through the run.
+
+        Args:
+          config: a Config that went through `resolve`.
+          cur_nimg: real images shown so far.
+          group_nimg: images that had been shown when the schedule was last evaluated. A group of steps that began
+            there goes on to its end first, also beyond the end of the run.
+        """
+        self._config = config
+        self._firsts = []               # number of the first iteration of each stretch
+        self._stretches = []            # (its first position, its group's or None if groups begin with it, batch)
+        self._length = 0
+        rest, batch = self._rest_of_group(cur_nimg, group_nimg)
+        self._append(cur_nimg, group_nimg, batch, rest)
+        for start, end, now in _spans_from(config, cur_nimg + rest * batch):
+            self._append(start, None, now.batch, (end - start) // now.batch)
+
+    @property
+    def batches(self):
+        """The batch sizes that occur, a set of int."""
+        return {batch for _, _, batch in self._stretches}
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, index):
+        if not -self._length <= index < self._length:
+            raise IndexError(index)
+        index %= self._length
+        number = bisect.bisect_right(self._firsts, index) - 1
+        first, (start, group_nimg, batch) = self._firsts[number], self._stretches[number]
+        steps = index - first
+        if group_nimg is None:
+            group_nimg = start + steps // self._config.schedule.steps_per_evaluation * self._group(batch)
+        return start + steps * batch, setting_at(self._config, group_nimg)
+
+    def _group(self, batch):
+        return self._config.schedule.steps_per_evaluation * batch
+
+    def _rest_of_group(self, cur_nimg, group_nimg):
+        """Returns how many iterations end the group that was begun, and their batch size."""
+        batch = setting_at(self._config, group_nimg).batch
+        end = group_nimg + self._group(batch)
+        return math.ceil((end - cur_nimg) / batch) if group_nimg < cur_nimg < end else 0, batch
+
+    def _append(self, start, group_nimg, batch, steps):
+        if steps:
+            self._firsts.append(self._length)
+            self._stretches.append((start, group_nimg, batch))
+            self._length += steps
+
+
+def _spans_from(config, cur_nimg):
+    """Yields (images shown at its beginning, at its end, a Setting of it) of each span, the first one from a point on.
+
+    A span ends where an evaluation of the schedule finds another stage, or alpha 1 no longer or again.
+    """
     total_nimg = math.ceil(config.train.total_kimg * 1000)
-    spans, cur_nimg = [], 0
     while cur_nimg < total_nimg:
         now = setting_at(config, cur_nimg)
         group_nimg = config.schedule.steps_per_evaluation * now.batch
         end = min(_nominal_span_end(config, cur_nimg), total_nimg)
-        groups = math.ceil((end - cur_nimg) / group_nimg)
-        next_nimg = cur_nimg + groups * group_nimg
-        spans.append(Span(
-            from_kimg=cur_nimg / 1000, to_kimg=next_nimg / 1000, resolution=config.image.stage_shape(now.stage),
-            kind='steady' if now.alpha == 1 else 'fade', batch=now.batch, lr=now.lr,
-            steps=groups * config.schedule.steps_per_evaluation))
+        next_nimg = cur_nimg + math.ceil((end - cur_nimg) / group_nimg) * group_nimg
+        yield cur_nimg, next_nimg, now
         cur_nimg = next_nimg
-    return spans
 
 
 def _first_stage(config):

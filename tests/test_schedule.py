@@ -1,5 +1,6 @@
 """The schedule: published tables, growth, optimiser resets, and the table of a run."""
 import dataclasses
+import pickle
 
 import pytest
 
@@ -20,10 +21,11 @@ PUBLISHED_TICK_KIMG = (160, 140, 120, 100, 80, 60, 40, 30, 20)
 FFHQ = Config()
 
 
-def small_config(*, image=ImageConfig(resolution=32), replicas=1, **changes):
+def small_config(*, image=ImageConfig(resolution=32), replicas=1, discriminator=DiscriminatorConfig(), **changes):
     values = dict(total_kimg=10.0, initial_resolution=8, stage_kimg=1.0, fade_kimg=1.0, batch=8) | changes
     train = TrainConfig(total_kimg=values.pop('total_kimg'))
-    return schedule.resolve(Config(image=image, replicas=replicas, schedule=ScheduleConfig(**values), train=train))
+    return schedule.resolve(Config(image=image, replicas=replicas, discriminator=discriminator,
+                                   schedule=ScheduleConfig(**values), train=train))
 
 
 def nimg_at(index):
@@ -251,3 +253,66 @@ def test_is_finished():
     config = small_config(total_kimg=1.5)
     assert not schedule.is_finished(config, 1499)
     assert schedule.is_finished(config, 1500)
+
+
+# The iterations of a run.
+
+ANY_BATCH = DiscriminatorConfig(mbstd_group_size=1)
+
+
+def walked(config, nimg, group_nimg):
+    """What the host loop does, one iteration after another."""
+    setting, steps = schedule.setting_at(config, group_nimg), config.schedule.steps_per_evaluation
+    while True:
+        if not group_nimg < nimg < group_nimg + setting.batch * steps:
+            if schedule.is_finished(config, nimg):
+                return
+            setting, group_nimg = schedule.setting_at(config, nimg), nimg
+        yield nimg, setting, group_nimg
+        nimg += setting.batch
+
+
+@pytest.mark.parametrize('changes', [
+    dict(), dict(initial_resolution=32, total_kimg=0.5), dict(batch=7, steps_per_evaluation=3),
+    dict(fade_kimg=0.0), dict(stage_kimg=0.0), dict(stage_kimg=0.1, fade_kimg=0.2, batch=50, steps_per_evaluation=5),
+    dict(batch_by_resolution={8: 12, 16: 5, 32: 3}, total_kimg=4.321), dict(total_kimg=0.001), dict(total_kimg=0.0)])
+def test_iterations_are_those_of_the_loop(changes):
+    """From the beginning, and from any point in a group, a fade, or beyond the end."""
+    config = small_config(discriminator=ANY_BATCH, **changes)
+    whole = list(walked(config, 0, 0))
+    for first in sorted({0, 1, 2, 3, *range(0, len(whole), 61), *range(max(0, len(whole) - 5), len(whole))}):
+        if first >= len(whole):
+            continue
+        nimg, _, group_nimg = whole[first]
+        iterations = schedule.Iterations(config, nimg, group_nimg)
+        expected = [(position, setting) for position, setting, _ in whole[first:]]
+        assert len(iterations) == len(expected) and iterations[-1] == expected[-1]
+        assert list(iterations) == expected
+        assert iterations.batches == {setting.batch for _, setting in expected}
+
+
+@pytest.mark.parametrize('nimg, group_nimg', [(8, 0), (16, 0), (24, 0), (100, 0), (9, 3), (2000, 1990), (9999, 9990)])
+def test_iterations_from_where_another_config_stopped(nimg, group_nimg):
+    """Its batches or groups were others, so that positions do not fit together."""
+    config = small_config(batch=5, steps_per_evaluation=3, discriminator=ANY_BATCH)
+    expected = [(position, setting) for position, setting, _ in walked(config, nimg, group_nimg)]
+    assert list(schedule.Iterations(config, nimg, group_nimg)) == expected
+
+
+def test_iterations_after_the_end():
+    config = small_config(total_kimg=0.016)
+    assert list(schedule.Iterations(config, 32, 0)) == []
+    assert [position for position, _ in schedule.Iterations(config, 24, 0)] == [24]     # the group was begun
+    with pytest.raises(IndexError):
+        schedule.Iterations(config, 24, 0)[1]
+
+
+def test_iterations_of_the_published_run():
+    """Half a million of them are a few numbers to another process."""
+    config = schedule.resolve(FFHQ)
+    iterations = pickle.loads(pickle.dumps(schedule.Iterations(config, 0, 0)))
+    assert len(iterations) == sum(span.steps for span in schedule.stage_table(config))
+    assert len(pickle.dumps(iterations)) < 20_000
+    assert iterations[0] == (0, schedule.setting_at(config, 0))
+    position, setting = iterations[-1]
+    assert position + setting.batch >= 25_000_000 and setting.lod == 0

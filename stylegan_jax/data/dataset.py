@@ -8,6 +8,7 @@ from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import toy_faces
 from stylegan_jax.data.image_files import ImageFiles, find_label_dim
 from stylegan_jax.data.pixels import box_reduce, fits_memory, in_threads, to_uint8
+from stylegan_jax.data.prepared import PreparedImages, is_prepared, read_info
 from stylegan_jax.data.toy_faces_pool import draw_all
 from stylegan_jax.errors import UserError
 
@@ -15,7 +16,7 @@ TOY_FACES_COUNT = 10000             # when data.count does not say
 
 
 class Source(typing.Protocol):
-    """Full-size images and their labels.
+    """Full-size images and their labels; one that has smaller stages at hand also has `stage_images`.
 
     Attributes:
       image: the ImageConfig that the pixels follow.
@@ -78,7 +79,6 @@ class ToyFaces:
 
 class _StageCache(typing.NamedTuple):
     """The images of one stage, as far as they have been asked for."""
-    stage: int
     pixels: np.ndarray              # uint8 [len, h, w, C]
     filled: np.ndarray              # bool [len]
 
@@ -86,13 +86,13 @@ class _StageCache(typing.NamedTuple):
 class Dataset:
     """Images at any stage, and labels. Threads may share it.
 
-    Images below full size are computed when they are first asked for and kept, while that fits the memory
-    budget, until another stage below full size is asked for.
+    Images that are not at hand are computed or read when they are first asked for and kept, while that fits the memory
+    budget, until two other stages have been asked for.
     """
 
     def __init__(self, source):
         self._source = source
-        self._cache = None
+        self._caches = {}
 
     def __len__(self):
         return len(self._source)
@@ -131,21 +131,32 @@ class Dataset:
             return self._source.pixels[indices]
         shape = (*self.image.stage_shape(stage), self.image.channels)
         if not fits_memory(len(self), shape):
-            return self._reduced(indices, shape)
-        # A local name: another thread may replace the cache meanwhile. Two threads that fill the same
-        # row write the same bytes.
-        cache = self._cache
-        if cache is None or cache.stage != stage:
-            cache = self._cache = _StageCache(stage, np.empty([len(self), *shape], np.uint8),
-                                              np.zeros(len(self), bool))
+            return self._read(indices, stage)
+        # Threads may fill the same row at once; they write the same bytes.
+        cache = self._cache_of(stage, shape)
         missing = np.unique(indices[~cache.filled[indices]])
         if len(missing):
-            cache.pixels[missing] = self._reduced(missing, shape)
+            cache.pixels[missing] = self._read(missing, stage)
             cache.filled[missing] = True
         return cache.pixels[indices]
 
-    def _reduced(self, indices, shape):
-        """Computes images [n, *shape] from full size."""
+    def __getstate__(self):
+        return self.__dict__ | {'_caches': {}}          # every process fills its own
+
+    def _cache_of(self, stage, shape):
+        """Two stages are kept: the next one is read ahead while one still trains."""
+        caches = self._caches
+        if stage not in caches:
+            kept = dict(list(caches.items())[-1:])
+            kept[stage] = _StageCache(np.empty([len(self), *shape], np.uint8), np.zeros(len(self), bool))
+            caches = self._caches = kept
+        return caches[stage]
+
+    def _read(self, indices, stage):
+        """Reads images at a stage, or computes them from full size."""
+        if hasattr(self._source, 'stage_images'):
+            return self._source.stage_images(indices, stage)
+        shape = (*self.image.stage_shape(stage), self.image.channels)
         images = np.empty([len(indices), *shape], np.uint8)
 
         def reduce(row):
@@ -163,7 +174,8 @@ def with_found_labels(config):
     data, image = config.data, config.image
     if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
         return config
-    return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=find_label_dim(data.path)))
+    label_dim = read_info(data.path)['image']['label_dim'] if is_prepared(data.path) else find_label_dim(data.path)
+    return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=label_dim))
 
 
 def open_dataset(data, image):
@@ -187,4 +199,6 @@ def open_dataset(data, image):
     if not data.path:
         raise UserError('data.path is empty: there are no images to train on; '
                         'give --config.data.path=FOLDER_OR_ZIP')
+    if is_prepared(data.path):
+        return Dataset(PreparedImages(data.path, image, data.count))
     return Dataset(ImageFiles(data.path, image, data.count))

@@ -3,12 +3,28 @@
 Everything is a function of the seed and of the position, the number of images shown so far: a run may
 stop anywhere, resume, and change its batch size, and still shows every image once an epoch.
 """
-import concurrent.futures
+import contextlib
 import functools
+import math
+import multiprocessing
+from multiprocessing import resource_tracker, util
+import os
+import shutil
+import signal
+import sys
 import typing
 
+from absl import flags
 import numpy as np
 
+from stylegan_jax.data import worker
+from stylegan_jax.data.pixels import NUM_THREADS, fits_memory
+from stylegan_jax.errors import UserError
+
+_READ_AHEAD = 2                 # batches, without processes
+_HELD_BY_WORKER = 4             # batches: being made, queued, and taken from the queue
+_MOST_WORKERS = 8               # where the config does not say
+_SHARED_MEMORY = '/dev/shm'     # of Linux
 # Purposes keep streams of random numbers apart that share a seed.
 _SHUFFLE = 1
 _GENERATOR_LABELS = 2
@@ -71,54 +87,143 @@ class Batch(typing.NamedTuple):
     g_labels: np.ndarray                # float32 [n, K], for the generator's step
 
 
-class Loader:
-    """Makes batches, ahead of time if it is told what comes next; that never changes a batch."""
+class Batches:
+    """The batches of a run in order, read ahead by Grain in a thread or in processes; an iterator to be closed.
 
-    def __init__(self, dataset, seed, part=lambda size: (0, size)):
-        """Prepares to make batches.
+    They are the same whoever reads them. What is read ahead stays below a handful of batches a reader.
+    """
+
+    def __init__(self, dataset, iterations, seed, *, part=lambda size: (0, size), workers=None):
+        """Prepares to read; nothing is read before the first batch is asked for.
 
         Args:
           dataset: a `Dataset`.
+          iterations: `schedule.Iterations`, or a sequence like it.
           seed: of the run.
           part: from the size of a batch to (first, how many) of it that are wanted here.
+          workers: processes that read; 0 = a thread does; None = `default_workers`.
         """
-        self._dataset = dataset
-        self._seed = seed
-        self._part = part
-        self._ahead = {}                # request -> Future
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix='loader')
+        import grain        # which imports JAX where there is one: not for those who need only what stands above
+        from grain.experimental import DatasetOptions, WithOptionsIterDataset
+        workers = default_workers(dataset) if workers is None else workers
+        self._workers = min(workers, len(iterations))
+        source = _Source(dataset, iterations, seed, {size: part(size) for size in iterations.batches})
+        # A process reads one batch after another anyway, and has a queue of its own.
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD) if not self._workers else (
+            grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+        made = grain.MapDataset.source(source).to_iter_dataset(options)
+        if self._workers:
+            _answer_for_flags('grain_')
+            if not _fits_shared_memory(dataset, iterations.batches, self._workers):
+                made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))       # pipes, then
+            made = made.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers), worker.end_with_parent)
+        self._iterator = iter(made)
+        self._started, self._others = False, set(multiprocessing.active_children())
 
-    def prefetch(self, requests):
-        """Starts on the next few batches in the background.
+    def __iter__(self):
+        return self
 
-        Args:
-          requests: (position, size, stage) of each, in the order of need. What was announced before and
-            is not among them is dropped.
-        """
-        requests = [tuple(request) for request in requests]
-        for request in set(self._ahead).difference(requests):
-            self._ahead.pop(request).cancel()
-        for request in requests:
-            if request not in self._ahead:
-                self._ahead[request] = self._thread.submit(self._make, *request)
-
-    def batch(self, position, size, stage):
-        """Returns the part wanted here of the `Batch` of the images at positions [position, position + size).
+    def __next__(self):
+        """Returns the part wanted here of the next `Batch`.
 
         Raises:
-          Whatever went wrong when it was made, in the background or now.
+          UserError: images cannot be read, or a process that reads them was killed.
+          StopIteration: the run is over.
         """
-        future = self._ahead.pop((position, size, stage), None)
-        return self._make(position, size, stage) if future is None else future.result()
+        with contextlib.nullcontext() if self._started or not self._workers else _starting_workers():
+            self._started = True
+            batch = self._next()
+        # Copied, so that shared memory is free again; containers have little of it.
+        return Batch(*map(np.array, batch)) if self._workers else batch
 
     def close(self):
-        """Stops the background thread; what was announced and not fetched is dropped."""
-        self._ahead.clear()
-        self._thread.shutdown(cancel_futures=True)
+        """Ends the readers; what they read ahead is dropped."""
+        try:
+            self._iterator.close()
+        finally:
+            # Those whose turn never came, and those that Grain lost sight of.
+            for child in self._own_children():
+                child.kill()
+                child.join()
 
-    def _make(self, position, size, stage):
-        first, size = self._part(size)
+    def _next(self):
+        try:
+            return next(self._iterator)
+        except UserError as error:
+            raise UserError(str(error)) from None       # without Grain's remark about its frames
+        except RuntimeError as error:
+            if 'terminated unexpectedly' not in str(error):
+                raise
+            raise UserError(f'one of the {self._workers} processes that read images was killed; memory, or shared '
+                            'memory (/dev/shm), may have run out: give a lower --config.data.workers') from error
+
+    def _own_children(self):
+        return [child for child in multiprocessing.active_children() if child not in self._others]
+
+
+def default_workers(dataset):
+    """Returns how many processes should read: none where all images fit memory, as those that are read once stay."""
+    if fits_memory(len(dataset), dataset.image.shape):
+        return 0
+    return max(1, min(_MOST_WORKERS, NUM_THREADS - 1))
+
+
+def _fits_shared_memory(dataset, sizes, workers):
+    """Says whether there is room for the batches that processes hand over; Docker's default of 64 MB is little."""
+    batch = math.prod(dataset.image.shape) * max(sizes)
+    return not os.path.isdir(_SHARED_MEMORY) or (
+        shutil.disk_usage(_SHARED_MEMORY).free > workers * _HELD_BY_WORKER * batch)
+
+
+class _Source:
+    """What Grain reads from: element i is the Batch of iteration i."""
+
+    def __init__(self, dataset, iterations, seed, parts):
+        self._dataset, self._iterations, self._seed, self._parts = dataset, iterations, seed, parts
+
+    def __len__(self):
+        return len(self._iterations)
+
+    def __getitem__(self, index):
+        position, setting = self._iterations[index]
+        first, size = self._parts[setting.batch]
         position += first
         indices = indices_at(self._seed, position, size, len(self._dataset))
-        return Batch(self._dataset.images(indices, stage), self._dataset.labels[indices],
+        return Batch(self._dataset.images(indices, setting.stage), self._dataset.labels[indices],
                      random_labels(self._dataset, self._seed, position, size))
+
+
+def _answer_for_flags(prefix):
+    """Gives flags their defaults where nobody parses the command line: Grain asks, and absl would raise an error."""
+    if not flags.FLAGS.is_parsed():
+        for name in flags.FLAGS:
+            if name.startswith(prefix):
+                flags.FLAGS[name].present = True
+
+
+@contextlib.contextmanager
+def _starting_workers():
+    """Lets processes that start meanwhile do without JAX and leave signals to this one.
+
+    Ctrl-C and schedulers signal all processes of a group. A blocked signal stays blocked in the threads and processes
+    that start from here, and so never reaches a reader, not even while it starts.
+    """
+    main = sys.modules['__main__']
+    resource_tracker.ensure_running()       # starting it later would let the signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    sys.modules['__main__'] = worker
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _kill_children():
+    """At the end of this process: multiprocessing would ask by SIGTERM, and wait forever."""
+    for child in multiprocessing.active_children():
+        if child.name.startswith('grain-process-prefetch'):
+            child.kill()
+
+
+util.Finalize(None, _kill_children, exitpriority=0)

@@ -1,7 +1,7 @@
-"""What both kinds of data set do with pixels: crop, reduce, round, keep in memory or not, use the cores.
+"""What all kinds of data set do with pixels: crop, reduce, round, keep in memory or not, use the cores.
 
-All reductions are means over whole boxes of unrounded values, rounded once at the end; rounding at every
-level of the pyramid would change one pixel in nine.
+Reductions by boxes are means of unrounded values, rounded once at the end; rounding at every level of the
+pyramid would change one pixel in nine.
 """
 import concurrent.futures
 import math
@@ -85,8 +85,29 @@ def box_reduce(pixels, height, width):
         kind = np.int64 if np.issubdtype(pixels.dtype, np.integer) else np.float64
         rows = pixels.reshape(height, factor, old_width * channels).sum(axis=1, dtype=kind)
         return rows.reshape(height, width, factor, channels).sum(axis=2) / factor ** 2
-    planes = [Image.fromarray(pixels[..., channel].astype(np.float32)) for channel in range(channels)]
-    return np.stack([plane.resize((width, height), Image.Resampling.BOX) for plane in planes], axis=-1)
+    return _resize_planes(pixels.astype(np.float32), height, width, Image.Resampling.BOX)
+
+
+def lanczos_reduce(pixels, height, width):
+    """Reduces an image by Pillow's Lanczos filter, on and to uint8 as the official tool for LSUN does.
+
+    Args:
+      pixels: [H, W, C], not smaller than the result; floats are rounded first.
+      height, width: of the result.
+
+    Returns:
+      uint8 [height, width, C].
+    """
+    pixels = to_uint8(pixels)
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return _resize_planes(pixels, height, width, Image.Resampling.LANCZOS)
+
+
+def _resize_planes(pixels, height, width, resample):
+    """Each channel alone: Pillow would multiply colours by their opacity."""
+    planes = [Image.fromarray(np.ascontiguousarray(pixels[..., channel])) for channel in range(pixels.shape[2])]
+    return np.stack([plane.resize((width, height), resample) for plane in planes], axis=-1)
 
 
 def to_uint8(pixels):

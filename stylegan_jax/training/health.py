@@ -23,11 +23,24 @@ def first_bad_tensor(config, state, batch, *, stage, replicas):
       Its name, such as 'output of D 8x8/conv0 for real images'; 'none' where all are finite.
     """
     names = []
-    flags = jax.jit(lambda state, batch: _flags(config, state, batch, stage, replicas, names))(state, batch)
-    return next((name for name, finite in zip(names, flags, strict=True) if not finite), 'none')
+
+    @jax.jit
+    def look(state, batch, replica):
+        names.clear()
+        return _flags(config, state, batch, stage, replica, names)
+
+    # One replica at a time: what a step spreads over devices and parts would not fit one device.
+    share = batch.images.shape[0] // replicas
+    for replica in range(replicas):
+        part = jax.tree.map(lambda x: x[replica * share:(replica + 1) * share], batch)
+        flags = look(state, part, replica)
+        for name, finite in zip(names, flags, strict=True):
+            if not finite:
+                return name
+    return 'none'
 
 
-def _flags(config, state, batch, stage, replicas, names):
+def _flags(config, state, batch, stage, replica, names):
     """Returns whether each tensor is finite [tensors], and appends what they are called to `names`."""
     flags = []
 
@@ -45,7 +58,7 @@ def _flags(config, state, batch, stage, replicas, names):
         return nn.intercept_methods(intercept)
 
     size, dtype = batch.images.shape[0], state.w_avg.dtype
-    share, numbers = Share(replicas), jnp.arange(replicas)
+    share, numbers = Share(1), jnp.asarray(replica)[None]
     look('weight of G', state.g_params)
     look('weight of D', state.d_params)
     draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)

@@ -78,22 +78,27 @@ class Devices:
         """Returns the copy of a replicated pytree that is on this process's first device."""
         return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
+    def arrange(self, batch):
+        """Returns a batch as `Iteration` takes it; `jit` puts it on the devices, in the background where it can.
+
+        Args:
+          batch: a pytree of arrays in host memory, this process's part along their first axis.
+        """
+        if self._config.parallel.mode == 'jit':
+            return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._cut, x), batch)
+        first, end = self.process_share
+        return jax.tree.map(lambda x: x.reshape(end - first, x.shape[0] // (end - first), *x.shape[1:]), batch)
+
     def compile(self):
         """Returns the Iteration of these devices, not compiled yet."""
         if self._config.parallel.mode == 'jit':
-            def arrange(x):
-                return jax.make_array_from_process_local_data(self._cut, x)
             compiled = self._mapped_over_mesh()
         else:
-            first, end = self.process_share
-
-            def arrange(x):
-                return x.reshape(end - first, x.shape[0] // (end - first), *x.shape[1:])
             compiled = jax.pmap(self._iterate, axis_name=_AXIS, in_axes=(None, 0, None), out_axes=None,
                                 donate_argnums=0, static_broadcasted_argnums=3, devices=self._devices)
         # Devices that are threads wait for one another; with several programs at once there may be too few.
         one_by_one = self.count > 1 and self._devices[0].platform == 'cpu'
-        return Iteration(compiled, lambda batch: jax.tree.map(arrange, batch), one_by_one)
+        return Iteration(compiled, one_by_one)
 
     def _mapped_over_mesh(self):
         @functools.partial(jax.jit, static_argnums=3, donate_argnums=0)
@@ -115,24 +120,24 @@ class Iteration:
       compiled: the compiled function, which takes the stage by position.
     """
 
-    def __init__(self, compiled, arrange, one_by_one):
-        self.compiled, self._arrange, self._one_by_one = compiled, arrange, one_by_one
+    def __init__(self, compiled, one_by_one):
+        self.compiled, self._one_by_one = compiled, one_by_one
 
     def __call__(self, state, batch, lr, *, stage):
         """Returns (state, metrics), see `steps.iterate`.
 
         Args:
           state: a replicated TrainState; its buffers are taken over.
-          batch: this process's part, in host memory.
+          batch: what `Devices.arrange` made of this process's part.
           lr: learning rate.
           stage: the active stage (static).
         """
-        result = self.compiled(state, self._arrange(batch), lr, stage)
+        result = self.compiled(state, batch, lr, stage)
         return jax.block_until_ready(result) if self._one_by_one else result
 
     def lower(self, state, batch, lr, *, stage):
         """Returns what `jax.jit` calls the lowered form, to look at the graph."""
-        return self.compiled.lower(state, self._arrange(batch), lr, stage)
+        return self.compiled.lower(state, batch, lr, stage)
 
 
 def _chosen(devices, config):
@@ -155,5 +160,5 @@ def _parts(config, count):
     if replicas % parts:
         divisors = [parts for parts in range(1, replicas + 1) if replicas % parts == 0]
         raise UserError(f'parallel.accumulate={parts}: {count} devices run {replicas} of {config.replicas} replicas '
-                        'each; give one of ' + ', '.join(map(str, divisors)))
+                        'each; give ' + ' or '.join(map(str, divisors)))
     return parts

@@ -120,6 +120,14 @@ def test_jpeg_decodes_as_pillow_does(tmp_path):
 
 
 @pytest.mark.parametrize('in_memory', [True, False])
+def test_webp_is_read(tmp_path, monkeypatch, in_memory):
+    if not in_memory:
+        monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+    expected = random_pixels(0)
+    np.testing.assert_array_equal(read_one(tmp_path, encode(expected, 'webp', lossless=True), name='a.webp'), expected)
+
+
+@pytest.mark.parametrize('in_memory', [True, False])
 def test_jpeg_is_turned_upright(tmp_path, monkeypatch, in_memory):
     if not in_memory:
         monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
@@ -223,8 +231,8 @@ def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypat
 
 @pytest.mark.parametrize('make, message', [
     (lambda path: path / 'absent', 'there is no such folder or zip'),
-    (lambda path: write_folder(path / 'text', {'a.txt': b'text'}), 'no PNG or JPEG files'),
-    (lambda path: write_zip(path / 'empty.zip', {}), 'no PNG or JPEG files'),
+    (lambda path: write_folder(path / 'text', {'a.txt': b'text'}), 'no PNG, JPEG or WebP files'),
+    (lambda path: write_zip(path / 'empty.zip', {}), 'no PNG, JPEG or WebP files'),
     (lambda path: write_folder(path, {'bad.zip': b'PK not'}) / 'bad.zip', r'bad\.zip: cannot be opened'),
     (lambda path: write_folder(path, {'a.png': b'text'}) / 'a.png', 'neither a folder nor a zip'),
 ])
@@ -236,8 +244,8 @@ def test_useless_path_is_a_user_error(tmp_path, make, message):
 # Files that cannot be used.
 
 BAD = {
-    'text': (b'this is text', 'not a PNG or JPEG image'),
-    'empty': (b'', 'not a PNG or JPEG image'),
+    'text': (b'this is text', 'not a PNG, JPEG or WebP image'),
+    'empty': (b'', 'not a PNG, JPEG or WebP image'),
     'small': (encode(random_pixels(0, 7, 20)), '20x7 pixels are too few for 8x8'),
     'cut': (encode(random_pixels(0, 64, 64))[:5000], 'truncated'),
 }

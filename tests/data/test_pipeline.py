@@ -1,13 +1,25 @@
-"""The order of images, labels for the generator, and the loader: functions of seed and position alone."""
+"""The order of images, labels for the generator, and the batches: functions of seed and position alone."""
 import contextlib
+import itertools
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from stylegan_jax.config import ImageConfig
+import stylegan_jax
+from stylegan_jax.config import Config, DiscriminatorConfig, ImageConfig, ScheduleConfig, TrainConfig
+from stylegan_jax.data import pipeline
 from stylegan_jax.data.dataset import Dataset
-from stylegan_jax.data.pipeline import Loader, epoch_order, indices_at, random_labels
+from stylegan_jax.data.pipeline import Batches, epoch_order, indices_at, random_labels
+from stylegan_jax.errors import UserError
+from stylegan_jax.schedule import Iterations, resolve
 
 COUNT = 10
 
@@ -31,11 +43,6 @@ class NumberedSource:
 @pytest.fixture
 def dataset():
     return Dataset(NumberedSource())
-
-
-def assert_same_batch(batch, other):
-    for array, expected in zip(batch, other, strict=True):
-        np.testing.assert_array_equal(array, expected)
 
 
 def test_epoch_order_is_a_permutation_of_its_arguments_alone():
@@ -86,62 +93,202 @@ def test_random_labels_are_not_the_shuffle():
     assert 0.15 < (drawn == shown).mean() < 0.55
 
 
-def test_batch_holds_matching_images_and_labels(dataset):
-    with contextlib.closing(Loader(dataset, seed=5)) as loader:
-        batch = loader.batch(7, 6, 0)
-    expected = indices_at(5, 7, 6, COUNT)
-    assert batch.images.shape == (6, 4, 4, 3) and batch.images.dtype == np.uint8
-    np.testing.assert_array_equal(batch.images[:, 0, 0, 0], expected)
-    np.testing.assert_array_equal(batch.labels.argmax(axis=1), expected % 3)
-    np.testing.assert_array_equal(batch.g_labels, random_labels(dataset, 5, 7, 6))
+@pytest.fixture
+def iterations():
+    """From 4x4 through a fade to 8x8, with batches of 4 and then of 6."""
+    return iterations_of(160)
 
 
-def test_prefetching_changes_nothing(dataset):
-    requests = [(0, 4, 0), (4, 4, 0), (8, 8, 0), (16, 8, 1), (24, 2, 1)]
-    with contextlib.closing(Loader(dataset, seed=0)) as loader:
-        expected = [loader.batch(*request) for request in requests]
-        for i, request in enumerate(requests):
-            loader.prefetch(requests[i:i + 3])
-            assert_same_batch(loader.batch(*request), expected[i])
-        loader.prefetch(requests)                   # announced, and then something else is asked for
-        assert_same_batch(loader.batch(8, 8, 0), expected[2])
-        loader.prefetch([])
-        assert_same_batch(loader.batch(0, 4, 0), expected[0])
+def iterations_of(nimg):
+    config = Config(replicas=1, image=NumberedSource.image, train=TrainConfig(total_kimg=nimg / 1000),
+                    discriminator=DiscriminatorConfig(mbstd_group_size=1),
+                    schedule=ScheduleConfig(initial_resolution=4, batch=4, batch_by_resolution={8: 6},
+                                            stage_kimg=0.032, fade_kimg=0.032))
+    return Iterations(resolve(config), 0, 0)
 
 
-def test_prefetching_works_in_the_background(dataset):
+def batches_of(*args, **kwargs):
+    """All batches, or the first so many."""
+    first = kwargs.pop('first', None)
+    with contextlib.closing(Batches(*args, **kwargs)) as batches:
+        return list(itertools.islice(batches, first))
+
+
+def readers():
+    return [child for child in multiprocessing.active_children() if child.name.startswith('grain')]
+
+
+@pytest.mark.parametrize('workers', [0, 1, 2, 3])
+def test_batches_are_those_of_the_iterations(dataset, iterations, workers):
+    """In every way to read them, also where their number is no multiple of the processes."""
+    batches = batches_of(dataset, iterations, 5, workers=workers)
+    assert len(batches) == len(iterations) and len(iterations) % 3
+    for batch, (position, setting) in zip(batches, iterations, strict=True):
+        expected, side = indices_at(5, position, setting.batch, COUNT), 4 * 2 ** setting.stage
+        assert batch.images.shape == (setting.batch, side, side, 3) and batch.images.dtype == np.uint8
+        np.testing.assert_array_equal(batch.images[:, 0, 0, 0], expected)
+        np.testing.assert_array_equal(batch.labels.argmax(axis=1), expected % 3)
+        np.testing.assert_array_equal(batch.g_labels, random_labels(dataset, 5, position, setting.batch))
+    assert {(setting.batch, setting.stage) for _, setting in iterations} == {(4, 0), (6, 1)}
+
+
+def test_little_shared_memory_changes_nothing(dataset, iterations, monkeypatch):
+    expected = batches_of(dataset, iterations, 5, workers=0)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    monkeypatch.setattr(pipeline.np, 'array', lambda array: array)         # as the process gets them
+    batches = batches_of(dataset, iterations, 5, workers=2)
+    assert {type(array) for batch in batches for array in batch} == {np.ndarray}
+    for batch, other in zip(batches, expected, strict=True):
+        np.testing.assert_array_equal(batch.images, other.images)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_parts_of_batches_make_up_the_whole(dataset, iterations, workers):
+    whole = batches_of(dataset, iterations, 5, workers=0, first=12)
+    parts = [batches_of(dataset, iterations, 5, workers=workers, first=12,
+                        part=lambda size, number=number: (number * size // 2, size // 2)) for number in range(2)]
+    for batch, *halves in zip(whole, *parts, strict=True):
+        for array, *pieces in zip(batch, *halves, strict=True):
+            np.testing.assert_array_equal(np.concatenate(pieces), array)
+
+
+def test_reading_is_ahead_but_not_far(iterations):
     made = []
-    done = threading.Event()
 
     class Watched(Dataset):
         def images(self, indices, stage):
-            result = super().images(indices, stage)
             made.append(threading.current_thread())
-            done.set()
-            return result
+            return super().images(indices, stage)
 
-    with contextlib.closing(Loader(Watched(NumberedSource()), seed=0)) as loader:
-        loader.prefetch([(0, 4, 0)])
-        assert done.wait(timeout=30)
-        loader.batch(0, 4, 0)
-    assert len(made) == 1 and made[0] is not threading.main_thread()
-
-
-def test_error_in_the_background_surfaces(dataset):
-    class Broken(Dataset):
-        def images(self, indices, stage):
-            raise OSError(f'no disk for stage {stage}')
-
-    with contextlib.closing(Loader(Broken(NumberedSource()), seed=0)) as loader:
-        loader.prefetch([(0, 4, 0), (4, 4, 1)])
-        with pytest.raises(OSError, match='no disk for stage 1'):
-            loader.batch(4, 4, 1)
-        with pytest.raises(OSError, match='no disk for stage 0'):
-            loader.batch(0, 4, 0)
+    with contextlib.closing(Batches(Watched(NumberedSource()), iterations, 0, workers=0)) as batches:
+        next(batches)
+        end = time.monotonic() + 30
+        while len(made) < 3 and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(0.05)
+    assert len(made) == 3 and threading.main_thread() not in made
 
 
-def test_close_drops_what_was_announced(dataset):
-    loader = Loader(dataset, seed=0)
-    loader.prefetch([(position, 2, 0) for position in range(0, 40, 2)])
-    loader.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith('loader')]
+class BrokenSource(NumberedSource):
+    """Where full-size images are read one by one and some are not there."""
+    pixels = None
+
+    def __init__(self):
+        super().__init__()
+        self.pixels = None
+
+    def full_size(self, index):
+        raise UserError(f'{index}.png: this is no picture')
+
+
+class KilledSource(BrokenSource):
+    def full_size(self, index):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_an_image_that_cannot_be_read_is_named(iterations, workers):
+    with pytest.raises(UserError, match=r'^\d.png: this is no picture$'):
+        batches_of(Dataset(BrokenSource()), iterations, 0, workers=workers)
+    assert not readers()
+
+
+def test_a_reader_that_is_killed_is_said(iterations):
+    with pytest.raises(UserError, match='one of the 2 processes that read images was killed; .*data.workers'):
+        batches_of(Dataset(KilledSource()), iterations, 0, workers=2)
+    assert not readers()
+
+
+class TellingSource(NumberedSource):
+    """Image values say whether JAX is there, where they are made."""
+
+    def __init__(self):
+        super().__init__()
+        self.pixels = None
+
+    def full_size(self, index):
+        return np.full([8, 8, 3], sys.modules.get('jax') is not None, np.uint8)
+
+
+@pytest.mark.parametrize('workers, expected', [(0, 1), (2, 0)])
+def test_readers_do_without_jax(iterations, workers, expected):
+    import jax      # noqa: F401: as a training has
+    batches = batches_of(Dataset(TellingSource()), iterations, 0, workers=workers)
+    assert {value for batch in batches for value in np.unique(batch.images)} == {expected}
+
+
+def test_readers_leave_signals_to_their_parent(dataset, iterations, capfd):
+    with contextlib.closing(Batches(dataset, iterations, 0, workers=2)) as batches:
+        next(batches)
+        for child in readers():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(child.pid, number)
+        assert len(list(batches)) == len(iterations) - 1
+    assert not readers() and capfd.readouterr().err == ''
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.parametrize('first', [1, 3])
+def test_closing_ends_the_readers(dataset, first):
+    """Also those whose turn has not come; soon, though they are far from the end."""
+    with contextlib.closing(Batches(dataset, iterations_of(10 ** 6), 0, workers=3)) as batches:
+        for _ in range(first):
+            next(batches)
+        assert len(readers()) == 3
+        start = time.monotonic()
+    assert not readers() and time.monotonic() - start < 10
+
+
+PROGRAM = """
+import multiprocessing, os, sys
+import jax
+import test_pipeline
+from stylegan_jax.data.pipeline import Batches
+
+if __name__ == '__main__':
+    batches = Batches(test_pipeline.dataset_of(), test_pipeline.iterations_of(10 ** 6), 0, workers=2)
+    next(batches), next(batches), next(batches)
+    print(*[child.pid for child in test_pipeline.readers()], flush=True)
+    {end}
+"""
+
+
+@pytest.mark.parametrize('end', ['pass', 'os._exit(3)', 'os.kill(os.getpid(), 9)', 'raise ValueError'])
+def test_readers_end_with_their_parent(tmp_path, end):
+    """However it ends, without having closed them."""
+    (tmp_path / 'program.py').write_text(PROGRAM.format(end=end))
+    path = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(stylegan_jax.__file__))])
+    done = subprocess.run([sys.executable, tmp_path / 'program.py'], env=os.environ | {'PYTHONPATH': path}, text=True,
+                          stdout=subprocess.PIPE, timeout=60, check=False)
+    children = [int(pid) for pid in done.stdout.split()]
+    assert len(children) == 2
+    limit = time.monotonic() + 10
+    while any(map(is_running, children)):
+        assert time.monotonic() < limit, 'readers outlive their parent'
+        time.sleep(0.02)
+
+
+def is_running(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+def dataset_of():
+    return Dataset(NumberedSource())
+
+
+def test_processes_read_where_images_do_not_fit_memory(dataset, monkeypatch):
+    monkeypatch.setattr(pipeline, 'NUM_THREADS', 4)
+    assert pipeline.default_workers(dataset) == 0
+    monkeypatch.setattr(pipeline, 'fits_memory', lambda count, shape: False)
+    assert pipeline.default_workers(dataset) == 3
+    monkeypatch.setattr(pipeline, 'NUM_THREADS', 16)
+    assert pipeline.default_workers(dataset) == 8
+
+
+def test_nothing_to_read(dataset):
+    for workers in (0, 2):
+        assert batches_of(dataset, iterations_of(0), 0, workers=workers) == []

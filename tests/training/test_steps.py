@@ -207,8 +207,8 @@ def run():
     devices = training.Devices(config)
     iteration = devices.compile()
 
-    def steps(state, *args, **kwargs):
-        return iteration(devices.replicate(state), *args, **kwargs)
+    def steps(state, batch, *args, **kwargs):
+        return iteration(devices.replicate(state), devices.arrange(batch), *args, **kwargs)
     steps.compiled, steps.replicate = iteration.compiled, devices.replicate
     return config, steps
 
@@ -243,7 +243,8 @@ def test_the_state_that_is_given_is_used_up(run):
 def test_double_precision(float64):
     config = tiny.run_config(resolution=4, precision='float64', loss=LossConfig('wgan_gp'))
     state = training.create_state(config)
-    state, metrics = training.Devices(config).compile()(state, batch_at(config, 0), LR, stage=0)
+    devices = training.Devices(config)
+    state, metrics = devices.compile()(state, devices.arrange(batch_at(config, 0)), LR, stage=0)
     floats = jax.tree.leaves((state.g_params, state.d_params, state.g_ema, state.w_avg, state.ema_w_avg,
                               state.noise, state.d_optimizer.mu, state.g_optimizer.nu, metrics['d_loss']))
     assert {leaf.dtype for leaf in floats} == {jnp.dtype('float64')}

@@ -49,7 +49,8 @@ def trajectory(config, steps):
             setting = setting_at(config, nimg)
             state = devices.replicate(training.enter_setting(config, state, setting, previous_lod=lod))
             lod = setting.lod
-        state, metrics = step(state, batch_at(config, devices, nimg, setting.stage), setting.lr, stage=setting.stage)
+        batch = devices.arrange(batch_at(config, devices, nimg, setting.stage))
+        state, metrics = step(state, batch, setting.lr, stage=setting.stage)
     state = devices.local(state)
     assert state.cur_nimg == steps * BATCH
     return named(state.replace(key=jax.random.key_data(state.key))) | named(devices.local(metrics))

@@ -1,0 +1,1 @@
+"""What `python -m stylegan_jax.benchmark` measures, one file a subject."""

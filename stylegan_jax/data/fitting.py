@@ -1,0 +1,154 @@
+"""From a picture of any size and mode to the pixels of every stage; not for where pictures come from."""
+import typing
+
+import numpy as np
+from PIL import Image
+
+from stylegan_jax.data.pixels import box_reduce, central_crop, lanczos_reduce, to_uint8
+from stylegan_jax.errors import UserError
+
+FITS = ('crop', 'pad', 'resize', 'exact', 'wide')
+_FILTERS = {'box': box_reduce, 'lanczos': lanczos_reduce}
+
+
+class Unusable(Exception):
+    """Why a picture cannot be used."""
+
+
+class Placement(typing.NamedTuple):
+    """What becomes of a picture before it has the full size; centred on black where it stays smaller."""
+    box: tuple[int, int, int, int]      # (left, top, right, bottom) to cut out
+    size: tuple[int, int]               # (H, W) to reduce that to
+
+
+def placement(height, width, shape, fit):
+    """Says how a picture is cut and reduced.
+
+    Args:
+      height, width: of the picture, upright.
+      shape: (H, W, C) at full size.
+      fit: how the one becomes the other. 'crop': the largest central box of the aspect ratio, reduced. 'pad':
+        reduced as a whole if it is larger, centred on black. 'resize': reduced to another aspect ratio. 'exact':
+        not at all. 'wide': the central 4:3 region, reduced to W x 3W/4, centred on a black square W x W, as in
+        the official LSUN Car. Nothing is ever enlarged.
+
+    Returns:
+      A Placement.
+
+    Raises:
+      Unusable: the picture is too small, or not of the exact size.
+      UserError: there is no such `fit`, or it does not make such a shape.
+    """
+    if fit not in FITS:
+        raise UserError(f'fit={fit!r}: choose one of {", ".join(FITS)}')
+    full = shape[:2]
+    whole = (0, 0, width, height)
+    if fit == 'pad':
+        scale = min(full[0] / height, full[1] / width, 1)
+        return Placement(whole, (max(1, round(height * scale)), max(1, round(width * scale))))
+    if fit == 'exact' and (height, width) != full:
+        raise Unusable(f'its size is {width}x{height}, not {full[1]}x{full[0]}')
+    if fit == 'wide':
+        full = _wide_size(full)
+    box = left, top, right, bottom = central_crop(height, width, full) if fit in ('crop', 'wide') else whole
+    if right - left < full[1] or bottom - top < full[0]:
+        raise Unusable(f'its {width}x{height} pixels are too few for {full[1]}x{full[0]}')
+    return Placement(box, full)
+
+
+def _wide_size(full):
+    height, width = full
+    if height != width or width % 8:        # 8: the rows above and below are whole and as many
+        raise UserError(f"fit='wide' makes a 4:3 picture on a square, not {width}x{height}; "
+                        'give a square whose side is a multiple of 8')
+    return width * 3 // 4, width
+
+
+def fitted(picture, shape, *, fit, resize_filter):
+    """Returns a picture as full-size pixels.
+
+    Args:
+      picture: a PIL.Image, upright; or uint8 [H, W] or [H, W, C], C 1 (grey), 3 (RGB) or 4 (RGBA).
+      shape: (H, W, C) of the result; transparency is composited on white unless C is 4.
+      fit: see `placement`.
+      resize_filter: 'box', means over whole boxes of unrounded values where one whole factor leads to the full size
+        and Pillow's box filter on float planes otherwise; or 'lanczos', Pillow's on uint8 as the official tool.
+
+    Returns:
+      [H, W, C], uint8, or unrounded floats.
+
+    Raises:
+      Unusable: the picture is too small, or not of the exact size.
+      UserError: there is no such fit or filter.
+    """
+    if resize_filter not in _FILTERS:
+        raise UserError(f'resize_filter={resize_filter!r}: choose one of {", ".join(_FILTERS)}')
+    if isinstance(picture, np.ndarray):
+        picture = as_picture(picture)
+    box, size = placement(*picture.size[::-1], shape, fit)
+    if box != (0, 0, *picture.size):
+        picture = picture.crop(box)
+    return _centred(_FILTERS[resize_filter](to_channels(picture, shape[2]), *size), shape)
+
+
+def as_picture(pixels):
+    """Returns uint8 [H, W] or [H, W, 1, 3 or 4] as a PIL.Image; raises Unusable for anything else."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] in (3, 4)):
+        raise Unusable(f'{pixels.dtype} {list(pixels.shape)} is not uint8 [H, W, 1, 3 or 4]')
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _centred(pixels, shape):
+    """Puts pixels into the middle of a black picture."""
+    height, width, channels = pixels.shape
+    if (height, width) == shape[:2]:
+        return pixels
+    canvas = np.zeros(shape, pixels.dtype)
+    if channels == 4:
+        canvas[..., 3] = 255                # black, not see-through
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    canvas[top:top + height, left:left + width] = pixels
+    return canvas
+
+
+def to_channels(picture, channels):
+    """Returns a picture as [H, W, C]: uint8, or unrounded float32 where transparency is composited on white."""
+    if picture.mode.startswith('I'):    # 16-bit grey: the high byte, as Pillow does with 16-bit colour
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if channels == 4:
+        return np.asarray(picture.convert('RGBA'))
+    if not picture.has_transparency_data:
+        pixels = np.asarray(picture.convert('L' if channels == 1 else 'RGB'))
+        return pixels.reshape(*pixels.shape[:2], channels)
+    picture = picture.convert('RGBA')
+    pixels = np.asarray(picture.convert('LA') if channels == 1 else picture).astype(np.float32)
+    return 255 + (pixels[..., :-1] - 255) * (pixels[..., -1:] / 255)
+
+
+def pyramid(pixels, image, level_filter):
+    """Returns an image at every stage.
+
+    Args:
+      pixels: full-size, [H, W, C], uint8 or unrounded floats.
+      image: ImageConfig.
+      level_filter: 'box', the mean of 2x2 unrounded values of the level above, which is that over the whole factor
+        (the official tool's); or 'lanczos', Pillow's on uint8, from full size to each level.
+
+    Returns:
+      A list of uint8 [h, w, C], from full size down to the base shape, each rounded once.
+
+    Raises:
+      UserError: there is no such filter.
+    """
+    if level_filter not in _FILTERS:
+        raise UserError(f'level_filter={level_filter!r}: choose one of {", ".join(_FILTERS)}')
+    levels = [to_uint8(pixels)]
+    for stage in reversed(range(image.num_stages - 1)):
+        if level_filter == 'box':
+            pixels = box_reduce(pixels, *image.stage_shape(stage))
+            levels.append(to_uint8(pixels))
+        else:
+            levels.append(lanczos_reduce(levels[0], *image.stage_shape(stage)))
+    return levels

@@ -1,0 +1,183 @@
+"""A prepared data set: where its files are, and reading any images at any stage. Making one is `preparation`'s."""
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from stylegan_jax.config import ImageConfig
+from stylegan_jax.data.records import RecordFormat
+from stylegan_jax.errors import UserError
+
+MARKER = 'prepared.json'            # what the set is; there only if the set is whole
+LABELS = 'labels.npy'
+WORK = '.preparing'                 # folder of a preparation that is under way
+VERSION = '1.0.0'
+
+
+def name_of(out):
+    """The set's name for tfds, from its folder."""
+    name = ''.join(c if c.isalnum() else '_' for c in os.path.basename(os.path.normpath(out)).lower())
+    return name if name[:1].isalpha() else f'set_{name}'
+
+
+def folder_of(out, image, stage):
+    """The tfds directory of a stage."""
+    return os.path.join(out, 'x'.join(map(str, image.stage_shape(stage))), VERSION)
+
+
+def shard_name(name, shard, num_shards):
+    """File name of a shard, as tfds has it."""
+    return f'{name}-train.array_record-{shard:05d}-of-{num_shards:05d}'
+
+
+class PreparedImages:
+    """A prepared data set, a `dataset.Source` that has its stages at hand. Picklable; files are opened when read.
+
+    Attributes:
+      image: the ImageConfig that the pixels follow.
+      labels: float32 [len, K]; K is 0 where `image` has no labels.
+      label_names: what the K entries of a label mean, or None.
+      pixels: None: stages are read when they are asked for.
+      info: the content of prepared.json.
+    """
+    pixels = None
+
+    def __init__(self, path, image=None, count=0):
+        """Opens the set.
+
+        Args:
+          path: its folder.
+          image: ImageConfig; of the set's base shape and channels, at most its resolution. None for the set's own.
+          count: use the first so many images; 0 = all.
+
+        Raises:
+          UserError: it is not whole, or not as `image` asks for.
+        """
+        self.path = pathlib.Path(path).expanduser()
+        self.info = read_info(self.path)
+        stored = ImageConfig(**self.info['image'])
+        self.image = image = image or stored
+        _check_image(self.path, stored, image)
+        self._check_files(image)
+        total = self.info['count']
+        if count > total:
+            raise UserError(f'data.count={count}: {path} has only {total} images; give fewer, or set '
+                            '--config.data.count=0 to use all')
+        self._count = count or total
+        self.labels = np.zeros([self._count, 0], np.float32)
+        if image.label_dim:
+            self.labels = self._read_labels(image)
+        self.label_names = tuple(self.info['label_names']) if self.info['label_names'] and image.label_dim else None
+        self._readers = {}
+
+    def __len__(self):
+        return self._count
+
+    def __getstate__(self):
+        return self.__dict__ | {'_readers': {}}
+
+    def full_size(self, index):
+        """Returns one image, uint8 [H, W, C]."""
+        return self.stage_images([index], self.image.num_stages - 1)[0]
+
+    def stage_images(self, indices, stage):
+        """Reads images at a stage.
+
+        Returns:
+          uint8 [n, h, w, C].
+
+        Raises:
+          UserError: a record cannot be read; the message names the file.
+        """
+        form = RecordFormat((*self.image.stage_shape(stage), self.image.channels), self.info['encoding'])
+        images = np.empty([len(indices), *form.shape], np.uint8)
+        ends = np.cumsum([shard['count'] for shard in self.info['shards']])
+        shards = np.searchsorted(ends, indices, side='right')
+        for shard in np.unique(shards):
+            rows = np.flatnonzero(shards == shard)
+            places = np.asarray(indices)[rows] - (ends[shard] - self.info['shards'][shard]['count'])
+            path = self._path(stage, shard)
+            try:
+                records = self._reader(path).read([int(place) for place in places])
+                for row, record in zip(rows, records, strict=True):
+                    images[row] = form.pixels_of(record)
+            except Exception as error:      # damaged records fail in every way there is
+                message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+                raise UserError(f'{path}: a record cannot be read ({message}); copy or prepare the data set '
+                                'again') from error
+        return images
+
+    def _reader(self, path):
+        from array_record.python.array_record_module import ArrayRecordReader
+        if path not in self._readers:
+            self._readers[path] = ArrayRecordReader(path)
+        return self._readers[path]
+
+    def _path(self, stage, shard):
+        return os.path.join(folder_of(self.path, self.image, stage),
+                            shard_name(self.info['name'], shard, len(self.info['shards'])))
+
+    def _check_files(self, image):
+        for stage in range(image.num_stages):
+            for shard, entry in enumerate(self.info['shards']):
+                path, size = self._path(stage, shard), entry['files'][stage][0]
+                found = os.path.getsize(path) if os.path.exists(path) else None
+                if found != size:
+                    raise UserError(f'{path}: ' + ('is missing' if found is None else
+                                                   f'has {found} bytes instead of {size}')
+                                    + '; copy or prepare the data set again')
+
+    def _read_labels(self, image):
+        path = self.path / LABELS
+        try:
+            labels = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f'{path}: cannot be read ({error}); copy or prepare the data set again') from error
+        stored = self.info['image']['label_dim']
+        if labels.shape != (self.info['count'], stored) or not np.all(np.isfinite(labels)):
+            raise UserError(f'{path}: labels of shape {labels.shape} instead of ({self.info["count"]}, {stored}), or '
+                            'not finite; copy or prepare the data set again')
+        if stored != image.label_dim:
+            raise UserError(f'{self.path}: it has labels of length {stored}; set --config.image.label_dim={stored}, '
+                            f'or 0 to ignore them (now {image.label_dim})')
+        return np.asarray(labels[:self._count], np.float32)
+
+
+def is_prepared(path):
+    """Whether there is a prepared data set, or one that was begun, in a folder."""
+    return bool(path) and (os.path.exists(os.path.join(path, MARKER))
+                           or os.path.isdir(os.path.join(path, WORK)))
+
+
+def read_info(path):
+    """Returns the content of prepared.json.
+
+    Raises:
+      UserError: there is none, or it cannot be read.
+    """
+    marker = os.path.join(path, MARKER)
+    if not os.path.exists(marker):
+        if is_prepared(path):
+            raise UserError(f'{path}: the preparation of this data set was interrupted; start the same prepare_data '
+                            'command again')
+        raise UserError(f'{path}: there is no prepared data set here (no {MARKER})')
+    try:
+        with open(marker) as file:
+            info = json.load(file)
+        if info['format'] != 'stylegan_jax prepared data' or info['version'] != 1:
+            raise ValueError(f'version {info["version"]}')
+        return info
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{marker}: cannot be read ({error}); copy or prepare the data set again') from error
+
+
+def _check_image(path, stored, image):
+    shape, wanted = stored.shape, image.shape
+    if (stored.base_shape, stored.channels) != (image.base_shape, image.channels):
+        raise UserError(f'{path}: its images are {shape[0]}x{shape[1]}x{shape[2]} over a base shape of '
+                        f'{stored.base_shape}, and this run asks for {wanted[0]}x{wanted[1]}x{wanted[2]} over '
+                        f'{image.base_shape}; set --config.image.base_shape and --config.image.channels to them')
+    if image.num_stages > stored.num_stages:
+        raise UserError(f'image.resolution={image.resolution}: {path} has at most {stored.resolution} pixels; '
+                        'set --config.image.resolution to that, or prepare it at a larger size')

@@ -1,0 +1,78 @@
+"""Pictures in the arrays of an .npz, as MNIST and CIFAR come in."""
+import pathlib
+import zipfile
+
+import numpy as np
+
+from stylegan_jax.data import labels as labels_module
+from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
+from stylegan_jax.errors import UserError
+
+_KEYS = (('x_train', 'y_train'), ('images', 'labels'), ('x', 'y'), ('arr_0', 'arr_1'))
+_WITHOUT = 'leave labels out (--labels=none)'
+
+
+class PictureArrays(PictureSource):
+    """The pictures of an .npz, in stored order. Each process holds all of them in memory."""
+    kind = 'arrays'
+
+    def __init__(self, path, *, labels='auto', count=0):
+        """Reads the arrays.
+
+        Args:
+          path: an .npz with pictures, uint8 [N, H, W], [N, H, W, C] or [N, C, H, W], C 1, 3 or 4, as x_train,
+            images, x or arr_0, and perhaps labels, [N], [N, 1] or [N, K], as y_train, labels, y or arr_1.
+          labels: 'auto' (the labels, if there are any) or 'none'.
+          count: use the first so many; 0 = all.
+
+        Raises:
+          UserError: the file is not that.
+        """
+        check_labels_choice(labels, ('auto', 'none'), path)
+        path = pathlib.Path(path).expanduser()
+        self.path, self._path = str(path), path
+        names = _load(path, lambda file: set(file.files))
+        keys = next((keys for keys in _KEYS if keys[0] in names), None)
+        if keys is None:
+            raise UserError(f'{path}: it has {", ".join(sorted(names)) or "nothing"}, but no pictures under any of '
+                            f'{", ".join(pair[0] for pair in _KEYS)}; rename them')
+        self._pictures = PerProcess(_load_pictures, path, keys[0])
+        available = len(self._pictures.get())
+        count = check_count(count, available, path)
+        self.labels = np.zeros([available, 0], np.float32)
+        if labels == 'auto' and keys[1] in names:
+            self.labels = labels_module.labels_of_array(_load(path, lambda file: file[keys[1]]), available,
+                                                        f'{path}, {keys[1]}', _WITHOUT)
+        self.labels = self.labels[:count]
+
+    def name(self, index):
+        return f'{self._path.name}, picture {index}'
+
+    def picture(self, index):
+        return self._pictures.get()[index]
+
+    def fingerprints(self):
+        return {self.path: stamp_of(self._path)}
+
+
+def _load(path, read):
+    """Returns read(the open .npz)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return read(file)
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f'{path}: cannot be read as an .npz of arrays ({error}); '
+                        'make it with numpy.savez, of numbers only') from error
+
+
+def _load_pictures(path, key):
+    """Returns uint8 [N, H, W] or [N, H, W, C]."""
+    pictures = _load(path, lambda file: file[key])
+    if pictures.dtype != np.uint8:
+        raise UserError(f'{path}: {key} is {pictures.dtype}; give uint8, values from 0 to 255')
+    if pictures.ndim == 4 and pictures.shape[3] not in (1, 3, 4) and pictures.shape[1] in (1, 3, 4):
+        pictures = pictures.transpose(0, 2, 3, 1)
+    if pictures.ndim != 3 and (pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4)) or 0 in pictures.shape[1:]:
+        raise UserError(f'{path}: {key} has the shape {list(pictures.shape)}; give [N, H, W], [N, H, W, C] or '
+                        '[N, C, H, W] with 1, 3 or 4 channels')
+    return pictures

@@ -1,0 +1,98 @@
+"""What all sources of full-size pictures share."""
+import hashlib
+import os
+import threading
+
+from stylegan_jax.errors import UserError
+
+
+class PictureSource:
+    """Pictures of any size, in a fixed order, and their labels; picklable, and read by many processes and threads.
+
+    Attributes:
+      kind: 'folder', 'zip', 'tfrecords', 'lmdb', 'arrays', 'tfds' or 'toy_faces'.
+      path: where it is, str, as messages name it.
+      labels: float32 [len, K]; K may be 0.
+      label_names: what the K entries of a label mean, a tuple of str, or None.
+    """
+    kind: str
+    path: str
+    label_names = None
+
+    def __len__(self):
+        return len(self.labels)
+
+    def name(self, index):
+        """Returns what messages call a picture."""
+        raise NotImplementedError
+
+    def picture(self, index):
+        """Returns a picture, upright and whole: a PIL.Image, or uint8 [H, W, C], perhaps read-only.
+
+        Raises:
+          Unusable: it cannot be decoded.
+        """
+        raise NotImplementedError
+
+    def fingerprints(self):
+        """Returns {file: what is seen of it without reading it}, str each; equal while nothing changed."""
+        raise NotImplementedError
+
+    def signature(self):
+        """Returns a hex digest of `fingerprints()`."""
+        content = [self.kind, *(f'{name}\n{value}' for name, value in sorted(self.fingerprints().items()))]
+        return hashlib.blake2b('\0'.join(content).encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()
+
+
+def first_change(before, after):
+    """Returns the first file that two results of `fingerprints()` differ in; None if they do not."""
+    return min((name for name in before.keys() | after.keys() if before.get(name) != after.get(name)), default=None)
+
+
+def stamp_of(path):
+    """Returns the fingerprint of one file: its size and when it was written."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return f'absent ({error.strerror})'
+    return f'{status.st_size} bytes of {status.st_mtime_ns}'
+
+
+def check_count(count, available, path):
+    """Returns how many pictures to use.
+
+    Raises:
+      UserError: there are fewer than `count`, or none.
+    """
+    if not available:
+        raise UserError(f'{path}: there are no pictures in it; give another --source')
+    if count > available:
+        raise UserError(f'--count={count}: {path} has only {available} pictures; give fewer, or 0 for all')
+    return count or available
+
+
+def check_labels_choice(labels, choices, path):
+    """Raises a UserError for an option of --labels that a source does not have."""
+    if labels not in choices:
+        raise UserError(f'--labels={labels}: {path} has no such labels; choose one of {", ".join(choices)}')
+
+
+class PerProcess:
+    """Something that each process opens for itself when it first asks for it; pickled unopened."""
+
+    def __init__(self, opener, *arguments):
+        """`opener(*arguments)` opens it; all of them can be pickled."""
+        self._opener, self._arguments = opener, arguments
+        self._lock, self._opened, self._process = threading.Lock(), None, None
+
+    def get(self):
+        """Returns what was opened, one for all threads of a process."""
+        if self._process != os.getpid():
+            with self._lock:
+                if self._process != os.getpid():
+                    self._opened = self._opener(*self._arguments)
+                    self._process = os.getpid()
+        return self._opened
+
+    def __reduce__(self):
+        return PerProcess, (self._opener, *self._arguments)

@@ -1,0 +1,94 @@
+"""LMDBs of encoded pictures, as LSUN comes in."""
+import contextlib
+import os
+import pathlib
+import weakref
+
+import numpy as np
+
+from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
+from stylegan_jax.data.sources.pictures import decode, failing_as_unusable
+from stylegan_jax.errors import UserError
+
+
+class PictureLMDB(PictureSource):
+    """The pictures of an LMDB, in the order of their keys."""
+    kind = 'lmdb'
+
+    def __init__(self, path, *, labels='auto', count=0):
+        """Lists the keys.
+
+        Args:
+          path: the folder that has data.mdb in it.
+          labels: 'auto' or 'none', both none.
+          count: use the first so many; 0 = all.
+
+        Raises:
+          UserError: there is no LMDB, nothing in it, or the package lmdb is missing.
+        """
+        check_labels_choice(labels, ('auto', 'none'), path)
+        folder = pathlib.Path(path).expanduser()
+        self.path = str(folder)
+        self._file = folder / 'data.mdb'
+        self._environment = PerProcess(_open, self._file)
+        environment = self._environment.get()
+        with _failing_as_user_error(self._file), environment.begin() as transaction:
+            entries = transaction.stat()['entries']
+            count = check_count(count, entries, self._file)
+            # LSUN has up to three million keys; an object for each would be many times as large.
+            self._keys, ends = bytearray(), np.zeros(count + 1, np.int64)
+            for row, key in zip(range(count), transaction.cursor().iternext(values=False)):
+                self._keys += key
+                ends[row + 1] = len(self._keys)
+        self._ends = ends
+        self.labels = np.zeros([count, 0], np.float32)
+
+    def _key(self, index):
+        return bytes(self._keys[self._ends[index]:self._ends[index + 1]])
+
+    def name(self, index):
+        return self._key(index).decode('ascii', 'backslashreplace')
+
+    def picture(self, index):
+        with failing_as_unusable(), self._environment.get().begin() as transaction:
+            content = transaction.get(self._key(index)) or b''
+        return decode(content)
+
+    def fingerprints(self):
+        return {str(self._file): stamp_of(self._file)}
+
+
+_environments = weakref.WeakValueDictionary()       # LMDB allows one of each file in a process
+
+
+def _open(path):
+    """Opens the folder of data.mdb for reading only; whoever asks again gets the same while somebody holds it."""
+    try:
+        import lmdb
+    except ImportError:
+        raise UserError(f'{path}: reading it needs the package lmdb; pip install "stylegan_jax[lsun]"') from None
+    if not path.exists():
+        raise UserError(f'{path}: there is no such file; give the folder of a whole LMDB, unpacked')
+    key = os.getpid(), os.path.realpath(path), stamp_of(path)
+    environment = _environments.get(key)
+    if environment is None:
+        with _failing_as_user_error(path):
+            environment = lmdb.open(str(path.parent), readonly=True, lock=False, create=False, readahead=False)
+            pages = environment.info()['last_pgno'] + 1
+            page_size = environment.stat()['psize']
+        if pages * page_size > path.stat().st_size:      # reading beyond the end of a mapped file kills the process
+            environment.close()
+            raise UserError(f'{path}: it is cut off: {path.stat().st_size} of {pages * page_size} bytes; '
+                            'copy or download it again')
+        _environments[key] = environment
+    return environment
+
+
+@contextlib.contextmanager
+def _failing_as_user_error(path):
+    """Turns the errors of LMDB into a UserError that names the file."""
+    import lmdb
+    try:
+        yield
+    except lmdb.Error as error:
+        raise UserError(f'{path}: cannot be read as an LMDB ({error}); copy or download it again') from error

@@ -1,0 +1,51 @@
+"""Encoded pictures: what is read, how they are turned upright, and what is said of those that are damaged."""
+import contextlib
+import io
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from stylegan_jax.data.fitting import Unusable
+from stylegan_jax.errors import UserError
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.webp')
+_FORMATS = ('PNG', 'JPEG', 'WEBP')
+_EXIF_ORIENTATION = 0x0112
+
+
+@contextlib.contextmanager
+def failing_as_unusable():
+    """Turns any exception into Unusable: damaged files make zipfile and Pillow raise nearly anything.
+
+    A UserError stays one: it is about the whole source, which another process may have found changed.
+    """
+    try:
+        yield
+    except (Unusable, UserError):
+        raise
+    except UnidentifiedImageError as error:
+        raise Unusable('not a PNG, JPEG or WebP image') from error
+    except Exception as error:
+        raise Unusable(f'{type(error).__name__}: {error}') from error
+
+
+def upright_size(file):
+    """Returns (height, width) of an encoded picture once it is upright, from its header; raises Unusable."""
+    with failing_as_unusable():
+        picture = Image.open(file, formats=_FORMATS)
+        turned = _says_how_it_was_held(picture) and picture.getexif().get(_EXIF_ORIENTATION) in (5, 6, 7, 8)
+        return picture.size if turned else picture.size[::-1]
+
+
+def decode(content):
+    """Returns the PIL.Image, upright, of encoded bytes; raises Unusable."""
+    with failing_as_unusable():
+        picture = Image.open(io.BytesIO(content), formats=_FORMATS)
+        picture.load()
+        if _says_how_it_was_held(picture):
+            ImageOps.exif_transpose(picture, in_place=True)
+        return picture
+
+
+def _says_how_it_was_held(picture):
+    """PNG is left out: its orientation may follow the pixels, so that asking for it would decode it."""
+    return picture.format in ('JPEG', 'MPO', 'WEBP')    # MPO: a JPEG with more pictures attached, as phones write

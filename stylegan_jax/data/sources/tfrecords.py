@@ -1,0 +1,150 @@
+"""The official multi-resolution TFRecords, read without TensorFlow.
+
+Only the file of the highest resolution is read: the levels below it are the box means of it that `fitting.pyramid`
+computes. Checksums come from google_crc32c, which is C: in Python, those of one large picture would take seconds.
+"""
+import array
+import os
+import pathlib
+import re
+import struct
+
+import google_crc32c
+import numpy as np
+
+from stylegan_jax.data import labels as labels_module
+from stylegan_jax.data.fitting import Unusable
+from stylegan_jax.data.pixels import progress_bar
+from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
+from stylegan_jax.data.sources.pictures import failing_as_unusable
+from stylegan_jax.errors import UserError
+
+_NAME = re.compile(r'(.*)-r(\d+)\.tfrecords')
+_WITHOUT = 'leave labels out (--labels=none)'
+
+# A record: length, uint64; its checksum, uint32; so many bytes; their checksum, uint32; little-endian.
+_HEAD = struct.Struct('<QI')
+_TAIL = struct.Struct('<I')
+
+
+class TFRecords(PictureSource):
+    """The pictures of a folder of NAME-r02.tfrecords to NAME-r10.tfrecords, with NAME-rxx.labels, in stored order."""
+    kind = 'tfrecords'
+
+    def __init__(self, path, *, labels='auto', count=0):
+        """Lists the records.
+
+        Args:
+          path: the folder.
+          labels: 'auto' (those of NAME-rxx.labels, if there is one) or 'none'.
+          count: use the first so many; 0 = all.
+
+        Raises:
+          UserError: the files are not what the official tool writes, or not whole.
+        """
+        check_labels_choice(labels, ('auto', 'none'), path)
+        folder = pathlib.Path(path).expanduser()
+        self.path = str(folder)
+        self._path, labels_path = _find_files(folder)
+        self._labels_path = labels_path if labels == 'auto' and labels_path.exists() else None
+        self._file = PerProcess(_open, self._path)
+        self._starts, self._lengths = _find_records(self._file.get(), self._path)
+        available = len(self._starts)
+        count = check_count(count, available, self._path)
+        try:
+            self.picture(0)
+        except Unusable as error:
+            raise UserError(f'{self._path}: its first record cannot be read ({error}); '
+                            'give TFRecords of the official tool, or copy them again') from error
+        self.labels = self._read_labels(available)[:count]
+
+    def _read_labels(self, available):
+        if self._labels_path is None:
+            return np.zeros([available, 0], np.float32)
+        try:
+            found = np.load(self._labels_path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise UserError(f'{self._labels_path}: cannot be read as an array of NumPy ({error}); '
+                            f'copy it again, or {_WITHOUT}') from error
+        return labels_module.labels_of_array(found, available, self._labels_path, _WITHOUT)
+
+    def name(self, index):
+        return f'{self._path.name}, record {index}'
+
+    def picture(self, index):
+        start, length = int(self._starts[index]), int(self._lengths[index])
+        with failing_as_unusable():
+            content = os.pread(self._file.get().fileno(), length + _TAIL.size, start)
+        if len(content) != length + _TAIL.size:
+            raise Unusable('the file ends in it')
+        if _masked_crc(content[:length]) != _TAIL.unpack_from(content, length)[0]:
+            raise Unusable('its checksum is wrong')
+        return _parse(content[:length])
+
+    def fingerprints(self):
+        return {str(path): stamp_of(path) for path in (self._path, self._labels_path) if path is not None}
+
+
+def _find_files(folder):
+    """Returns the paths of the highest resolution and of the labels, which may not exist."""
+    found = {path: match for path in folder.glob('*.tfrecords') if (match := _NAME.fullmatch(path.name))}
+    if not found:
+        raise UserError(f'{folder}: no file in it is called NAME-rNN.tfrecords as the official tool does; '
+                        'give a folder that has some, such as ffhq-r10.tfrecords')
+    names = sorted({match[1] for match in found.values()})
+    if len(names) > 1:
+        raise UserError(f'{folder}: it holds the TFRecords of {" and ".join(names)}; give each a folder of its own')
+    return max(found, key=lambda path: int(found[path][2])), folder / f'{names[0]}-rxx.labels'
+
+
+def _open(path):
+    try:
+        return open(path, 'rb', buffering=0)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be opened ({error.strerror}); check its permissions') from error
+
+
+def _find_records(file, path):
+    """Returns where the content of each record starts and how long it is, int64 [N] each."""
+    size, position = os.fstat(file.fileno()).st_size, 0
+    starts, lengths = array.array('q'), array.array('q')
+    with progress_bar(size, f'listing {path.name}') as bar:
+        while position < size:
+            head = os.pread(file.fileno(), _HEAD.size, position)
+            if len(head) < _HEAD.size:
+                raise UserError(f'{path}: it is cut off in record {len(starts)}; copy or download it again')
+            length, crc = _HEAD.unpack(head)
+            if _masked_crc(head[:8]) != crc:
+                raise UserError(f'{path}: record {len(starts)}, at byte {position}, is damaged, or this is no file of '
+                                'TFRecords; copy or download it again')
+            end = position + _HEAD.size + length + _TAIL.size
+            if end > size:
+                raise UserError(f'{path}: it is cut off in record {len(starts)}; copy or download it again')
+            starts.append(position + _HEAD.size)
+            lengths.append(length)
+            bar.update(end - position)
+            position = end
+    return np.array(starts, np.int64), np.array(lengths, np.int64)
+
+
+def _masked_crc(content):
+    """CRC32C, masked as TensorFlow does, so that checksums of what holds checksums are worth something."""
+    crc = google_crc32c.value(content)
+    return ((crc >> 15 | crc << 17) + 0xa282ead8) & 0xffffffff
+
+
+def _parse(content):
+    """Returns uint8 [H, W, C] of a tf.train.Example with "shape" (C, H, W) and "data"."""
+    # TensorFlow Datasets carries these messages so that TensorFlow need not be there; importing them takes a while.
+    from tensorflow_datasets.proto import tf_example_generated_pb2
+    with failing_as_unusable():
+        features = tf_example_generated_pb2.Example.FromString(content).features.feature
+        missing = {'shape', 'data'} - set(features)
+        if missing:
+            raise Unusable(f'it has no "{min(missing)}"')
+        shape, data = list(features['shape'].int64_list.value), features['data'].bytes_list.value
+        if len(shape) != 3 or shape[0] not in (1, 3, 4) or min(shape) < 1:
+            raise Unusable(f'its shape is {shape}, not [C, H, W]')
+        if len(data) != 1 or len(data[0]) != shape[0] * shape[1] * shape[2]:
+            raise Unusable(f'its {sum(map(len, data))} bytes are not of shape {shape}')
+        return np.frombuffer(data[0], np.uint8).reshape(shape).transpose(1, 2, 0)

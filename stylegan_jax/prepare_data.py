@@ -1,0 +1,143 @@
+"""Prepare a data set: any images, once, at every resolution of the training.
+
+    python -m stylegan_jax.prepare_data --source=my-images.zip --out=data/mine --resolution=128
+    python -m stylegan_jax.prepare_data --source=ffhq/images1024x1024 --out=data/ffhq --resolution=1024 --mirror_safe
+    python -m stylegan_jax.prepare_data --source=bedroom_train_lmdb --out=data/bedroom --resolution=256
+    python -m stylegan_jax.prepare_data --source=my-images --resolution=128 --check
+    python -m stylegan_jax.prepare_data --describe=data/mine
+
+A source is a folder (searched to any depth) or zip of PNG, JPEG and WebP images, a folder of the official
+multi-resolution TFRecords, an LSUN LMDB, an .npz of arrays, tfds:NAME (or tfds:DIRECTORY) of TensorFlow Datasets, or
+toy_faces:COUNT@RESOLUTION. Train on the result with --config.data.path=OUT.
+"""
+import os
+import signal
+import sys
+
+from absl import flags
+import numpy as np
+
+from stylegan_jax import command
+from stylegan_jax.config import ImageConfig
+from stylegan_jax.data import prepared, preparation
+from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.records import ENCODINGS
+from stylegan_jax.data.source_check import check
+from stylegan_jax.data.sources import open_source
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import grid
+from stylegan_jax.workdir_lock import WorkdirLock
+
+_SOURCE = flags.DEFINE_string('source', None, 'What to read; see above.')
+_OUT = flags.DEFINE_string('out', None, 'Folder of the prepared set; its name becomes the name of the set.')
+_RESOLUTION = flags.DEFINE_integer('resolution', None, 'Longer side at full size [pixels].')
+_BASE_SHAPE = flags.DEFINE_string('base_shape', '4,4', 'H,W of the lowest stage; 3,4 makes 384x512 of --resolution=512.')
+_CHANNELS = flags.DEFINE_integer('channels', 3, '1 (grey), 3 (colour) or 4 (with transparency).')
+_FIT = flags.DEFINE_enum('fit', 'crop', ['crop', 'pad', 'resize', 'exact', 'wide'],
+                         'How pictures of other sizes become full-size ones: the largest central box, reduced (crop); '
+                         'whole, on black (pad); whole, of another aspect (resize); not at all (exact); the central 4:3 '
+                         'on a black square, as the official LSUN Car (wide).')
+_RESIZE_FILTER = flags.DEFINE_enum('resize_filter', None, ['box', 'lanczos'],
+                                   'Of the reduction to full size; the default is lanczos for LSUN, box otherwise.')
+_LEVEL_FILTER = flags.DEFINE_enum('level_filter', 'box', ['box', 'lanczos'], 'Of the reduction to the stages below.')
+_ENCODING = flags.DEFINE_enum('encoding', 'raw', ENCODINGS,
+                              'raw reads fastest; png and webp are smaller and lose nothing; jpeg is smallest.')
+_LABELS = flags.DEFINE_enum('labels', 'auto', ['auto', 'none', 'folders', 'attributes'],
+                            "auto: those of a dataset.json, or the source's own; folders: names of the top folders; "
+                            'attributes: of toy faces.')
+_COUNT = flags.DEFINE_integer('count', 0, 'Use the first so many images; 0 = all.')
+_MIRROR_SAFE = flags.DEFINE_bool('mirror_safe', False, 'Note that a mirrored image is as good as the image.')
+_MAX_SKIPPED = flags.DEFINE_float('max_skipped', None, 'Largest share of images that may be left out as too small or '
+                                                       'damaged; the default is 1 for LSUN, 0.01 otherwise.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.')
+_WORKERS = flags.DEFINE_integer('workers', None, 'Processes; the default is one a core, 0 does the work in this one.')
+_CHECK = flags.DEFINE_bool('check', False, 'Read the source, report what would be prepared, and write nothing.')
+_DESCRIBE = flags.DEFINE_string('describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.')
+
+
+def main(argv):
+    """Prepares, checks or describes a data set; returns the exit code."""
+    del argv
+    if _DESCRIBE.value is not None:
+        print(describe(_DESCRIBE.value))
+        return 0
+    for flag in (_SOURCE, _RESOLUTION) if _CHECK.value else (_SOURCE, _OUT, _RESOLUTION):
+        if flag.value is None:
+            raise UserError(f'--{flag.name} is missing; see --help')
+    source = open_source(_SOURCE.value, labels=_LABELS.value, count=_COUNT.value)
+    options = _options(source)
+    if _CHECK.value:
+        report = check(source, options.image, fit=options.fit, max_skipped=options.max_skipped)
+        print(report.text)
+        return 0 if report.usable else 2
+    signal.signal(signal.SIGTERM, _interrupt)
+    if os.path.isdir(_SOURCE.value) and os.path.abspath(_OUT.value).startswith(os.path.abspath(_SOURCE.value) + os.sep):
+        raise UserError(f'--out={_OUT.value}: it is inside the source, which would change; choose another folder')
+    _make_folder(_OUT.value)
+    with WorkdirLock(_OUT.value):
+        preparation.prepare(source, _OUT.value, options, workers=_workers())
+    print(f'train on it with --config.data.path={_OUT.value}, look at it with --describe={_OUT.value}')
+    return 0
+
+
+def describe(path):
+    """Returns what a prepared set is, as text, and writes a contact sheet into its folder."""
+    images = prepared.PreparedImages(path)
+    info, image = images.info, images.image
+    stages = ', '.join('x'.join(map(str, image.stage_shape(stage))) for stage in range(image.num_stages))
+    size = sum(size for shard in info['shards'] for size, _ in shard['files'])
+    lines = [f'{path}: {len(images)} images of {"x".join(map(str, image.shape))}, {size / 2 ** 20:.1f} MiB',
+             f'stages: {stages}', f'source: {info["source"]["kind"]} {info["source"]["path"]}'
+             + (f'; {info["num_skipped"]} images skipped' if info['num_skipped'] else ''),
+             f'made with: fit {info["fit"]}, {info["resize_filter"]} filter to full size, {info["level_filter"]} filter '
+             f'below; stored as {info["encoding"]}, order of seed {info["seed"]}',
+             f'mirrored images are {"as good" if info["mirror_safe"] else "not known to be as good"}',
+             f'content hash: {info["content_hash"]}', *_label_lines(images)]
+    sheet = os.path.join(path, 'contact_sheet.png')
+    columns, rows = int(np.clip(1280 // image.shape[1], 4, 16)), int(np.clip(960 // image.shape[0], 3, 12))
+    pixels = Dataset(images).images(np.arange(min(len(images), columns * rows)), image.num_stages - 1)
+    grid.save_png(sheet, grid.enlarge(grid.image_grid(pixels, columns), max(1, 64 // image.resolution)))
+    return '\n'.join([*lines, f'contact sheet: {sheet}'])
+
+
+def _label_lines(images):
+    if not images.labels.shape[1]:
+        return ['labels: none']
+    names = images.label_names or [f'class {label}' for label in range(images.labels.shape[1])]
+    counts = np.asarray(images.labels > 0.5).sum(axis=0)
+    listed = [f'  {name}: {count}' for name, count in zip(names, counts)]
+    return [f'labels: {len(names)} ' + ('classes' if images.info['one_hot'] else 'attributes'), *listed[:50],
+            *(['  ...'] if len(listed) > 50 else [])]
+
+
+def _options(source):
+    try:
+        base_shape = tuple(int(side) for side in _BASE_SHAPE.value.split(','))
+    except ValueError:
+        raise UserError(f'--base_shape={_BASE_SHAPE.value}: give two sides with a comma between them, such as 4,4') from None
+    is_lsun = source.kind == 'lmdb'
+    return preparation.Options(
+        image=ImageConfig(_RESOLUTION.value, base_shape, _CHANNELS.value, source.labels.shape[1]), fit=_FIT.value,
+        resize_filter=_RESIZE_FILTER.value or ('lanczos' if is_lsun else 'box'), level_filter=_LEVEL_FILTER.value,
+        encoding=_ENCODING.value, mirror_safe=_MIRROR_SAFE.value, seed=_SEED.value,
+        max_skipped=(1.0 if is_lsun else 0.01) if _MAX_SKIPPED.value is None else _MAX_SKIPPED.value)
+
+
+def _workers():
+    return (os.cpu_count() or 1) if _WORKERS.value is None else _WORKERS.value
+
+
+def _make_folder(path):
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--out={path}: cannot be made ({error.strerror}); choose another folder') from None
+
+
+def _interrupt(number, frame):
+    print('stopped; the same command goes on from here', file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
+if __name__ == '__main__':
+    command.run(main)
