@@ -129,7 +129,7 @@ def test_missing_data(error):
 
 def test_folder_without_images(error):
     os.mkdir('empty')
-    assert 'no PNG or JPEG files' in error(*config_args('custom', SMALL | {'data.path': 'empty'}))
+    assert 'no PNG, JPEG or WebP files' in error(*config_args('custom', SMALL | {'data.path': 'empty'}))
 
 
 def test_text_that_is_named_png(error):
@@ -137,7 +137,7 @@ def test_text_that_is_named_png(error):
     with open('images/text.png', 'w') as file:
         file.write('no picture')
     message = error(*config_args('custom', SMALL | {'data.path': 'images'}))
-    assert '1 of 1 images cannot be used' in message and 'text.png (not a PNG or JPEG image)' in message
+    assert '1 of 1 images cannot be used' in message and 'text.png (not a PNG, JPEG or WebP image)' in message
 
 
 def test_images_that_are_too_small(error):

@@ -76,9 +76,9 @@ def test_a_stage_is_computed_once():
     dataset.images([0], 2)                          # full size is in memory: the cache stays
     dataset.images([0], 1)
     assert len(source.reads) == 3
-    dataset.images([0], 0)                          # another stage replaces it
+    dataset.images([0], 0)                          # another stage beside it: it may be read ahead
     dataset.images([0], 1)
-    assert len(source.reads) == 5
+    assert len(source.reads) == 4
 
 
 def test_beyond_the_budget_nothing_is_kept(monkeypatch):
@@ -181,3 +181,12 @@ def test_label_dim_is_found_where_it_is_asked_for(tmp_path, label_dim, find_labe
                     data=DataConfig(path=str(tmp_path), find_labels=find_labels))
     found = with_found_labels(config)
     assert found.image.label_dim == found.generator.image.label_dim == expected
+
+
+def test_two_stages_are_kept_and_no_third():
+    source = ArraySource(random_images(3, 32, 32))
+    source.image = ImageConfig(32)
+    dataset = Dataset(source)
+    for stage in (0, 1, 0, 1, 2, 1, 2, 0):
+        dataset.images([0], stage)
+    assert source.reads == [0, 0, 0, 0]             # the third stage took the place of stage 0
