@@ -64,19 +64,21 @@ class _Run:
         self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
         self.step, self.failure = devices.compile(), None
         cluster.check_same('config', config_lib.to_json(dataclasses.replace(config, data=DataConfig())))
-        cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.labels.sum(axis=0).tolist()}')
+        cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
         cluster.agree(lambda: recorder and recorder.begin(self.dataset, [*lines, *devices.describe()]))
 
     def train(self, interruption):
         """Runs iterations until the end or a signal; see `train`."""
         iterations = Iterations(self.config, self.nimg, self.group_nimg)
-        with contextlib.closing(Batches(self.dataset, iterations, self.config.seed, part=self.devices.part,
-                                        workers=self.config.data.workers)) as batches:
+        batches = cluster.agree(lambda: Batches(self.dataset, iterations, self.config.seed, part=self.devices.part,
+                                                workers=self.config.data.workers))
+        with contextlib.closing(batches):
             number = self._iterate(self._ahead(iterations, batches), interruption)
-        if number == _FAILED:
-            cluster.agree(self._raise_failure)
-        # All wait for process 0: schedulers that see one process end may stop the others in the middle of a save.
-        cluster.agree(lambda: self.recorder and self._finish(number))
+            if number in (0, _FAILED):          # at the end, what failed in the last iterations is not known to all
+                cluster.agree(self._raise_failure)
+            # Readers may take long to end, so first comes the save. All wait for process 0: schedulers that see one
+            # process end may stop the others in the middle of it.
+            cluster.agree(lambda: self.recorder and self._finish(number))
         return 128 + number if number else 0
 
     def _finish(self, number):
@@ -107,7 +109,7 @@ class _Run:
         """Yields (position, setting, batch, batch on the devices) of each iteration, with the next ones under way."""
         ahead = collections.deque()
         for position, setting in iterations:
-            batch = self._guarded(lambda: next(batches))
+            batch = None if self.failure else self._guarded(lambda: next(batches))
             if batch is None:        # never trained on for long, and not saved
                 batch = _blank(self.config, self.devices, setting)
             ahead.append((position, setting, batch, self.devices.arrange(batch)))
@@ -122,11 +124,12 @@ class _Run:
         setting, compiled = setting_at(config, self.group_nimg), set()
         in_flight, spread, asked = collections.deque(), cluster.stop_requests(), collections.deque()
         while True:
-            if not self._guarded(lambda: self._tick_if_due(setting, interruption), instead=True):
-                return interruption.signal
             asked.append(spread(_FAILED if self.failure else interruption.signal or 0))
             if len(asked) > (_IN_FLIGHT if jax.process_count() > 1 else 0) and (number := int(asked.popleft())):
                 return number
+            # After that: what was trained on black images must not be saved.
+            if not self._guarded(lambda: self._tick_if_due(setting, interruption), instead=True):
+                return interruption.signal
             setting = self._next_setting(setting)
             if setting is None:
                 return 0

@@ -21,6 +21,7 @@ from stylegan_jax import command
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import prepared, preparation
 from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.pixels import NUM_THREADS
 from stylegan_jax.data.records import ENCODINGS
 from stylegan_jax.data.source_check import check
 from stylegan_jax.data.sources import open_source
@@ -35,8 +36,8 @@ _BASE_SHAPE = flags.DEFINE_string('base_shape', '4,4', 'H,W of the lowest stage;
 _CHANNELS = flags.DEFINE_integer('channels', 3, '1 (grey), 3 (colour) or 4 (with transparency).')
 _FIT = flags.DEFINE_enum('fit', 'crop', ['crop', 'pad', 'resize', 'exact', 'wide'],
                          'How pictures of other sizes become full-size ones: the largest central box, reduced (crop); '
-                         'whole, on black (pad); whole, of another aspect (resize); not at all (exact); the central 4:3 '
-                         'on a black square, as the official LSUN Car (wide).')
+                         'whole, on black (pad); whole, of another aspect (resize); not at all (exact); 4:3 on a black '
+                         'square by the arithmetic of the official LSUN Car (wide).')
 _RESIZE_FILTER = flags.DEFINE_enum('resize_filter', None, ['box', 'lanczos'],
                                    'Of the reduction to full size; the default is lanczos for LSUN, box otherwise.')
 _LEVEL_FILTER = flags.DEFINE_enum('level_filter', 'box', ['box', 'lanczos'], 'Of the reduction to the stages below.')
@@ -49,8 +50,9 @@ _COUNT = flags.DEFINE_integer('count', 0, 'Use the first so many images; 0 = all
 _MIRROR_SAFE = flags.DEFINE_bool('mirror_safe', False, 'Note that a mirrored image is as good as the image.')
 _MAX_SKIPPED = flags.DEFINE_float('max_skipped', None, 'Largest share of images that may be left out as too small or '
                                                        'damaged; the default is 1 for LSUN, 0.01 otherwise.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.')
-_WORKERS = flags.DEFINE_integer('workers', None, 'Processes; the default is one a core, 0 does the work in this one.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.', lower_bound=0)
+_WORKERS = flags.DEFINE_integer('workers', None, 'Processes; the default is one a core, 16 at most; 0 does the work in '
+                                                 'this one.', lower_bound=0)
 _CHECK = flags.DEFINE_bool('check', False, 'Read the source, report what would be prepared, and write nothing.')
 _DESCRIBE = flags.DEFINE_string('describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.')
 
@@ -71,11 +73,13 @@ def main(argv):
         print(report.text)
         return 0 if report.usable else 2
     signal.signal(signal.SIGTERM, _interrupt)
-    if os.path.isdir(_SOURCE.value) and os.path.abspath(_OUT.value).startswith(os.path.abspath(_SOURCE.value) + os.sep):
+    out = os.path.expanduser(_OUT.value)
+    inside = os.path.realpath(os.path.expanduser(_SOURCE.value)) + os.sep
+    if os.path.isdir(inside) and os.path.realpath(out).startswith(inside):
         raise UserError(f'--out={_OUT.value}: it is inside the source, which would change; choose another folder')
-    _make_folder(_OUT.value)
-    with WorkdirLock(_OUT.value):
-        preparation.prepare(source, _OUT.value, options, workers=_workers())
+    _make_folder(out)
+    with WorkdirLock(out):
+        preparation.prepare(source, out, options, workers=_workers(source))
     print(f'train on it with --config.data.path={_OUT.value}, look at it with --describe={_OUT.value}')
     return 0
 
@@ -123,8 +127,10 @@ def _options(source):
         max_skipped=(1.0 if is_lsun else 0.01) if _MAX_SKIPPED.value is None else _MAX_SKIPPED.value)
 
 
-def _workers():
-    return (os.cpu_count() or 1) if _WORKERS.value is None else _WORKERS.value
+def _workers(source):
+    if source.kind == 'arrays':         # each process would hold all of them
+        return 0
+    return NUM_THREADS if _WORKERS.value is None else _WORKERS.value
 
 
 def _make_folder(path):

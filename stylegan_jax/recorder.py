@@ -74,7 +74,7 @@ class Recorder:
           used: lines about the devices, and about weights that were taken over.
         """
         self._grid = samples.SampleGrid(self.config, dataset)
-        self._images = len(dataset)
+        self._images, self._data = len(dataset), dataset.signature
         nimg = self.saved.nimg if self.saved else 0
         if self._lock.stale:
             self.event('lock', f'{self._lock.stale} held this folder and is gone; its lock is taken over', nimg)
@@ -198,7 +198,8 @@ class Recorder:
             self._lock.__exit__(None, None, None)
 
     def _save(self, state, nimg):
-        progress = {'tick': self._tick, 'tick_nimg': self.tick_nimg, 'seconds': self._seconds, 'images': self._images}
+        progress = {'tick': self._tick, 'tick_nimg': self.tick_nimg, 'seconds': self._seconds, 'images': self._images,
+                    'data': self._data}
         if self._count:           # in the middle of a tick, which goes on after a restart
             progress |= {'seconds': self._seconds + time.time() - self._tick_start, 'count': self._count,
                          'sums': jax.tree.map(float, jax.device_get(self._sums))}
@@ -222,6 +223,8 @@ class Recorder:
         images = self.saved.progress.get('images', self._images)
         if images != self._images:
             yield f'the data set: {images} images until now, {self._images} from here on, in another order'
+        elif self.saved.progress.get('data', self._data) != self._data:
+            yield f'the data set: {images} other images, or in another order, until now'
 
 
 def _memory():

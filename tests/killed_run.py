@@ -1,12 +1,24 @@
 """An experiment for the tests that kill training: many short ticks from 4x4 through a fade to 8x8, saving at each.
 
-It shows as many images as KILLED_RUN_NIMG says.
+It shows as many images as KILLED_RUN_NIMG says, and cannot read those from KILLED_RUN_FAIL_AT on.
 """
 import dataclasses
 import os
 
 import tiny_run
 from stylegan_jax.config import TrainConfig
+from stylegan_jax.data import pipeline
+from stylegan_jax.errors import UserError
+
+if os.environ.get('KILLED_RUN_FAIL_AT'):
+    read = pipeline._Source.__getitem__
+
+    def failing(source, index):
+        position, _ = source._iterations[index]
+        if position >= int(os.environ['KILLED_RUN_FAIL_AT']):
+            raise UserError(f'images at {position} cannot be read')
+        return read(source, index)
+    pipeline._Source.__getitem__ = failing
 
 
 def get_config():

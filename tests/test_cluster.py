@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -20,10 +21,13 @@ FLAGS = ['--config.replicas=2', '--config.parallel.devices=none', '--config.sche
 
 @pytest.fixture(scope='module')
 def start(tmp_path_factory):
-    """Returns a function that starts two processes on a folder, with flags of each one's own."""
+    """Returns a function that starts two processes on a folder, with flags of each one's own.
+
+    The second one cannot read images from position `fail_at` on.
+    """
     compiled = tmp_path_factory.mktemp('compiled')
 
-    def start(workdir, flags=((), ())):
+    def start(workdir, flags=((), ()), fail_at=''):
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             port = probe.getsockname()[1]
@@ -34,7 +38,7 @@ def start(tmp_path_factory):
         return [subprocess.Popen(
             [sys.executable, '-m', 'stylegan_jax.main', f'--experiment={HERE / "killed_run.py"}', *FLAGS,
              f'--workdir={workdir}', f'--coordinator=127.0.0.1:{port}', '--num_processes=2', f'--process_id={number}',
-             *flags[number]], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+             *flags[number]], env=environment | {'KILLED_RUN_FAIL_AT': fail_at if number else ''}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             for number in range(2)]
     return start
 
@@ -77,6 +81,23 @@ def test_what_one_process_finds_wrong_ends_both(start, tmp_path):
     assert codes == [2, 2], ends
     assert 'error: process 1: nowhere: there is no such folder' in ends[0][2]
     assert 'error: nowhere: there is no such folder' in ends[1][2]
+
+
+@pytest.mark.parametrize('stop', ['240', '308'])
+def test_a_process_that_fails_in_the_middle_or_at_the_end_ends_both_at_once(start, tmp_path, stop):
+    """Nothing is trained on what it could not read, and nothing of that is saved."""
+    began = time.monotonic()
+    codes, ends = codes_of(start(tmp_path / 'run', fail_at=stop))
+    assert time.monotonic() < began + 90, 'one of them waited for the other'
+    assert codes == [2, 2], ends
+    assert 'process 1: images at' in ends[0][2] and 'images at' in ends[1][2]
+    kept = [int(path.name) for path in (tmp_path / 'run' / 'checkpoints').iterdir() if path.name.isdecimal()]
+    assert kept and max(kept) <= int(stop)
+
+
+def test_processes_with_other_settings_are_refused(start, tmp_path):
+    codes, ends = codes_of(start(tmp_path, flags=((), ['--config.schedule.lr=0.5'])))
+    assert codes == [2, 2] and 'process 1 has another config than process 0' in ends[0][2], ends
 
 
 @pytest.mark.parametrize('given', [('a:1', None, None), (None, 2, None), (None, None, 0), ('a:1', 2, None)])

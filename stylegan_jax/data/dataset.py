@@ -93,6 +93,7 @@ class Dataset:
     def __init__(self, source):
         self._source = source
         self._caches = {}
+        self._keeps = True
 
     def __len__(self):
         return len(self._source)
@@ -112,6 +113,11 @@ class Dataset:
         """What the K entries of a label mean, a tuple of str; None if they have no names."""
         return self._source.label_names
 
+    @property
+    def signature(self):
+        """A text that tells this set of images, in this order, from others as well as its source can."""
+        return getattr(self._source, 'signature', f'{type(self._source).__name__} {len(self)}')
+
     def images(self, indices, stage):
         """Returns images at a stage.
 
@@ -130,7 +136,7 @@ class Dataset:
         if stage == self.image.num_stages - 1 and self._source.pixels is not None:
             return self._source.pixels[indices]
         shape = (*self.image.stage_shape(stage), self.image.channels)
-        if not fits_memory(len(self), shape):
+        if not self._keeps or not fits_memory(len(self), shape):
             return self._read(indices, stage)
         # Threads may fill the same row at once; they write the same bytes.
         cache = self._cache_of(stage, shape)
@@ -141,7 +147,8 @@ class Dataset:
         return cache.pixels[indices]
 
     def __getstate__(self):
-        return self.__dict__ | {'_caches': {}}          # every process fills its own
+        # Processes that read ahead keep nothing: each would keep as much as this one may.
+        return self.__dict__ | {'_caches': {}, '_keeps': False}
 
     def _cache_of(self, stage, shape):
         """Two stages are kept: the next one is read ahead while one still trains."""

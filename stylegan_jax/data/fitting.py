@@ -29,8 +29,9 @@ def placement(height, width, shape, fit):
       shape: (H, W, C) at full size.
       fit: how the one becomes the other. 'crop': the largest central box of the aspect ratio, reduced. 'pad':
         reduced as a whole if it is larger, centred on black. 'resize': reduced to another aspect ratio. 'exact':
-        not at all. 'wide': the central 4:3 region, reduced to W x 3W/4, centred on a black square W x W, as in
-        the official LSUN Car. Nothing is ever enlarged.
+        not at all. 'wide': reduced to W x 3W/4 and centred on a black square W x W, as the official LSUN Car, whose
+        arithmetic this is: of a picture of width w and height h the central round(W * h / w) rows, counted in its own
+        pixels, are squeezed to 3W/4. Nothing is ever enlarged.
 
     Returns:
       A Placement.
@@ -50,7 +51,11 @@ def placement(height, width, shape, fit):
         raise Unusable(f'its size is {width}x{height}, not {full[1]}x{full[0]}')
     if fit == 'wide':
         full = _wide_size(full)
-    box = left, top, right, bottom = central_crop(height, width, full) if fit in ('crop', 'wide') else whole
+        rows = round(full[1] * height / width)
+        if width < full[1] or rows < full[0]:
+            raise Unusable(f'its {width}x{height} pixels are too few, or too wide, for {full[1]}x{full[0]}')
+        return Placement((0, (height - rows) // 2, width, (height + rows) // 2), full)
+    box = left, top, right, bottom = central_crop(height, width, full) if fit == 'crop' else whole
     if right - left < full[1] or bottom - top < full[0]:
         raise Unusable(f'its {width}x{height} pixels are too few for {full[1]}x{full[0]}')
     return Placement(box, full)

@@ -21,6 +21,7 @@ from stylegan_jax.data import worker
 from stylegan_jax.data.pixels import NUM_THREADS, fits_memory
 from stylegan_jax.errors import UserError
 
+_PATIENCE = 5.0                 # seconds for a process that was killed to end
 _READ_AHEAD = 2                 # batches, without processes
 _HELD_BY_WORKER = 4             # batches: being made, queued, and taken from the queue
 _MOST_WORKERS = 8               # where the config does not say
@@ -144,7 +145,7 @@ class Batches:
             # Those whose turn never came, and those that Grain lost sight of.
             for child in self._own_children():
                 child.kill()
-                child.join()
+                child.join(_PATIENCE)
 
     def _next(self):
         try:

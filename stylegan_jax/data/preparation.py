@@ -11,6 +11,7 @@ have no stamp. All of it depends on the source and the options alone, so the byt
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -26,9 +27,11 @@ import numpy as np
 from stylegan_jax.config import ImageConfig, to_dict
 from stylegan_jax.data.fitting import fitted, pyramid
 from stylegan_jax.data.pixels import progress_bar
-from stylegan_jax.data.prepared import LABELS, MARKER, VERSION, WORK, folder_of, name_of, shard_name
+from stylegan_jax.data.prepared import (
+    LABELS, MARKER, VERSION, WORK, PreparedImages, folder_of, name_of, read_info, shard_name)
 from stylegan_jax.data.records import RecordFormat
 from stylegan_jax.data.sources import Unusable
+from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
 
 _SHARD_BYTES = 256 << 20            # of full-size pixels in a shard ...
@@ -67,16 +70,20 @@ class _Job(typing.NamedTuple):
     out: str
     per_shard: int
     num_shards: int
+    one_hot: bool
 
     def format_of(self, stage):
         labels = self.source.labels
         return RecordFormat((*self.options.image.stage_shape(stage), self.options.image.channels),
-                            self.options.encoding, labels.shape[1], is_one_hot(labels), self.source.label_names)
+                            self.options.encoding, labels.shape[1], self.one_hot, self.source.label_names)
 
     def members(self, shard):
         """Indices of the source's images in a shard."""
-        order = np.random.Generator(np.random.PCG64(self.options.seed)).permutation(len(self.source))
-        return order[shard * self.per_shard:(shard + 1) * self.per_shard]
+        return _order(self.options.seed, len(self.source))[shard * self.per_shard:(shard + 1) * self.per_shard]
+
+    def size(self, shard):
+        """How many images a shard is made of."""
+        return min(self.per_shard, len(self.source) - shard * self.per_shard)
 
     def path(self, stage, shard):
         return os.path.join(folder_of(self.out, self.options.image, stage),
@@ -105,7 +112,8 @@ def prepare(source, out, options, *, workers, say=print):
     """
     size = options.image.shape[0] * options.image.shape[1] * options.image.shape[2]
     per_shard = int(np.clip(_SHARD_BYTES // size, *_SHARD_IMAGES))
-    job = _Job(source, options, os.path.abspath(out), per_shard, -(-len(source) // per_shard))
+    job = _Job(source, options, os.path.abspath(out), per_shard, -(-len(source) // per_shard),
+               is_one_hot(source.labels))
     for stage in range(options.image.num_stages):
         job.format_of(stage)             # refuses impossible encodings
     fingerprints = source.fingerprints()
@@ -123,6 +131,11 @@ def prepare(source, out, options, *, workers, say=print):
                         'another --out, and start the same command again') from error
 
 
+@functools.lru_cache(maxsize=1)
+def _order(seed, count):
+    return np.random.Generator(np.random.PCG64(seed)).permutation(count)
+
+
 def is_one_hot(labels):
     """Whether labels [N, K] each name one class."""
     return bool(labels.shape[1]) and bool(np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1))
@@ -130,7 +143,7 @@ def is_one_hot(labels):
 
 def _plan(job, fingerprints):
     """What must be the same for a preparation to be gone on with."""
-    plan = {'version': 1, 'source': {'kind': job.source.kind, 'path': str(job.source.path)}, 'images': len(job.source),
+    plan = {'version': 1, 'name': name_of(job.out), 'source': {'kind': job.source.kind, 'path': str(job.source.path)}, 'images': len(job.source),
             'label_dim': job.source.labels.shape[1], 'per_shard': job.per_shard,
             'source_hash': _hash(sorted(fingerprints.items())),
             'labels_hash': _hash([hashlib.blake2b(np.ascontiguousarray(job.source.labels)).hexdigest()]),
@@ -146,13 +159,17 @@ def _begin(job, plan):
     """Makes the folders; returns the content of prepared.json if the very same set is there already."""
     marker, plan_path = os.path.join(job.out, MARKER), os.path.join(job.out, WORK, 'plan.json')
     if os.path.exists(marker):
-        with open(marker) as file:
-            done = json.load(file)
+        done = read_info(job.out)
         _refuse_other_plan(done['plan'], plan, job.out, 'holds a data set that was prepared')
+        PreparedImages(job.out)              # says what is missing
         return done
     if os.path.exists(plan_path):
-        with open(plan_path) as file:
-            _refuse_other_plan(json.load(file), plan, job.out, 'holds a preparation that was begun')
+        try:
+            with open(plan_path) as file:
+                theirs = json.load(file)
+        except (OSError, ValueError) as error:
+            raise UserError(f'{plan_path}: cannot be read ({error}); remove {job.out} and start again') from error
+        _refuse_other_plan(theirs, plan, job.out, 'holds a preparation that was begun')
     elif os.path.isdir(job.out) and set(os.listdir(job.out)) - {'lock', WORK}:
         raise UserError(f'--out={job.out}: this folder holds something else; choose a new one')
     else:
@@ -180,12 +197,22 @@ def _refuse_other_plan(theirs, ours, out, what):
                         '--out, or remove the folder')
 
 
+def _is_made(job, shard):
+    """Whether a shard has its stamp, and the files that the stamp is about."""
+    try:
+        with open(job.stamp(shard)) as file:
+            sizes = [size for size, _ in json.load(file)['files']]
+        return sizes == [os.path.getsize(job.path(stage, shard)) for stage in range(job.options.image.num_stages)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _make_shards(job, workers, say):
-    missing = [shard for shard in range(job.num_shards) if not os.path.exists(job.stamp(shard))]
+    missing = [shard for shard in range(job.num_shards) if not _is_made(job, shard)]
     if len(missing) < job.num_shards:
         say(f'{job.num_shards - len(missing)} of {job.num_shards} shards are there already')
     with progress_bar(len(job.source), 'preparing') as bar:
-        bar.update(sum(len(job.members(shard)) for shard in set(range(job.num_shards)) - set(missing)))
+        bar.update(sum(job.size(shard) for shard in set(range(job.num_shards)) - set(missing)))
         if not workers:
             for shard in missing:
                 _make_shard(job, shard, bar.update)
@@ -197,7 +224,7 @@ def _make_shards(job, workers, say):
             futures = {pool.submit(_make_shard_in_worker, shard): shard for shard in missing}
             for future in concurrent.futures.as_completed(futures):
                 future.result()
-                bar.update(len(job.members(futures[future])))
+                bar.update(job.size(futures[future]))
         except concurrent.futures.process.BrokenProcessPool as error:
             raise UserError('a process that prepares died, perhaps for lack of memory; start the same command again, '
                             'with fewer --workers') from error
@@ -236,6 +263,8 @@ def _make_shard(job, shard, advance):
         raise OSError(f'{paths[-1]}: {" ".join(str(error).split())[:200]}') from error
     for part, path in zip(parts, paths):
         _check_readable(part, len(members))
+        with open(part, 'rb') as file:
+            os.fsync(file.fileno())         # before the stamp is
         os.replace(part, path)
     _write_json(job.stamp(shard), {'members': members, 'skipped': skipped, 'content': content,
                                    'files': [[os.path.getsize(path), _hash_of_file(path)] for path in paths]})
@@ -258,8 +287,9 @@ def _write_records(job, shard, paths, advance):
         for index in map(int, job.members(shard)):
             advance()
             try:
-                pixels = fitted(job.source.picture(index), image.shape, fit=options.fit,
-                                resize_filter=options.resize_filter)
+                with failing_as_unusable():
+                    pixels = fitted(job.source.picture(index), image.shape, fit=options.fit,
+                                    resize_filter=options.resize_filter)
             except Unusable as error:
                 skipped.append([job.source.name(index), str(error)])
                 continue
@@ -320,7 +350,7 @@ def _finish(job, plan, say):
     done = {
         'format': 'stylegan_jax prepared data', 'version': 1, 'name': name_of(job.out), 'count': len(members),
         'image': to_dict(image) | {'label_dim': labels.shape[1]}, 'label_names': job.source.label_names,
-        'one_hot': is_one_hot(job.source.labels), 'source': plan['source'],
+        'one_hot': job.one_hot, 'source': plan['source'],
         'content_hash': _hash([stamp['content'] for stamp in stamps]), 'fit': job.options.fit,
         'resize_filter': job.options.resize_filter, 'level_filter': job.options.level_filter,
         'encoding': job.options.encoding, 'mirror_safe': job.options.mirror_safe, 'seed': job.options.seed,

@@ -1,4 +1,6 @@
 """A prepared data set: where its files are, and reading any images at any stage. Making one is `preparation`'s."""
+import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -13,6 +15,7 @@ MARKER = 'prepared.json'            # what the set is; there only if the set is 
 LABELS = 'labels.npy'
 WORK = '.preparing'                 # folder of a preparation that is under way
 VERSION = '1.0.0'
+_OPEN_FILES = 128                   # of each process, which may often have 1024
 
 
 def name_of(out):
@@ -69,13 +72,18 @@ class PreparedImages:
         if image.label_dim:
             self.labels = self._read_labels(image)
         self.label_names = tuple(self.info['label_names']) if self.info['label_names'] and image.label_dim else None
-        self._readers = {}
+        self._readers = collections.OrderedDict()
 
     def __len__(self):
         return self._count
 
+    @property
+    def signature(self):
+        """What tells this set of images, in this order, from others."""
+        return f'{self.info["content_hash"]} {self._count}'
+
     def __getstate__(self):
-        return self.__dict__ | {'_readers': {}}
+        return self.__dict__ | {'_readers': collections.OrderedDict()}
 
     def full_size(self, index):
         """Returns one image, uint8 [H, W, C]."""
@@ -110,9 +118,12 @@ class PreparedImages:
 
     def _reader(self, path):
         from array_record.python.array_record_module import ArrayRecordReader
-        if path not in self._readers:
-            self._readers[path] = ArrayRecordReader(path)
-        return self._readers[path]
+        reader = self._readers.pop(path, None) or ArrayRecordReader(path)
+        self._readers[path] = reader
+        while len(self._readers) > _OPEN_FILES:         # a thread may still read from one: it ends with its last user
+            with contextlib.suppress(KeyError):
+                self._readers.popitem(last=False)
+        return reader
 
     def _path(self, stage, shard):
         return os.path.join(folder_of(self.path, self.image, stage),
@@ -146,6 +157,7 @@ class PreparedImages:
 
 def is_prepared(path):
     """Whether there is a prepared data set, or one that was begun, in a folder."""
+    path = os.path.expanduser(path)
     return bool(path) and (os.path.exists(os.path.join(path, MARKER))
                            or os.path.isdir(os.path.join(path, WORK)))
 
@@ -156,6 +168,7 @@ def read_info(path):
     Raises:
       UserError: there is none, or it cannot be read.
     """
+    path = os.path.expanduser(path)
     marker = os.path.join(path, MARKER)
     if not os.path.exists(marker):
         if is_prepared(path):

@@ -36,9 +36,9 @@ def test_exact_size_is_unchanged():
     (20, 10, 'pad', (0, 0, 10, 20), (20, 10)),
     (1, 1000, 'pad', (0, 0, 1000, 1), (1, 32)),
     (100, 60, 'resize', (0, 0, 60, 100), (32, 32)),
-    (480, 640, 'wide', (0, 0, 640, 480), (24, 32)),
-    (100, 40, 'wide', (0, 35, 40, 65), (24, 32)),
-    (24, 100, 'wide', (34, 0, 66, 24), (24, 32)),
+    (24, 32, 'wide', (0, 0, 32, 24), (24, 32)),
+    (480, 640, 'wide', (0, 228, 640, 252), (24, 32)),         # round(32 * 480 / 640) rows, squeezed to 24
+    (100, 40, 'wide', (0, 10, 40, 90), (24, 32)),
 ])
 def test_placement(height, width, fit, box, size):
     assert placement(height, width, (32, 32, 3), fit) == (box, size)
@@ -48,7 +48,8 @@ def test_placement(height, width, fit, box, size):
     (31, 100, 'crop', '100x31 pixels are too few for 32x32'),
     (100, 31, 'resize', '31x100 pixels are too few for 32x32'),
     (32, 64, 'exact', 'its size is 64x32, not 32x32'),
-    (23, 100, 'wide', '100x23 pixels are too few for 32x24'),
+    (40, 100, 'wide', '100x40 pixels are too few, or too wide, for 32x24'),
+    (30, 31, 'wide', '31x30 pixels are too few'),
 ])
 def test_nothing_is_enlarged(height, width, fit, message):
     with pytest.raises(Unusable, match=message):
@@ -67,10 +68,10 @@ def test_padding_is_opaque():
     np.testing.assert_array_equal(found[0, 0], [0, 0, 0, 255])
 
 
-def test_wide_is_the_central_region_on_a_black_square():
-    pixels = random_pixels(80, 64)
+def test_wide_squeezes_the_central_rows_onto_a_black_square():
+    pixels = random_pixels(96, 64)              # round(32 * 96 / 64) = 48 rows
     found = fit_box(pixels, (32, 32, 3), 'wide')
-    np.testing.assert_array_equal(found[4:28], box_reduce(pixels[16:64], 24, 32))
+    np.testing.assert_array_equal(found[4:28], box_reduce(pixels[24:72], 24, 32))
     assert not found[:4].any() and not found[28:].any()
 
 

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 import tiny_run
 from stylegan_jax.config import DataConfig, ImageConfig
-from stylegan_jax.data import preparation
+from stylegan_jax.data import prepared, preparation
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.data.pixels import box_reduce, to_uint8
 from stylegan_jax.data.prepared import PreparedImages, folder_of, read_info
@@ -186,6 +186,35 @@ def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_pa
                if 'array_record' in name or name.endswith('.npy'))
 
 
+def test_a_stamp_without_its_files_is_not_believed(whole, pictures, tmp_path, small_shards, monkeypatch):
+    """As a machine leaves it that lost its power."""
+    out, finish = tmp_path / 'My Set', preparation._finish
+    monkeypatch.setattr(preparation, '_finish', lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prepare(pictures, out)
+    monkeypatch.setattr(preparation, '_finish', finish)
+    os.truncate(shard_of(out), 0)
+    shard_of(out, 2).unlink()
+    assert prepare(pictures, out)[0] == '1 of 3 shards are there already'
+    assert contents(out) == contents(whole)
+
+
+def test_preparing_again_names_what_is_missing(own_copy, pictures, small_shards):
+    shard_of(own_copy).unlink()
+    with pytest.raises(UserError, match='00001-of-00003: is missing'):
+        prepare(pictures, own_copy)
+
+
+def test_few_files_are_open_at_once(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, '_SHARD_IMAGES', (1, 1))
+    monkeypatch.setattr(prepared, '_OPEN_FILES', 4)
+    prepare(pictures, tmp_path / 'out')
+    images, before = PreparedImages(tmp_path / 'out'), len(os.listdir('/proc/self/fd'))
+    for stage in (0, 1):
+        np.testing.assert_array_equal(images.stage_images(range(150), stage)[17], images.stage_images([17], stage)[0])
+    assert len(os.listdir('/proc/self/fd')) <= before + 8
+
+
 def test_the_same_again_is_done_at_once(own_copy, pictures, small_shards):
     before = contents(own_copy)
     assert prepare(pictures, own_copy) == [f'{own_copy}: already prepared, 150 images']
@@ -218,6 +247,19 @@ def test_a_source_that_changes_meanwhile_is_noticed(pictures, tmp_path, small_sh
         prepare(source, tmp_path / 'out')
     with pytest.raises(UserError, match='was interrupted'):
         PreparedImages(tmp_path / 'out')
+
+
+def test_a_fault_of_the_machine_skips_no_image(pictures, tmp_path, monkeypatch):
+    source = open_source(str(pictures))
+    picture = type(source).picture
+
+    def failing(self, index):
+        if index == 40:
+            raise OSError(24, 'Too many open files', 'some.png')
+        return picture(self, index)
+    monkeypatch.setattr(type(source), 'picture', failing)
+    with pytest.raises(UserError, match='some.png: cannot be read .Too many open files.; start the same command again'):
+        prepare(pictures, tmp_path / 'out')
 
 
 def test_few_bad_images_are_skipped_and_named_and_many_are_not(pictures, tmp_path):

@@ -16,7 +16,8 @@ _EXIF_ORIENTATION = 0x0112
 def failing_as_unusable():
     """Turns any exception into Unusable: damaged files make zipfile and Pillow raise nearly anything.
 
-    A UserError stays one: it is about the whole source, which another process may have found changed.
+    A UserError stays one: it is about the whole source, which another process may have found changed. So does what the
+    machine fails at, which says nothing about the picture.
     """
     try:
         yield
@@ -24,7 +25,12 @@ def failing_as_unusable():
         raise
     except UnidentifiedImageError as error:
         raise Unusable('not a PNG, JPEG or WebP image') from error
+    except MemoryError:
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:         # Pillow's own have no number
+            raise UserError(f'{error.filename or "a picture"}: cannot be read ({error.strerror}); start the same command '
+                            'again when it can') from error
         raise Unusable(f'{type(error).__name__}: {error}') from error
 
 

@@ -108,6 +108,7 @@ def _find_builder(path, where):
         if not (directory / 'dataset_info.json').exists():
             raise UserError(f'{path}: there is no dataset_info.json in {directory}; give the directory of a version, '
                             'such as ~/tensorflow_datasets/mnist/3.0.1')
+        _refuse_foreign_features(directory)
         try:
             return tfds.builder_from_directory(directory)
         except Exception as error:           # of JSON, of protobuf, of missing features
@@ -118,6 +119,17 @@ def _find_builder(path, where):
     except Exception as error:
         raise UserError(f"{path}: it is not on disk; prepare it with tfds.builder({where!r}, file_format="
                         "'array_record').download_and_prepare(), or give its directory") from error
+
+
+def _refuse_foreign_features(directory):
+    """Raises a UserError where features.json names classes of other packages: tfds would import them."""
+    path = directory / 'features.json'
+    text = path.read_text(errors='replace') if path.exists() else ''
+    foreign = [name for name in re.findall(r'"python_?[cC]lass_?[nN]ame"\s*:\s*"([^"]*)"', text)
+               if not name.startswith('tensorflow_datasets.')]
+    if foreign:
+        raise UserError(f'{path}: it asks for the class {foreign[0]}, which is not of TensorFlow Datasets; nothing is '
+                        'imported on behalf of a file')
 
 
 def _check_format(path, builder, split):
