@@ -79,7 +79,7 @@ class _Faces:
 def _measure_case(source, folder, encoding):
     image = ImageConfig(source._side, (source._side, source._side) if source._side <= 64 else (64, 64))
     prepare(source, os.path.join(folder, 'set'), Options(image, fit='exact', encoding=encoding), workers=0,
-            say=lambda line: None)
+            say=lambda line: None, title=None)
     images = PreparedImages(os.path.join(folder, 'set'))
     stage, size = image.num_stages - 1, max(1, min(64, (16 << 20) // (image.resolution ** 2 * 3)))
     random = np.random.default_rng(0)

@@ -93,7 +93,7 @@ class _Job(typing.NamedTuple):
         return os.path.join(self.out, WORK, f'shard-{shard:05d}.json')
 
 
-def prepare(source, out, options, *, workers, say=print):
+def prepare(source, out, options, *, workers, say=print, title='preparing'):
     """Prepares a data set, or goes on where that was interrupted.
 
     Args:
@@ -102,6 +102,7 @@ def prepare(source, out, options, *, workers, say=print):
       options: Options.
       workers: how many processes; 0 does the work in this one.
       say: takes lines for people.
+      title: of the progress bar; None for none.
 
     Returns:
       The content of prepared.json.
@@ -123,7 +124,7 @@ def prepare(source, out, options, *, workers, say=print):
         say(f'{out}: already prepared, {done["count"]} images')
         return done
     try:
-        _make_shards(job, workers, say)
+        _make_shards(job, workers, say, title)
         _check_unchanged(source, fingerprints, out)
         return _finish(job, plan, say)
     except OSError as error:
@@ -207,11 +208,11 @@ def _is_made(job, shard):
         return False
 
 
-def _make_shards(job, workers, say):
+def _make_shards(job, workers, say, title):
     missing = [shard for shard in range(job.num_shards) if not _is_made(job, shard)]
     if len(missing) < job.num_shards:
         say(f'{job.num_shards - len(missing)} of {job.num_shards} shards are there already')
-    with progress_bar(len(job.source), 'preparing') as bar:
+    with progress_bar(len(job.source), title) as bar:
         bar.update(sum(job.size(shard) for shard in set(range(job.num_shards)) - set(missing)))
         if not workers:
             for shard in missing:

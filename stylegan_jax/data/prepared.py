@@ -15,6 +15,7 @@ MARKER = 'prepared.json'            # what the set is; there only if the set is 
 LABELS = 'labels.npy'
 WORK = '.preparing'                 # folder of a preparation that is under way
 VERSION = '1.0.0'
+_READ_BYTES = 1 << 20               # of records asked for at once: more of them would leave the processor's cache
 _OPEN_FILES = 128                   # of each process, which may often have 1024
 
 
@@ -100,6 +101,7 @@ class PreparedImages:
         """
         form = RecordFormat((*self.image.stage_shape(stage), self.image.channels), self.info['encoding'])
         images = np.empty([len(indices), *form.shape], np.uint8)
+        at_once = max(1, _READ_BYTES // images[0].nbytes) if len(images) else 1
         ends = np.cumsum([shard['count'] for shard in self.info['shards']])
         shards = np.searchsorted(ends, indices, side='right')
         for shard in np.unique(shards):
@@ -107,9 +109,11 @@ class PreparedImages:
             places = np.asarray(indices)[rows] - (ends[shard] - self.info['shards'][shard]['count'])
             path = self._path(stage, shard)
             try:
-                records = self._reader(path).read([int(place) for place in places])
-                for row, record in zip(rows, records, strict=True):
-                    images[row] = form.pixels_of(record)
+                reader = self._reader(path)
+                for start in range(0, len(places), at_once):
+                    records = reader.read([int(place) for place in places[start:start + at_once]])
+                    for row, record in zip(rows[start:start + at_once], records, strict=True):
+                        images[row] = form.pixels_of(record)
             except Exception as error:      # damaged records fail in every way there is
                 message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
                 raise UserError(f'{path}: a record cannot be read ({message}); copy or prepare the data set '
