@@ -11,6 +11,7 @@ import typing
 from stylegan_jax.errors import UserError
 
 
+PRECISIONS = 'auto', 'bfloat16', 'float16', 'tf32', 'float32', 'float64'
 _MOST_KIMG = 2_000_000           # images are counted in 32 bits
 _LARGEST_RESOLUTION = 8192
 _MOST_WORKERS = 256
@@ -226,6 +227,8 @@ class LossConfig:
     name: str = 'logistic'                   # 'logistic' (non-saturating) or 'wgan_gp'
     r1_gamma: float = 10.0                   # logistic: weight of the penalty at real images
     r2_gamma: float = 0.0                    # logistic: the same at generated images
+    lazy_r1_interval: int = 1                # logistic: R1 and R2 only every so many steps, with as many times the weight
+                                             # (StyleGAN2, Section 3.2); 1 = every step, as StyleGAN does
     wgan_lambda: float = 10.0                # wgan_gp: weight of the gradient penalty
     wgan_target: float = 1.0                 # wgan_gp: gradient norm to aim at
     wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty
@@ -234,6 +237,7 @@ class LossConfig:
         _require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
         for name in ('r1_gamma', 'r2_gamma', 'wgan_lambda', 'wgan_epsilon'):
             _require(0 <= getattr(self, name) < math.inf, f'loss.{name}', getattr(self, name), 'give 0 (off) or more')
+        _require(self.lazy_r1_interval >= 1, 'loss.lazy_r1_interval', self.lazy_r1_interval, 'give 1 (every step) or more')
         _require(0 < self.wgan_target < math.inf, 'loss.wgan_target', self.wgan_target, 'give more than 0')
 
 
@@ -333,7 +337,9 @@ class Config:
     seed: int = 0                            # of everything random
     replicas: int = 8                        # logical GPUs of the published setting; any number of devices runs them
     init_from: str = ''                      # weights to start from: an official pickle, a run directory, a saved network
-    precision: str = 'float32'               # 'float32' (exact products), 'tf32' (as fast as chips go), 'float64'
+    precision: str = 'auto'                  # activations: 'bfloat16', 'float16' (loss scaled), 'tf32' (float32 as fast as
+                                             # chips go), 'float32' (exact products), 'float64'; 'auto' = bfloat16 on
+                                             # accelerators that have it, float32 elsewhere
     image: ImageConfig = ImageConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
@@ -347,7 +353,7 @@ class Config:
     def __post_init__(self):
         _require(self.replicas >= 1, 'replicas', self.replicas, 'give at least 1')
         _require(0 <= self.seed < 2 ** 32, 'seed', self.seed, 'give 0 to 4294967295')
-        _require_choice('precision', self.precision, ('float32', 'tf32', 'float64'))
+        _require_choice('precision', self.precision, PRECISIONS)
         # The image is said once, here; the networks carry copies because they also live alone.
         for name in ('generator', 'discriminator'):
             object.__setattr__(self, name, dataclasses.replace(getattr(self, name), image=self.image))

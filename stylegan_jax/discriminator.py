@@ -82,10 +82,10 @@ class Discriminator:
         return cls(config, traverse_util.unflatten_dict(params))
 
 
-def discriminate(config, params, images, label, *, stage, alpha, replicas=1):
+def discriminate(config, params, images, label, *, stage, alpha, replicas=1, dtype=None):
     """Runs the network; see `networks.discriminator.Discriminate`."""
     return Discriminate(config).apply({'params': params}, images, label, stage=stage, alpha=alpha,
-                                      replicas=replicas)
+                                      replicas=replicas, dtype=dtype)
 
 
 _discriminate_compiled = jax.jit(discriminate, static_argnums=0, static_argnames='stage')

@@ -244,9 +244,9 @@ def map_latents(config, params, z, label):
     return Mapping(config).apply({'params': params['mapping']}, z, label)
 
 
-def synthesize_images(config, params, ws, noise, *, stage, alpha):
+def synthesize_images(config, params, ws, noise, *, stage, alpha, dtype=None):
     """Runs the synthesis network; see `networks.synthesis.Synthesis`."""
-    return Synthesis(config).apply({'params': params['synthesis']}, ws, noise, stage=stage, alpha=alpha)
+    return Synthesis(config).apply({'params': params['synthesis']}, ws, noise, stage=stage, alpha=alpha, dtype=dtype)
 
 
 def broadcast_w(config, w):
@@ -263,7 +263,7 @@ def draw_noise(config, key, batch, stage, dtype=jnp.float32):
 
 
 _map_compiled = jax.jit(map_latents, static_argnums=0)
-_synthesize_compiled = jax.jit(synthesize_images, static_argnums=0, static_argnames='stage')
+_synthesize_compiled = jax.jit(synthesize_images, static_argnums=0, static_argnames=('stage', 'dtype'))
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -8,6 +8,7 @@ ever appears. Not for 1x1 kernels, which are matrix products (`ops.dense`).
 import functools
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
@@ -17,6 +18,25 @@ def _forward(x, kernel, stride):
     """Correlates with the zero padding that makes the output [N, H / stride, W / stride, O]."""
     pad = (kernel.shape[0] - 1) // 2
     return lax.conv_general_dilated(x, kernel, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=_LAYOUT)
+
+
+def _forward_in_blocks(x, kernel, stride):
+    """The same for stride 2 with blocks of 2x2 pixels as channels: a convolution of stride 1, which CPUs are good at."""
+    assert stride == 2 and kernel.shape[:2] == (4, 4)
+    batch, height, width, inputs = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    x = x.reshape(batch, height // 2 + 1, 2, width // 2 + 1, 2, inputs).swapaxes(2, 3)
+    kernel = kernel.reshape(2, 2, 2, 2, *kernel.shape[2:]).swapaxes(1, 2)
+    return lax.conv_general_dilated(x.reshape(*x.shape[:3], 4 * inputs), kernel.reshape(2, 2, 4 * inputs, -1), (1, 1),
+                                    'VALID', dimension_numbers=_LAYOUT)
+
+
+def _by_platform(function, stride, *arguments):
+    """Calls function(forward, *arguments) with the form of the forward convolution that the platform is fast at."""
+    if stride == 1:
+        return function(_forward, *arguments)
+    return lax.platform_dependent(*arguments, cpu=functools.partial(function, _forward_in_blocks),
+                                  default=functools.partial(function, _forward))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -31,7 +51,7 @@ def convolve(x, kernel, stride=1):
     Returns:
       [N, H / stride, W / stride, O].
     """
-    return _forward(x, kernel, stride)
+    return _by_platform(lambda forward, x, kernel: forward(x, kernel, stride), stride, x, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -39,14 +59,16 @@ def transposed_convolve(y, kernel, stride=1):
     """Adjoint of `convolve` in its images: [N, h, w, O] -> [N, h * stride, w * stride, I]."""
     batch, height, width, _ = y.shape
     x = jax.ShapeDtypeStruct((batch, height * stride, width * stride, kernel.shape[2]), y.dtype)
-    return jax.linear_transpose(lambda x: _forward(x, kernel, stride), x)(y)[0]
+    return _by_platform(lambda forward, y, kernel: jax.linear_transpose(
+        lambda x: forward(x, kernel, stride), x)(y)[0], stride, y, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def filter_gradient(x, y, size, stride=1):
     """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, h, w, O]) -> [size, size, I, O]."""
     kernel = jax.ShapeDtypeStruct((size, size, x.shape[-1], y.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: _forward(x, kernel, stride), kernel)(y)[0]
+    return _by_platform(lambda forward, x, y: jax.linear_transpose(
+        lambda kernel: forward(x, kernel, stride), kernel)(y)[0], stride, x, y)
 
 
 convolve.defvjp(

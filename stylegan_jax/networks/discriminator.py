@@ -3,26 +3,25 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from stylegan_jax.config import DiscriminatorConfig, num_fmaps
-from stylegan_jax.networks import ops
+from stylegan_jax.networks import epilogue, ops
 from stylegan_jax.networks.convolution import convolve
-from stylegan_jax.networks.layers import ConvPixels, Dense, channels_first, conv_weight, stage_name
+from stylegan_jax.networks.layers import Dense, FromRGB, channels_first, conv_weight, stage_name
 
 
 class DiscriminatorLayer(nn.Module):
-    """3x3 convolution, bias and activation; halves the size after a blur if `down`."""
+    """3x3 convolution, bias and activation; halves the size if `down`; blurs what a reduction follows if `blurs`."""
     config: DiscriminatorConfig
     features: int
     down: bool = False
+    blurs: bool = False
 
     @nn.compact
     def __call__(self, x):
-        kernel = conv_weight(self, x.shape[-1], self.features)
-        if self.down:
-            x = ops.down_convolve(ops.blur(x, tuple(self.config.blur_filter)), kernel)
-        else:
-            x = convolve(x, kernel)
-        x = x + self.param('bias', nn.initializers.zeros, (self.features,))
-        return ops.rectify(x, self.config.nonlinearity)
+        kernel = conv_weight(self, x, self.features)
+        x = ops.down_convolve(x, kernel) if self.down else convolve(x, kernel.astype(x.dtype))
+        bias = self.param('bias', nn.initializers.zeros, (self.features,))
+        taps = tuple(self.config.blur_filter) if self.blurs else ()
+        return epilogue.rectify_channels(x, bias, self.config.nonlinearity, taps)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -33,17 +32,17 @@ class DiscriminatorBlock(nn.Module):
     def setup(self):
         config, stage = self.config, self.stage
         features = num_fmaps(config, stage + 1)
-        self.from_rgb = ConvPixels(features, gain=ops.ACTIVATION_GAIN)
+        self.from_rgb = FromRGB(features, config.nonlinearity)
         if stage:
-            self.conv0 = DiscriminatorLayer(config, features)
+            self.conv0 = DiscriminatorLayer(config, features, blurs=True)
             self.conv1_down = DiscriminatorLayer(config, num_fmaps(config, stage), down=True)
         else:
             self.conv = DiscriminatorLayer(config, features)
             self.dense0 = Dense(num_fmaps(config, 0), gain=ops.ACTIVATION_GAIN)
             self.dense1 = Dense(1 if config.is_progan else max(config.image.label_dim, 1))
 
-    def features_of(self, images):
-        return ops.rectify(self.from_rgb(images), self.config.nonlinearity)
+    def features_of(self, images, dtype):
+        return self.from_rgb(images, dtype)
 
     def __call__(self, x, replicas):
         config = self.config
@@ -51,7 +50,7 @@ class DiscriminatorBlock(nn.Module):
             return self.conv1_down(self.conv0(x))
         if config.mbstd_group_size > 1:
             x = ops.minibatch_stddev(x, config.mbstd_group_size, config.mbstd_num_features, replicas)
-        x = channels_first(self.conv(x))
+        x = ops.widen(channels_first(self.conv(x)))
         return self.dense1(ops.rectify(self.dense0(x), config.nonlinearity))
 
 
@@ -60,30 +59,32 @@ class Discriminate(nn.Module):
     config: DiscriminatorConfig
 
     @nn.compact
-    def __call__(self, images, label, *, stage, alpha, replicas=1):
+    def __call__(self, images, label, *, stage, alpha, replicas=1, dtype=None):
         """Computes logits.
 
         Args:
           images: [N, H, W, C] at the size of the stage.
           label: [N, K]; K may be 0.
           stage: where the images enter (static).
-          alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0).
+          alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0); None for the
+            stage alone, which is the same as 1 and costs less.
           replicas: how many replicas' images these are, one after another; minibatch statistics stay within each.
+          dtype: of activations; None = that of `images`. Statistics and scores are never shorter than float32.
 
         Returns:
           [N], positive for real.
         """
-        image = self.config.image
+        image, dtype = self.config.image, dtype or images.dtype
         initializing = self.is_initializing()
         blocks = [DiscriminatorBlock(self.config, s, name=stage_name(image, s))
                   for s in range(image.num_stages if initializing else stage + 1)]
-        x = blocks[stage].features_of(images)
+        x = blocks[stage].features_of(images, dtype)
         for s in range(stage, 0, -1):
             x = blocks[s](x, replicas)
             if initializing:     # every stage's from_rgb gets its parameters
-                blocks[s - 1].features_of(jnp.zeros((1, 1, 1, image.channels), images.dtype))
-            elif s == stage:
-                x = ops.fade(blocks[s - 1].features_of(ops.downscale(images)), x, alpha)
+                blocks[s - 1].features_of(jnp.zeros((1, 1, 1, image.channels), images.dtype), dtype)
+            elif s == stage and alpha is not None:
+                x = ops.fade(blocks[s - 1].features_of(ops.downscale(images), dtype), x, alpha)
         scores = blocks[0](x, replicas)
         if image.label_dim and not self.config.is_progan:
             scores = scores * label              # the score of the image's own class

@@ -4,7 +4,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stylegan_jax.networks import ops
+from stylegan_jax.networks import epilogue, ops
 
 
 class Dense(nn.Module):
@@ -27,28 +27,49 @@ class Dense(nn.Module):
         return ops.dense(x, weight) + bias * self.lr_multiplier
 
 
-def conv_weight(module, inputs, features):
-    """Makes the parameter `weight` of a 3x3 convolution in `module` and returns it scaled, [3, 3, I, O]."""
+def conv_weight(module, x, features):
+    """Makes the parameter `weight` of a 3x3 convolution of `x` in `module`; returns it scaled, [3, 3, I, O]."""
+    inputs = x.shape[-1]
     weight = module.param('weight', nn.initializers.normal(1.0), (3, 3, inputs, features))
     return ops.equalized(weight, gain=ops.ACTIVATION_GAIN, fan_in=9 * inputs)
 
 
-class ConvPixels(nn.Module):
-    """1x1 convolution with bias: to_rgb (gain 1) and from_rgb (gain sqrt(2)).
+class ToRGB(nn.Module):
+    """1x1 convolution with bias, to colours, which are never shorter than float32.
 
     Attributes:
-      features: O.
-      gain: see `ops.equalized`.
+      channels: of colour.
     """
-    features: int
-    gain: float
+    channels: int
 
     @nn.compact
     def __call__(self, x):
-        inputs = x.shape[-1]
-        weight = self.param('weight', nn.initializers.normal(1.0), (1, 1, inputs, self.features))
-        bias = self.param('bias', nn.initializers.zeros, (self.features,))
-        return ops.dense(x, ops.equalized(weight, gain=self.gain, fan_in=inputs)[0, 0]) + bias
+        weight, bias = _pixel_weights(self, x, self.channels, gain=1.0)
+        return ops.convolve_pixels(x, weight) + bias
+
+
+class FromRGB(nn.Module):
+    """1x1 convolution of colours with bias, and the rectifier.
+
+    Attributes:
+      features: O.
+      nonlinearity: see `ops.rectify`.
+    """
+    features: int
+    nonlinearity: str
+
+    @nn.compact
+    def __call__(self, images, dtype):
+        weight, bias = _pixel_weights(self, images, self.features, gain=ops.ACTIVATION_GAIN)
+        return epilogue.features_of_colours(images, weight, bias, self.nonlinearity, dtype)
+
+
+def _pixel_weights(module, x, features, *, gain):
+    """Makes the parameters of a 1x1 convolution; returns the weight, scaled [I, O], and the bias."""
+    inputs = x.shape[-1]
+    weight = module.param('weight', nn.initializers.normal(1.0), (1, 1, inputs, features))
+    bias = module.param('bias', nn.initializers.zeros, (features,))
+    return ops.equalized(weight, gain=gain, fan_in=inputs)[0, 0], bias
 
 
 def channels_first(x):

@@ -1,15 +1,18 @@
 """The arithmetic of the networks as plain functions; equations of the papers are cited here.
 
 Images are [N, H, W, C]. Weights come in scaled (`equalized`); nothing here makes or stores parameters.
+Activations may be in a short type (bfloat16, float16): `widen` before arithmetic that adds up many of them.
 """
 import functools
 import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from stylegan_jax.networks.convolution import convolve, transposed_convolve
 
+_LEAK = 0.2
 EPSILON = 1e-8                   # inside every square root of a norm, as in the official code
 ACTIVATION_GAIN = math.sqrt(2)   # He initialisation's gain, which both rectifiers use
 
@@ -26,14 +29,29 @@ def equalized(weight, *, gain=1.0, fan_in, lr_multiplier=1.0):
     return weight * (gain / math.sqrt(fan_in) * lr_multiplier)
 
 
+def widen(x):
+    """Returns short floats as float32; float32 and float64 as they are."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def rectify(x, nonlinearity):
     """Applies 'lrelu' (slope 0.2) or 'relu'."""
-    return jax.nn.leaky_relu(x, 0.2) if nonlinearity == 'lrelu' else jax.nn.relu(x)
+    return jax.nn.leaky_relu(x, _LEAK) if nonlinearity == 'lrelu' else jax.nn.relu(x)
+
+
+def rectifier_slope(x, nonlinearity):
+    """Derivative of `rectify`; the same for its argument and for its result."""
+    return jnp.where(x >= 0, 1.0, _LEAK) if nonlinearity == 'lrelu' else jnp.where(x > 0, 1.0, 0.0)
 
 
 def dense(x, weight):
-    """Multiplies the last axis of `x` [..., I] by `weight` [I, O]; also the 1x1 convolution."""
+    """Multiplies the last axis of `x` [..., I] by `weight` [I, O]."""
     return jnp.matmul(x, weight)
+
+
+def convolve_pixels(x, weight):
+    """1x1 convolution: [N, H, W, I] by [I, O] -> [N, H, W, O], never shorter than float32."""
+    return jnp.matmul(x, weight.astype(x.dtype), preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
 
 
 def pixel_norm(x):
@@ -43,8 +61,36 @@ def pixel_norm(x):
 
 def instance_norm(x):
     """Normalises each feature map of each image to zero mean and unit (biased) variance."""
-    x = x - jnp.mean(x, axis=(1, 2), keepdims=True)
-    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=(1, 2), keepdims=True) + EPSILON)
+    mean, factor = instance_statistics(x)
+    return (x - mean) * factor
+
+
+def instance_statistics(x, shift=None):
+    """Returns mean and reciprocal deviation of each feature map of each image, both [N, 1, 1, C].
+
+    Both statistics come out of one pass over the data: moments about a pixel, which is near the mean where the mean is
+    large against the deviation, so that little cancels.
+
+    Args:
+      x: [N, H, W, C].
+      shift: what to take moments about, [N, 1, 1, C]; None for the central pixel of `x`.
+    """
+    shift = jax.lax.stop_gradient(central_pixel(x) if shift is None else shift)
+    x = x - shift
+    mean, square = (mean_over_pixels(moment) for moment in (x, jnp.square(x)))
+    return shift + mean, jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + EPSILON)
+
+
+def central_pixel(x):
+    """Returns the one in the middle, [N, 1, 1, C]. (Padding shows in those at the edges.)"""
+    row, column = x.shape[1] // 2, x.shape[2] // 2
+    return x[:, row:row + 1, column:column + 1]
+
+
+def mean_over_pixels(x):
+    """Averages each feature map of each image: [N, H, W, C] -> [N, 1, 1, C]."""
+    batch, height, width, channels = x.shape
+    return (_sum_rows(x, (batch,), (height, width)) / (height * width)).reshape(batch, 1, 1, channels)
 
 
 def stylize(x, style):
@@ -56,6 +102,29 @@ def stylize(x, style):
     """
     scale, bias = jnp.split(style[:, None, None, :], 2, axis=-1)
     return x * (scale + 1) + bias
+
+
+def sum_over_images(x):
+    """Adds up each channel: [N, H, W, C] -> [C]."""
+    return _sum_rows(x, (), x.shape[:3])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _sum_rows(x, kept, summed):
+    """Adds up axes in the middle: [*kept, *summed, C] -> [*kept, C]."""
+    axes = tuple(range(len(kept), len(kept) + len(summed)))
+
+    def as_products(x):      # on a CPU a plain sum jumps through memory; axis by axis little is lost to rounding
+        for size in reversed(summed):
+            x = jnp.matmul(jnp.ones(size, x.dtype), x, precision='highest')
+        return x
+    return jax.lax.platform_dependent(x, cpu=as_products, default=lambda x: jnp.sum(x, axis=axes))
+
+
+_sum_rows.defvjp(
+    lambda x, kept, summed: (_sum_rows(x, kept, summed), None),
+    lambda kept, summed, _, dy: (jnp.broadcast_to(dy.reshape(*kept, *(1 for _ in summed), -1),
+                                                  (*kept, *summed, dy.shape[-1])),))
 
 
 def adaptive_instance_norm(content, style):
@@ -84,10 +153,39 @@ def downscale(x):
     return jnp.mean(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
 
 
+@jax.custom_vjp
 def _spread(kernel):
     """Adds the four copies of a 3x3 kernel shifted by one pixel: [3, 3, I, O] -> [4, 4, I, O]."""
+    return _spread_or_adjoint(_add_copies, _COPIES, kernel)
+
+
+def _add_copies(kernel):
     kernel = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
     return kernel[1:, 1:] + kernel[:-1, 1:] + kernel[1:, :-1] + kernel[:-1, :-1]
+
+
+def _gather_copies(kernel):
+    return kernel[1:, 1:] + kernel[:-1, 1:] + kernel[1:, :-1] + kernel[:-1, :-1]
+
+
+def _spread_or_adjoint(add, matrix, kernel):
+    """Adds up taps; on a CPU as a product with a matrix [taps after, taps before], 15 times as fast there."""
+    def as_product(kernel):
+        taps = jnp.matmul(jnp.asarray(matrix, kernel.dtype), kernel.reshape(matrix.shape[1], -1), precision='highest')
+        side = math.isqrt(matrix.shape[0])
+        return taps.reshape(side, side, *kernel.shape[2:])
+    return jax.lax.platform_dependent(kernel, cpu=as_product, default=add)
+
+
+@jax.custom_vjp
+def _gather(kernel):
+    """Adjoint of `_spread`: [4, 4, I, O] -> [3, 3, I, O]."""
+    return _spread_or_adjoint(_gather_copies, _COPIES.T, kernel)
+
+
+_COPIES = np.kron(*[np.eye(4, 3) + np.eye(4, 3, -1)] * 2)       # [16, 9]
+_spread.defvjp(lambda kernel: (_spread(kernel), None), lambda _, dy: (_gather(dy),))
+_gather.defvjp(lambda kernel: (_gather(kernel), None), lambda _, dy: (_spread(dy),))
 
 
 def up_convolve(x, kernel, *, flip):
@@ -104,29 +202,27 @@ def up_convolve(x, kernel, *, flip):
     kernel = _spread(kernel)
     if not flip:
         kernel = kernel[::-1, ::-1]
-    return transposed_convolve(x, kernel.swapaxes(2, 3), 2)
+    return transposed_convolve(x, kernel.swapaxes(2, 3).astype(x.dtype), 2)
 
 
 def down_convolve(x, kernel):
     """Convolves with a 3x3 kernel [3, 3, I, O] and averages 2x2 pixels, in one 4x4 convolution of stride 2."""
-    return convolve(x, _spread(kernel) / 4, 2)
+    return convolve(x, (_spread(kernel) / 4).astype(x.dtype), 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def blur(x, taps):
     """Smooths with the separable filter `taps` (odd in number, scaled to sum 1), zero-padded; () does nothing.
 
-    Shifted adds rather than a depthwise convolution: they fuse with what stands around them.
+    Shifted adds rather than a depthwise convolution, and of both axes in one expression: they fuse with what stands
+    around them, where compilers store what is between two axes.
     """
     if not taps:
         return x
-    half, total = len(taps) // 2, sum(taps)
-    for axis in (1, 2):
-        padding = [(half, half) if a == axis else (0, 0) for a in range(4)]
-        padded = jnp.pad(x, padding)
-        x = sum(jax.lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis) * (tap / total)
-                for i, tap in enumerate(taps))
-    return x
+    half, (_, height, width, _) = len(taps) // 2, x.shape
+    padded = jnp.pad(widen(x), ((0, 0), (half, half), (half, half), (0, 0)))
+    return sum(padded[:, i:i + height, j:j + width] * (row * column / sum(taps) ** 2)
+               for i, row in enumerate(taps) for j, column in enumerate(taps)).astype(x.dtype)
 
 
 # The adjoint of a zero-padded correlation is the correlation with the filter turned around.
@@ -151,6 +247,7 @@ def minibatch_stddev(x, group_size, num_features, replicas=1):
       ValueError: the samples cannot be divided into such groups.
     """
     batch, height, width, channels = x.shape
+    dtype, x = x.dtype, widen(x)
     group_size = min(group_size, batch // replicas)
     if batch % (replicas * group_size):
         raise ValueError(f'{batch} images of {replicas} replicas cannot be divided into groups of {group_size}; '
@@ -160,9 +257,10 @@ def minibatch_stddev(x, group_size, num_features, replicas=1):
     statistic = jnp.mean(deviation, axis=(3, 4, 6))                                # [R, 1, M, F]
     statistic = jnp.broadcast_to(statistic, (replicas, group_size, *statistic.shape[2:]))
     statistic = statistic.reshape(batch, 1, 1, num_features)
-    return jnp.concatenate([x, jnp.broadcast_to(statistic, (batch, height, width, num_features))], axis=-1)
+    statistic = jnp.broadcast_to(statistic, (batch, height, width, num_features))
+    return jnp.concatenate([x, statistic], axis=-1).astype(dtype)
 
 
 def fade(older, newer, alpha):
     """Interpolates from the lower stage (alpha 0) to the newest one (alpha 1) (ProGAN Figure 2)."""
-    return newer + (older - newer) * (1 - alpha)
+    return (widen(newer) * alpha + widen(older) * (1 - alpha)).astype(newer.dtype)

@@ -6,10 +6,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from stylegan_jax.config import GeneratorConfig, num_fmaps
-from stylegan_jax.networks import ops
+from stylegan_jax.networks import epilogue, ops
 from stylegan_jax.networks.convolution import convolve
 from stylegan_jax.networks.layers import (
-    DENSE_INPUT_GAIN, ConvPixels, Dense, conv_weight, from_channels_first, stage_name)
+    DENSE_INPUT_GAIN, Dense, ToRGB, conv_weight, from_channels_first, stage_name)
 
 
 class SynthesisLayer(nn.Module):
@@ -25,50 +25,53 @@ class SynthesisLayer(nn.Module):
     source: str
 
     @nn.compact
-    def __call__(self, x, w, noise):
+    def __call__(self, x, w, noise, dtype):
         """Computes a layer.
 
         Args:
           x: features of the layer before, [N, H, W, I]; None for layer 0.
           w: [N, W].
           noise: [1 or N, h, w, 1], or None for none.
+          dtype: of the result, and of what is kept in between.
 
         Returns:
           [N, h, w, C].
         """
         config = self.config
-        x = self._features(x, w)
-        if config.use_noise:
-            strength = self.param('noise_strength', nn.initializers.zeros, (x.shape[-1],))
-            if noise is not None:
-                x = x + noise * strength
-        x = x + self.param('bias', nn.initializers.zeros, (x.shape[-1],))
-        x = ops.rectify(x, config.nonlinearity)
+        x = self._features(x, w, dtype)
+        bias = self.param('bias', nn.initializers.zeros, (x.shape[-1],))
+        strength = self.param('noise_strength', nn.initializers.zeros, (x.shape[-1],)) if config.use_noise else None
+        style = Dense(2 * x.shape[-1], name='style')(w) if config.use_styles else None
+        noise = noise if config.use_noise else None
+        taps = tuple(config.blur_filter) if self.source == 'conv_up' else ()
+        if config.use_styles and config.use_instance_norm and not config.use_pixel_norm:
+            return epilogue.stylize_channels(x, noise, None if noise is None else strength, bias, style,
+                                             config.nonlinearity, taps)
+        x = ops.blur(ops.widen(x), taps) + bias
+        x = ops.rectify(x if noise is None else x + noise * strength, config.nonlinearity)
         if config.use_pixel_norm:
             x = ops.pixel_norm(x)
         if config.use_instance_norm:
             x = ops.instance_norm(x)
-        if config.use_styles:
-            x = ops.stylize(x, Dense(2 * x.shape[-1], name='style')(w))
-        return x
+        return (ops.stylize(x, style) if config.use_styles else x).astype(dtype)
 
-    def _features(self, x, w):
+    def _features(self, x, w, dtype):
         config = self.config
         stage = self.layer // 2
         features = num_fmaps(config, stage + 1)
         height, width = config.image.stage_shape(stage)
         if self.source == 'const':
             const = self.param('const', nn.initializers.ones, (1, height, width, features))
-            return jnp.broadcast_to(const, (w.shape[0], *const.shape[1:]))
+            return jnp.broadcast_to(const, (w.shape[0], *const.shape[1:])).astype(dtype)
         if self.source == 'dense':
             weight = self.param('weight', nn.initializers.normal(1.0), (w.shape[-1], features * height * width))
             x = ops.dense(w, ops.equalized(weight, gain=DENSE_INPUT_GAIN, fan_in=w.shape[-1]))
-            return from_channels_first(x, height, width)
-        kernel = conv_weight(self, x.shape[-1], features)
+            return from_channels_first(x, height, width).astype(dtype)
+        kernel = conv_weight(self, x, features)
         if self.source == 'conv':
-            return convolve(x, kernel)
+            return convolve(x, kernel.astype(dtype))
         flip = min(height, width) >= config.flip_from
-        return ops.blur(ops.up_convolve(x, kernel, flip=flip), tuple(config.blur_filter))
+        return ops.up_convolve(x, kernel, flip=flip)
 
 
 class SynthesisBlock(nn.Module):
@@ -87,16 +90,16 @@ class SynthesisBlock(nn.Module):
         else:
             self.dense = SynthesisLayer(config, first, 'dense')
             self.conv = SynthesisLayer(config, first + 1, 'conv')
-        self.to_rgb = ConvPixels(config.image.channels, gain=1.0)
+        self.to_rgb = ToRGB(config.image.channels)
 
-    def __call__(self, x, ws, noise):
+    def __call__(self, x, ws, noise, dtype):
         if self.stage:
             layers = (self.conv0_up, self.conv1)
         else:
             layers = (self.const if self.config.const_input else self.dense, self.conv)
         for layer in layers:
             w = ws[:, layer.layer if self.config.use_styles else 0]
-            x = layer(x, w, noise[layer.layer] if noise else None)
+            x = layer(x, w, noise[layer.layer] if noise else None, dtype)
         return x
 
 
@@ -105,17 +108,19 @@ class Synthesis(nn.Module):
     config: GeneratorConfig
 
     @nn.compact
-    def __call__(self, ws, noise, *, stage, alpha):
+    def __call__(self, ws, noise, *, stage, alpha, dtype=None):
         """Synthesizes images.
 
         Args:
           ws: [N, L, W].
           noise: a sequence of arrays [1 or N, h, w, 1], one per layer of the stages in use; empty for none.
           stage: the last stage to run (static).
-          alpha: weight of that stage against the one before, 0 to 1 (may be traced; ignored at stage 0).
+          alpha: weight of that stage against the one before, 0 to 1 (may be traced; ignored at stage 0); None for the
+            stage alone, which is the same as 1 and costs less.
+          dtype: of activations; None = that of `ws`. Statistics and colours are never shorter than float32.
 
         Returns:
-          [N, H, W, C] at the size of the stage.
+          [N, H, W, C] at the size of the stage, in the type of the weights.
         """
         image = self.config.image
         # `init` visits every stage, so that the parameter tree is whole whatever stage runs later.
@@ -123,9 +128,9 @@ class Synthesis(nn.Module):
         x, colours = None, []
         for s in range(last + 1):
             block = SynthesisBlock(self.config, s, name=stage_name(image, s))
-            x = block(x, ws, noise)
-            if s >= stage - 1 or self.is_initializing():
+            x = block(x, ws, noise, dtype or ws.dtype)
+            if s == stage or s == stage - 1 and alpha is not None or self.is_initializing():
                 colours.append(block.to_rgb(x))
-        if stage == 0 or self.is_initializing():
+        if len(colours) == 1 or self.is_initializing():
             return colours[-1]
         return ops.fade(ops.upscale(colours[-2]), colours[-1], alpha)

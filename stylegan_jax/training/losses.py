@@ -22,7 +22,7 @@ def generator_loss(config, fake_logits):
     return jax.nn.softplus(-fake_logits) if config.name == 'logistic' else -fake_logits
 
 
-def discriminator_loss(config, discriminate, reals, fakes, *, shrink, gp_factors=None):
+def discriminator_loss(config, discriminate, reals, fakes, *, shrink, gp_factors=None, lazy_factor=1.0, scale=1.0):
     """Loss of each pair of a real and a generated image.
 
     Args:
@@ -32,48 +32,54 @@ def discriminator_loss(config, discriminate, reals, fakes, *, shrink, gp_factors
       fakes: [N, H, W, C].
       shrink: side of the full image over the side of these.
       gp_factors: 'wgan_gp' only: where between real (0) and generated (1) the penalty is taken, [N, 1, 1, 1].
+      lazy_factor: 'logistic' only: factor of the penalties' weights in a step that takes them; None for none in this
+        step (static).
+      scale: factor of the logits while penalties differentiate them, so that short floats do not vanish.
 
     Returns:
       loss: [N].
       metrics: dict of [N]: real_logits, fake_logits, and the penalties as they are before their weights.
     """
     if config.name == 'logistic':
-        return _logistic_loss(config, discriminate, reals, fakes, shrink)
-    return _wgan_gp_loss(config, discriminate, reals, fakes, shrink, gp_factors)
+        return _logistic_loss(config, discriminate, reals, fakes, shrink, lazy_factor, scale)
+    return _wgan_gp_loss(config, discriminate, reals, fakes, shrink, gp_factors, scale)
 
 
-def _logistic_loss(config, discriminate, reals, fakes, shrink):
-    """Logistic loss with R1, and R2 if asked for (Mescheder et al. 2018, equations 9 and 10)."""
-    real_logits, r1 = _logits_and_penalty(discriminate, reals, shrink, config.r1_gamma)
-    fake_logits, r2 = _logits_and_penalty(discriminate, fakes, shrink, config.r2_gamma)
-    loss = jax.nn.softplus(fake_logits) + jax.nn.softplus(-real_logits)
-    metrics = {'real_logits': real_logits, 'fake_logits': fake_logits}
-    if config.r1_gamma:
-        loss, metrics['r1_penalty'] = loss + r1 * (config.r1_gamma / 2), r1
-    if config.r2_gamma:
-        loss, metrics['r2_penalty'] = loss + r2 * (config.r2_gamma / 2), r2
-    return loss, metrics
+def _logistic_loss(config, discriminate, reals, fakes, shrink, lazy_factor, scale):
+    """Logistic loss with R1, and R2 if asked for (Mescheder et al. 2018, equations 9 and 10).
+
+    Penalties come out multiplied by `lazy_factor`, 0 where they are left out, so that their means over steps are right.
+    """
+    logits, metrics = {}, {}
+    penalties = 0.0
+    for kind, images, name, gamma in (('real', reals, 'r1', config.r1_gamma), ('fake', fakes, 'r2', config.r2_gamma)):
+        if gamma and lazy_factor is not None:
+            logits[kind], squared_norms = _logits_and_squared_norms(discriminate, images, scale)
+            penalty = squared_norms * (lazy_factor / shrink ** 2)
+            penalties = penalties + penalty * (gamma / 2)
+        else:
+            logits[kind] = discriminate(images)
+            penalty = jnp.zeros_like(logits[kind])
+        if gamma:
+            metrics[f'{name}_penalty'] = penalty
+    loss = jax.nn.softplus(logits['fake']) + jax.nn.softplus(-logits['real']) + penalties
+    return loss, {f'{kind}_logits': values for kind, values in logits.items()} | metrics
 
 
-def _logits_and_penalty(discriminate, images, shrink, gamma):
-    """Logits, and the squared gradient norms there; one forward pass serves both."""
-    if not gamma:
-        return discriminate(images), None
+def _logits_and_squared_norms(discriminate, images, scale):
+    """Logits [N], and the squared norms of their gradients there [N]; one forward pass serves both."""
     logits, pullback = jax.vjp(discriminate, images)
-    return logits, _squared_norms(pullback(jnp.ones_like(logits))[0]) / shrink ** 2
+    gradients = pullback(jnp.full_like(logits, scale))[0] / scale
+    return logits, jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
 
 
-def _wgan_gp_loss(config, discriminate, reals, fakes, shrink, gp_factors):
+def _wgan_gp_loss(config, discriminate, reals, fakes, shrink, gp_factors, scale):
     """Wasserstein loss with gradient penalty (Gulrajani et al. 2017) and drift (ProGAN Appendix A.1)."""
     real_logits, fake_logits = discriminate(reals), discriminate(fakes)
     mixed = reals + (fakes - reals) * gp_factors
-    mixed_logits, pullback = jax.vjp(discriminate, mixed)
-    norms = jnp.sqrt(_squared_norms(pullback(jnp.ones_like(mixed_logits))[0])) / shrink
+    norms = jnp.sqrt(_logits_and_squared_norms(discriminate, mixed, scale)[1]) / shrink
     penalty = jnp.square(norms - config.wgan_target)
     loss = (fake_logits - real_logits + penalty * (config.wgan_lambda / config.wgan_target ** 2)
             + jnp.square(real_logits) * config.wgan_epsilon)
     return loss, {'real_logits': real_logits, 'fake_logits': fake_logits, 'mixed_norms': norms}
 
-
-def _squared_norms(gradients):
-    return jnp.sum(jnp.square(gradients), axis=(1, 2, 3))

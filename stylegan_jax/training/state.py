@@ -11,6 +11,10 @@ from stylegan_jax.schedule import needs_optimizer_reset
 from stylegan_jax.training.optimizer import adam_init
 
 
+# The official code begins at 64 and comes down, skipping a step each; float16 overflows beyond 16.
+_FIRST_LOSS_SCALE = 16.0
+
+
 @flax.struct.dataclass
 class TrainState:
     """The state of a run; what is not here follows from the config and `cur_nimg`.
@@ -28,6 +32,7 @@ class TrainState:
       alpha: weight of the newest block then.
       key: the run's random key.
       g_skipped, d_skipped: steps in a row until now whose gradients were not finite.
+      g_loss_scale, d_loss_scale: log2 of the factor of the losses (used in float16).
     """
     g_params: typing.Any
     d_params: typing.Any
@@ -44,6 +49,8 @@ class TrainState:
     key: jax.Array
     g_skipped: jax.Array
     d_skipped: jax.Array
+    g_loss_scale: jax.Array
+    d_loss_scale: jax.Array
 
 
 def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.0):
@@ -69,7 +76,8 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
         d_optimizer=adam_init(discriminator.params), cur_nimg=jnp.zeros((), jnp.int32),
         group_nimg=jnp.zeros((), jnp.int32), lod=jnp.asarray(lod, jnp.float32),
         alpha=jnp.asarray(1 - lod % 1, dtype), key=run_key(config), g_skipped=jnp.zeros((), jnp.int32),
-        d_skipped=jnp.zeros((), jnp.int32))
+        d_skipped=jnp.zeros((), jnp.int32), g_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32),
+        d_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32))
 
 
 def run_key(config):
