@@ -2,43 +2,18 @@
 import io
 import json
 import logging
-import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from source_files import encode, random_pixels, write_folder, write_zip
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import pixels as pixels_module
 from stylegan_jax.data.image_files import ImageFiles, find_label_dim
 from stylegan_jax.errors import UserError
 
 IMAGE = ImageConfig(resolution=8)
-
-
-def random_pixels(seed, height=8, width=8, channels=3):
-    return np.random.default_rng(seed).integers(0, 256, [height, width, channels], np.uint8)
-
-
-def encode(pixels, kind='png', **options):
-    file = io.BytesIO()
-    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.squeeze(pixels))
-    picture.save(file, kind, **options)
-    return file.getvalue()
-
-
-def write_folder(path, files):
-    for name, content in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(content)
-    return path
-
-
-def write_zip(path, files):
-    with zipfile.ZipFile(path, 'w') as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
 
 
 def read_one(tmp_path, content, image=IMAGE, name='a.png'):
