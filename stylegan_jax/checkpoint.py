@@ -349,5 +349,5 @@ def _refuse_other_architecture(theirs, ours, where):
         raise UserError(f'{where} belongs to another architecture: ' + '; '.join(lines)
                         + '. Choose another --workdir, or the settings that it was made with')
     if theirs.seed != ours.seed:
-        raise UserError(f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} now. '
-                        f'Choose another --workdir, or --config.seed={theirs.seed}')
+        raise UserError(f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} '
+                        f'now. Choose another --workdir, or --config.seed={theirs.seed}')

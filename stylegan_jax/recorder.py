@@ -258,5 +258,5 @@ def _refuse_lost_run(workdir):
     folder = os.path.join(workdir, FOLDER)
     has_checkpoint = os.path.isdir(folder) and any(name.isdecimal() for name in os.listdir(folder))
     if not has_checkpoint and os.path.isdir(os.path.join(workdir, SET_ASIDE)):
-        raise UserError(f'--workdir={workdir}: the checkpoints of this run are gone, but for damaged ones in {SET_ASIDE}; '
-                        'bring back a copy, or choose another --workdir')
+        raise UserError(f'--workdir={workdir}: the checkpoints of this run are gone, but for damaged ones in '
+                        f'{SET_ASIDE}; bring back a copy, or choose another --workdir')
