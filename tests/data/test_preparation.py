@@ -14,6 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tiny_run
+from test_pipeline import is_running
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data import prepared, preparation, shards
 from stylegan_jax.data.dataset import open_dataset
@@ -185,6 +186,26 @@ def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_pa
     assert whole.keys() == {name.replace('killed-', 'whole-') for name in killed}
     assert all(killed[name.replace('whole-', 'killed-')] == data for name, data in whole.items()
                if 'array_record' in name or name.endswith('.npy'))
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    process = subprocess.Popen([sys.executable, '-m', 'stylegan_jax.prepare_data', '--source=toy_faces:9000@64',
+                                '--resolution=64', '--workers=2', f'--out={tmp_path / "out"}'],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        limit = time.monotonic() + 60
+        while len({path.suffix for path in (tmp_path / 'out').rglob('*.part-*')}) < 2:      # both are at work
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.02)
+        children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+    finally:
+        process.kill()
+        process.wait()
+    assert len(children) >= 2
+    limit = time.monotonic() + 10
+    while any(map(is_running, children)):
+        assert time.monotonic() < limit, 'processes outlive the one that started them'
+        time.sleep(0.02)
 
 
 def test_a_stamp_without_its_files_is_not_believed(whole, pictures, tmp_path, small_shards, monkeypatch):
