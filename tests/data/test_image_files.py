@@ -172,9 +172,24 @@ def test_folder_and_zip_give_the_same(tmp_path):
     folder = ImageFiles(write_folder(tmp_path / 'folder', files), IMAGE)
     archive = ImageFiles(write_zip(tmp_path / 'images.zip', files), IMAGE)
     assert folder.names == archive.names == ('a.PNG', 'b/10.jpg', 'b/2.png')
+    assert folder.signature == archive.signature
     np.testing.assert_array_equal(folder.pixels, archive.pixels)
     np.testing.assert_array_equal(folder.full_size(0), random_pixels(2))
     assert folder.labels.shape == (3, 0) and folder.label_names is None
+
+
+@pytest.mark.parametrize('kind', [write_folder, write_zip])
+def test_the_signature_is_that_of_names_and_sizes(tmp_path, kind):
+    files = {'a/1.png': encode(random_pixels(0)), 'a/2\udcff.png': encode(random_pixels(1))}
+    if kind is write_zip:                # whose names are always text
+        files['a/2.png'] = files.pop('a/2\udcff.png')
+
+    def signature(name, files, **options):
+        return ImageFiles(kind(tmp_path / name, files), IMAGE, **options).signature
+    found = [signature('1.zip', files), signature('2.zip', files), signature('3.zip', files, count=1),
+             signature('4.zip', files | {'a/1.png': encode(random_pixels(0, 9, 9))}),
+             signature('5.zip', {name.replace('1', '0'): content for name, content in files.items()})]
+    assert found[0] == found[1] and len(set(found)) == 4
 
 
 def test_count_takes_the_first(tmp_path):
