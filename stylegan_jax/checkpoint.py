@@ -7,6 +7,7 @@ One process reads and writes: the state is the same in all of them.
 import concurrent.futures
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -141,11 +142,11 @@ class Checkpoints:
 
     def config(self):
         """Returns the Config of the newest checkpoint that can be read."""
-        return self._newest(self._read_config)
+        return self._newest(lambda stored: stored.config())[0]
 
     def progress(self):
         """Returns where the log stood at the newest checkpoint that can be read."""
-        return self._newest(lambda nimg: self._read_json(nimg, 'progress'))
+        return self._newest(lambda stored: stored.json('progress'))[0]
 
     def restore(self, config=None):
         """Returns the newest checkpoint that can be read, as Saved; sets damaged ones aside, if it may write.
@@ -156,33 +157,35 @@ class Checkpoints:
         Raises:
           UserError: it belongs to another architecture, or none can be read.
         """
-        damaged = []
-
-        def read(nimg):
-            theirs = self._read_config(nimg)
+        def read(stored):
+            theirs = stored.config()
             if config is not None:
-                _refuse_other_architecture(theirs, config, f'{self.path}/{nimg}')
-            progress = self._read_json(nimg, 'progress')
-            return Saved(nimg, self._read_state(nimg, theirs), theirs, progress, ())
-        return self._newest(read, damaged)._replace(damaged=tuple(damaged))
+                _refuse_other_architecture(theirs, config, stored.path)
+            progress = stored.json('progress')
+            return Saved(stored.nimg, stored.state(theirs), theirs, progress, ())
+        saved, damaged = self._newest(read)
+        # Only now: a run whose checkpoints were all set aside would look like a new one.
+        return saved._replace(damaged=tuple(
+            reason + ('' if self._keep is None else f'; it is now in {self._set_aside(nimg)}')
+            for nimg, reason in damaged.items()))
 
     def close(self):
         self._manager.close()
 
-    def _newest(self, read, damaged=None):
-        """Calls `read` with the images shown at the newest checkpoint, or else with the one before, and so on."""
-        reasons = {}
+    def _newest(self, read):
+        """Calls `read` with the newest checkpoint, a _Stored, or else with the one before, and so on.
+
+        Returns:
+          (what `read` returned, {images shown: a line about it} of the checkpoints that it could not read).
+        """
+        damaged = {}
         for nimg in sorted(self._manager.all_steps(), reverse=True):
+            stored = _Stored(self._manager, nimg, f'{self.path}/{nimg}')
             try:
-                found = read(nimg)
+                return read(stored), damaged
             except _Damaged as error:
-                reasons[nimg] = f'{self.path}/{nimg}: this checkpoint cannot be read ({error})'
-                continue
-            # Only now: a run whose checkpoints were all set aside would look like a new one.
-            for number, reason in reasons.items() if damaged is not None else ():
-                damaged.append(reason + (f'; it is now in {self._set_aside(number)}' if self._keep is not None else ''))
-            return found
-        raise UserError('; '.join(reasons.values()) + '. None is left to go on from: bring back a copy of this folder, '
+                damaged[nimg] = f'{stored.path}: this checkpoint cannot be read ({error})'
+        raise UserError('; '.join(damaged.values()) + '. None is left to go on from: bring back a copy of this folder, '
                         'or choose another --workdir')
 
     def _set_aside(self, nimg):
@@ -216,37 +219,48 @@ class Checkpoints:
             causes = [os.strerror(number) for number in _CAUSES if os.strerror(number) in str(error)]
             raise CheckpointError(causes[0] if causes else _first_line(error)) from error
 
-    def _read_config(self, nimg):
-        return config_lib.from_dict(config_lib.Config, self._read_json(nimg, 'config'))
 
-    def _read_json(self, nimg, item):
-        value = self._read(nimg, item, ocp.args.JsonRestore())
-        self._verify(nimg, item, _json_digest(value))
+class _Stored:
+    """One checkpoint on disk. What is read of it is compared with its digests, and raises _Damaged where it differs."""
+
+    def __init__(self, manager, nimg, path):
+        self._manager, self.nimg, self.path = manager, nimg, path
+
+    def config(self):
+        return config_lib.from_dict(config_lib.Config, self.json('config'))
+
+    def json(self, item):
+        value = self._read(item, ocp.args.JsonRestore())
+        self._verify(item, _json_digest(value))
         return value
 
-    def _read_state(self, nimg, config):
+    def state(self, config):
         abstract = jax.eval_shape(lambda: _plain(create_state(config)))
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)      # so that arrays come as numpy's
-        state = self._read(nimg, 'state', ocp.args.StandardRestore(abstract))
-        self._verify(nimg, 'state', _digest(state))
+        state = self._read('state', ocp.args.StandardRestore(abstract))
+        self._verify('state', _digest(state))
         return state.replace(key=jax.random.wrap_key_data(state.key))
 
-    def _read(self, nimg, item, args):
+    @functools.cached_property
+    def _digests(self):
+        digests = self._read('digests', ocp.args.JsonRestore())
+        return digests if isinstance(digests, dict) else {}
+
+    def _verify(self, item, digest):
+        if self._digests.get(item) != digest:
+            raise _Damaged(f'its {item} is not what was written')
+
+    def _read(self, item, args):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
-                return self._manager.restore(nimg, args=ocp.args.Composite(**{item: args}))[item]
+                return self._manager.restore(self.nimg, args=ocp.args.Composite(**{item: args}))[item]
         except Exception as error:      # damaged files fail in every way there is
             _silence_late_reports()
             if isinstance(error, MemoryError) or getattr(error, 'errno', None) in _NOT_DAMAGE:
-                raise UserError(f'{self.path}/{nimg}: cannot be read now ({_first_line(error)}); nothing was changed, '
+                raise UserError(f'{self.path}: cannot be read now ({_first_line(error)}); nothing was changed, '
                                 'start the same command again') from error
             raise _Damaged(_first_line(error)) from error
-
-    def _verify(self, nimg, item, digest):
-        digests = self._read(nimg, 'digests', ocp.args.JsonRestore())
-        if not isinstance(digests, dict) or digests.get(item) != digest:
-            raise _Damaged(f'its {item} is not what was written')
 
 
 class _Damaged(Exception):
@@ -335,5 +349,5 @@ def _refuse_other_architecture(theirs, ours, where):
         raise UserError(f'{where} belongs to another architecture: ' + '; '.join(lines)
                         + '. Choose another --workdir, or the settings that it was made with')
     if theirs.seed != ours.seed:
-        raise UserError(f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} now. '
-                        f'Choose another --workdir, or --config.seed={theirs.seed}')
+        raise UserError(f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} '
+                        f'now. Choose another --workdir, or --config.seed={theirs.seed}')

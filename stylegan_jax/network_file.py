@@ -3,10 +3,10 @@
 Not for training state: that is `checkpoint`'s.
 """
 import json
-import os
 
 import numpy as np
 
+from stylegan_jax import atomic
 from stylegan_jax import config as config_lib
 from stylegan_jax.errors import UserError
 
@@ -24,15 +24,8 @@ def write(path, *, kind, config, arrays):
       arrays: {name: array}.
     """
     header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': config_lib.to_dict(config)})
-    temporary = f'{os.fspath(path)}.part'
-    try:
-        with open(temporary, 'wb') as file:
-            np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a) for name, a in arrays.items()})
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+    with atomic.writing(path, 'wb') as file:
+        np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a) for name, a in arrays.items()})
 
 
 def read(path):

@@ -32,7 +32,8 @@ from stylegan_jax.workdir_lock import WorkdirLock
 _SOURCE = flags.DEFINE_string('source', None, 'What to read; see above.')
 _OUT = flags.DEFINE_string('out', None, 'Folder of the prepared set; its name becomes the name of the set.')
 _RESOLUTION = flags.DEFINE_integer('resolution', None, 'Longer side at full size [pixels].')
-_BASE_SHAPE = flags.DEFINE_string('base_shape', '4,4', 'H,W of the lowest stage; 3,4 makes 384x512 of --resolution=512.')
+_BASE_SHAPE = flags.DEFINE_string('base_shape', '4,4',
+                                  'H,W of the lowest stage; 3,4 makes 384x512 of --resolution=512.')
 _CHANNELS = flags.DEFINE_integer('channels', 3, '1 (grey), 3 (colour) or 4 (with transparency).')
 _FIT = flags.DEFINE_enum('fit', 'crop', ['crop', 'pad', 'resize', 'exact', 'wide'],
                          'How pictures of other sizes become full-size ones: the largest central box, reduced (crop); '
@@ -93,8 +94,8 @@ def describe(path):
     lines = [f'{path}: {len(images)} images of {"x".join(map(str, image.shape))}, {size / 2 ** 20:.1f} MiB',
              f'stages: {stages}', f'source: {info["source"]["kind"]} {info["source"]["path"]}'
              + (f'; {info["num_skipped"]} images skipped' if info['num_skipped'] else ''),
-             f'made with: fit {info["fit"]}, {info["resize_filter"]} filter to full size, {info["level_filter"]} filter '
-             f'below; stored as {info["encoding"]}, order of seed {info["seed"]}',
+             f'made with: fit {info["fit"]}, {info["resize_filter"]} filter to full size, {info["level_filter"]} '
+             f'filter below; stored as {info["encoding"]}, order of seed {info["seed"]}',
              f'mirrored images are {"as good" if info["mirror_safe"] else "not known to be as good"}',
              f'content hash: {info["content_hash"]}', *_label_lines(images)]
     sheet = os.path.join(path, 'contact_sheet.png')
@@ -118,13 +119,13 @@ def _options(source):
     try:
         base_shape = tuple(int(side) for side in _BASE_SHAPE.value.split(','))
     except ValueError:
-        raise UserError(f'--base_shape={_BASE_SHAPE.value}: give two sides with a comma between them, such as 4,4') from None
-    is_lsun = source.kind == 'lmdb'
+        raise UserError(f'--base_shape={_BASE_SHAPE.value}: give two sides with a comma between them, '
+                        'such as 4,4') from None
     return preparation.Options(
         image=ImageConfig(_RESOLUTION.value, base_shape, _CHANNELS.value, source.labels.shape[1]), fit=_FIT.value,
-        resize_filter=_RESIZE_FILTER.value or ('lanczos' if is_lsun else 'box'), level_filter=_LEVEL_FILTER.value,
+        resize_filter=_RESIZE_FILTER.value or source.resize_filter, level_filter=_LEVEL_FILTER.value,
         encoding=_ENCODING.value, mirror_safe=_MIRROR_SAFE.value, seed=_SEED.value,
-        max_skipped=(1.0 if is_lsun else 0.01) if _MAX_SKIPPED.value is None else _MAX_SKIPPED.value)
+        max_skipped=source.max_skipped if _MAX_SKIPPED.value is None else _MAX_SKIPPED.value)
 
 
 def _workers(source):

@@ -6,9 +6,9 @@ import time
 
 import jax
 
+from stylegan_jax import atomic, samples
 from stylegan_jax import config as config_lib
-from stylegan_jax import samples
-from stylegan_jax.checkpoint import SET_ASIDE, Checkpoints
+from stylegan_jax.checkpoint import FOLDER, SET_ASIDE, Checkpoints
 from stylegan_jax.errors import UserError
 from stylegan_jax.run_log import RunLog, duration
 from stylegan_jax.schedule import is_finished
@@ -92,7 +92,8 @@ class Recorder:
         for line in used:
             self.event('begin', line, nimg)
         with self._log.attempt('config.json', nimg):
-            _write_text(os.path.join(self.workdir, 'config.json'), config_lib.to_json(self.config))
+            with atomic.writing(os.path.join(self.workdir, 'config.json')) as file:
+                file.write(config_lib.to_json(self.config))
         self._tick_start = time.time()
 
     def event(self, kind, text, nimg, aloud=True):
@@ -254,14 +255,8 @@ def _make_workdir(workdir):
 
 def _refuse_lost_run(workdir):
     """Raises a UserError where a run has been, and nothing is left to go on from: it would be overwritten."""
-    folder = os.path.join(workdir, 'checkpoints')
+    folder = os.path.join(workdir, FOLDER)
     has_checkpoint = os.path.isdir(folder) and any(name.isdecimal() for name in os.listdir(folder))
     if not has_checkpoint and os.path.isdir(os.path.join(workdir, SET_ASIDE)):
-        raise UserError(f'--workdir={workdir}: the checkpoints of this run are gone, but for damaged ones in {SET_ASIDE}; '
-                        'bring back a copy, or choose another --workdir')
-
-
-def _write_text(path, text):
-    with open(path + '.part', 'w') as file:
-        file.write(text)
-    os.replace(path + '.part', path)
+        raise UserError(f'--workdir={workdir}: the checkpoints of this run are gone, but for damaged ones in '
+                        f'{SET_ASIDE}; bring back a copy, or choose another --workdir')

@@ -15,6 +15,8 @@ import tensorboardX.proto.event_pb2
 import tensorboardX.summary
 import tqdm
 
+from stylegan_jax import atomic
+
 
 class RunLog:
     """The log of one run; opening it again after an interruption goes on where the checkpoint stood."""
@@ -199,10 +201,8 @@ def _drop_entries_beyond(path, nimg):
         lines = file.readlines()
     kept = [line for line in lines if line.endswith('\n') and _position(line) <= nimg]
     if kept != lines:
-        temporary = path + '.part'
-        with open(temporary, 'w') as file:
+        with atomic.writing(path) as file:
             file.writelines(kept)
-        os.replace(temporary, path)
 
 
 def _position(line):

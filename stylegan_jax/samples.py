@@ -4,6 +4,7 @@ import os
 import jax
 import numpy as np
 
+from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.figures import grid
 from stylegan_jax.training import network, run_key
 
@@ -83,6 +84,4 @@ def _fitting_grid(shape):
 
 def _one_hot_classes(labels):
     """How many classes one-hot labels tell apart; None where there are none, or where labels are not one-hot."""
-    if not labels.shape[1] or not np.all((labels == 0) | (labels == 1)) or not np.all(labels.sum(axis=1) == 1):
-        return None
-    return labels.shape[1]
+    return labels.shape[1] if is_one_hot(labels) else None

@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(stylegan_jax.__file__).parent
 DOCUMENT = PACKAGE.parent / 'docs' / 'architecture.md'
 # Each imports only from lines above it, or from its own line. The package itself offers what loading offers.
 LAYERS = [
-    ['errors', 'workdir_lock'],
+    ['errors', 'atomic', 'workdir_lock'],
     ['config', 'schedule'],
     ['cluster'],
     ['network_file'],
@@ -34,7 +34,7 @@ LAYERS = [
     ['benchmarks'],
     ['main', 'generate', 'prepare_data', 'benchmark'],
 ]
-WITHOUT_JAX = ['errors', 'config', 'schedule', 'network_file', 'official_pickle', 'data', 'figures',
+WITHOUT_JAX = ['errors', 'atomic', 'config', 'schedule', 'network_file', 'official_pickle', 'data', 'figures',
                'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption', 'workdir_lock',
                'prepare_data']
 

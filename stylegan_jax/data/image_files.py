@@ -12,11 +12,11 @@ import numpy as np
 from stylegan_jax.data.fitting import Unusable, fitted, placement
 from stylegan_jax.data.labels import FILE_NAME, WITHOUT, count_classes, read_labels
 from stylegan_jax.data.pixels import fits_memory, in_threads, to_uint8
+from stylegan_jax.data.sources.base import MAX_UNUSABLE
 from stylegan_jax.data.sources.files import PictureFiles, open_container, read_label_file
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
 
-MAX_UNUSABLE = 0.01                 # of the files; beyond this the set is wrong, not a file
 _FLAG = '--config.data.path'
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ class ImageFiles:
       labels: one-hot, float32 [len, K].
       label_names: None; files have numbered classes.
       pixels: uint8 [len, H, W, C] while that fits the memory budget, else None.
+      signature: what tells these files, in this order, from others: a digest of their names and sizes, which are the
+        same for a copy elsewhere.
     """
     label_names = None
 
@@ -68,6 +70,7 @@ class ImageFiles:
         self._rows = np.flatnonzero(usable)         # of the usable ones among all files
         self.names = tuple(names[row] for row in self._rows)
         self.labels = labels[usable]
+        self.signature = self._signature()
         if self.pixels is not None and not usable.all():
             for row, index in enumerate(self._rows):        # in place: a copy may not fit
                 self.pixels[row] = self.pixels[index]
@@ -75,11 +78,6 @@ class ImageFiles:
 
     def __len__(self):
         return len(self.names)
-
-    @property
-    def signature(self):
-        """What tells these files, in this order, from others: their names."""
-        return hashlib.blake2b('\0'.join(self.names).encode(), digest_size=16).hexdigest()
 
     def full_size(self, index):
         """Returns the pixels of one image, uint8 [H, W, C].
@@ -100,6 +98,12 @@ class ImageFiles:
                 except Unusable as error:
                     self._note_damage(other, error)
         raise UserError(f'{self.path}: no image of the class of {self.names[index]} can be read; repair the set')
+
+    def _signature(self):
+        with failing_as_unusable():
+            sizes = self._files.container.sizes(self.names)
+        content = '\0'.join(f'{name}\0{size}' for name, size in zip(self.names, sizes))
+        return hashlib.blake2b(content.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()
 
     def _note_damage(self, index, error):
         if index not in self._damaged:

@@ -35,7 +35,7 @@ def read_labels(text, where, names, label_dim):
                             f'image.label_dim={label_dim}; the file has {found} classes: '
                             f'set --config.image.label_dim={found}')
     _check_not_negative(classes, where, names)
-    return _one_hot([classes[name] for name in names], label_dim)
+    return one_hot([classes[name] for name in names], label_dim)
 
 
 def count_classes(text, where):
@@ -71,7 +71,7 @@ def find_labels(text, where, names, without):
         classes = _check_classes(entries, where)
         _check_complete(classes, where, names, without)
         _check_not_negative(classes, where, classes)
-        return _one_hot([classes[name] for name in names], _number_of_classes(classes, where))
+        return one_hot([classes[name] for name in names], _number_of_classes(classes, where))
     vectors = dict(entries)
     _check_complete(vectors, where, names, without)
     lengths = {len(vector) for vector in vectors.values()}
@@ -100,7 +100,7 @@ def labels_of_folders(names, where):
                             'or give --labels=none')
     folders = [name.partition('/')[0] for name in names]
     classes = {folder: number for number, folder in enumerate(sorted(set(folders)))}
-    return _one_hot([classes[folder] for folder in folders], len(classes)), tuple(classes)
+    return one_hot([classes[folder] for folder in folders], len(classes)), tuple(classes)
 
 
 def labels_of_array(array, count, where, without):
@@ -132,7 +132,7 @@ def labels_of_array(array, count, where, without):
         if largest >= count:
             raise UserError(f'{where}: it labels {count} images with classes up to {largest}; number the classes from '
                             f'0 without gaps, or {without}')
-        return _one_hot(array, largest + 1)
+        return one_hot(array, largest + 1)
     if array.ndim == 1:
         raise UserError(f'{where}: its labels are {array.dtype} [N]; store class numbers as integers, or {without}')
     if not np.isfinite(array).all():
@@ -140,10 +140,16 @@ def labels_of_array(array, count, where, without):
     return array.astype(np.float32)
 
 
-def _one_hot(classes, label_dim):
+def one_hot(classes, label_dim):
+    """Returns one-hot labels, float32 [N, K], of class numbers [N], each from 0 to K - 1."""
     labels = np.zeros([len(classes), label_dim], np.float32)
     labels[np.arange(len(classes)), classes] = 1
     return labels
+
+
+def is_one_hot(labels):
+    """Says whether labels [N, K] each name one class."""
+    return bool(labels.shape[1] and np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1))
 
 
 def _parse(text, where, without):

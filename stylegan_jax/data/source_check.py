@@ -7,7 +7,7 @@ import typing
 import numpy as np
 
 from stylegan_jax.data.fitting import Unusable, as_picture, placement, to_channels
-from stylegan_jax.data.image_files import MAX_UNUSABLE
+from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.pixels import in_threads
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 
@@ -46,7 +46,7 @@ def check(source, image, *, fit, max_skipped=None):
       source: see `sources.open_source`.
       image: ImageConfig that the pictures are meant for.
       fit: see `fitting.placement`.
-      max_skipped: largest share of the pictures that may be left out; the default is that of `prepare_data`.
+      max_skipped: largest share of the pictures that may be left out; the default is the source's.
 
     Returns:
       A Report: text, and whether a set that `image` fits could be prepared.
@@ -55,7 +55,7 @@ def check(source, image, *, fit, max_skipped=None):
       UserError: `fit` does not make images of such a shape.
     """
     if max_skipped is None:
-        max_skipped = 1.0 if source.kind == 'lmdb' else MAX_UNUSABLE     # LSUN has many that are too small
+        max_skipped = source.max_skipped
     tally = _Tally(len(source))
     in_threads(lambda index: _examine(source, index, image, fit, tally), len(source), 'checking pictures')
     problems = _problems(source, image, tally, max_skipped)
@@ -175,10 +175,10 @@ def _label_lines(source):
         means = [f'{name}: mean {mean:.3g}' for name, mean in zip(names, labels.mean(axis=0))]
         return [f'labels: {len(names)} numbers each', *_listed(means, len(means))]
     numbers = labels.sum(axis=0, dtype=np.int64)
-    is_one_hot = (labels.sum(axis=1) == 1).all()
     lines = [f'{name}: {number} ({number / len(labels):.1%})' for name, number in zip(names, numbers)]
-    lines = [f'labels: {len(names)} {"classes" if is_one_hot else "attributes"}, {numbers.min()} to {numbers.max()} '
-             'pictures each', *_listed(lines, len(lines))]
+    kind = 'classes' if is_one_hot(labels) else 'attributes'
+    lines = [f'labels: {len(names)} {kind}, {numbers.min()} to {numbers.max()} pictures each',
+             *_listed(lines, len(lines))]
     if empty := np.flatnonzero(numbers == 0).tolist():
         lines.append(f'note: {len(empty)} of these without a picture, such as {names[empty[0]]}')
     return lines

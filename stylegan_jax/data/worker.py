@@ -1,7 +1,7 @@
-"""What a process that reads ahead runs instead of the command that started it; for `data.pipeline` alone.
+"""What processes that read ahead or prepare have in common, and what those that read ahead run as their main module.
 
-A spawned process first imports the main module of the one that started it, which for a command means JAX and the
-flags; this module is named to it instead. Grain does without JAX where it finds none.
+A spawned process first imports the main module of the one that started it, which for a command that trains means JAX
+and the flags; `pipeline` names this module to it instead. Grain does without JAX where it finds none.
 """
 import multiprocessing
 import os
@@ -15,14 +15,11 @@ if __name__ == '__mp_main__':
     logging.set_verbosity(logging.ERROR)        # Grain warns that it misses JAX's profiler
 
 
-def end_with_parent(number, count):
-    """Ends this process as soon as the one that started it is no more, which Grain's would outlive for ever.
+def end_with_parent(*_):
+    """Ends this process as soon as the one that started it is no more, which it might outlive for ever.
 
-    Args:
-      number, count: which process of how many this is; Grain says so.
+    Grain says which of how many processes this is; that does not matter here.
     """
-    del number, count
-
     def wait():
         multiprocessing.parent_process().join()
         os._exit(1)

@@ -13,8 +13,10 @@ def random_pixels(seed, height=8, width=8, channels=3):
 
 
 def encode(pixels, kind='png', **options):
+    """Returns the bytes of a file of pixels [H, W, C], or of a PIL.Image."""
     file = io.BytesIO()
-    Image.fromarray(np.squeeze(pixels)).save(file, kind, **options)
+    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.squeeze(pixels))
+    picture.save(file, kind, **options)
     return file.getvalue()
 
 

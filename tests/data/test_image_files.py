@@ -2,43 +2,18 @@
 import io
 import json
 import logging
-import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from source_files import encode, random_pixels, write_folder, write_zip
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import pixels as pixels_module
 from stylegan_jax.data.image_files import ImageFiles, find_label_dim
 from stylegan_jax.errors import UserError
 
 IMAGE = ImageConfig(resolution=8)
-
-
-def random_pixels(seed, height=8, width=8, channels=3):
-    return np.random.default_rng(seed).integers(0, 256, [height, width, channels], np.uint8)
-
-
-def encode(pixels, kind='png', **options):
-    file = io.BytesIO()
-    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.squeeze(pixels))
-    picture.save(file, kind, **options)
-    return file.getvalue()
-
-
-def write_folder(path, files):
-    for name, content in files.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_bytes(content)
-    return path
-
-
-def write_zip(path, files):
-    with zipfile.ZipFile(path, 'w') as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
 
 
 def read_one(tmp_path, content, image=IMAGE, name='a.png'):
@@ -197,9 +172,24 @@ def test_folder_and_zip_give_the_same(tmp_path):
     folder = ImageFiles(write_folder(tmp_path / 'folder', files), IMAGE)
     archive = ImageFiles(write_zip(tmp_path / 'images.zip', files), IMAGE)
     assert folder.names == archive.names == ('a.PNG', 'b/10.jpg', 'b/2.png')
+    assert folder.signature == archive.signature
     np.testing.assert_array_equal(folder.pixels, archive.pixels)
     np.testing.assert_array_equal(folder.full_size(0), random_pixels(2))
     assert folder.labels.shape == (3, 0) and folder.label_names is None
+
+
+@pytest.mark.parametrize('kind', [write_folder, write_zip])
+def test_the_signature_is_that_of_names_and_sizes(tmp_path, kind):
+    files = {'a/1.png': encode(random_pixels(0)), 'a/2\udcff.png': encode(random_pixels(1))}
+    if kind is write_zip:                # whose names are always text
+        files['a/2.png'] = files.pop('a/2\udcff.png')
+
+    def signature(name, files, **options):
+        return ImageFiles(kind(tmp_path / name, files), IMAGE, **options).signature
+    found = [signature('1.zip', files), signature('2.zip', files), signature('3.zip', files, count=1),
+             signature('4.zip', files | {'a/1.png': encode(random_pixels(0, 9, 9))}),
+             signature('5.zip', {name.replace('1', '0'): content for name, content in files.items()})]
+    assert found[0] == found[1] and len(set(found)) == 4
 
 
 def test_count_takes_the_first(tmp_path):

@@ -1,4 +1,4 @@
-"""Prepared data sets: what is in them, that interruptions change nothing, and that nothing half-made passes for whole."""
+"""Prepared data sets: what is in them, that interruptions change nothing, that nothing half-made passes for whole."""
 import json
 import os
 import pathlib
@@ -14,8 +14,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tiny_run
+from test_pipeline import is_running
 from stylegan_jax.config import DataConfig, ImageConfig
-from stylegan_jax.data import prepared, preparation
+from stylegan_jax.data import prepared, preparation, shards
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.data.pixels import box_reduce, to_uint8
 from stylegan_jax.data.prepared import PreparedImages, folder_of, read_info
@@ -145,8 +146,9 @@ def test_processes_write_the_same_bytes(whole, pictures, tmp_path, small_shards)
     assert contents(tmp_path / 'My Set') == contents(whole)
 
 
-def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(whole, pictures, tmp_path, small_shards, monkeypatch):
-    make, out = preparation._make_shard, tmp_path / 'My Set'
+def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
+        whole, pictures, tmp_path, small_shards, monkeypatch):
+    make, out = shards._make_shard, tmp_path / 'My Set'
     for stop in (0, 1, 1):
         calls = []
 
@@ -155,13 +157,13 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(whole, pictur
                 raise KeyboardInterrupt
             calls.append(shard)
             make(job, shard, advance)
-        monkeypatch.setattr(preparation, '_make_shard', failing)
+        monkeypatch.setattr(shards, '_make_shard', failing)
         with pytest.raises(KeyboardInterrupt):
             prepare(pictures, out)
         with pytest.raises(UserError, match='was interrupted; start the same prepare_data command again'):
             PreparedImages(out)
         (out / '8x8' / '1.0.0' / 'left.part-77').write_bytes(b'half')
-    monkeypatch.setattr(preparation, '_make_shard', make)
+    monkeypatch.setattr(shards, '_make_shard', make)
     assert prepare(pictures, out)[0] == '2 of 3 shards are there already'
     assert contents(out) == contents(whole)
 
@@ -184,6 +186,26 @@ def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_pa
     assert whole.keys() == {name.replace('killed-', 'whole-') for name in killed}
     assert all(killed[name.replace('whole-', 'killed-')] == data for name, data in whole.items()
                if 'array_record' in name or name.endswith('.npy'))
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    process = subprocess.Popen([sys.executable, '-m', 'stylegan_jax.prepare_data', '--source=toy_faces:9000@64',
+                                '--resolution=64', '--workers=2', f'--out={tmp_path / "out"}'],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        limit = time.monotonic() + 60
+        while len({path.suffix for path in (tmp_path / 'out').rglob('*.part-*')}) < 2:      # both are at work
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.02)
+        children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+    finally:
+        process.kill()
+        process.wait()
+    assert len(children) >= 2
+    limit = time.monotonic() + 10
+    while any(map(is_running, children)):
+        assert time.monotonic() < limit, 'processes outlive the one that started them'
+        time.sleep(0.02)
 
 
 def test_a_stamp_without_its_files_is_not_believed(whole, pictures, tmp_path, small_shards, monkeypatch):
@@ -237,12 +259,12 @@ def test_a_folder_that_holds_something_else_is_refused(pictures, tmp_path):
 
 def test_a_source_that_changes_meanwhile_is_noticed(pictures, tmp_path, small_shards, monkeypatch):
     source = pathlib.Path(shutil.copytree(pictures, tmp_path / 'pictures'))
-    make = preparation._make_shard
+    make = shards._make_shard
 
     def changing(job, shard, advance):
         make(job, shard, advance)
         PIL.Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(source / '017.png')
-    monkeypatch.setattr(preparation, '_make_shard', changing)
+    monkeypatch.setattr(shards, '_make_shard', changing)
     with pytest.raises(UserError, match='017.png: changed while it was read'):
         prepare(source, tmp_path / 'out')
     with pytest.raises(UserError, match='was interrupted'):

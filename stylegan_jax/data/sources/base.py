@@ -1,12 +1,14 @@
 """What all sources of full-size pictures share."""
-import hashlib
+import abc
 import os
 import threading
 
 from stylegan_jax.errors import UserError
 
+MAX_UNUSABLE = 0.01                 # of the pictures; beyond this the set is wrong, not a picture
 
-class PictureSource:
+
+class PictureSource(abc.ABC):
     """Pictures of any size, in a fixed order, and their labels; picklable, and read by many processes and threads.
 
     Attributes:
@@ -14,39 +16,38 @@ class PictureSource:
       path: where it is, str, as messages name it.
       labels: float32 [len, K]; K may be 0.
       label_names: what the K entries of a label mean, a tuple of str, or None.
+      max_skipped: largest share of the pictures that may be left out, where nothing else is asked for.
+      resize_filter: of the reduction to full size, likewise; see `fitting.fitted`.
     """
     kind: str
     path: str
     label_names = None
+    max_skipped = MAX_UNUSABLE
+    resize_filter = 'box'
 
     def __len__(self):
         return len(self.labels)
 
+    @abc.abstractmethod
     def name(self, index):
         """Returns what messages call a picture."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def picture(self, index):
         """Returns a picture, upright and whole: a PIL.Image, or uint8 [H, W, C], perhaps read-only.
 
         Raises:
           Unusable: it cannot be decoded.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def fingerprints(self):
         """Returns {file: what is seen of it without reading it}, str each; equal while nothing changed."""
-        raise NotImplementedError
-
-    def signature(self):
-        """Returns a hex digest of `fingerprints()`."""
-        content = [self.kind, *(f'{name}\n{value}' for name, value in sorted(self.fingerprints().items()))]
-        return hashlib.blake2b('\0'.join(content).encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()
 
 
-def first_change(before, after):
-    """Returns the first file that two results of `fingerprints()` differ in; None if they do not."""
-    return min((name for name in before.keys() | after.keys() if before.get(name) != after.get(name)), default=None)
+def changed_files(before, after):
+    """Returns the files that two results of `fingerprints()` differ in, sorted."""
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def stamp_of(path):

@@ -91,8 +91,8 @@ def read_label_file(container, without):
 
 
 def open_container(path, flag):
-    """Opens a folder or zip as something with `kind`, `path`, `has(name)`, `list()`, `open(name)`, `read(name)` and
-    `stamps(names)`.
+    """Opens a folder or zip as something with `kind`, `path`, `has(name)`, `list()`, `open(name)`, `read(name)`,
+    `sizes(names)` [bytes] and `stamps(names)`.
 
     Raises:
       UserError: there is no folder or zip at `path`.
@@ -138,6 +138,9 @@ class _Folder:
     def read(self, name):
         return (self.path / name).read_bytes()
 
+    def sizes(self, names):
+        return [(self.path / name).stat().st_size for name in names]
+
     def stamps(self, names):
         return [stamp_of(self.path / name) for name in names]
 
@@ -161,6 +164,9 @@ class _Zip:
 
     def read(self, name):
         return self._zip.get().read(name)
+
+    def sizes(self, names):
+        return [self._zip.get().getinfo(name).file_size for name in names]
 
     def stamps(self, names):
         """Of the file as it is now, which may be another than when it was opened."""

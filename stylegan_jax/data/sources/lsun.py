@@ -14,6 +14,8 @@ from stylegan_jax.errors import UserError
 class PictureLMDB(PictureSource):
     """The pictures of an LMDB, in the order of their keys."""
     kind = 'lmdb'
+    max_skipped = 1.0               # LSUN has many that are too small
+    resize_filter = 'lanczos'       # as the official tool reduces LSUN
 
     def __init__(self, path, *, labels='auto', count=0):
         """Lists the keys.

@@ -29,8 +29,8 @@ def failing_as_unusable():
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:         # Pillow's own have no number
-            raise UserError(f'{error.filename or "a picture"}: cannot be read ({error.strerror}); start the same command '
-                            'again when it can') from error
+            raise UserError(f'{error.filename or "a picture"}: cannot be read ({error.strerror}); start the same '
+                            'command again when it can') from error
         raise Unusable(f'{type(error).__name__}: {error}') from error
 
 

@@ -82,9 +82,7 @@ class TFDSPictures(PictureSource):
         if wrong:
             raise UserError(f'{self._directory}: label {wrong[0]} is none of the {num_classes} classes of its '
                             f'features.json, as in splits kept for a contest; choose another split, or {_WITHOUT}')
-        labels = np.zeros([len(array), num_classes], np.float32)
-        labels[np.arange(len(array)), array] = 1
-        return labels
+        return labels_module.one_hot(array, num_classes)
 
     def name(self, index):
         return f'{self._split}, record {index}'
