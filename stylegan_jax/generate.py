@@ -10,16 +10,15 @@ import os
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 from absl import flags
 
-from stylegan_jax import command
+from stylegan_jax import command, sampling
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
-from stylegan_jax.generator import draw_noise
 from stylegan_jax.loading import load
+from stylegan_jax.networks.labels import as_label
 
 _NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.')
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the pictures; made if missing.')
@@ -29,11 +28,12 @@ _PSI = flags.DEFINE_float('psi', None, 'Truncation: 1 for the full variety, less
 _CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).')
 _LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
                           'run has reached, and 0 for other networks.')
-_NOISE = flags.DEFINE_enum('noise', 'const', ['const', 'random', 'none'], 'Noise inputs: the stored ones, fresh for '
-                           'each seed, or none.')
+_NOISE = flags.DEFINE_enum('noise', 'const', sampling.NOISES, 'Noise inputs: the stored ones, fresh for each seed, or '
+                           'none.')
 _WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.')
-_BATCH_PIXELS = 2 ** 21      # at a time: two images of 1024x1024, sixteen of 256x256 and below
-_LARGEST_BATCH = 16
+_PRECISION = flags.DEFINE_enum(
+    'precision', 'auto', sampling.PRECISIONS, 'float32 is exact; tf32 (as graphics chips do float32 fast) and bfloat16 '
+    'are faster, with differences that are hard to see; auto is bfloat16 on chips that have it, and float32 elsewhere.')
 _MOST_SEEDS = 100_000
 _MOST_IN_GRID = 64
 
@@ -87,30 +87,25 @@ def latents(seeds, z_dim):
 
 def _generate(generator, seeds, lod):
     """Makes and saves the pictures of seeds; returns those for the grid, uint8 [N, H, W, C]."""
-    size = int(np.clip(_BATCH_PIXELS // np.prod(generator.shape[:2]), 1, min(_LARGEST_BATCH, len(seeds))))
-    pictures = []
-    with tqdm.tqdm(total=len(seeds), unit='img', disable=None, delay=2) as bar:
-        for start in range(0, len(seeds), size):
-            some = seeds[start:start + size]
-            padded = some + some[:1] * (size - len(some))        # one shape, one compilation
-            images = np.asarray(_images(generator, padded, lod))[:len(some)]
-            for seed, image in zip(some, grid.to_uint8(images)):
-                grid.save_png(os.path.join(_OUTDIR.value, f'seed{seed:04d}.png'), image)
-                if len(pictures) < _MOST_IN_GRID:
-                    pictures.append(image)
-            bar.update(len(some))
+    sampler = sampling.Sampler(generator, lod=lod, psi=_PSI.value, noise=_NOISE.value, count=len(seeds),
+                               precision=_PRECISION.value)
+    label = np.asarray(as_label(None if _CLASS.value is None else [_CLASS.value], 1, generator.label_dim))
+
+    def arguments(seeds):
+        # Drawn on the devices; the numbers are too large for signed ones.
+        keys = jax.vmap(jax.random.key)(np.array(seeds, np.uint32)) if _NOISE.value == 'random' else None
+        return latents(seeds, generator.z_dim), np.repeat(label, len(seeds), axis=0), keys
+    batches = [seeds[start:start + sampler.batch] for start in range(0, len(seeds), sampler.batch)]
+    pictures, saved = [], set()
+    with (tqdm.tqdm(total=len(set(seeds)), unit='img', disable=None, delay=2) as bar,
+          grid.PngWriter(bar.update) as writer):
+        for some, images in zip(batches, sampler.stream(map(arguments, batches))):
+            pictures.extend(images[:_MOST_IN_GRID - len(pictures)])
+            for seed, image in zip(some, images):
+                if seed not in saved:        # two threads must not write one file
+                    writer.save(os.path.join(_OUTDIR.value, f'seed{seed:04d}.png'), image)
+                    saved.add(seed)
     return np.stack(pictures)
-
-
-def _images(generator, seeds, lod):
-    z = latents(seeds, generator.z_dim)
-    label = None if _CLASS.value is None else np.full(len(seeds), _CLASS.value)
-    noise = _NOISE.value
-    if noise == 'random':
-        stage = generator.config.image.num_stages - 1
-        drawn = [draw_noise(generator.config, jax.random.key(seed), 1, stage) for seed in seeds]
-        noise = [jnp.concatenate(layer) for layer in zip(*drawn)]
-    return generator(z, label, psi=_PSI.value, noise=noise, lod=lod)
 
 
 def _default_lod(path):

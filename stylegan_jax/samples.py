@@ -6,6 +6,8 @@ import numpy as np
 
 from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.figures import grid
+from stylegan_jax.generator import Generator
+from stylegan_jax.sampling import Sampler
 from stylegan_jax.training import network, run_key
 
 _GRID_PURPOSE = 2        # apart from the purposes of the steps (training/randomness.py)
@@ -56,16 +58,28 @@ class SampleGrid:
         Without truncation, and with the stored noise inputs, so that ticks differ by training alone. `poll` is called
         between images, and may raise.
         """
-        generator, lod = network(self._config, state), float(state.lod)
-        images = []
-        for start in range(0, len(self.z), _CHUNK):
-            poll()
-            z, label = self.z[start:start + _CHUNK], self.labels[start:start + _CHUNK]
-            label = label if generator.label_dim else None
-            psi = {} if generator.config.is_progan else {'psi': 1.0}
-            images.append(grid.to_uint8(generator(z, label, lod=lod, **psi)))
-        images = np.concatenate(images)
+        sampler = self._sampler(network(self._config, state), float(state.lod))
+
+        def arguments():
+            for start in range(0, len(self.z), sampler.batch):
+                poll()
+                some = slice(start, start + sampler.batch)
+                yield self.z[some], self.labels[some] if self._config.image.label_dim else None
+        images = np.concatenate(list(sampler.stream(arguments())))
         return self._layout(grid.enlarge(images, self._config.image.shape[0] // images.shape[1]))
+
+    def prepare(self, stage):
+        """Compiles what `fakes` needs at a stage; may be called in a thread, ahead of time."""
+        config = self._config.generator
+        dtype = np.float64 if self._config.precision == 'float64' else np.float32
+        generator = jax.eval_shape(lambda: Generator.init(jax.random.key(0), config))
+        generator = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), generator)
+        self._sampler(generator, float(config.image.num_stages - 1 - stage)).compile()
+
+    def _sampler(self, generator, lod):
+        # On one device, where the state of the run has been copied to.
+        return Sampler(generator, lod=lod, psi=None if generator.config.is_progan else 1.0,
+                       batch=min(_CHUNK, len(self.z)), devices=jax.local_devices()[:1])
 
     def _layout(self, images):
         picture = grid.image_grid(images, self.columns)

@@ -20,6 +20,7 @@ LAYERS = [
     ['network_file'],
     ['networks'],
     ['generator', 'discriminator'],
+    ['sampling'],
     ['training'],
     ['official_pickle', 'official'],
     ['checkpoint'],

@@ -134,6 +134,18 @@ def test_flags_change_pictures(network, pictures, given):
     assert differ(pictures(network, seeds='5'), pictures(network, seeds='5', **given))
 
 
+def test_repeated_seeds_are_made_and_saved_once_but_shown_as_asked(network, pictures):
+    made = pictures(network, seeds=','.join(['5', '6'] * 20))
+    assert list(made) == ['grid.png', 'seed0005.png', 'seed0006.png']
+    np.testing.assert_array_equal(made['grid.png'][:8, :16], np.hstack([made['seed0005.png'], made['seed0006.png']]))
+    assert made['grid.png'].shape == (6 * 8, 7 * 8, 3)
+
+
+@pytest.mark.parametrize('precision', ['auto', 'tf32', 'float32'])
+def test_precisions_are_the_same_on_processors(network, pictures, precision):
+    assert not differ(pictures(network, seeds='5'), pictures(network, seeds='5', precision=precision))
+
+
 def test_default_psi_is_that_of_the_network(network, pictures):
     assert not differ(pictures(network, seeds='5'), pictures(network, seeds='5', psi=CONFIG.truncation_psi))
 
@@ -223,3 +235,10 @@ def test_outdir_that_is_a_file(network, error, tmp_path):
     (tmp_path / 'file').write_text('')
     outdir = str(tmp_path / 'file')
     assert f'--outdir={outdir}: cannot be written' in error(network=network, outdir=outdir)
+
+
+def test_picture_that_cannot_be_written(network, error, tmp_path):
+    (tmp_path / 'seed0020.png').mkdir()          # a thread finds it
+    message = error(network=network, outdir=str(tmp_path), seeds='0-40')
+    assert f'--outdir={tmp_path}: cannot be written (Is a directory)' in message
+    assert not [name for name in os.listdir(tmp_path) if name.endswith('.part')]

@@ -1,13 +1,18 @@
-"""The layout of sample grids."""
+"""The layout of sample grids, and the images in them."""
+import concurrent.futures
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
+import tiny
 import tiny_run
+from stylegan_jax import training
 from stylegan_jax.config import DataConfig, ImageConfig, LogConfig
 from stylegan_jax.data import toy_faces
 from stylegan_jax.data.dataset import open_dataset
+from stylegan_jax.figures import grid
 from stylegan_jax.samples import SampleGrid
 
 
@@ -70,3 +75,67 @@ def test_latents_are_those_of_the_seed():
     one, same = SampleGrid(config, dataset), SampleGrid(config, dataset)
     other = SampleGrid(dataclasses.replace(config, seed=1), dataset)
     assert np.array_equal(one.z, same.z) and not np.array_equal(one.z, other.z)
+
+
+# The generator's images.
+
+def grid_and_state(letter='F', lod=0.0, columns=4, label_dim=0, **fields):
+    """A grid of two rows, and a state whose averaged generator has something to show."""
+    dataset = Labelled(np.eye(3, label_dim))
+    image = ImageConfig(8, label_dim=label_dim)
+    config = tiny_run.run_config(letter, image=image, log=LogConfig(grid_size=(columns, 2)), **fields)
+    generator = tiny.generator(config.generator)
+    ema = dataclasses.replace(tiny.filled(generator, seed=3), noise=generator.noise)
+    return SampleGrid(config, dataset), training.create_state(config, generator=generator, ema=ema, lod=lod), ema
+
+
+@pytest.mark.parametrize('letter', 'AF')
+@pytest.mark.parametrize('lod', [0.0, 0.5, 1.0])
+@pytest.mark.parametrize('label_dim', [0, 3])
+def test_fakes_are_those_of_the_averaged_generator_without_truncation(letter, lod, label_dim):
+    samples, state, ema = grid_and_state(letter, lod, label_dim=label_dim)
+    psi = {} if letter == 'A' else {'psi': 1.0}
+    images = ema(samples.z, samples.labels if label_dim else None, lod=lod, **psi)
+    expected = grid.enlarge(grid.image_grid(grid.to_uint8(images), 4), 64 // images.shape[1])
+    picture = samples.fakes(state)
+    assert picture.shape == (128, 256, 3)
+    assert np.abs(picture.astype(int) - expected).max() <= 1 and np.mean(picture != expected) < 1e-3
+
+
+@pytest.mark.parametrize('precision', ['float32', 'float64'])
+@pytest.mark.parametrize('lod, stage', [(0.0, 1), (0.5, 1), (1.0, 0)])
+def test_what_was_prepared_in_a_thread_is_not_compiled_again(precision, lod, stage):
+    with jax.enable_x64(precision == 'float64'):
+        # Graphs are kept, so the widths are those of this case alone.
+        samples, state, _ = grid_and_state(lod=lod, precision=precision, generator={'w_dim': 11 + int(2 * lod)})
+        compiled = []
+
+        def note(event, duration, **kwargs):
+            if event == '/jax/core/compile/backend_compile_duration':
+                compiled.append(event)
+
+        def prepare():
+            with jax.enable_x64(precision == 'float64'):        # of this thread
+                samples.prepare(stage)
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            thread.submit(prepare).result()
+        jax.monitoring.register_event_duration_secs_listener(note)
+        samples.fakes(state)
+        assert not compiled
+        grid_and_state(lod=lod, precision=precision, generator={'w_dim': 21 + int(2 * lod)})[0].prepare(stage)
+        assert compiled         # it would have been seen
+
+
+def test_polling_comes_before_every_chunk_and_may_end_it():
+    polls = []
+
+    def poll():
+        polls.append(None)
+        if len(polls) == 5:
+            raise InterruptedError
+    samples, state, _ = grid_and_state(columns=16)
+    samples.fakes(state, poll)
+    assert len(polls) == 2
+    with pytest.raises(InterruptedError):
+        samples.fakes(state, poll)
+        samples.fakes(state, poll)

@@ -1,9 +1,16 @@
 """Images as uint8, as one grid, and as PNG files that appear whole or not at all."""
+import collections
+import concurrent.futures
 import contextlib
 import os
 
 import numpy as np
 import PIL.Image
+
+from stylegan_jax.data.pixels import NUM_THREADS
+
+_COMPRESSION = 1         # zlib's; its default of 6 takes four times as long for files that are a seventh smaller
+_MOST_WAITING = 4        # images for each thread
 
 
 def to_uint8(images):
@@ -45,12 +52,52 @@ def save_png(path, image):
         image = image[..., 0]
     temporary = f'{path}.part'
     try:
-        PIL.Image.fromarray(image).save(temporary, format='PNG')
+        PIL.Image.fromarray(image).save(temporary, format='PNG', compress_level=_COMPRESSION)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+class PngWriter:
+    """Context in which PNG files are written by threads, each file by one; it ends when all are there.
+
+    What a thread raises comes out of a later `save`, or of the end of the context. After an exception, Ctrl-C included,
+    files that were not begun are not written any more.
+    """
+
+    def __init__(self, written=lambda: None):
+        """Starts no thread yet.
+
+        Args:
+          written: called, in the thread that saves, after each file.
+        """
+        self._written, self._waiting = written, collections.deque()
+        self._threads = concurrent.futures.ThreadPoolExecutor(NUM_THREADS, thread_name_prefix='png')
+
+    def save(self, path, image):
+        """Writes a file soon, see `save_png`; waits while too many are waiting.
+
+        No two files under way may have the same path.
+        """
+        while len(self._waiting) >= _MOST_WAITING * NUM_THREADS:
+            self._await_first()
+        self._waiting.append(self._threads.submit(save_png, path, image))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *error):
+        try:
+            while self._waiting and kind is None:
+                self._await_first()
+        finally:
+            self._threads.shutdown(cancel_futures=True)
+
+    def _await_first(self):
+        self._waiting.popleft().result()
+        self._written()
 
 
 def enlarge(image, factor):

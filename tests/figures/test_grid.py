@@ -1,5 +1,7 @@
 """Pixels, grids and PNG files."""
 import os
+import threading
+import time
 
 import numpy as np
 import PIL.Image
@@ -49,3 +51,74 @@ def test_png_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         grid.save_png(str(tmp_path / 'image.png'), np.zeros([2, 2, 3], np.uint8))
     assert (tmp_path / 'image.png').read_text() == 'before'
+
+
+# Files written by threads.
+
+class Slow(np.ndarray):
+    """An image that takes its time to be looked at, and tells when that is over."""
+
+    @property
+    def __array_interface__(self):
+        time.sleep(0.3)
+        self.looked_at.set()
+        return np.ndarray.__array_interface__.__get__(self)
+
+
+def slow_image():
+    image = np.full([2, 2, 3], 7, np.uint8).view(Slow)
+    image.looked_at = threading.Event()
+    return image
+
+
+def test_threads_write_all_files_and_count_them(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, [50, 5, 4, 3], np.uint8)
+    threads, written = set(), []
+    with grid.PngWriter(lambda: written.append(threading.current_thread())) as writer:
+        for number, image in enumerate(images):
+            writer.save(tmp_path / f'{number}.png', image)
+            threads |= {thread for thread in threading.enumerate() if thread.name.startswith('png')}
+    assert written == [threading.main_thread()] * 50 and threads
+    assert not any(thread.is_alive() for thread in threads)
+    for number, image in enumerate(images):
+        np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / f'{number}.png')), image)
+
+
+def test_saving_waits_while_many_files_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid, 'NUM_THREADS', 1)
+    monkeypatch.setattr(grid, '_MOST_WAITING', 2)
+    images = [slow_image() for _ in range(4)]
+    with grid.PngWriter() as writer:
+        for number, image in enumerate(images[:2]):
+            writer.save(tmp_path / f'{number}.png', image)
+        assert not images[0].looked_at.is_set()
+        writer.save(tmp_path / '2.png', images[2])
+        assert images[0].looked_at.is_set() and not images[2].looked_at.is_set()
+    assert sorted(os.listdir(tmp_path)) == ['0.png', '1.png', '2.png']
+
+
+def test_an_error_of_a_thread_comes_out_of_a_later_save(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with grid.PngWriter() as writer:
+            for number in range(10_000):
+                writer.save(tmp_path / 'nowhere' / f'{number}.png', np.zeros([2, 2, 3], np.uint8))
+            pytest.fail('nothing was raised')
+
+
+def test_an_error_of_the_last_file_comes_out_at_the_end(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with grid.PngWriter() as writer:
+            writer.save(tmp_path / 'nowhere' / 'image.png', np.zeros([2, 2, 3], np.uint8))
+
+
+def test_after_an_interruption_no_file_is_begun_and_none_is_half(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid, 'NUM_THREADS', 1)
+    images = [slow_image() for _ in range(4)]
+    with pytest.raises(KeyboardInterrupt):
+        with grid.PngWriter() as writer:
+            for number, image in enumerate(images):
+                writer.save(tmp_path / f'{number}.png', image)
+            time.sleep(0.1)
+            raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == ['0.png'] and not images[1].looked_at.is_set()
+    np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / '0.png')), np.full([2, 2, 3], 7))
