@@ -1,4 +1,4 @@
-"""How fast a compiled function runs, and what its graph says: the line of results that training and generation share."""
+"""How fast a compiled function runs, and what its graph says: what training and generation have in common."""
 import statistics
 import time
 

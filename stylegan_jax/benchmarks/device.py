@@ -52,14 +52,14 @@ def product_type(precision, kind):
     return ('float32' if precision == 'tf32' else precision), 'highest' if precision == 'float32' else 'default'
 
 
-def matrix_rate(size, dtype, products='default', seconds=_SECONDS):
+def matrix_rate(size, dtype, products='default', *, seconds=None):
     """Returns operations per second of a product of square matrices.
 
     Args:
       size: of their sides.
       dtype: of factors and result.
       products: see `jax.default_matmul_precision`.
-      seconds: that a repeat takes.
+      seconds: that a repeat takes; None for half of one.
     """
     a, b = (jax.random.normal(key, (size, size), dtype) for key in jax.random.split(jax.random.key(0)))
     with jax.default_matmul_precision(products):
@@ -69,15 +69,15 @@ def matrix_rate(size, dtype, products='default', seconds=_SECONDS):
         for _ in range(count):
             product = multiply(a, b)
         product.block_until_ready()
-    return 2 * size ** 3 / statistics.median(seconds_per_call(run, seconds=seconds))
+    return 2 * size ** 3 / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))
 
 
-def copy_bandwidth(size, seconds=_SECONDS):
+def copy_bandwidth(size, *, seconds=None):
     """Returns bytes read plus written per second.
 
     Args:
       size: of the array [bytes].
-      seconds: that a repeat takes.
+      seconds: that a repeat takes; None for half of one.
     """
     array = jnp.zeros(size // 4, jnp.float32)
     # In place: fresh memory would measure the operating system, which has to clear it.
@@ -88,4 +88,4 @@ def copy_bandwidth(size, seconds=_SECONDS):
         for _ in range(count):
             array = increase(array)
         array.block_until_ready()
-    return 2 * size / statistics.median(seconds_per_call(run, seconds=seconds))
+    return 2 * size / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))
