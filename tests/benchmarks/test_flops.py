@@ -52,8 +52,8 @@ def test_wrappers_are_looked_into():
         return a @ b
     custom.defvjp(lambda a, b: (a @ b, None), lambda _, d: (None, None))
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ('x',))
-    split = jax.shard_map(jnp.matmul, mesh=mesh, in_specs=(jax.sharding.PartitionSpec('x'), jax.sharding.PartitionSpec()),
-                          out_specs=jax.sharding.PartitionSpec('x'))
+    rows, everywhere = jax.sharding.PartitionSpec('x'), jax.sharding.PartitionSpec()
+    split = jax.shard_map(jnp.matmul, mesh=mesh, in_specs=(rows, everywhere), out_specs=rows)
     for f in (jax.jit(jnp.matmul), jax.checkpoint(jnp.matmul), custom, split):
         assert model_flops(f, A, B) == PRODUCT
 
