@@ -1,38 +1,116 @@
 """Measure how fast this machine is.
 
-    python -m stylegan_jax.benchmark --what=data
-    python -m stylegan_jax.benchmark --what=data --resolution=64,1024 --encoding=raw,png --json=data.json
+    python -m stylegan_jax.benchmark --what=train
+    python -m stylegan_jax.benchmark --what=train --resolution=64,256 --batch=32,16 --plot=roofline.png
+    python -m stylegan_jax.benchmark --what=generate --precision=tf32 --json=generate.json
+    python -m stylegan_jax.benchmark --what=compile --resolution=256 --batch=8
+    python -m stylegan_jax.benchmark --what=data --resolution=64,1024 --encoding=raw,png
 """
 import json
+import os
 
 from absl import flags
 
 from stylegan_jax import command
-from stylegan_jax.data.records import ENCODINGS
+from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError
 
-_WHAT = flags.DEFINE_enum('what', 'data', ['data'], 'data: reading and decoding prepared records.')
-_RESOLUTION = flags.DEFINE_list('resolution', ['64', '256', '1024'], 'Sides [pixels].')
-_ENCODING = flags.DEFINE_list('encoding', list(ENCODINGS), 'Encodings of the records.')
+_DATA_RESOLUTIONS = [64, 256, 1024]
+
+_WHAT = flags.DEFINE_enum('what', 'train', ['train', 'generate', 'compile', 'data'],
+                          'train: a D step and a G step of the full-width network; generate: images from latents; '
+                          'compile: one stage, with and without a persistent cache; data: reading and decoding '
+                          'prepared records.')
+_RESOLUTION = flags.DEFINE_list('resolution', None, 'Sides [pixels]; by itself what suits the device.')
+_BATCH = flags.DEFINE_list('batch', None, 'Images a step, one number for each resolution or one for all; by itself '
+                           'what suits the device. Not for data.')
+_PRECISION = flags.DEFINE_string('precision', Config().precision, 'As --config.precision of training. Not for data.')
+_ENCODING = flags.DEFINE_list('encoding', None, 'data: encodings of the records; by itself all.')
 _JSON = flags.DEFINE_string('json', None, 'A file to write the results to as well.')
+_PLOT = flags.DEFINE_string('plot', None, 'train, generate: a PNG file to draw a roofline into.')
 
 
 def main(argv):
     """Measures and prints; returns the exit code."""
     del argv
-    from stylegan_jax.benchmarks import data
-    try:
-        resolutions = [int(side) for side in _RESOLUTION.value]
-    except ValueError:
-        raise UserError(f'--resolution={",".join(_RESOLUTION.value)}: give sides such as 64,256') from None
-    unknown = [encoding for encoding in _ENCODING.value if encoding not in ENCODINGS]
-    if unknown:
-        raise UserError(f'--encoding={unknown[0]}: choose from ' + ', '.join(ENCODINGS))
-    results = data.measure(resolutions, _ENCODING.value, lambda line: print(line, flush=True))
+    resolutions, batches = (_numbers(flag, values.value) for flag, values in
+                            (('resolution', _RESOLUTION), ('batch', _BATCH)))
+    _check_flags()
+    measured = (_measure_data(resolutions) if _WHAT.value == 'data' else
+                _measure_device(_WHAT.value, resolutions, batches))
     if _JSON.value:
         with open(_JSON.value, 'w') as file:
-            json.dump(results, file, indent=1)
+            json.dump({'what': _WHAT.value, **measured}, file, indent=1)
+            file.write('\n')
     return 0
+
+
+def _measure_data(resolutions):
+    from stylegan_jax.benchmarks import data, machine
+    from stylegan_jax.data.records import ENCODINGS
+    encodings = _ENCODING.value or list(ENCODINGS)
+    unknown = [encoding for encoding in encodings if encoding not in ENCODINGS]
+    if unknown:
+        raise UserError(f'--encoding={unknown[0]}: choose from ' + ', '.join(ENCODINGS))
+    facts = machine.describe()
+    _say(machine.heading(facts))
+    return {'machine': facts, 'results': data.measure(resolutions or _DATA_RESOLUTIONS, encodings, _say)}
+
+
+def _measure_device(what, resolutions, batches):
+    """Measures with JAX; nothing of the data pipeline, of checkpoints or of TensorFlow Datasets is imported."""
+    import jax
+
+    from stylegan_jax.benchmarks import cases, compiling, device, generate, machine, plot, table, train
+    if _PLOT.value:
+        plot.check_installed()
+    listed = cases.make_cases(resolutions, batches, _PRECISION.value)
+    facts = machine.describe(jax.devices()[0])
+    _say(machine.heading(facts))
+    measured = {'machine': facts, 'precision': _PRECISION.value}
+    if what == 'compile':
+        function = compiling.measure
+    else:
+        rates = device.measure(_PRECISION.value)
+        _say(f'at best: {rates}')
+        measured['rates'] = rates._asdict()
+        function = {'train': train.measure, 'generate': generate.measure}[what]
+    _say(f'{what}, {_PRECISION.value}:\n{table.heading(what)}')
+    results = []
+    for case in listed:
+        results.append(function(case) if what == 'compile' else function(case, rates))
+        _say(table.line(what, results[-1]))
+    if _PLOT.value:
+        plot.roofline(_PLOT.value, results, rates, f'{what}, {_PRECISION.value}\n{machine.heading(facts)}')
+    return measured | {'results': results}
+
+
+def _numbers(flag, values):
+    """Returns a list flag as numbers, None where it was not given."""
+    try:
+        numbers = [int(value) for value in values or ()]
+    except ValueError:
+        numbers = [0]
+    if any(number < 1 for number in numbers):
+        raise UserError(f'--{flag}={",".join(values)}: give whole numbers above 0, such as 64,256')
+    return numbers or None
+
+
+def _check_flags():
+    """Refuses what would be ignored, and files that could not be written after all the measuring."""
+    what = _WHAT.value
+    for flag, does_it_use in ((_BATCH, what != 'data'), (_PRECISION, what != 'data'), (_ENCODING, what == 'data'),
+                              (_PLOT, what in ('train', 'generate'))):
+        if flag.present and not does_it_use:
+            raise UserError(f'--{flag.name}: --what={what} does not use it; leave it out')
+    for flag in _JSON, _PLOT:
+        folder = os.path.dirname(flag.value or '') or '.'
+        if not os.path.isdir(folder):
+            raise UserError(f'--{flag.name}={flag.value}: there is no folder {folder}')
+
+
+def _say(line):
+    print(line, flush=True)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,106 @@
+"""What is measured: the full-width network of configuration F, as for FFHQ, at its full size.
+
+One device, one replica, images that are on the device already: this is the speed of the steps, not of the data.
+"""
+import dataclasses
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stylegan_jax import training
+from stylegan_jax.config import Config, DataConfig, ImageConfig, ParallelConfig
+from stylegan_jax.errors import UserError
+
+# Images a step where none are asked for; those for CPUs are what the official code was measured with.
+_BATCHES = {'cpu': {4: 16, 8: 16, 16: 16, 32: 8, 64: 4, 128: 2},
+            'accelerator': {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 32, 512: 16, 1024: 8}}
+_RESOLUTIONS = {'cpu': (32, 64, 128, 256), 'accelerator': (64, 256, 1024)}
+LEARNING_RATE = 0.001           # gradients stay finite; the speed does not depend on it
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One line of the results.
+
+    Attributes:
+      config: a Config whose full size is what is measured.
+      batch: images a step, or a call.
+    """
+    config: Config
+    batch: int
+
+    @property
+    def resolution(self):
+        return self.config.image.resolution
+
+    @property
+    def stage(self):
+        return self.config.image.num_stages - 1
+
+    def named(self):
+        """Returns what distinguishes the case, a dict."""
+        return {'resolution': self.resolution, 'batch': self.batch, 'precision': self.config.precision}
+
+
+class Batch(typing.NamedTuple):
+    """What `steps.iterate` takes; as `data.pipeline.Batch`, which would import the readers."""
+    images: typing.Any
+    labels: typing.Any
+    g_labels: typing.Any
+
+
+def make_cases(resolutions, batches, precision):
+    """Makes the cases that were asked for.
+
+    Args:
+      resolutions: sides [pixels]; None for what suits the device.
+      batches: images a step, one for each resolution or one for all; None for what suits the device.
+      precision: of `Config`.
+
+    Returns:
+      A list of Case.
+
+    Raises:
+      UserError: the lists do not fit one another, or there is no such network.
+    """
+    kind = 'cpu' if jax.default_backend() == 'cpu' else 'accelerator'
+    resolutions = resolutions or _RESOLUTIONS[kind]
+    if batches is None:
+        batches = [_BATCHES[kind].get(side, 1) for side in resolutions]
+    if len(batches) not in (1, len(resolutions)):
+        raise UserError(f'--batch has {len(batches)} values and --resolution {len(resolutions)}: give one for each '
+                        'resolution, or one for all')
+    if precision == 'float64':
+        raise UserError(f'--precision={precision}: it is for checking, not for speed; choose another')
+    return [Case(full_config(side, precision), batch)
+            for side, batch in zip(resolutions, batches if len(batches) > 1 else batches * len(resolutions))]
+
+
+def full_config(resolution, precision):
+    """Returns the Config of one replica on one device: configuration F, R1, mixing, noise, mirrored images."""
+    return Config(name='benchmark', replicas=1, precision=precision, image=ImageConfig(resolution),
+                  data=DataConfig(mirror=True), parallel=ParallelConfig(devices=1))
+
+
+def abstract_iteration(case):
+    """Returns the arguments (state, batch, lr) of one iteration as shapes and types alone."""
+    size, image = case.batch, case.config.image
+    label = jax.ShapeDtypeStruct((size, image.label_dim), jnp.float32)
+    return (jax.eval_shape(lambda: training.create_state(case.config)),
+            Batch(jax.ShapeDtypeStruct((size, *image.shape), jnp.uint8), label, label),
+            jax.ShapeDtypeStruct((), jnp.float32))
+
+
+def iteration(case):
+    """Returns one D step and G step as a function of (state, batch, lr)."""
+    return lambda state, batch, lr: training.iterate(case.config, state, batch, lr, stage=case.stage)
+
+
+def noise_images(case):
+    """Returns a Batch of random pixels in host memory."""
+    label = np.zeros((case.batch, case.config.image.label_dim), np.float32)
+    images = np.random.default_rng(0).integers(0, 256, (case.batch, *case.config.image.shape), np.uint8)
+    return Batch(images, label, label)
+

@@ -1,0 +1,91 @@
+"""What the device gives at best, measured: products of matrices, and passes over memory."""
+import statistics
+import typing
+
+import jax
+import jax.numpy as jnp
+
+from stylegan_jax.benchmarks.timing import seconds_per_call
+
+_SIZES = {'cpu': (1024, 2048, 4096), 'accelerator': (2048, 4096, 8192, 16384)}
+_PASS_BYTES = {'cpu': 1 << 28, 'accelerator': 1 << 30}           # well above any cache
+_SECONDS = 0.5
+
+
+class DeviceRates(typing.NamedTuple):
+    """The limits of a device.
+
+    Attributes:
+      flops: operations per second of a matrix product, two for a multiply-add; the best of several sizes.
+      product: what was multiplied, such as 'bfloat16 8192x8192'.
+      bandwidth: bytes read plus written per second, in a pass over memory that changes every number in place.
+    """
+    flops: float
+    product: str
+    bandwidth: float
+
+    def __str__(self):
+        return f'{self.flops / 1e12:.3g} TFLOP/s ({self.product}), {self.bandwidth / 1e9:.3g} GB/s'
+
+
+def measure(precision):
+    """Measures the default device.
+
+    Args:
+      precision: of `Config`; it decides what is multiplied.
+
+    Returns:
+      DeviceRates.
+    """
+    kind = 'cpu' if jax.default_backend() == 'cpu' else 'accelerator'
+    dtype, products = product_type(precision, kind)
+    rates = {size: matrix_rate(size, dtype, products) for size in _SIZES[kind]}
+    best = max(rates, key=rates.get)
+    name = 'tf32' if precision == 'tf32' and kind != 'cpu' else jnp.dtype(dtype).name
+    return DeviceRates(rates[best], f'{name} {best}x{best}', copy_bandwidth(_PASS_BYTES[kind]))
+
+
+def product_type(precision, kind):
+    """Returns (type of the factors, precision of `jax.default_matmul_precision`) that a precision multiplies with."""
+    if precision == 'auto':
+        precision = 'float32' if kind == 'cpu' else 'bfloat16'
+    return ('float32' if precision == 'tf32' else precision), 'highest' if precision == 'float32' else 'default'
+
+
+def matrix_rate(size, dtype, products='default', *, seconds=None):
+    """Returns operations per second of a product of square matrices.
+
+    Args:
+      size: of their sides.
+      dtype: of factors and result.
+      products: see `jax.default_matmul_precision`.
+      seconds: that a repeat takes; None for half of one.
+    """
+    a, b = (jax.random.normal(key, (size, size), dtype) for key in jax.random.split(jax.random.key(0)))
+    with jax.default_matmul_precision(products):
+        multiply = jax.jit(jnp.matmul).lower(a, b).compile()
+
+    def run(count):
+        for _ in range(count):
+            product = multiply(a, b)
+        product.block_until_ready()
+    return 2 * size ** 3 / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))
+
+
+def copy_bandwidth(size, *, seconds=None):
+    """Returns bytes read plus written per second.
+
+    Args:
+      size: of the array [bytes].
+      seconds: that a repeat takes; None for half of one.
+    """
+    array = jnp.zeros(size // 4, jnp.float32)
+    # In place: fresh memory would measure the operating system, which has to clear it.
+    increase = jax.jit(lambda x: x + 1, donate_argnums=0).lower(array).compile()
+
+    def run(count):
+        nonlocal array
+        for _ in range(count):
+            array = increase(array)
+        array.block_until_ready()
+    return 2 * size / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))

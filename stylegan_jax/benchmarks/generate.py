@@ -1,0 +1,35 @@
+"""How fast images are generated from latents that are on the device, mapping and truncation included."""
+import jax
+
+from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
+from stylegan_jax.benchmarks.flops import model_flops
+from stylegan_jax.generator import Generator
+
+
+def measure(case, rates):
+    """Measures one case.
+
+    Args:
+      case: a Case.
+      rates: DeviceRates.
+
+    Returns:
+      A dict, see `compiled.measure_calls`; with trace_seconds and compile_seconds.
+    """
+    config = case.config.generator
+    generator = Generator.init(jax.random.key(0), config)
+    z = jax.random.normal(jax.random.key(1), (case.batch, config.z_dim))
+    with jax.default_matmul_precision('highest' if case.config.precision == 'float32' else 'default'):
+        compiled, times = compile_timed(lambda: jax.jit(_generate).lower(generator, z))
+
+    def run(count):
+        for _ in range(count):
+            images = compiled(generator, z)
+        images.block_until_ready()
+
+    flops = model_flops(_generate, generator, z)
+    return case.named() | measure_calls(run, compiled, batch=case.batch, flops=flops, rates=rates) | times
+
+
+def _generate(generator, z):
+    return generator(z)

@@ -1,0 +1,33 @@
+"""How fast training is: one D step and one G step on images that are on the device already."""
+import jax
+
+from stylegan_jax import training
+from stylegan_jax.benchmarks.cases import LEARNING_RATE, abstract_iteration, iteration, noise_images
+from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
+from stylegan_jax.benchmarks.flops import model_flops
+
+
+def measure(case, rates):
+    """Measures one case.
+
+    Args:
+      case: a Case.
+      rates: DeviceRates.
+
+    Returns:
+      A dict, see `compiled.measure_calls`; with trace_seconds and compile_seconds.
+    """
+    devices = training.Devices(case.config)
+    step = devices.compile()
+    state = devices.replicate(training.create_state(case.config))
+    batch = devices.arrange(noise_images(case))
+    compiled, times = compile_timed(lambda: step.lower(state, batch, LEARNING_RATE, stage=case.stage))
+
+    def run(count):
+        nonlocal state
+        for _ in range(count):
+            state, metrics = compiled(state, batch, LEARNING_RATE)
+        jax.block_until_ready((state, metrics))
+
+    flops = model_flops(iteration(case), *abstract_iteration(case))
+    return case.named() | measure_calls(run, compiled, batch=case.batch, flops=flops, rates=rates) | times

@@ -1,0 +1,69 @@
+"""What XLA makes of one D step and G step on an H100, seen without the chip.
+
+How to get the compiler is said in stylegan_jax/benchmarks/h100.py; without it these tests are skipped.
+"""
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from stylegan_jax.benchmarks.h100 import compiler_library
+from stylegan_jax.errors import UserError
+
+PRECISION = 'tf32'
+BATCH = 4
+# resolution: (kernels, GB moved per image), as tests/graph/step_graph.py gave them; JAX 0.10.2, 2026-11-22.
+RECORDED = {64: (1137, 2.926), 256: (1542, 7.425), 1024: (1941, 25.967)}
+TOLERANCE = 1.05
+# A minute or two of two cores; more where others use them.
+pytestmark = pytest.mark.timeout(3000)
+RESOLUTIONS = [64, 256, pytest.param(1024, marks=pytest.mark.slow)]
+
+
+@functools.cache
+def graph_of(resolution):
+    """Compiles once for all tests."""
+    try:
+        compiler_library()
+    except UserError as error:
+        pytest.skip(str(error))
+    script = pathlib.Path(__file__).parent / 'graph' / 'step_graph.py'
+    environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {
+        'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(pathlib.Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, script, str(resolution), str(BATCH), PRECISION], env=environment, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stderr)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_gradients_stay_small_convolutions(resolution):
+    """A filter gradient that is not recognised as one becomes a convolution with a window of a whole image."""
+    graph = graph_of(resolution)
+    # D goes over images 3 times and its gradients follow; G as well: far more calls than layers.
+    assert graph['convolutions'] > 50
+    assert not graph['oversized_filters']
+
+
+@pytest.mark.xfail(strict=True, reason='XLA turns input gradients of down convolutions into plain convolutions')
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_no_convolution_runs_over_inserted_zeros(resolution):
+    assert not graph_of(resolution)['dilated_pads']
+
+
+@pytest.mark.skipif(PRECISION != 'bfloat16', reason=f'{PRECISION} has float32 convolutions only')
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_convolutions_are_all_short(resolution):
+    assert not graph_of(resolution)['float32_convolutions']
+
+
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_launches_and_bytes_do_not_grow(resolution):
+    graph, (kernels, gigabytes) = graph_of(resolution), RECORDED[resolution]
+    assert graph['kernels'] <= kernels * TOLERANCE
+    assert graph['bytes_per_image'] <= gigabytes * 1e9 * TOLERANCE
