@@ -171,7 +171,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(undisturbed, tmp_path, stop_at
 def test_going_on_compiles_no_stage_twice(undisturbed, tmp_path, stop_at, compiled_once):
     """Neither for what was restored nor for what comes beside it: a new lod, forgotten moments."""
     def compilations():
-        return {parts: step.compiled._cache_size() for parts, step in compiled_once.items()}
+        return {parts: step.programs for parts, step in compiled_once.items()}
     before = compilations()
     stop_at(56, signal.SIGTERM)
     assert [loop.train(tiny_run.run_config(), str(tmp_path)) for _ in range(2)] == [143, 0]

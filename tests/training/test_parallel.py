@@ -47,8 +47,8 @@ def test_processes_agree(float64, tmp_path):
         probe.bind(('127.0.0.1', 0))
         coordinator = f'127.0.0.1:{probe.getsockname()[1]}'
     environment = os.environ | {
-        'PYTHONPATH': f'{HERE}:{HERE.parent}', 'XLA_FLAGS': os.environ['XLA_FLAGS'] +
-        ' --xla_force_host_platform_device_count=4'}
+        'PYTHONPATH': f'{HERE}:{HERE.parent}:' + os.environ.get('PYTHONPATH', ''),
+        'XLA_FLAGS': os.environ['XLA_FLAGS'] + ' --xla_force_host_platform_device_count=4'}
     processes = [subprocess.Popen([sys.executable, HERE / 'trajectory.py', coordinator, '2', str(process),
                                    tmp_path / 'state'], env=environment, stderr=subprocess.PIPE, text=True)
                  for process in range(2)]
