@@ -81,7 +81,9 @@ class _Run:
         """Runs iterations until the end or a signal; see `train`."""
         iterations = Iterations(self.config, self.nimg, self.group_nimg)
         for dispatch in itertools.islice(self._dispatches(iterations), 1):
-            self._prepare(dispatch)         # while the readers start
+            self._prepare(dispatch)
+            # Small operations with which a fade begins are compiled here, while that waits, rather than there.
+            enter_setting(self.config, self.state, dispatch.setting, previous_lod=dispatch.setting.lod + 1)
         batches = cluster.agree(lambda: Batches(self.dataset, iterations, self.config.seed, part=self.devices.part,
                                                 workers=self.config.data.workers))
         with contextlib.closing(batches):
