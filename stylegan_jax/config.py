@@ -300,12 +300,17 @@ class ParallelConfig:
     mode: str = 'jit'                        # 'jit' (over a mesh, with shard_map) or 'pmap'
     devices: int | None = None               # how many devices work, over all processes; None = all there are
     accumulate: int = 1                      # parts that a device takes its replicas in, one after another: saves memory
+    steps_per_dispatch: int | None = None    # pairs of steps that the host starts at one go; divides
+                                             # schedule.steps_per_evaluation; None = as many as that on accelerators
+                                             # below 64 pixels, and else 1
 
     def __post_init__(self):
         _require_choice('parallel.mode', self.mode, ('jit', 'pmap'))
         _require(self.devices is None or self.devices >= 1, 'parallel.devices', self.devices,
                  'give at least 1, or none for all there are')
         _require(self.accumulate >= 1, 'parallel.accumulate', self.accumulate, 'give at least 1')
+        _require(self.steps_per_dispatch is None or self.steps_per_dispatch >= 1, 'parallel.steps_per_dispatch',
+                 self.steps_per_dispatch, 'give at least 1, or none for what suits the device')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,8 @@
 import collections
 import contextlib
 import dataclasses
+import itertools
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +17,19 @@ from stylegan_jax.data.pipeline import Batch, Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.interruption import Interrupted, Interruption
 from stylegan_jax.recorder import Recorder
-from stylegan_jax.schedule import Iterations, is_finished, lod_at, resolve, setting_at
+from stylegan_jax.schedule import Iterations, Setting, is_finished, lod_at, resolve, setting_at, stage_table
 from stylegan_jax.training import Devices, create_state, enter_setting, first_bad_tensor
 from stylegan_jax.transfer import transferred
 
 _FAILED = 255           # in the place of a signal's number: a process cannot go on
-_IN_FLIGHT = 2          # iterations that the host runs ahead of the device, and batches that are there ahead of time
+_IN_FLIGHT = 2          # dispatches that the host runs ahead of the device, and whose batches are there ahead of time
+
+
+class _Dispatch(typing.NamedTuple):
+    """Iterations that the host starts at one go."""
+    position: int           # images shown before
+    setting: Setting        # of all of them
+    steps: int
 
 
 def train(config, workdir):
@@ -63,6 +72,7 @@ class _Run:
         self.nimg, self.group_nimg, self.lod = int(host.cur_nimg), int(host.group_nimg), float(host.lod)
         self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
         self.step, self.failure = devices.compile(), None
+        self.program = None         # (stage, batch, steps) of the newest dispatch
         cluster.check_same('config', config_lib.to_json(dataclasses.replace(config, data=DataConfig())))
         cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
         cluster.agree(lambda: recorder and recorder.begin(self.dataset, [*lines, *devices.describe()]))
@@ -70,10 +80,14 @@ class _Run:
     def train(self, interruption):
         """Runs iterations until the end or a signal; see `train`."""
         iterations = Iterations(self.config, self.nimg, self.group_nimg)
+        for dispatch in itertools.islice(self._dispatches(iterations), 1):
+            self._prepare(dispatch)
+            # Small operations with which a fade begins are compiled here, while that waits, rather than there.
+            enter_setting(self.config, self.state, dispatch.setting, previous_lod=dispatch.setting.lod + 1)
         batches = cluster.agree(lambda: Batches(self.dataset, iterations, self.config.seed, part=self.devices.part,
                                                 workers=self.config.data.workers))
         with contextlib.closing(batches):
-            number = self._iterate(self._ahead(iterations, batches), interruption)
+            number = self._iterate(self._ahead(self._dispatches(iterations), batches), interruption)
             if number in (0, _FAILED):          # at the end, what failed in the last iterations is not known to all
                 cluster.agree(self._raise_failure)
             # Readers may take long to end, so first comes the save. All wait for process 0: schedulers that see one
@@ -105,60 +119,110 @@ class _Run:
             self.failure = self.failure or error
             return instead
 
-    def _ahead(self, iterations, batches):
-        """Yields (position, setting, batch, batch on the devices) of each iteration, with the next ones under way."""
-        ahead = collections.deque()
+    def _dispatches(self, iterations):
+        """Yields each dispatch of iterations: one group of steps in equal parts, a part that was begun one by one."""
+        config, group_nimg, iterations = self.config, self.group_nimg, iter(iterations)
         for position, setting in iterations:
-            batch = None if self.failure else self._guarded(lambda: next(batches))
-            if batch is None:        # never trained on for long, and not saved
-                batch = _blank(self.config, self.devices, setting)
-            ahead.append((position, setting, batch, self.devices.arrange(batch)))
+            group = setting.batch * config.schedule.steps_per_evaluation
+            if not group_nimg < position < group_nimg + group:
+                group_nimg = position
+            steps = self.devices.steps_per_dispatch(setting.stage)
+            if (position - group_nimg) % (steps * setting.batch):
+                steps = 1
+            # All of a dispatch happens under one setting.
+            rest = list(itertools.islice(iterations, steps - 1))
+            assert all(other == setting for _, other in rest), (position, setting, rest)
+            yield _Dispatch(position, setting, steps)
+
+    def _ahead(self, dispatches, batches):
+        """Yields (dispatch, its last batch, its batches on the devices), with those of the next ones under way."""
+        ahead = collections.deque()
+        for dispatch in dispatches:
+            its = [self._next_batch(batches, dispatch.setting) for _ in range(dispatch.steps)]
+            ahead.append((dispatch, its[-1], self.devices.arrange(*its)))
             if len(ahead) > _IN_FLIGHT:
                 yield ahead.popleft()
         yield from ahead
+
+    def _next_batch(self, batches, setting):
+        batch = None if self.failure else self._guarded(lambda: next(batches))
+        # What is blank is never trained on for long, and not saved.
+        return _blank(self.config, self.devices, setting) if batch is None else batch
 
     def _iterate(self, ahead, interruption):
         """Returns the number of the signal that ended the run early, or 0."""
         config = self.config
         sum_metrics = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
-        setting, compiled = setting_at(config, self.group_nimg), set()
+        setting = setting_at(config, self.group_nimg)
         in_flight, spread, asked = collections.deque(), cluster.stop_requests(), collections.deque()
+        # Where there are several processes, all of them must stop at the same iteration.
+        poll = interruption.poll if jax.process_count() == 1 else lambda: None
         while True:
             asked.append(spread(_FAILED if self.failure else interruption.signal or 0))
             if len(asked) > (_IN_FLIGHT if jax.process_count() > 1 else 0) and (number := int(asked.popleft())):
                 return number
             # After that: what was trained on black images must not be saved.
-            if not self._guarded(lambda: self._tick_if_due(setting, interruption), instead=True):
+            if not self._guarded(lambda: self._tick_if_due(setting, poll), instead=True):
                 return interruption.signal
             setting = self._next_setting(setting)
             if setting is None:
                 return 0
-            position, expected, batch, arranged = next(ahead)
-            assert (position, expected) == (self.nimg, setting), (position, expected, self.nimg, setting)
-            if (setting.stage, setting.batch) not in compiled:
-                compiled.add((setting.stage, setting.batch))
-                if self.recorder:
-                    self.recorder.activity(f'compiling {_resolution(config, setting)}')
+            dispatch, batch, arranged = next(ahead)
+            assert (dispatch.position, dispatch.setting) == (self.nimg, setting), (dispatch, self.nimg, setting)
+            if not self._await_compiled(dispatch, poll):
+                return interruption.signal
             self.state, metrics = self.step(self.state, arranged, setting.lr, stage=setting.stage)
-            self.nimg += setting.batch
+            self.nimg += setting.batch * dispatch.steps
+            assert self.nimg <= self._group_end(setting), (dispatch, self.group_nimg)
             in_flight.append([metrics.pop(f'{network}_skipped_in_a_row') for network in 'dg'])
             if self.recorder:
-                self.recorder.add(setting, _resolution(config, setting), self.devices.local(metrics), sum_metrics,
-                                  self.nimg)
+                self.recorder.add(setting, _resolution(config, setting.stage), self.devices.local(metrics),
+                                  sum_metrics, self.nimg, dispatch.steps)
             if len(in_flight) > _IN_FLIGHT and max(map(int, in_flight.popleft())) >= config.train.most_skipped:
                 self._give_up(batch, setting)
 
-    def _tick_if_due(self, setting, interruption):
+    def _await_compiled(self, dispatch, poll):
+        """Waits for the program of a dispatch, and begins the one that comes after it; False if a signal came."""
+        compilation = self._prepare(dispatch)
+        if not compilation.is_done and self.recorder:
+            self.recorder.activity(f'compiling {_resolution(self.config, dispatch.setting.stage)}')
+        try:
+            compilation.result(poll)
+        except Interrupted:
+            return False
+        for (stage, batch, steps), seconds in self.step.compiled():
+            if self.recorder:
+                self.recorder.compiled(_resolution(self.config, stage), batch, steps, seconds, self.nimg)
+        program = dispatch.setting.stage, dispatch.setting.batch, dispatch.steps
+        if program != self.program:
+            self.program = program
+            self._prepare_next()
+        return True
+
+    def _prepare(self, dispatch):
+        return self.step.prepare(self.state, stage=dispatch.setting.stage, batch=dispatch.setting.batch,
+                                 steps=dispatch.steps)
+
+    def _prepare_next(self):
+        """Begins to compile what the run needs after the program that is there."""
+        shapes = [self.config.image.stage_shape(stage) for stage in range(self.config.image.num_stages)]
+        later = [(shapes.index(span.resolution), span.batch) for span in stage_table(self.config)
+                 if round(span.from_kimg * 1000) > self.nimg]
+        for stage, batch in [self.program[:2], *later]:
+            steps = self.devices.steps_per_dispatch(stage)
+            if (stage, batch, steps) != self.program:
+                self.step.prepare(self.state, stage=stage, batch=batch, steps=steps)
+                return
+
+    def _tick_if_due(self, setting, poll):
         """Ends a tick if it is time to; False if a signal came in between, and the tick is still to be done."""
         recorder, nimg = self.recorder, self.nimg
         if not recorder or not recorder.has_iterations or nimg < self._group_end(setting):
             return True
         if nimg < recorder.tick_nimg + setting.tick_kimg * 1000 and not is_finished(self.config, nimg):
             return True
-        # Where there are several processes, all of them must stop at the same iteration.
-        poll = interruption.poll if jax.process_count() == 1 else lambda: None
         try:
-            recorder.tick(self.devices.local(self.state), setting, _resolution(self.config, setting), nimg, poll)
+            recorder.tick(self.devices.local(self.state), setting, _resolution(self.config, setting.stage), nimg, poll)
         except Interrupted:
             return False
         return True
@@ -219,5 +283,5 @@ def _first_state(config, recorder):
     return create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod), lines
 
 
-def _resolution(config, setting):
-    return 'x'.join(map(str, config.image.stage_shape(setting.stage)))
+def _resolution(config, stage):
+    return 'x'.join(map(str, config.image.stage_shape(stage)))

@@ -15,7 +15,7 @@ import sys
 import jax
 from absl import flags
 
-from stylegan_jax import cluster, command, config_flags, dry_run
+from stylegan_jax import cluster, command, compilation, config_flags, dry_run
 from stylegan_jax.data.dataset import with_found_labels
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
@@ -26,6 +26,7 @@ _COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT of process 0,
                                                         'together; Slurm tells by itself.')
 _NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'With --coordinator: how many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'With --coordinator: which of them this is, from 0.')
+flags.declare_key_flag('compilation_cache')
 
 
 def main(argv):
@@ -43,10 +44,12 @@ def main(argv):
     # (A shell's background jobs ignore Ctrl-C likewise.)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    compilation.use_cache(compilation.CACHE.value)
     cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     from stylegan_jax import loop      # needs the logging and checkpoint packages; --dry_run does not
     return loop.train(config, _WORKDIR.value or os.path.join('runs', config.name))
 
 
 if __name__ == '__main__':
-    command.run(main, config_flags.parse)
+    with compilation.abandoned_at_exit():
+        command.run(main, config_flags.parse)

@@ -104,22 +104,29 @@ class Recorder:
         """Says on the progress line what takes a while."""
         self._log.activity(text)
 
-    def add(self, setting, resolution, metrics, sum_metrics, nimg):
-        """Counts an iteration.
+    def compiled(self, resolution, batch, steps, seconds, nimg):
+        """Writes down that a program was compiled, for so many iterations at one go."""
+        at_one_go = f', {steps} iterations at one go' if steps > 1 else ''
+        self._log.event('compile', f'compiled {resolution}, batch {batch}{at_one_go}: {seconds:.1f}s', nimg,
+                        resolution=resolution, batch=batch, steps=steps, seconds=seconds)
+
+    def add(self, setting, resolution, metrics, sum_metrics, nimg, steps=1):
+        """Counts iterations.
 
         Args:
-          setting: its `schedule.Setting`.
+          setting: their `schedule.Setting`.
           resolution: as text.
-          metrics: dict of device scalars, which are not waited for.
+          metrics: dict of device scalars, sums over the iterations; they are not waited for.
           sum_metrics: compiled function that adds two of these.
-          nimg: images shown after it.
+          nimg: images shown after them.
+          steps: how many there are.
         """
         if self._restored_sums and self._sums is not None and self._sums.keys() != metrics.keys():
             self._sums, self._count = None, 0        # another loss has other metrics: the tick begins anew
         self._restored_sums = False
         self._sums = metrics if self._sums is None else sum_metrics(self._sums, metrics)
-        self._count += 1
-        self._log.progress(setting.batch, resolution, setting.alpha, nimg)
+        self._count += steps
+        self._log.progress(setting.batch * steps, resolution, setting.alpha, nimg)
 
     @property
     def has_iterations(self):

@@ -56,13 +56,13 @@ class RunLog:
         with self.attempt('log.txt'):
             self._text.write(text)
 
-    def event(self, kind, text, nimg, aloud=True):
-        """Prints a line, and keeps it in events.jsonl with the time, the images shown and a word for its kind."""
+    def event(self, kind, text, nimg, aloud=True, **details):
+        """Prints a line, and keeps it in events.jsonl with the time, the images shown, a word for its kind and more."""
         if aloud:
             self.message(text)
         time = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
         with self.attempt('events.jsonl'):
-            self._events.write(json.dumps({'time': time, 'nimg': nimg, 'event': kind, 'text': text}))
+            self._events.write(json.dumps({'time': time, 'nimg': nimg, 'event': kind, 'text': text, **details}))
 
     @contextlib.contextmanager
     def attempt(self, what, nimg=None, is_whole=True):

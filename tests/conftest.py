@@ -1,5 +1,6 @@
 """Settings and fixtures for all tests."""
 import os
+import tempfile
 
 import pytest
 
@@ -8,6 +9,9 @@ import pytest
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + (
     ' --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
     ' --xla_force_host_platform_device_count=8')
+# Never the user's; removed when the tests end.
+_CACHE = tempfile.TemporaryDirectory(prefix='compiled-')
+os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
 
 
 @pytest.fixture

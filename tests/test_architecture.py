@@ -29,7 +29,7 @@ LAYERS = [
     ['data'],
     ['figures'],
     ['experiment_lookup', 'config_flags', 'command'],
-    ['dry_run', 'run_log', 'samples', 'interruption'],
+    ['dry_run', 'run_log', 'samples', 'interruption', 'compilation'],
     ['recorder'],
     ['loop'],
     ['benchmarks'],

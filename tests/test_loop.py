@@ -1,6 +1,7 @@
 """The host loop on tiny runs: what a run leaves behind, and that stopping it changes nothing."""
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import random
@@ -18,9 +19,13 @@ import tiny
 import tiny_run
 from stylegan_jax import config as config_lib
 from stylegan_jax import checkpoint, loop, training
-from stylegan_jax.config import Config, DataConfig, ImageConfig, LogConfig, LossConfig, TrainConfig
+from stylegan_jax.config import (
+    Config, DataConfig, ImageConfig, LogConfig, LossConfig, ParallelConfig, TrainConfig)
 from stylegan_jax.errors import UserError
+from stylegan_jax.experiment_lookup import load_experiment
 from stylegan_jax.run_log import RunLog
+from stylegan_jax.schedule import resolve
+from stylegan_jax.training.compiling import is_compiling
 
 # What differs from run to run.
 TIMES = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib')
@@ -171,7 +176,7 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(undisturbed, tmp_path, stop_at
 def test_going_on_compiles_no_stage_twice(undisturbed, tmp_path, stop_at, compiled_once):
     """Neither for what was restored nor for what comes beside it: a new lod, forgotten moments."""
     def compilations():
-        return {parts: step.compiled._cache_size() for parts, step in compiled_once.items()}
+        return {parts: step.programs for parts, step in compiled_once.items()}
     before = compilations()
     stop_at(56, signal.SIGTERM)
     assert [loop.train(tiny_run.run_config(), str(tmp_path)) for _ in range(2)] == [143, 0]
@@ -357,6 +362,122 @@ def test_gradients_that_stay_infinite_stop_the_run(tmp_path, capsys):
     # Started again, it stops at once; with another learning rate too, as what is wrong is in the weights.
     with pytest.raises(UserError, match='in a row'):
         loop.train(config, str(tmp_path))
+
+
+# Compiling.
+
+def shrunk_quickstart(**parallel):
+    """From 8x8 to 16x16 in 480 images: 8x8 up to 160, alpha 0.25, 0.5 and 0.75 up to 256; a tick is 96 images."""
+    config = load_experiment('quickstart')
+    image = ImageConfig(16)
+    return resolve(dataclasses.replace(
+        config, image=image, parallel=ParallelConfig(devices=1, **parallel),
+        generator=tiny.generator_config(image=image), discriminator=tiny.discriminator_config(image=image),
+        data=dataclasses.replace(config.data, count=40), train=dataclasses.replace(config.train, total_kimg=0.48),
+        schedule=dataclasses.replace(config.schedule, stage_kimg=0.128, fade_kimg=0.128, batch=8,
+                                     batch_by_resolution={}),
+        log=dataclasses.replace(config.log, tick_kimg=0.096, grid_size=(4, 2))))
+
+
+@pytest.mark.parametrize('at_one_go', [1, 4])
+def test_a_new_stage_is_there_in_time_and_nothing_is_compiled_in_a_stage(tmp_path, monkeypatch, call_at, at_one_go):
+    config, ends, compiled_by = shrunk_quickstart(steps_per_dispatch=at_one_go), {}, {}
+    progress, step = RunLog.progress, training.parallel.Iteration.__call__
+
+    def blocking(*args, **kwargs):
+        return jax.block_until_ready(step(*args, **kwargs))
+
+    def recording_progress(log, shown, resolution, alpha, nimg):
+        ends[nimg] = time.monotonic()
+        compiled_by[nimg] = threads.count('MainThread')
+        progress(log, shown, resolution, alpha, nimg)
+
+    monkeypatch.setattr(training.parallel.Iteration, '__call__', blocking)
+    monkeypatch.setattr(RunLog, 'progress', recording_progress)
+    call_at(128, lambda: wait_until(lambda: not is_compiling()))
+    with tiny_run.count_compilations() as threads:
+        assert loop.train(config, str(tmp_path)) == 0
+    assert list(ends) == list(range(8 * at_one_go, 481, 8 * at_one_go))
+    # The first group of a stage, and its first tick (its pictures), may compile small things; so may the first sum of
+    # metrics, after the second dispatch.
+    shown = 8 * at_one_go
+    may = [(0, max(32, 2 * shown)), (96, 96 + shown), (160, 192), (192, 192 + shown)]
+    later = [nimg for nimg in ends if not any(start < nimg <= end for start, end in may)]
+    assert len(later) >= len(ends) / 2
+    before = dict(zip(ends, [0, *compiled_by.values()]))
+    assert [nimg for nimg in later if compiled_by[nimg] != before[nimg]] == []
+    assert len(threads) > threads.count('MainThread') >= compiled_by[8 * at_one_go] > 0
+    first = 160 + 8 * at_one_go
+    print(f'from the end of the last iterations of a stage to that of the next ones: {ends[first] - ends[160]:.2f} s')
+    assert ends[first] - ends[160] < 2
+
+    events = [event for event in map(json.loads, text_of(tmp_path, 'events.jsonl').splitlines())
+              if event['event'] == 'compile']
+    assert [(event['resolution'], event['batch'], event['steps']) for event in events] == [
+        ('8x8', 8, at_one_go), ('16x16', 8, at_one_go)]
+    assert all(event['seconds'] > 0 for event in events) and events[1]['nimg'] < 160
+    assert text_of(tmp_path, 'log.txt').count('\ncompiled ') == 2
+
+
+def wait_until(condition, limit=300):
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_signal_ends_the_wait_for_a_program(tmp_path, monkeypatch):
+    """The run is saved as it was, while the thread goes on."""
+    config = tiny_run.run_config(train=TrainConfig(total_kimg=0.16, style_mixing_prob=0.5))
+    activity = RunLog.activity
+
+    def stopping(log, text):
+        activity(log, text)
+        signal.raise_signal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLog, 'activity', stopping)
+        assert loop.train(config, str(tmp_path)) == 143
+    assert is_compiling()
+    state, _ = tiny_run.saved_state(str(tmp_path), config)
+    assert state.cur_nimg == 0
+
+
+# Several iterations at one go.
+
+def with_steps(at_one_go, **fields):
+    return tiny_run.run_config(parallel=ParallelConfig(devices=1, steps_per_dispatch=at_one_go), **fields)
+
+
+def test_a_stopped_run_of_several_iterations_at_one_go_ends_as_an_undisturbed_one(tmp_path, stop_at):
+    config = with_steps(2)
+    assert loop.train(config, str(tmp_path / 'undisturbed')) == 0
+    for nimg in (8, 32, 56):            # in a group, at the end of one, and in the fade
+        stop_at(nimg, signal.SIGTERM)
+    assert [loop.train(config, str(tmp_path / 'stopped')) for _ in range(4)] == [143, 143, 143, 0]
+    assert_same_end(tmp_path / 'stopped', tmp_path / 'undisturbed')
+
+
+def test_iterations_at_one_go_train_as_one_by_one(float64, tmp_path, stop_at, compiled_once, call_at):
+    """Also where a run goes on so in the middle of a group, with single ones up to its end."""
+    fields, shown = dict(precision='float64', train=TrainConfig(total_kimg=0.096)), []
+    assert loop.train(with_steps(1, **fields), str(tmp_path / 'singly')) == 0
+    for nimg in (56, 60, 64, 80):
+        call_at(nimg, functools.partial(shown.append, nimg))
+    stop_at(52, signal.SIGTERM)         # alpha is 0.5
+    assert loop.train(with_steps(1, **fields), str(tmp_path / 'mixed')) == 143
+    assert loop.train(with_steps(4, **fields), str(tmp_path / 'mixed')) == 0
+    assert shown == [56, 60, 64, 80]
+    assert loop.train(with_steps(4, **fields), str(tmp_path / 'at_one_go')) == 0
+    config = with_steps(1, **fields)
+    (expected, _), *others = (tiny_run.saved_state(str(tmp_path / name), config)
+                              for name in ('singly', 'mixed', 'at_one_go'))
+    entries = tiny_run.log_entries(tmp_path / 'singly', TIMES)
+    for name, (state, _) in zip(('mixed', 'at_one_go'), others):
+        tiny.assert_trees_close(state, expected, rtol=1e-9, atol=1e-11)
+        for entry, other in zip(entries, tiny_run.log_entries(tmp_path / name, TIMES), strict=True):
+            assert entry.keys() == other.keys()
+            for field, value in entry.items():
+                assert value == other[field] or value == pytest.approx(other[field], rel=1e-7), field
 
 
 # Kinds of runs.

@@ -1,5 +1,6 @@
 """The training command as a user meets it."""
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -54,9 +55,10 @@ def error(run):
 # A run from the shell.
 
 def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
-    environment = os.environ | {'JAX_COMPILATION_CACHE_DIR': str(tmp_path / 'compiled'),
-                                'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.5'}
-    args = [sys.executable, '-m', 'stylegan_jax.main', *config_args('quickstart', QUICK)]
+    environment = os.environ | {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.5'}
+    compiled = tmp_path / 'compiled'
+    args = [sys.executable, '-m', 'stylegan_jax.main', *config_args('quickstart', QUICK),
+            f'--compilation_cache={compiled}']
     folder = tmp_path / 'cwd'
     folder.mkdir()
     first = subprocess.Popen(args, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
@@ -69,6 +71,8 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
     assert lines[0] == 'training quickstart in runs/quickstart: 40 images\n'
     assert lines[-1].endswith('and saved; the same command goes on from here\n')
 
+    programs = set(compiled.glob('*-cache'))
+    assert any('iteration' in path.name for path in programs)
     second = subprocess.run(args, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, timeout=300)
     assert second.returncode == 0 and 'Traceback' not in second.stdout
     lines = second.stdout.splitlines()
@@ -76,7 +80,37 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
     assert lines[-1].startswith('done: 0.6 kimg')
     assert [entry['nimg'] for entry in tiny_run.log_entries(folder / 'runs/quickstart')] == [
         112, 224, 336, 448, 560, 608]
+    assert not [path for path in set(compiled.glob('*-cache')) - programs if 'iteration' in path.name]
     assert os.listdir(folder) == ['runs'] and os.listdir(folder / 'runs') == ['quickstart']
+
+
+@pytest.mark.parametrize('end, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130), ('unreadable image', 2)])
+def test_a_run_that_ends_while_a_stage_is_compiled_ends_in_good_order(tmp_path, end, code):
+    """Nothing waits for the thread, which is not done when the process ends."""
+    here = pathlib.Path(__file__).parent
+    path = f'{here}:' + os.environ.get('PYTHONPATH', '')
+    environment = os.environ | {'KILLED_RUN_NIMG': '480', 'PYTHONPATH': path, 'XLA_FLAGS': '',      # thorough, so slow
+                                'KILLED_RUN_FAIL_AT': '44' if end == 'unreadable image' else ''}
+    process = subprocess.Popen([sys.executable, '-m', 'stylegan_jax.main', f'--experiment={here / "killed_run.py"}',
+                                f'--workdir={tmp_path}', '--compilation_cache=none'], env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith('compiled 4x4') and end != 'unreadable image':
+                process.send_signal(end)
+        assert process.wait(100) == code, lines
+        error = process.stderr.read()
+    finally:
+        process.kill()
+    assert 'compiled 4x4' in ''.join(lines) and 'compiled 8x8' not in ''.join(lines)
+    if code == 2:
+        assert error == 'error: images at 44 cannot be read\n'
+    else:
+        assert error == '\nstopping after this step and saving; once more stops at once\n'
+        assert lines[-1].startswith('stopped at 0.0 kimg and saved')
+        assert [path.name for path in (tmp_path / 'checkpoints').iterdir()] == ['4']
 
 
 @pytest.mark.parametrize('module, args, expected', [

@@ -1,6 +1,8 @@
 """Runs of a few steps for the tests of the commands."""
+import contextlib
 import json
 import os
+import threading
 
 import jax
 
@@ -50,3 +52,18 @@ def files_below(folder):
     """{path: (size, time of the last change)} of everything in a folder."""
     paths = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
     return {path: (os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths}
+
+
+@contextlib.contextmanager
+def count_compilations():
+    """Gives a list of the threads in which XLA compiled something, one entry for each program."""
+    threads = []
+
+    def listen(event, *args, **kwargs):
+        if event == '/jax/core/compile/backend_compile_duration':
+            threads.append(threading.current_thread().name)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield threads
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)

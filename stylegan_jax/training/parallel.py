@@ -1,19 +1,30 @@
 """The devices of a run: where state and batches live, and iterations compiled over all of them.
 
 One pure iteration (`steps.iterate`) stands under both ways to compile it: `jit` over a mesh with `shard_map`, and
-`pmap`. The state is on every device; a batch is cut along its first axis, in the order of the replicas.
+`pmap`. The state is on every device; a batch is cut along its first axis, in the order of the replicas. Everything is
+compiled ahead of time, from shapes alone.
 """
 import functools
+import typing
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.training.compiling import Compilation
 from stylegan_jax.training.sharing import Share
 from stylegan_jax.training.steps import iterate
 
 _AXIS = 'device'
+_LAUNCHES_COUNT_BELOW = 64      # pixels; where an iteration of an accelerator takes less time than launching it
+
+
+class _Batch(typing.NamedTuple):
+    images: typing.Any
+    labels: typing.Any
+    g_labels: typing.Any
 
 
 class Devices:
@@ -31,7 +42,8 @@ class Devices:
           config: a Config.
 
         Raises:
-          UserError: there are not so many devices, or they do not divide the replicas.
+          UserError: there are not so many devices, or they do not divide the replicas; or iterations at one go do
+            not divide those between two looks at the schedule.
         """
         devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
         self._devices = _chosen(devices, config)
@@ -39,8 +51,8 @@ class Devices:
         self._config = config
         self._share = Share(config.replicas // self.count, _parts(config, self.count),
                             _AXIS if self.count > 1 else None)
-        mesh = Mesh(np.array(self._devices), (_AXIS,))
-        self._replicated, self._cut = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(_AXIS)))
+        _check_steps(config)
+        self._replicated = NamedSharding(Mesh(np.array(self._devices), (_AXIS,)), PartitionSpec())
         mine = [number for number, device in enumerate(self._devices) if device.process_index == jax.process_index()]
         self.process_share = mine[0], mine[-1] + 1
 
@@ -78,66 +90,161 @@ class Devices:
         """Returns the copy of a replicated pytree that is on this process's first device."""
         return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
-    def arrange(self, batch):
-        """Returns a batch as `Iteration` takes it; `jit` puts it on the devices, in the background where it can.
+    def arrange(self, *batches):
+        """Returns what `Iteration` takes; `jit` puts it on the devices, in the background where it can.
 
         Args:
-          batch: a pytree of arrays in host memory, this process's part along their first axis.
+          *batches: one batch, or those of successive iterations that run at one go. Each has `images`
+            uint8 [n, H, W, C], `labels` [n, K] and `g_labels` [n, K] in host memory, this process's part.
         """
+        batches = [_Batch(batch.images, batch.labels, batch.g_labels) for batch in batches]
+        batch = batches[0] if len(batches) == 1 else _Batch(*map(np.stack, zip(*batches)))
         if self._config.parallel.mode == 'jit':
-            return jax.tree.map(lambda x: jax.make_array_from_process_local_data(self._cut, x), batch)
-        first, end = self.process_share
-        return jax.tree.map(lambda x: x.reshape(end - first, x.shape[0] // (end - first), *x.shape[1:]), batch)
+            sharding = NamedSharding(self._replicated.mesh, self._cut(len(batches)))
+            return _Batch(*[jax.make_array_from_process_local_data(sharding, x) for x in batch])
+        (first, end), axis = self.process_share, int(len(batches) > 1)
+
+        def by_device(x):
+            shape = (end - first, x.shape[axis] // (end - first))
+            return np.moveaxis(x.reshape(*x.shape[:axis], *shape, *x.shape[axis + 1:]), axis, 0)
+        return _Batch(*map(by_device, batch))
+
+    def steps_per_dispatch(self, stage):
+        """Returns how many iterations run at one go at a stage."""
+        if self._config.parallel.steps_per_dispatch is not None:
+            return self._config.parallel.steps_per_dispatch
+        is_small = self._config.image.stage_resolution(stage) < _LAUNCHES_COUNT_BELOW
+        return self._config.schedule.steps_per_evaluation if is_small and not self.are_cpus else 1
+
+    @property
+    def compiles_when_called(self):
+        """Whether nothing can be compiled ahead of time.
+
+        What `pmap` compiles takes arrays over all processes, and `pmap` itself, when it is called, puts them together
+        from those of each.
+        """
+        return self._config.parallel.mode == 'pmap' and jax.process_count() > 1
+
+    @property
+    def are_cpus(self):
+        """Whether the devices are processors rather than accelerators."""
+        return self._devices[0].platform == 'cpu'
 
     def compile(self):
-        """Returns the Iteration of these devices, not compiled yet."""
-        if self._config.parallel.mode == 'jit':
-            compiled = self._mapped_over_mesh()
-        else:
-            compiled = jax.pmap(self._iterate, axis_name=_AXIS, in_axes=(None, 0, None), out_axes=None,
-                                donate_argnums=0, static_broadcasted_argnums=3, devices=self._devices)
-        # Devices that are threads wait for one another; with several programs at once there may be too few.
-        one_by_one = self.count > 1 and self._devices[0].platform == 'cpu'
-        return Iteration(compiled, one_by_one)
+        """Returns the Iteration of these devices, with nothing compiled yet."""
+        return Iteration(self)
 
-    def _mapped_over_mesh(self):
-        @functools.partial(jax.jit, static_argnums=3, donate_argnums=0)
-        def mapped(state, batch, lr, stage):
-            # check_vma would add sums over devices of its own to the gradients.
-            return jax.shard_map(functools.partial(self._iterate, stage=stage), mesh=self._replicated.mesh,
-                                 in_specs=(PartitionSpec(), PartitionSpec(_AXIS), PartitionSpec()),
-                                 out_specs=PartitionSpec(), check_vma=False)(state, batch, lr)
-        return mapped
+    def mapped(self, stage, steps):
+        """Returns a function of (state, batch, lr) that runs iterations over the devices, not compiled yet."""
+        def iteration(state, batch, lr):
+            return _iterate(self._config, state, batch, lr, stage, steps, self._share)
 
-    def _iterate(self, state, batch, lr, stage):
-        return iterate(self._config, state, batch, lr, stage=stage, share=self._share)
+        if self._config.parallel.mode == 'pmap':
+            return jax.pmap(iteration, axis_name=_AXIS, in_axes=(None, 0, None), out_axes=None, donate_argnums=0,
+                            devices=self._devices)
+        whole = PartitionSpec()
+        # check_vma would add sums over devices of its own to the gradients.
+        return jax.jit(jax.shard_map(iteration, mesh=self._replicated.mesh, in_specs=(whole, self._cut(steps), whole),
+                                     out_specs=whole, check_vma=False), donate_argnums=0)
+
+    def abstract(self, state, batch, stage, steps):
+        """Returns (state, batch, lr) without values, as `mapped` takes them; `batch` is the size of one."""
+        image = self._config.image
+        pixels, label = (*image.stage_shape(stage), image.channels), (image.label_dim,)
+        cut, sharding = (batch,), NamedSharding(self._replicated.mesh, self._cut(steps))
+        if self._config.parallel.mode == 'pmap':
+            cut, sharding = (batch // self.count,), None
+        leading = (*((self.count,) if sharding is None else ()), *((steps,) if steps > 1 else ()), *cut)
+        arrays = [jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=sharding)
+                  for shape, dtype in ((pixels, np.uint8), (label, np.float32), (label, np.float32))]
+        state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated), state)
+        # A number of Python's: it takes on the precision of what it is multiplied with.
+        return state, _Batch(*arrays), 0.0
+
+    def size_of(self, arranged):
+        """Returns (images of one batch over all devices, how many batches) of what `arrange` made."""
+        is_pmap = self._config.parallel.mode == 'pmap'
+        *leading, size, _, _, _ = arranged.images.shape[is_pmap:]
+        return size * (self.count if is_pmap else 1), *(leading or [1])
+
+    def _cut(self, steps):
+        return PartitionSpec(*[None] * (steps > 1), _AXIS)
 
 
 class Iteration:
-    """A D step and a G step over devices; compiled once for each stage and batch size.
+    """A D step and a G step over devices, one or several times at one go.
 
-    Attributes:
-      compiled: the compiled function, which takes the stage by position.
+    It is compiled for each (stage, batch, steps), where `batch` is the size of a batch over all devices, and `steps`
+    counts the iterations at one go; in a thread, where it is prepared, and at the latest at the call that needs it.
     """
 
-    def __init__(self, compiled, one_by_one):
-        self.compiled, self._one_by_one = compiled, one_by_one
+    def __init__(self, devices):
+        self._devices = devices
+        # Devices that are threads wait for one another; with several programs at once there may be too few.
+        self._one_by_one = devices.count > 1 and devices.are_cpus
+        self._compilations, self._untold = {}, []
+
+    @property
+    def programs(self):
+        """What is compiled, or being compiled: a set of (stage, batch, steps)."""
+        return set(self._compilations)
+
+    def prepare(self, state, *, stage, batch, steps=1):
+        """Begins to compile, unless that was begun before; returns the `compiling.Compilation`.
+
+        Args:
+          state: a TrainState, of which only shapes count.
+          stage, batch, steps: see above.
+        """
+        program = stage, batch, steps
+        if program not in self._compilations:
+            abstract = self._devices.abstract(state, batch, stage, steps)
+            self._compilations[program] = Compilation(functools.partial(self._compile, abstract, stage, steps))
+            if not self._devices.compiles_when_called:
+                self._untold.append(program)
+        return self._compilations[program]
+
+    def compiled(self):
+        """Returns [((stage, batch, steps), seconds)] of the compilations that ended since the last time."""
+        done = [program for program in self._untold if self._compilations[program].is_done]
+        self._untold = [program for program in self._untold if program not in done]
+        return [(program, self._compilations[program].seconds) for program in done]
 
     def __call__(self, state, batch, lr, *, stage):
-        """Returns (state, metrics), see `steps.iterate`.
+        """Returns (state, metrics), see `steps.iterate`; metrics are sums over the iterations.
 
         Args:
           state: a replicated TrainState; its buffers are taken over.
           batch: what `Devices.arrange` made of this process's part.
           lr: learning rate.
-          stage: the active stage (static).
+          stage: the active stage.
+
+        Raises:
+          Whatever compiling raised.
         """
-        result = self.compiled(state, batch, lr, stage)
+        size, steps = self._devices.size_of(batch)
+        result = self.prepare(state, stage=stage, batch=size, steps=steps).result()(state, batch, lr)
         return jax.block_until_ready(result) if self._one_by_one else result
 
     def lower(self, state, batch, lr, *, stage):
         """Returns what `jax.jit` calls the lowered form, to look at the graph."""
-        return self.compiled.lower(state, batch, lr, stage)
+        return self._devices.mapped(stage, self._devices.size_of(batch)[1]).lower(state, batch, lr)
+
+    def _compile(self, abstract, stage, steps):
+        mapped = self._devices.mapped(stage, steps)
+        if self._devices.compiles_when_called:
+            return mapped
+        return mapped.lower(*abstract).compile()
+
+
+def _iterate(config, state, batch, lr, stage, steps, share):
+    """Takes iterations one after another; metrics are their sums, of counts in a row the last ones."""
+    def once(state, batch):
+        return iterate(config, state, batch, lr, stage=stage, share=share)
+    if steps == 1:
+        return once(state, batch)
+    state, metrics = jax.lax.scan(once, state, batch)
+    return state, {name: x[-1] if name.endswith('_in_a_row') else jnp.sum(x, axis=0) for name, x in metrics.items()}
 
 
 def _chosen(devices, config):
@@ -162,3 +269,12 @@ def _parts(config, count):
         raise UserError(f'parallel.accumulate={parts}: {count} devices run {replicas} of {config.replicas} replicas '
                         'each; give ' + ' or '.join(map(str, divisors)))
     return parts
+
+
+def _check_steps(config):
+    steps, group = config.parallel.steps_per_dispatch, config.schedule.steps_per_evaluation
+    if steps is not None and group % steps:
+        divisors = [steps for steps in range(1, group + 1) if group % steps == 0]
+        raise UserError(f'parallel.steps_per_dispatch={steps}: the schedule is looked at every {group} steps '
+                        '(schedule.steps_per_evaluation), and in between all stays the same; give '
+                        + ' or '.join(map(str, divisors)) + ', or none')

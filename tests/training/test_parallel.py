@@ -6,15 +6,18 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 
 import jax
 import numpy as np
 import pytest
 
 import trajectory
+from tiny_run import count_compilations
 from stylegan_jax import training
 from stylegan_jax.config import ParallelConfig
 from stylegan_jax.errors import UserError
+from stylegan_jax.training.compiling import Compilation, is_compiling
 
 HERE = pathlib.Path(__file__).parent
 
@@ -47,8 +50,8 @@ def test_processes_agree(float64, tmp_path):
         probe.bind(('127.0.0.1', 0))
         coordinator = f'127.0.0.1:{probe.getsockname()[1]}'
     environment = os.environ | {
-        'PYTHONPATH': f'{HERE}:{HERE.parent}', 'XLA_FLAGS': os.environ['XLA_FLAGS'] +
-        ' --xla_force_host_platform_device_count=4'}
+        'PYTHONPATH': f'{HERE}:{HERE.parent}:' + os.environ.get('PYTHONPATH', ''),
+        'XLA_FLAGS': os.environ['XLA_FLAGS'] + ' --xla_force_host_platform_device_count=4'}
     processes = [subprocess.Popen([sys.executable, HERE / 'trajectory.py', coordinator, '2', str(process),
                                    tmp_path / 'state'], env=environment, stderr=subprocess.PIPE, text=True)
                  for process in range(2)]
@@ -58,6 +61,47 @@ def test_processes_agree(float64, tmp_path):
         for process in range(2):
             with np.load(tmp_path / f'state-{mode}-{process}.npz') as arrays:
                 assert largest_error(dict(arrays), expected()) < 1e-9
+
+
+@pytest.mark.parametrize('mode, devices, accumulate', [('jit', 1, 1), ('pmap', 2, 4), ('jit', 8, 1)])
+def test_two_iterations_at_one_go_agree(float64, mode, devices, accumulate):
+    """With one by one on as many devices; metrics are sums, but for the last counts of steps that were skipped."""
+    config = trajectory.run_config(parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate))
+    steps = 8               # 4x4 and the fade
+    singly = [trajectory.trajectory(config, steps - 1), trajectory.trajectory(config, steps)]
+    state = {name: array for name, array in singly[1].items() if name.startswith('.')}
+    at_one_go = trajectory.trajectory(config, steps, at_one_go=2)
+    assert largest_error({name: at_one_go[name] for name in state}, state) < 1e-10
+    for name in at_one_go.keys() - state.keys():
+        expected = singly[1][name] + (0 if name.endswith("_in_a_row']") else singly[0][name])
+        np.testing.assert_allclose(at_one_go[name], expected, rtol=1e-10, err_msg=name)
+
+
+def test_one_dispatch_agrees_closely(float64):
+    config = trajectory.run_config(parallel=ParallelConfig(devices=1))
+    singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
+    state = {name: array for name, array in singly.items() if name.startswith('.')}
+    assert len(state) > 100 and largest_error({name: at_one_go[name] for name in state}, state) < 1e-12
+
+
+def test_one_dispatch_agrees_in_single_precision():
+    """The moments of each network's gradients do; of a weight whose gradient nearly cancels, Adam enlarges rounding."""
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
+    singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
+    for part in ('g_optimizer.mu', 'g_optimizer.nu', 'd_optimizer.mu', 'd_optimizer.nu', 'd_params', 'g_ema'):
+        a, b = (np.concatenate([array.ravel() for name, array in arrays.items() if name.startswith(f'.{part}')])
+                for arrays in (at_one_go, singly))
+        assert a.size > 100 and np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b), part
+
+
+def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
+    devices, batches = training.Devices(config), []
+    batches = [trajectory.batch_at(config, devices, nimg, 0) for nimg in (0, 16)]
+    state = training.create_state(config, lod=1)
+    state = state.replace(d_params=jax.tree.map(lambda x: x * np.nan, state.d_params))
+    _, metrics = devices.compile()(devices.replicate(state), devices.arrange(*batches), 0.001, stage=0)
+    assert metrics['d_skipped'] == metrics['d_skipped_in_a_row'] == 2 == metrics['g_skipped_in_a_row']
 
 
 @pytest.mark.parametrize('mode, devices, accumulate', [('jit', 8, 1), ('pmap', 2, 1), ('jit', 2, 4)])
@@ -76,18 +120,78 @@ def test_gradients_agree_in_single_precision(mode, devices, accumulate):
         assert np.linalg.norm(a - b) < 1e-5 * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize('mode, devices, accumulate', [('jit', 8, 1), ('jit', 4, 2), ('pmap', 2, 1), ('jit', 1, 8)])
-def test_one_all_reduce_a_step(mode, devices, accumulate):
+@pytest.mark.parametrize('mode, devices, accumulate, at_one_go', [
+    ('jit', 8, 1, 1), ('jit', 4, 2, 1), ('pmap', 2, 1, 1), ('jit', 1, 8, 1), ('jit', 2, 1, 2)])
+def test_one_all_reduce_a_step(mode, devices, accumulate, at_one_go):
     """Two in an iteration of a D step and a G step; none for a single device."""
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices,
                                                                                 accumulate=accumulate))
     runner = training.Devices(config)
     state = runner.replicate(training.create_state(config, lod=1))
-    batch = runner.arrange(trajectory.batch_at(config, runner, 0, 0))
+    batch = runner.arrange(*[trajectory.batch_at(config, runner, 0, 0)] * at_one_go)
     text = runner.compile().lower(state, batch, 0.001, stage=0).compile().as_text()
     count = len(re.findall(r' = [^=]* all-reduce(?:-start)?\(', text))
     assert count == (0 if devices == 1 else 2)
     assert not re.search(r' (all-gather|all-to-all|collective-permute|reduce-scatter)', text)
+
+
+# Ahead of time.
+
+@pytest.mark.parametrize('mode, devices, at_one_go', [('jit', 2, 1), ('jit', 1, 2), ('pmap', 2, 2)])
+def test_what_was_prepared_is_what_a_call_needs(mode, devices, at_one_go):
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices))
+    runner = training.Devices(config)
+    state, step = runner.replicate(training.create_state(config, lod=1)), runner.compile()
+    compilation = step.prepare(state, stage=1, batch=16, steps=at_one_go)
+    assert not compilation.is_done and step.compiled() == [], 'it did not go on in a thread'
+    step.prepare(state, stage=1, batch=16, steps=at_one_go).result()
+    with count_compilations() as compilations:
+        for nimg in (0, 32):        # also with what came out of the first call
+            batches = [trajectory.batch_at(config, runner, nimg + 16 * number, 1) for number in range(at_one_go)]
+            state, _ = step(state, runner.arrange(*batches), 0.001, stage=1)
+    assert not compilations and step.programs == {(1, 16, at_one_go)}
+    ((program, seconds),) = step.compiled()
+    assert program == (1, 16, at_one_go) and seconds == compilation.seconds > 0 and step.compiled() == []
+
+
+def test_what_fails_in_the_thread_fails_the_call():
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
+    runner = training.Devices(config)
+    state, step = runner.replicate(training.create_state(config, lod=1)), runner.compile()
+    step.prepare(state.replace(w_avg=np.zeros([3], np.float32)), stage=0, batch=16)
+    with pytest.raises(TypeError, match='shapes'):
+        step(state, runner.arrange(trajectory.batch_at(config, runner, 0, 0)), 0.001, stage=0)
+
+
+def test_a_wait_can_be_left():
+    class Left(Exception):
+        pass
+
+    def leave():
+        raise Left
+
+    go_on = threading.Event()
+    compilation = Compilation(lambda: go_on.wait() and 7)
+    with pytest.raises(Left):
+        compilation.result(leave)
+    assert is_compiling() and not compilation.is_done
+    go_on.set()
+    assert compilation.result() == 7
+
+
+def test_iterations_go_on_over_several_devices_while_a_thread_compiles():
+    """Devices that are threads meet one another also then."""
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=8))
+    runner = training.Devices(config)
+    state, step = runner.replicate(training.create_state(config, lod=1)), runner.compile()
+    step.prepare(state, stage=0, batch=16).result()
+    compilation, during = step.prepare(state, stage=1, batch=16), 0
+    while not compilation.is_done:
+        state, _ = step(state, runner.arrange(trajectory.batch_at(config, runner, 0, 0)), 0.001, stage=0)
+        during += 1
+    assert during > 1
+    state, _ = step(state, runner.arrange(trajectory.batch_at(config, runner, 0, 1)), 0.001, stage=1)
+    assert runner.local(state).cur_nimg == 16 * (during + 1)
 
 
 # Devices that do not fit.
@@ -97,11 +201,19 @@ def test_one_all_reduce_a_step(mode, devices, accumulate):
     (8, dict(devices=16), r'parallel.devices=16: there are 8; .* one of 1, 2, 4, 8'),
     (4, dict(), r'8 devices cannot share replicas=4 .* one of 1, 2, 4'),
     (8, dict(devices=2, accumulate=3), r'accumulate=3: 2 devices run 4 of 8 replicas each; give 1 or 2 or 4$'),
+    (8, dict(steps_per_dispatch=3), r'steps_per_dispatch=3: .* every 2 steps .*; give 1 or 2, or none$'),
 ])
 def test_counts_that_would_do_are_named(replicas, parallel, message):
     config = trajectory.run_config(replicas=replicas, parallel=ParallelConfig(**parallel))
     with pytest.raises(UserError, match=message):
         training.Devices(config)
+
+
+def test_steps_at_one_go():
+    """A processor takes one at a time, unless it is told otherwise."""
+    assert training.Devices(trajectory.run_config(parallel=ParallelConfig(devices=1))).steps_per_dispatch(0) == 1
+    config = trajectory.run_config(parallel=ParallelConfig(devices=1, steps_per_dispatch=2))
+    assert training.Devices(config).steps_per_dispatch(0) == 2
 
 
 def test_who_does_what_is_said():

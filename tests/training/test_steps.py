@@ -209,7 +209,7 @@ def run():
 
     def steps(state, batch, *args, **kwargs):
         return iteration(devices.replicate(state), devices.arrange(batch), *args, **kwargs)
-    steps.compiled, steps.replicate = iteration.compiled, devices.replicate
+    steps.iteration, steps.replicate = iteration, devices.replicate
     return config, steps
 
 
@@ -221,7 +221,7 @@ def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
         state, metrics = steps(state, batch_at(config, stage, seed=int(state.cur_nimg)), lr, stage=stage)
         assert all_finite(state) and np.isfinite(metrics['d_loss']) and np.isfinite(metrics['g_loss'])
     assert state.cur_nimg == 20
-    assert steps.compiled._cache_size() == 2
+    assert steps.iteration.programs == {(0, 4, 1), (1, 4, 1)}
 
 
 def test_iterations_repeat_exactly(run):

@@ -38,18 +38,19 @@ def batch_at(config, devices, nimg, stage):
     return Batch(images[first:first + count], *[np.zeros((count, 0), np.float32)] * 2)
 
 
-def trajectory(config, steps):
-    """{name: array} of the state after so many iterations, and the metrics of the last one."""
+def trajectory(config, steps, at_one_go=1):
+    """{name: array} of the state after so many iterations, and the metrics of the last ones that ran at one go."""
     devices = training.Devices(config)
     state = training.create_state(config, generator=tiny.generator(config.generator),
                                   discriminator=tiny.discriminator(config.discriminator), lod=lod_at(config, 0))
     step, state, lod = devices.compile(), devices.replicate(state), lod_at(config, 0)
-    for nimg in range(0, steps * BATCH, BATCH):
+    for nimg in range(0, steps * BATCH, at_one_go * BATCH):
         if nimg % (2 * BATCH) == 0:
             setting = setting_at(config, nimg)
             state = devices.replicate(training.enter_setting(config, state, setting, previous_lod=lod))
             lod = setting.lod
-        batch = devices.arrange(batch_at(config, devices, nimg, setting.stage))
+        batch = devices.arrange(*[batch_at(config, devices, nimg + number * BATCH, setting.stage)
+                                  for number in range(at_one_go)])
         state, metrics = step(state, batch, setting.lr, stage=setting.stage)
     state = devices.local(state)
     assert state.cur_nimg == steps * BATCH
