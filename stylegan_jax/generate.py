@@ -14,12 +14,13 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from stylegan_jax import command, sampling
+from stylegan_jax import command, compilation, sampling
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
 from stylegan_jax.loading import load
 from stylegan_jax.networks.labels import as_label
 
+flags.declare_key_flag('compilation_cache')
 _NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.')
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the pictures; made if missing.')
 _SEEDS = flags.DEFINE_string('seeds', '0-15', 'Which latents: numbers and ranges, such as 0-15 or 3,7,20-25.')
@@ -41,6 +42,7 @@ _MOST_IN_GRID = 64
 def main(argv):
     """Makes the pictures that the flags ask for."""
     del argv
+    compilation.use_cache(compilation.CACHE.value)
     for flag in (_NETWORK, _OUTDIR):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')

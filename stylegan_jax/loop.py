@@ -16,9 +16,11 @@ from stylegan_jax.data.dataset import open_dataset, with_found_labels
 from stylegan_jax.data.pipeline import Batch, Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.interruption import Interrupted, Interruption
+from stylegan_jax.platforms import resolved
 from stylegan_jax.recorder import Recorder
 from stylegan_jax.schedule import Iterations, Setting, is_finished, lod_at, resolve, setting_at, stage_table
 from stylegan_jax.training import Devices, create_state, enter_setting, first_bad_tensor
+from stylegan_jax.training.compiling import Compilation
 from stylegan_jax.transfer import transferred
 
 _FAILED = 255           # in the place of a signal's number: a process cannot go on
@@ -49,6 +51,7 @@ def train(config, workdir):
         gradients stay infinite, or the last state cannot be saved.
     """
     config = cluster.agree(lambda: resolve(with_found_labels(config)))
+    config = dataclasses.replace(config, precision=resolved(config.precision))
     devices = cluster.agree(lambda: Devices(config))
     recorder = cluster.agree(lambda: Recorder(config, workdir) if cluster.is_primary() else None)
     try:
@@ -211,7 +214,9 @@ class _Run:
         for stage, batch in [self.program[:2], *later]:
             steps = self.devices.steps_per_dispatch(stage)
             if (stage, batch, steps) != self.program:
-                self.step.prepare(self.state, stage=stage, batch=batch, steps=steps)
+                compilation = self.step.prepare(self.state, stage=stage, batch=batch, steps=steps)
+                if self.recorder and stage != self.program[0]:
+                    Compilation(lambda: (compilation.result(), self.recorder.prepare_samples(stage)))
                 return
 
     def _tick_if_due(self, setting, poll):

@@ -110,6 +110,10 @@ class Recorder:
         self._log.event('compile', f'compiled {resolution}, batch {batch}{at_one_go}: {seconds:.1f}s', nimg,
                         resolution=resolution, batch=batch, steps=steps, seconds=seconds)
 
+    def prepare_samples(self, stage):
+        """Compiles what the sample pictures of a stage need; may be called in a thread, ahead of time."""
+        self._grid.prepare(stage)
+
     def add(self, setting, resolution, metrics, sum_metrics, nimg, steps=1):
         """Counts iterations.
 

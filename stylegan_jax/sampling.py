@@ -13,11 +13,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.generator import broadcast_w, draw_noise, map_latents, synthesize_images
+from stylegan_jax.platforms import activation_dtype, best_precision, compiler_options, matmul_precision
 from stylegan_jax.schedule import stage_and_alpha
 
-# Precision of products, and type of activations.
-_PRECISIONS = {'float32': ('highest', None), 'tf32': ('default', None), 'bfloat16': ('default', jnp.bfloat16)}
-PRECISIONS = 'auto', *_PRECISIONS
+PRECISIONS = 'auto', 'float32', 'tf32', 'bfloat16', 'float16'
 NOISES = 'const', 'random', 'none'
 _AXIS = 'device'
 # Pixels and images that a device gets at a time if nobody says: two images of 1024x1024 on a processor, 16 elsewhere.
@@ -49,8 +48,8 @@ class Sampler:
           batch: how many images at a time, rounded up to a multiple of the devices; None for what suits them.
           count: how many images there will be in all, if that is known: batches are then no larger, and even.
           devices: a list of devices of this process; None for all.
-          precision: 'float32' (exact products), 'tf32' (as fast as the chip has them for float32), 'bfloat16'
-            (activations), or 'auto': bfloat16 on chips that have it, else float32.
+          precision: 'float32' (exact products), 'tf32' (as fast as the chip has them for float32), 'bfloat16' or
+            'float16' (activations), or 'auto', what suits the device.
 
         Raises:
           UserError: the network has no such thing, or the lod is outside its range.
@@ -63,7 +62,7 @@ class Sampler:
         abstract = jax.eval_shape(lambda generator: generator, generator)
         self.shape = _checked_shape(abstract, psi=psi, cutoff=cutoff, noise=noise, lod=lod)
         self.batch = -(-(batch or _fitting_batch(self.shape, devices, count)) // len(devices)) * len(devices)
-        self.precision = _automatic_precision(devices[0]) if precision == 'auto' else precision
+        self.precision = best_precision(devices[0]) if precision == 'auto' else precision
         self._generator, self._dtype = generator, abstract.w_avg.dtype
         stage, self._alpha = stage_and_alpha(config.image, lod)
         psi = config.truncation_psi if psi is None else psi
@@ -79,6 +78,10 @@ class Sampler:
         """Compiles the graph unless it exists, also in a thread ahead of time; returns the Sampler."""
         self._graph.compiled()
         return self
+
+    def lower(self):
+        """Returns what `jax.jit` calls the lowered form, a function of `arguments`; for measurements."""
+        return self._graph.lower()
 
     def __call__(self, z, label=None, keys=None):
         """Makes images; returns before they are done.
@@ -124,6 +127,10 @@ class Sampler:
 
     def _padded(self, z, label=None, keys=None):
         """As `__call__`, filled up to `batch` with copies of the last image."""
+        return self._graph.compiled()(*self.arguments(z, label, keys))
+
+    def arguments(self, z, label=None, keys=None):
+        """Returns what the compiled graph takes for a call with these arguments, on the devices; for measurements."""
         z = z if isinstance(z, jax.Array) else np.asarray(z)
         count, image = len(z), self._generator.config.image
         if z.shape[1:] != (self._generator.z_dim,) or not 1 <= count <= self.batch:
@@ -139,7 +146,7 @@ class Sampler:
                     for x in (z, label))
         given = [x if x is None or count == self.batch else x[rows] for x in (z, label, keys)]
         generator, truncation, alpha = self._placed
-        return self._graph.compiled()(generator, *jax.device_put(given, self._cut), truncation, alpha)
+        return generator, *jax.device_put(given, self._cut), truncation, alpha
 
 
 class _Graph:
@@ -147,20 +154,21 @@ class _Graph:
 
     def __init__(self, structure, leaves, batch, stage, truncates, noise, precision, mesh):
         self._lock, self._compiled, self.needs_keys = threading.Lock(), None, noise == 'random'
-        self._compile = functools.partial(_compile, structure, leaves, batch, stage, truncates, noise, precision, mesh)
+        self.lower = functools.partial(_lower, structure, leaves, batch, stage, truncates, noise, precision, mesh)
+        self._options = compiler_options(mesh.devices.flat[0].platform)
 
     def compiled(self):
         """Returns the function of (generator, z, label, keys, truncation, alpha)."""
         with self._lock:
             if self._compiled is None:
-                self._compiled = self._compile()
+                self._compiled = self.lower().compile(self._options)
             return self._compiled
 
 
 _graph = functools.cache(_Graph)
 
 
-def _compile(structure, leaves, batch, stage, truncates, noise, precision, mesh):
+def _lower(structure, leaves, batch, stage, truncates, noise, precision, mesh):
     cut, everywhere = PartitionSpec(_AXIS), PartitionSpec()
     generator = jax.tree.unflatten(structure, leaves)
     config, dtype = generator.config, generator.w_avg.dtype
@@ -173,12 +181,13 @@ def _compile(structure, leaves, batch, stage, truncates, noise, precision, mesh)
         argument((batch,), jax.eval_shape(jax.random.key, 0).dtype, cut) if noise == 'random' else None,
         (argument((), dtype, everywhere), argument((), jnp.int32, everywhere)) if truncates else None,
         argument((), dtype, everywhere))
-    products, activations = _PRECISIONS[precision]
+    # Weights of double precision say that all is.
+    activations = None if precision == 'float32' else activation_dtype(precision)
     # Each device runs the graph of one: nothing that the partitioner could exchange between them.
     mapped = jax.shard_map(functools.partial(_images, stage=stage, noise=noise, dtype=activations), mesh=mesh,
                            in_specs=(everywhere, cut, cut, cut, everywhere, everywhere), out_specs=cut, check_vma=False)
-    with jax.default_matmul_precision(products):
-        return jax.jit(mapped).lower(*arguments).compile()
+    with matmul_precision(precision):
+        return jax.jit(mapped).lower(*arguments)
 
 
 def _images(generator, z, label, keys, truncation, alpha, *, stage, noise, dtype):
@@ -190,9 +199,7 @@ def _images(generator, z, label, keys, truncation, alpha, *, stage, noise, dtype
     if noise == 'random':
         drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage, ws.dtype))(keys)
         inputs = tuple(layer[:, 0] for layer in drawn)
-    # CONNECT HERE: `dtype=dtype` alone, once `synthesize_images` takes it.
-    options = {} if dtype is None else {'dtype': dtype}
-    return to_uint8(synthesize_images(config, params, ws, inputs, stage=stage, alpha=alpha, **options))
+    return to_uint8(synthesize_images(config, params, ws, inputs, stage=stage, alpha=alpha, dtype=dtype))
 
 
 def to_uint8(images):
@@ -216,10 +223,3 @@ def _fitting_batch(shape, devices, count):
     pixels, most = _CPU_BATCH if devices[0].platform == 'cpu' else _ACCELERATOR_BATCH
     batch = min(most, max(1, pixels // (shape[0] * shape[1]))) * len(devices)
     return batch if count is None else -(-count // -(-count // batch))
-
-
-def _automatic_precision(device):
-    if device.platform == 'tpu':
-        return 'bfloat16'
-    major = str(getattr(device, 'compute_capability', '')).partition('.')[0]       # of NVIDIA's chips, such as '9.0'
-    return 'bfloat16' if major.isdecimal() and int(major) >= 8 else 'float32'

@@ -18,6 +18,7 @@ LAYERS = [
     ['config', 'schedule'],
     ['cluster'],
     ['network_file'],
+    ['platforms'],
     ['networks'],
     ['generator', 'discriminator'],
     ['sampling'],

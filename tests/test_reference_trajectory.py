@@ -12,21 +12,26 @@ from stylegan_jax.config import Config, ScheduleConfig, TrainConfig
 from stylegan_jax.schedule import Setting, stage_and_alpha
 
 ITERATIONS = 3
-LOSS_ERRORS = (1e-4, 1e-4, 1e-3)             # later iterations amplify rounding
+# Adam without momentum takes a whole step where a gradient is nothing but rounding, so trajectories in single precision
+# leave one another. Measured on this one: the official numbers are 2e-6, 1e-3 and 5e-3 from double precision.
+LOSS_ERRORS = (1e-5, 2e-3, 1e-2)
+LOSS_ERRORS_OF_DOUBLE_PRECISION = (1e-5, 2e-5, 2e-3)
 # As in training; rounded as in unoptimised code, a few weights leave in the first iteration already.
 OPTIMIZED = {'xla_backend_optimization_level': 1, 'xla_cpu_use_fusion_emitters': True}
-SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.995}     # that agree after so many iterations
+SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.98}      # that agree after so many iterations
+SHARES_OF_DOUBLE_PRECISION = {1: 0.999, 3: 0.99}
 
 
 @functools.cache
-def trajectory():
+def trajectory(precision='float32'):
     """Returns ([(d_loss, g_loss)] of each iteration, [state after it], config)."""
     arrays, settings = reference_case.open_case('trajectory32')
+    arrays = {name: array.astype(precision) if array.dtype == np.float32 else array for name, array in arrays.items()}
     path = reference_case.pickle_path('trajectory32-start')
     G, D, ema = (official.load(path, which) for which in ('G', 'D', 'ema'))
     batch, lr, label = settings['batch'], settings['lr'], jnp.zeros((settings['batch'], 0))
     config = Config(
-        replicas=1, image=G.config.image, generator=G.config, discriminator=D.config,
+        replicas=1, precision=precision, image=G.config.image, generator=G.config, discriminator=D.config,
         schedule=ScheduleConfig(batch=batch, lr=lr),
         train=TrainConfig(style_mixing_prob=0, ema_kimg=settings['ema_halflife_kimg'], **settings['adam']))
     d_step, g_step = (jax.jit(functools.partial(step, config), static_argnames='stage',
@@ -70,6 +75,27 @@ def test_weights_follow(iterations, which, official_name):
         close.append(np.ravel(np.abs(ours - array) <= 1e-5 + 1e-3 * np.abs(array)))
         assert close[-1].all() or not is_average
     assert np.mean(np.concatenate(close)) >= SHARES_OF_WEIGHTS[iterations]
+
+
+@functools.cache
+def exact_trajectory():
+    with jax.enable_x64(True):
+        return jax.device_get(trajectory('float64')[:2])
+
+
+@pytest.mark.parametrize('iteration', range(ITERATIONS))
+def test_losses_follow_double_precision(iteration):
+    np.testing.assert_allclose(trajectory()[0][iteration], exact_trajectory()[0][iteration],
+                               atol=LOSS_ERRORS_OF_DOUBLE_PRECISION[iteration], rtol=0)
+
+
+@pytest.mark.parametrize('network', ['g_params', 'd_params', 'g_ema'])
+@pytest.mark.parametrize('iterations', SHARES_OF_DOUBLE_PRECISION)
+def test_weights_follow_double_precision(iterations, network):
+    ours, exact = (jax.tree.leaves(getattr(states[iterations - 1], network))
+                   for states in (trajectory()[1], exact_trajectory()[1]))
+    close = [np.ravel(np.abs(x - y) <= 1e-5 + 1e-3 * np.abs(y)) for x, y in zip(ours, exact, strict=True)]
+    assert np.mean(np.concatenate(close)) >= SHARES_OF_DOUBLE_PRECISION[iterations]
 
 
 def test_averaging_factor_is_the_official_one():

@@ -40,7 +40,7 @@ def run_config(letter='F', resolution=8, *, image=None, generator=None, discrimi
     """A small run of one replica on one device, 4 images a step."""
     image = image or ImageConfig(resolution)
     return Config(**dict(
-        replicas=1, parallel=ParallelConfig(devices=1), image=image, schedule=ScheduleConfig(batch=4),
+        replicas=1, precision='float32', parallel=ParallelConfig(devices=1), image=image, schedule=ScheduleConfig(batch=4),
         generator=generator_config(letter, image=image, **generator or {}),
         discriminator=discriminator_config(letter, image=image, **discriminator or {})) | fields)
 

@@ -6,10 +6,11 @@ import jax
 
 from stylegan_jax.benchmarks.graph import read_graph
 from stylegan_jax.benchmarks.timing import seconds_per_call
+from stylegan_jax.platforms import compiler_options
 
 
 def compile_timed(lower):
-    """Traces and compiles a function.
+    """Traces and compiles a function, as runs do.
 
     Args:
       lower: without arguments, returns what `jax.jit` calls the lowered form.
@@ -20,7 +21,7 @@ def compile_timed(lower):
     start = time.perf_counter()
     lowered = lower()
     traced = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options(jax.devices()[0].platform))
     return compiled, {'trace_seconds': traced - start, 'compile_seconds': time.perf_counter() - traced}
 
 

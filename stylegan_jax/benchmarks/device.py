@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.benchmarks.timing import seconds_per_call
+from stylegan_jax.platforms import resolved
 
 _SIZES = {'cpu': (1024, 2048, 4096), 'accelerator': (2048, 4096, 8192, 16384)}
 _PASS_BYTES = {'cpu': 1 << 28, 'accelerator': 1 << 30}           # well above any cache
@@ -38,17 +39,16 @@ def measure(precision):
       DeviceRates.
     """
     kind = 'cpu' if jax.default_backend() == 'cpu' else 'accelerator'
-    dtype, products = product_type(precision, kind)
+    precision = resolved(precision)
+    dtype, products = product_type(precision)
     rates = {size: matrix_rate(size, dtype, products) for size in _SIZES[kind]}
     best = max(rates, key=rates.get)
     name = 'tf32' if precision == 'tf32' and kind != 'cpu' else jnp.dtype(dtype).name
     return DeviceRates(rates[best], f'{name} {best}x{best}', copy_bandwidth(_PASS_BYTES[kind]))
 
 
-def product_type(precision, kind):
+def product_type(precision):
     """Returns (type of the factors, precision of `jax.default_matmul_precision`) that a precision multiplies with."""
-    if precision == 'auto':
-        precision = 'float32' if kind == 'cpu' else 'bfloat16'
     return ('float32' if precision == 'tf32' else precision), 'highest' if precision == 'float32' else 'default'
 
 

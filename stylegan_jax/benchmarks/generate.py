@@ -1,9 +1,10 @@
-"""How fast images are generated from latents that are on the device, mapping and truncation included."""
+"""How fast uint8 images are generated from latents that are on the device, mapping and truncation included."""
 import jax
 
 from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
 from stylegan_jax.benchmarks.flops import model_flops
 from stylegan_jax.generator import Generator
+from stylegan_jax.sampling import Sampler
 
 
 def measure(case, rates):
@@ -19,12 +20,13 @@ def measure(case, rates):
     config = case.config.generator
     generator = Generator.init(jax.random.key(0), config)
     z = jax.random.normal(jax.random.key(1), (case.batch, config.z_dim))
-    with jax.default_matmul_precision('highest' if case.config.precision == 'float32' else 'default'):
-        compiled, times = compile_timed(lambda: jax.jit(_generate).lower(generator, z))
+    sampler = Sampler(generator, batch=case.batch, devices=jax.devices()[:1], precision=case.config.precision)
+    compiled, times = compile_timed(sampler.lower)
+    arguments = sampler.arguments(z)
 
     def run(count):
         for _ in range(count):
-            images = compiled(generator, z)
+            images = compiled(*arguments)
         images.block_until_ready()
 
     flops = model_flops(_generate, generator, z)

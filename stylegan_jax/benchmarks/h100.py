@@ -15,6 +15,7 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.platforms import compiler_options
 
 COMPILER_VARIABLE = 'STYLEGAN_JAX_GPU_COMPILER'
 _LIBRARY = os.path.join('jax_plugins', 'xla_cuda12', 'xla_cuda_plugin.so')
@@ -39,7 +40,7 @@ def compile_for_h100(fn, *args, compiler=None, donate_argnums=()):
     sharding = NamedSharding(topologies.make_mesh(_topology(library), (1,), ('device',)), PartitionSpec())
     args = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), args)
     lowered = jax.jit(fn, donate_argnums=donate_argnums).lower(*args)
-    return lowered.compile(compiler_options={'xla_gpu_autotune_level': 0})
+    return lowered.compile({'xla_gpu_autotune_level': 0} | compiler_options('cuda'))
 
 
 def compiler_library(compiler=None):

@@ -1,15 +1,14 @@
 """Images as uint8, as one grid, and as PNG files that appear whole or not at all."""
 import collections
 import concurrent.futures
-import contextlib
-import os
 
 import numpy as np
 import PIL.Image
 
+from stylegan_jax import atomic
 from stylegan_jax.data.pixels import NUM_THREADS
 
-_COMPRESSION = 1         # zlib's; its default of 6 takes four times as long for files that are a seventh smaller
+_COMPRESSION = 1         # zlib's; its default of 6 takes four times as long for files about a seventh smaller
 _MOST_WAITING = 4        # images for each thread
 
 
@@ -50,14 +49,8 @@ def save_png(path, image):
     """
     if image.shape[-1] not in (3, 4):
         image = image[..., 0]
-    temporary = f'{path}.part'
-    try:
-        PIL.Image.fromarray(image).save(temporary, format='PNG', compress_level=_COMPRESSION)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with atomic.writing(path, 'wb') as file:
+        PIL.Image.fromarray(image).save(file, format='PNG', compress_level=_COMPRESSION)
 
 
 class PngWriter:

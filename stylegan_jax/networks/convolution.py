@@ -57,6 +57,7 @@ def convolve(x, kernel, stride=1):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def transposed_convolve(y, kernel, stride=1):
     """Adjoint of `convolve` in its images: [N, h, w, O] -> [N, h * stride, w * stride, I]."""
+    kernel = lax.optimization_barrier(kernel)      # XLA for GPUs would turn it around first, and not see what this is
     batch, height, width, _ = y.shape
     x = jax.ShapeDtypeStruct((batch, height * stride, width * stride, kernel.shape[2]), y.dtype)
     return _by_platform(lambda forward, y, kernel: jax.linear_transpose(

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.platforms import compiler_options
 from stylegan_jax.training.compiling import Compilation
 from stylegan_jax.training.sharing import Share
 from stylegan_jax.training.steps import iterate
@@ -130,6 +131,11 @@ class Devices:
         """Whether the devices are processors rather than accelerators."""
         return self._devices[0].platform == 'cpu'
 
+    @property
+    def compiler_options(self):
+        """See `platforms.compiler_options`."""
+        return compiler_options(self._devices[0].platform)
+
     def compile(self):
         """Returns the Iteration of these devices, with nothing compiled yet."""
         return Iteration(self)
@@ -234,7 +240,7 @@ class Iteration:
         mapped = self._devices.mapped(stage, steps)
         if self._devices.compiles_when_called:
             return mapped
-        return mapped.lower(*abstract).compile()
+        return mapped.lower(*abstract).compile(self._devices.compiler_options)
 
 
 def _iterate(config, state, batch, lr, stage, steps, share):

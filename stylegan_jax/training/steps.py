@@ -13,9 +13,9 @@ from jax.experimental.layout import Layout, with_layout_constraint
 from stylegan_jax.discriminator import discriminate
 from stylegan_jax.generator import broadcast_w, map_latents, synthesize_images
 from stylegan_jax.networks import ops
+from stylegan_jax.platforms import activation_dtype, matmul_precision, resolved
 from stylegan_jax.training.losses import discriminator_loss, generator_loss
 from stylegan_jax.training.optimizer import adam_update
-from stylegan_jax.training.precision import activation_dtype, matmul_precision, scales_loss
 from stylegan_jax.training.randomness import draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.sharing import Share, mean_over_replicas
 
@@ -71,7 +71,7 @@ def discriminator_gradients(config, state, reals, label, draws, *, stage, share=
         return mean_over_replicas(functools.partial(gradients_of, lazy_factor=lazy_factor), share, reals, label, draws)
 
     interval = config.loss.lazy_r1_interval
-    with matmul_precision(config):
+    with matmul_precision(config.precision):
         if config.loss.name != 'logistic' or interval == 1:
             return means(1.0)
         step_number = state.cur_nimg // _global_batch(config, share, reals)
@@ -98,7 +98,7 @@ def generator_gradients(config, state, label, draws, *, stage, share=None):
                    'w_spread': jnp.mean(jnp.linalg.norm(w - state.w_avg, axis=-1))}
         return gradients, jnp.mean(w, axis=0), metrics
 
-    with matmul_precision(config):
+    with matmul_precision(config.precision):
         return mean_over_replicas(gradients_of, share, label, draws)
 
 
@@ -187,8 +187,13 @@ def _global_batch(config, share, images):
     return images.shape[0] * (config.replicas // share.replicas if share else 1)
 
 
+def _scales_loss(config):
+    """Whether small gradients would vanish in the activations' type."""
+    return resolved(config.precision) == 'float16'
+
+
 def _loss_scale(config, log2_scale):
-    return jnp.exp2(log2_scale) if scales_loss(config) else 1.0
+    return jnp.exp2(log2_scale) if _scales_loss(config) else 1.0
 
 
 def _differentiate(loss_fn, params, scale):
@@ -214,7 +219,7 @@ def generate(config, g_params, label, draws, stage, alpha):
         before = jnp.arange(generator.num_ws) < draws.crossover[:, None]
         ws = jnp.where(before[..., None], ws, ws_mix)
     images = synthesize_images(generator, g_params, ws, draws.noise, stage=stage, alpha=alpha,
-                               dtype=activation_dtype(config))
+                               dtype=activation_dtype(config.precision))
     return images, jax.lax.stop_gradient(w)
 
 
@@ -222,7 +227,7 @@ def judge(config, d_params, label, stage, alpha, share):
     """Returns the discriminator as a function of images alone."""
     def logits_of(images):
         return discriminate(config.discriminator, d_params, images, label, stage=stage, alpha=alpha,
-                            replicas=share.replicas_at_once, dtype=activation_dtype(config))
+                            replicas=share.replicas_at_once, dtype=activation_dtype(config.precision))
     return logits_of
 
 
@@ -245,7 +250,7 @@ def _apply(config, gradients, optimizer, params, skipped, log2_scale, lr):
                           epsilon=train.epsilon)
     params, optimizer = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (params, optimizer))
     skipped = jnp.where(finite, 0, skipped + 1)
-    if scales_loss(config):
+    if _scales_loss(config):
         log2_scale = log2_scale + jnp.where(finite, _SCALE_UP, -_SCALE_DOWN)
     return params, optimizer, skipped, log2_scale, {
         'gradient_norm': norm, 'skipped': 1 - finite.astype(jnp.int32), 'skipped_in_a_row': skipped}

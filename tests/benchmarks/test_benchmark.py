@@ -181,9 +181,9 @@ def test_rates_of_the_device_are_those_of_numpy():
             np.add(x, 1, out=x)
     numpy_bandwidth = 2 * x.nbytes / min(timing.seconds_per_call(increase, seconds=0.05))
     assert 1 / 20 < device.copy_bandwidth(x.nbytes, seconds=0.05) / numpy_bandwidth < 20
-    assert device.product_type('auto', 'accelerator') == ('bfloat16', 'default')
-    assert device.product_type('tf32', 'accelerator') == ('float32', 'default')
-    assert device.product_type('float32', 'accelerator') == ('float32', 'highest')
+    assert device.product_type('bfloat16') == ('bfloat16', 'default')
+    assert device.product_type('tf32') == ('float32', 'default')
+    assert device.product_type('float32') == ('float32', 'highest')
 
 
 def test_default_cases_suit_the_device():
