@@ -66,8 +66,7 @@ class Discriminate(nn.Module):
           images: [N, H, W, C] at the size of the stage.
           label: [N, K]; K may be 0.
           stage: where the images enter (static).
-          alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0); None for the
-            stage alone, which is the same as 1 and costs less.
+          alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0).
           replicas: how many replicas' images these are, one after another; minibatch statistics stay within each.
           dtype: of activations; None = that of `images`. Statistics and scores are never shorter than float32.
 
@@ -83,7 +82,7 @@ class Discriminate(nn.Module):
             x = blocks[s](x, replicas)
             if initializing:     # every stage's from_rgb gets its parameters
                 blocks[s - 1].features_of(jnp.zeros((1, 1, 1, image.channels), images.dtype), dtype)
-            elif s == stage and alpha is not None:
+            elif s == stage:
                 x = ops.fade(blocks[s - 1].features_of(ops.downscale(images), dtype), x, alpha)
         scores = blocks[0](x, replicas)
         if image.label_dim and not self.config.is_progan:

@@ -120,8 +120,7 @@ class Synthesis(nn.Module):
           ws: [N, L, W].
           noise: a sequence of arrays [1 or N, h, w, 1], one per layer of the stages in use; empty for none.
           stage: the last stage to run (static).
-          alpha: weight of that stage against the one before, 0 to 1 (may be traced; ignored at stage 0); None for the
-            stage alone, which is the same as 1 and costs less.
+          alpha: weight of that stage against the one before, 0 to 1 (may be traced; ignored at stage 0).
           dtype: of activations above 16 pixels; None = that of `ws`, as below. Statistics and colours are never shorter
             than float32.
 
@@ -137,8 +136,8 @@ class Synthesis(nn.Module):
             # Small layers are cheap, and what is learned about them has come through all others.
             is_small = image.stage_resolution(s) <= _LONG_UP_TO
             x = block(x, ws, noise, ws.dtype if is_small else dtype or ws.dtype)
-            if s == stage or s == stage - 1 and alpha is not None or self.is_initializing():
+            if s >= stage - 1 or self.is_initializing():
                 colours.append(block.to_rgb(x))
-        if len(colours) == 1 or self.is_initializing():
+        if stage == 0 or self.is_initializing():
             return colours[-1]
         return ops.fade(ops.upscale(colours[-2]), colours[-1], alpha)

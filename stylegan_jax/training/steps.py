@@ -29,7 +29,7 @@ def prepare_reals(images, mirror, alpha, *, stage, dtype=jnp.float32):
     Args:
       images: [N, H, W, C] at the size of the stage; integers in [0, 255], or floats already in [-1, 1].
       mirror: whether to flip each [N], or None for never.
-      alpha: weight of the stage against the one below it; None for the stage alone.
+      alpha: weight of the stage against the one below it.
       stage: the active stage (static).
       dtype: of the result.
 
@@ -41,7 +41,7 @@ def prepare_reals(images, mirror, alpha, *, stage, dtype=jnp.float32):
         x = x * (2 / 255) - 1
     if mirror is not None:
         x = jnp.where(mirror[:, None, None, None], x[:, :, ::-1], x)
-    return ops.fade(ops.upscale(ops.downscale(x)), x, alpha) if stage and alpha is not None else x
+    return ops.fade(ops.upscale(ops.downscale(x)), x, alpha) if stage else x
 
 
 def discriminator_gradients(config, state, reals, label, draws, *, stage, share=None):
