@@ -152,8 +152,8 @@ def _stylize_backward(nonlinearity, taps, saved, dy):
     normal = (rectified - mean) * factor
     dy_mean, along = (ops.mean_over_pixels(product) for product in (dy, dy * normal))
     d = (dy - dy_mean - (again - mean) * factor * along) * (scale * factor)
-    wide = d * ops.rectifier_slope(again, nonlinearity)         # a rectifier keeps the sign
-    d = wide.astype(x.dtype)
+    d = (d * ops.rectifier_slope(again, nonlinearity)).astype(x.dtype)       # a rectifier keeps the sign
+    wide = ops.widen(d)
     dstyle = jnp.concatenate([along, dy_mean], axis=-1)[:, 0, 0] * pixels
     dnoise = dstrength = None
     if noise is not None:

@@ -76,23 +76,9 @@ def instance_statistics(x, shift=None):
       shift: what to take moments about, [N, 1, 1, C]; None for the central pixel of `x`.
     """
     shift = jax.lax.stop_gradient(central_pixel(x) if shift is None else shift)
-    mean, square = _moments(x - shift)
+    x = x - shift
+    mean, square = (mean_over_pixels(moment) for moment in (x, jnp.square(x)))
     return shift + mean, jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + EPSILON)
-
-
-@jax.custom_vjp
-def _moments(x):
-    """Means of the pixels of each feature map, and of their squares, in one pass: [N, H, W, C] -> two [N, 1, 1, C]."""
-    def together(x):          # as one sum of pairs: two sums would be two passes, and store what they start from
-        zero = np.zeros((), x.dtype)
-        sums = jax.lax.reduce((x, jnp.square(x)), (zero, zero), lambda a, b: (a[0] + b[0], a[1] + b[1]), (1, 2))
-        return tuple(s[:, None, None] / (x.shape[1] * x.shape[2]) for s in sums)
-    return jax.lax.platform_dependent(
-        x, cpu=lambda x: (mean_over_pixels(x), mean_over_pixels(jnp.square(x))), default=together)
-
-
-_moments.defvjp(lambda x: (_moments(x), x), lambda x, d: (jnp.broadcast_to(
-    (d[0] + 2 * x * d[1]) / (x.shape[1] * x.shape[2]), x.shape),))
 
 
 def central_pixel(x):
