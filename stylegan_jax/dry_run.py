@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from stylegan_jax import config as config_lib
+from stylegan_jax import memory_plan
 from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.generator import Generator
 from stylegan_jax.networks.discriminator import Discriminate
@@ -16,7 +17,8 @@ def describe(config):
     """Returns the resolved config, the parameter tables and the schedule of a run as text."""
     config = resolve(config)
     return '\n\n'.join([config_lib.to_json(config).rstrip(), _generator_table(config.generator),
-                        _discriminator_table(config.discriminator), _schedule_table(config)])
+                        _discriminator_table(config.discriminator), _schedule_table(config),
+                        _plan_table(config)])
 
 
 def _generator_table(config):
@@ -78,6 +80,18 @@ def _schedule_table(config):
                      f'{round((span.to_kimg - span.from_kimg) * 1000):,}', str(span.batch), f'{span.lr:g}',
                      f'{span.steps:,}'))
     return _aligned(rows)
+
+
+def _plan_table(config):
+    """One row a stage: what an iteration costs, and whether the devices hold it."""
+    memory, source = memory_plan.device_memory()
+    rows = [('Resolution', 'Batch', 'ImagesPerDevice', 'GFLOP/image', 'Weights', 'Activations', 'Total', 'Fits'),
+            ('---',) * 8]
+    for plan in memory_plan.plans(config):
+        rows.append(('x'.join(map(str, plan.resolution)), str(plan.batch), str(plan.images),
+                     f'{plan.flops_per_image / 1e9:.3g}', *(f'{size / 1e9:.3g} GB' for size in (
+                         plan.fixed_bytes, plan.activation_bytes, plan.total_bytes)), plan.verdict(memory)))
+    return f'{_aligned(rows)}\nEstimates; a device has {memory / 1e9:.3g} GB ({source})'
 
 
 def _aligned(rows):

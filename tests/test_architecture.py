@@ -30,7 +30,7 @@ LAYERS = [
     ['data'],
     ['figures'],
     ['experiment_lookup', 'config_flags', 'command'],
-    ['dry_run', 'run_log', 'samples', 'interruption', 'compilation'],
+    ['flops', 'memory_plan', 'dry_run', 'run_log', 'samples', 'interruption', 'compilation'],
     ['recorder'],
     ['loop'],
     ['benchmarks'],

@@ -37,7 +37,7 @@ def test_totals_are_those_of_the_networks(letter):
     """With labels, as they change layers too."""
     config = tiny.run_config(letter, image=ImageConfig(8, label_dim=3))
     state = jax.eval_shape(lambda: training.create_state(config))
-    _, *networks, _ = tables(config)
+    _, *networks, _, _ = tables(config)
     for table, params in zip(networks, (state.g_params, state.d_params)):
         rows, total = layers(table)
         sizes = [leaf.size for leaf in jax.tree.leaves(params)]
@@ -45,7 +45,7 @@ def test_totals_are_those_of_the_networks(letter):
 
 
 def test_layers_have_their_shapes():
-    _, g_rows, d_rows, _ = tables(tiny_run.run_config())
+    _, g_rows, d_rows, *_ = tables(tiny_run.run_config())
     generator, discriminator = layers(g_rows)[0], layers(d_rows)[0]
     assert generator['mapping/dense0'] == (6 * 7 + 7, '(?, 7)', '(6, 7)')
     assert generator['synthesis/8x8/to_rgb'] == (8 * 3 + 3, '(?, 8, 8, 3)', '(1, 1, 8, 3)')
@@ -53,7 +53,7 @@ def test_layers_have_their_shapes():
 
 
 def test_schedule_shows_every_stage_and_fade():
-    *_, rows = tables(tiny_run.run_config())
+    *_, rows, _ = tables(tiny_run.run_config())
     assert rows[0] == ['kimg', 'Resolution', 'Phase', 'Images', 'Batch', 'Rate', 'Steps']
     assert rows[2:] == [['0 - 0.048', '4x4', 'steady', '48', '4', '0.001', '12'],
                         ['0.048 - 0.064', '8x8', 'fade', '16', '4', '0.001', '4'],

@@ -2,7 +2,7 @@
 import jax
 
 from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
-from stylegan_jax.benchmarks.flops import model_flops
+from stylegan_jax.flops import model_flops
 from stylegan_jax.generator import Generator
 from stylegan_jax.sampling import Sampler
 

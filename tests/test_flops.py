@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stylegan_jax.benchmarks.cases import Case, abstract_iteration, full_config, iteration
-from stylegan_jax.benchmarks.flops import model_flops
+from stylegan_jax.flops import model_flops
 from stylegan_jax.networks.convolution import convolve, filter_gradient, transposed_convolve
 
 
