@@ -58,3 +58,10 @@ def test_schedule_shows_every_stage_and_fade():
     assert rows[2:] == [['0 - 0.048', '4x4', 'steady', '48', '4', '0.001', '12'],
                         ['0.048 - 0.064', '8x8', 'fade', '16', '4', '0.001', '4'],
                         ['0.064 - 0.16', '8x8', 'steady', '96', '4', '0.001', '24']]
+
+
+@pytest.mark.parametrize('memory, verdict', [(10 ** 12, 'yes'), (1, 'no, with no parallel.accumulate')])
+def test_says_whether_the_device_holds_it(monkeypatch, memory, verdict):
+    monkeypatch.setattr(dry_run.memory_plan, 'device_memory', lambda: (memory, 'test'))
+    *_, rows = tables(tiny_run.run_config())
+    assert [row[-1] for row in rows[2:-1]] == [verdict] * 2
