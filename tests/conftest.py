@@ -28,3 +28,14 @@ def exact_products():
     import jax
     with jax.default_matmul_precision('highest'):
         yield
+
+
+@pytest.fixture(params=['cpu', 'accelerator'])
+def forms(request, monkeypatch):
+    """Runs a test with the forms of this platform and with those of others, which are as exact on a CPU."""
+    import jax
+    if request.param == 'accelerator':
+        monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, default, **_: default(*arguments))
+    jax.clear_caches()           # a trace made in the other form would pass for this one
+    yield request.param
+    jax.clear_caches()
