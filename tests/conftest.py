@@ -30,12 +30,19 @@ def exact_products():
         yield
 
 
-@pytest.fixture(params=['cpu', 'accelerator'])
-def forms(request, monkeypatch):
-    """Runs a test with the forms of this platform and with those of others, which are as exact on a CPU."""
+@pytest.fixture
+def accelerator_forms(monkeypatch):
+    """Runs a test with the forms for other platforms than a CPU, which are as exact there."""
     import jax
-    if request.param == 'accelerator':
-        monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, default, **_: default(*arguments))
+    monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, default, **_: default(*arguments))
     jax.clear_caches()           # a trace made in the other form would pass for this one
-    yield request.param
+    yield
     jax.clear_caches()
+
+
+@pytest.fixture(params=['own', 'accelerator'])
+def forms(request):
+    """Runs a test with the forms for this platform and with those for accelerators."""
+    if request.param == 'accelerator':
+        request.getfixturevalue('accelerator_forms')
+    return request.param

@@ -27,8 +27,10 @@ def configured(precision='float32', **loss):
 @functools.cache
 def start():
     config = configured()
-    return training.create_state(config, generator=tiny.generator(config.generator),
-                                 discriminator=tiny.discriminator(config.discriminator))
+    state = training.create_state(config, generator=tiny.generator(config.generator),
+                                  discriminator=tiny.discriminator(config.discriminator))
+    # The first scale, 16, is the greatest that can do in float16; runs come down from it.
+    return state.replace(g_loss_scale=jnp.float32(10), d_loss_scale=jnp.float32(10))
 
 
 def inputs(name):
@@ -93,7 +95,7 @@ def compiled_step(name, precision):
 @pytest.mark.parametrize('name', ['d', 'g'])
 def test_the_scale_of_float16_rises_and_falls(name):
     step, scale = compiled_step(name, 'float16'), f'{name}_loss_scale'
-    after, metrics = step(start().replace(**{scale: jnp.float32(10)}), *inputs(name))
+    after, metrics = step(start(), *inputs(name))
     assert metrics[f'{name}_skipped'] == 0 and float(getattr(after, scale)) == pytest.approx(10.0005, abs=1e-5)
     state = start().replace(**{scale: jnp.float32(60)})
     after, metrics = step(state, *inputs(name))
@@ -105,7 +107,9 @@ def test_the_scale_of_float16_rises_and_falls(name):
 @pytest.mark.parametrize('name', ['d', 'g'])
 def test_what_steps_carry_stays_float32(name):
     after, metrics = compiled_step(name, 'bfloat16')(start(), *inputs(name))
-    def types(tree): return jax.tree.map(lambda x: x.dtype, tree)
+
+    def types(tree):
+        return jax.tree.map(lambda x: x.dtype, tree)
     assert types(after.replace(key=None)) == types(start().replace(key=None))
     assert not {metric.dtype for metric in metrics.values()} & {jnp.dtype('bfloat16'), jnp.dtype('float16')}
     assert getattr(after, f'{name}_loss_scale') == getattr(start(), f'{name}_loss_scale')
@@ -121,12 +125,11 @@ def test_lazy_penalties(shown, gamma):
     assert metrics['r1_penalty'] == pytest.approx(float(2 * plain_metrics['r1_penalty']) if gamma else 0.0, rel=1e-4)
 
 
-def test_only_lazy_penalties_branch():
+def test_only_lazy_penalties_branch(accelerator_forms):      # a choice of platform is a branch as well
     def branches(interval):
-        config = configured(lazy_r1_interval=interval)
-        return str(jax.make_jaxpr(functools.partial(steps.discriminator_gradients, config, stage=STAGE))(
-            start(), *inputs('d'))).count('cond[')
-    assert branches(2) == 2 * branches(1) + 1 or branches(2) > branches(1)
+        function = functools.partial(steps.discriminator_gradients, configured(lazy_r1_interval=interval), stage=STAGE)
+        return str(jax.make_jaxpr(function)(start(), *inputs('d'))).count('cond[')
+    assert (branches(1), branches(2)) == (0, 1)
 
 
 # No fade.
