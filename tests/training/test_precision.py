@@ -42,14 +42,15 @@ def inputs(name):
 
 
 @functools.cache
-def compiled_gradients(name, config):
+def compiled_gradients(name, precision, **loss):
     function = {'d': steps.discriminator_gradients, 'g': steps.generator_gradients}[name]
-    return jax.jit(functools.partial(function, config, stage=STAGE))
+    return jax.jit(functools.partial(function, configured(precision, **loss), stage=STAGE))
 
 
-def gradients(name, config, **changes):
-    """(gradients, metrics) of a step, from a state with these changes."""
-    result, _, metrics = compiled_gradients(name, config)(start().replace(**changes), *inputs(name))
+def gradients(name, precision='float32', cur_nimg=0, **loss):
+    """(gradients, metrics) of a step, after so many images."""
+    state = start().replace(cur_nimg=jnp.int32(cur_nimg))
+    result, _, metrics = compiled_gradients(name, precision, **loss)(state, *inputs(name))
     return result, metrics
 
 
@@ -70,8 +71,8 @@ def assert_aligned(short, exact, cosine):
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
 @pytest.mark.parametrize('name', ['d', 'g'])
 def test_gradients_in_short_types(name, precision):
-    short, _ = gradients(name, configured(precision))
-    exact, _ = gradients(name, configured())
+    short, _ = gradients(name, precision)
+    exact, _ = gradients(name)
     assert {g.dtype for g in jax.tree.leaves(short)} == {jnp.dtype('float32')}
     assert_aligned(short, exact, 0.99)
 
@@ -119,8 +120,8 @@ def test_what_steps_carry_stays_float32(name):
 
 @pytest.mark.parametrize('shown, gamma', [(0, 20.0), (4, 0.0), (8, 20.0)])
 def test_lazy_penalties(shown, gamma):
-    lazy, metrics = gradients('d', configured(r1_gamma=10.0, lazy_r1_interval=2), cur_nimg=jnp.int32(shown))
-    plain, plain_metrics = gradients('d', configured(r1_gamma=gamma), cur_nimg=jnp.int32(shown))
+    lazy, metrics = gradients('d', cur_nimg=shown, r1_gamma=10.0, lazy_r1_interval=2)
+    plain, plain_metrics = gradients('d', cur_nimg=shown, r1_gamma=gamma)
     tiny.assert_trees_close(lazy, plain, rtol=1e-3, atol=1e-4)
     assert metrics['r1_penalty'] == pytest.approx(float(2 * plain_metrics['r1_penalty']) if gamma else 0.0, rel=1e-4)
 
