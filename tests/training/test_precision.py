@@ -78,7 +78,7 @@ def test_gradients_in_short_types(name, precision):
 
 
 def test_images_in_bfloat16():
-    config, (_, draws) = configured(), inputs('g')
+    _, draws = inputs('g')
     short, exact = (jax.jit(functools.partial(steps.generate, configured(precision), stage=STAGE, alpha=1.0))(
         start().g_params, LABEL, draws)[0] for precision in ('bfloat16', 'float32'))
     error = np.sqrt(np.mean(np.square(np.asarray(short, np.float32) - exact))) / np.std(exact)
