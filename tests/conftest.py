@@ -28,3 +28,21 @@ def exact_products():
     import jax
     with jax.default_matmul_precision('highest'):
         yield
+
+
+@pytest.fixture
+def accelerator_forms(monkeypatch):
+    """Runs a test with the forms for other platforms than a CPU, which are as exact there."""
+    import jax
+    monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, default, **_: default(*arguments))
+    jax.clear_caches()           # a trace made in the other form would pass for this one
+    yield
+    jax.clear_caches()
+
+
+@pytest.fixture(params=['own', 'accelerator'])
+def forms(request):
+    """Runs a test with the forms for this platform and with those for accelerators."""
+    if request.param == 'accelerator':
+        request.getfixturevalue('accelerator_forms')
+    return request.param

@@ -15,20 +15,22 @@ def mirrored(kernel):
 
 
 def with_gradients(function, *arguments):
-    """The value, and the gradients of a nonlinear function of it."""
-    gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(function(*a))), argnums=tuple(range(len(arguments))))
-    return jax.jit(lambda *a: (function(*a), gradients(*a)))(*arguments)
+    """The value, the gradients of a nonlinear function of it, and the gradients of their squares."""
+    every = tuple(range(len(arguments)))
+    gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(function(*a))), argnums=every)
+    second = jax.grad(lambda *a: sum(jnp.sum(jnp.square(g)) for g in gradients(*a)), argnums=every)
+    return jax.jit(lambda *a: (function(*a), gradients(*a), second(*a)))(*arguments)
 
 
 @pytest.mark.parametrize('flip', [False, True])
-def test_up_convolve_is_upscale_then_convolution(float64, flip):
+def test_up_convolve_is_upscale_then_convolution(float64, forms, flip):
     x, kernel = tiny.normal(2, 3, 4, 3), tiny.normal(3, 3, 3, 5, seed=1)
     fused = with_gradients(lambda x, k: ops.up_convolve(x, k, flip=flip), x, kernel)
     plain = with_gradients(lambda x, k: convolve(ops.upscale(x), mirrored(k) if flip else k), x, kernel)
     tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
 
 
-def test_down_convolve_is_convolution_then_mean(float64):
+def test_down_convolve_is_convolution_then_mean(float64, forms):
     x, kernel = tiny.normal(2, 6, 8, 3), tiny.normal(3, 3, 3, 5, seed=1)
     fused = with_gradients(ops.down_convolve, x, kernel)
     plain = with_gradients(lambda x, k: ops.downscale(convolve(x, k)), x, kernel)
@@ -57,15 +59,6 @@ def test_blur_is_a_depthwise_convolution(float64, taps):
     x = tiny.normal(2, 5, 6, 3)
     tiny.assert_trees_close(with_gradients(lambda x: ops.blur(x, taps), x),
                             with_gradients(lambda x: depthwise(x, taps), x), rtol=1e-10, atol=1e-10)
-
-
-def test_blur_has_second_derivatives(float64):
-    def penalty_gradient(blur):
-        return jax.grad(lambda x: jnp.sum(jax.grad(lambda x: jnp.sum(jnp.sin(blur(x, (1, 3, 7)))))(x) ** 2))
-
-    x = tiny.normal(1, 4, 5, 2)
-    ours, plain = (jax.jit(penalty_gradient(blur))(x) for blur in (ops.blur, depthwise))
-    np.testing.assert_allclose(ours, plain, rtol=1e-10, atol=1e-10)
 
 
 def test_blur_without_taps_does_nothing():
@@ -123,6 +116,39 @@ def test_instance_norm_is_accurate_far_from_zero():
     exact = np.asarray(x, np.float64)
     exact = (exact - exact.mean((1, 2), keepdims=True)) / np.sqrt(exact.var((1, 2), keepdims=True) + 1e-8)
     np.testing.assert_allclose(ops.instance_norm(x), exact, atol=0.01)
+
+
+def test_sums_and_means_over_pixels(float64, forms):
+    x = tiny.normal(2, 3, 4, 5)
+    for ours, plain in ((ops.sum_over_images, lambda x: jnp.sum(x, axis=(0, 1, 2))),
+                        (ops.mean_over_pixels, lambda x: jnp.mean(x, axis=(1, 2), keepdims=True))):
+        tiny.assert_trees_close(with_gradients(ours, x), with_gradients(plain, x), rtol=1e-10, atol=1e-10)
+
+
+def test_spread_adds_four_shifted_copies(float64, forms):
+    kernel = tiny.normal(3, 3, 2, 5)
+
+    def plain(kernel):
+        return sum(jnp.zeros((4, 4, 2, 5)).at[i:i + 3, j:j + 3].set(kernel) for i in range(2) for j in range(2))
+    tiny.assert_trees_close(with_gradients(ops._spread, kernel), with_gradients(plain, kernel), rtol=1e-10, atol=1e-10)
+
+
+def exact_statistics(x):
+    x = np.asarray(x, np.float64)
+    return x.mean((1, 2), keepdims=True), 1 / np.sqrt(x.var((1, 2), keepdims=True) + 1e-8)
+
+
+def test_instance_statistics_do_not_cancel_far_from_zero(forms):
+    x = 1000 + 0.1 * tiny.normal(2, 16, 16, 3)
+    for ours, exact in zip(jax.jit(ops.instance_statistics)(x), exact_statistics(x)):
+        np.testing.assert_allclose(ours, exact, rtol=1e-4)
+
+
+@pytest.mark.parametrize('row, column', [(8, 8), (0, 3)], ids=['central', 'other'])
+def test_instance_statistics_with_an_outlier(forms, row, column):
+    x = tiny.normal(2, 16, 16, 3).at[:, row, column].add(1000.0)
+    for ours, exact in zip(jax.jit(ops.instance_statistics)(x), exact_statistics(x)):
+        np.testing.assert_allclose(ours, exact, rtol=1e-3)
 
 
 def test_instance_norm_of_a_flat_map_is_zero():
