@@ -49,7 +49,7 @@ from stylegan_jax.errors import UserError
     (LogConfig, dict(grid_size=(0, 4))),
     (Config, dict(replicas=0)),
     (Config, dict(seed=-1)),
-    (Config, dict(precision='bfloat16')),
+    (Config, dict(precision='half')),
     (Config, dict(schedule=ScheduleConfig(initial_resolution=12))),
 ])
 def test_invalid_value_is_named(cls, values):

@@ -473,7 +473,8 @@ def test_iterations_at_one_go_train_as_one_by_one(float64, tmp_path, stop_at, co
                               for name in ('singly', 'mixed', 'at_one_go'))
     entries = tiny_run.log_entries(tmp_path / 'singly', TIMES)
     for name, (state, _) in zip(('mixed', 'at_one_go'), others):
-        tiny.assert_trees_close(state, expected, rtol=1e-9, atol=1e-11)
+        # The first bias has no gradient while its feature maps are flat, and Adam makes steps of what rounding leaves.
+        tiny.assert_trees_close(state, expected, rtol=1e-9, atol=1e-7)
         for entry, other in zip(entries, tiny_run.log_entries(tmp_path / name, TIMES), strict=True):
             assert entry.keys() == other.keys()
             for field, value in entry.items():

@@ -11,9 +11,21 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from stylegan_jax import benchmark, command
+from stylegan_jax import command
 from stylegan_jax.benchmarks import cases, data, device, machine, plot, timing
 from stylegan_jax.errors import UserError
+
+# Other commands, which other tests import, have flags of the same names.
+_others = {name: flags.FLAGS[name] for name in ('resolution', 'precision', 'batch', 'json', 'what') if name in flags.FLAGS}
+for _name in _others:
+    delattr(flags.FLAGS, _name)
+_before = set(flags.FLAGS)
+from stylegan_jax import benchmark      # noqa: E402
+_OWN = {name: flags.FLAGS[name] for name in set(flags.FLAGS) - _before}
+for _name in _OWN:
+    delattr(flags.FLAGS, _name)
+for _name, _flag in _others.items():
+    flags.FLAGS[_name] = _flag
 
 # What the device gives at best is not what is tested.
 _SMALL = {'cpu': (256,)}, {'cpu': 1 << 22}
@@ -32,6 +44,11 @@ def run(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(device, '_PASS_BYTES', _SMALL[1])
     monkeypatch.setattr(device, '_SECONDS', 0.01)
     monkeypatch.setattr(timing, 'SECONDS', 0.01)
+    others = {name: flags.FLAGS[name] for name in _OWN if name in flags.FLAGS}
+    for name in others:
+        delattr(flags.FLAGS, name)
+    for name, flag in _OWN.items():
+        flags.FLAGS[name] = flag
 
     def run(*args):
         with flagsaver.flagsaver():
@@ -43,7 +60,11 @@ def run(capsys, tmp_path, monkeypatch):
         return code, *capsys.readouterr()
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
-    return run
+    yield run
+    for name in _OWN:
+        delattr(flags.FLAGS, name)
+    for name, flag in others.items():
+        flags.FLAGS[name] = flag
 
 
 def check_speeds(results, rates, flops_per_image):
