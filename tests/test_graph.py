@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -17,7 +18,8 @@ from stylegan_jax.errors import UserError
 PRECISION = 'bfloat16'
 BATCH = 4
 # resolution: (kernels, GB moved per image), as tests/graph/step_graph.py gave them; JAX 0.10.2, 2026-11-22.
-RECORDED = {64: (1137, 2.926), 256: (1542, 7.425), 1024: (1941, 25.967)}
+RECORDED = {64: (1140, 1.813), 256: (1546, 3.543), 1024: (1946, 11.071)}
+FLOAT32_CONVOLUTIONS = 20       # of the generator's layers up to 16x16, see networks/synthesis.py
 TOLERANCE = 1.05
 # A minute or two of two cores; more where others use them.
 pytestmark = pytest.mark.timeout(3000)
@@ -56,8 +58,11 @@ def test_no_convolution_runs_over_inserted_zeros(resolution):
 
 
 @pytest.mark.parametrize('resolution', RESOLUTIONS)
-def test_convolutions_are_all_short(resolution):
-    assert not graph_of(resolution)['float32_convolutions']
+def test_only_small_convolutions_are_float32(resolution):
+    lines = graph_of(resolution)['float32_convolutions']
+    assert len(lines) <= FLOAT32_CONVOLUTIONS
+    sides = [max(map(int, shape)) for line in lines for shape in re.findall(rf'= \(f32\[{BATCH},(\d+),(\d+),', line)]
+    assert sides and max(sides) <= 16
 
 
 @pytest.mark.parametrize('resolution', RESOLUTIONS)

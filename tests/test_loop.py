@@ -406,7 +406,7 @@ def test_a_new_stage_is_there_in_time_and_nothing_is_compiled_in_a_stage(tmp_pat
     assert len(later) >= len(ends) / 2
     before = dict(zip(ends, [0, *compiled_by.values()]))
     assert [nimg for nimg in later if compiled_by[nimg] != before[nimg]] == []
-    assert len(threads) > threads.count('MainThread') >= compiled_by[8 * at_one_go] > 0
+    assert len(threads) > threads.count('MainThread') > 0
     first = 160 + 8 * at_one_go
     print(f'from the end of the last iterations of a stage to that of the next ones: {ends[first] - ends[160]:.2f} s')
     assert ends[first] - ends[160] < 2
