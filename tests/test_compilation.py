@@ -52,7 +52,7 @@ def test_a_process_that_compiles_ends_as_it_should(end, code, last_line):
 
 
 def test_whoever_knows_nothing_of_it_waits_for_the_end():
-    done = run(PROGRAM.format(size=200) + 'import atexit\natexit.register(lambda: print("not yet", is_compiling()))')
+    done = run(PROGRAM.format(size=1500) + 'import atexit\natexit.register(lambda: print("not yet", is_compiling()))')
     assert (done.returncode, done.stdout) == (0, 'not yet True\n'), done.stderr
 
 
