@@ -474,7 +474,11 @@ def test_iterations_at_one_go_train_as_one_by_one(float64, tmp_path, stop_at, co
     entries = tiny_run.log_entries(tmp_path / 'singly', TIMES)
     for name, (state, _) in zip(('mixed', 'at_one_go'), others):
         # The first bias has no gradient while its feature maps are flat, and Adam makes steps of what rounding leaves.
-        tiny.assert_trees_close(state, expected, rtol=1e-9, atol=1e-7)
+        for params in (state.g_params, state.g_ema, expected.g_params, expected.g_ema):
+            first = params['synthesis']['4x4']['const']
+            assert np.abs(first['bias']).max() < 1e-5
+            first['bias'] = np.zeros_like(first['bias'])
+        tiny.assert_trees_close(state, expected, rtol=1e-9, atol=1e-10)
         for entry, other in zip(entries, tiny_run.log_entries(tmp_path / name, TIMES), strict=True):
             assert entry.keys() == other.keys()
             for field, value in entry.items():
