@@ -129,13 +129,14 @@ def test_a_mistake_is_one_line_in_the_shell(tmp_path, module, args, expected):
 def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
     code, out, err = run('--experiment=ffhq', '--dry_run', '--config.train.total_kimg=3000')
     assert code == 0 and err == '' and os.listdir() == []
-    text, generator, discriminator, schedule = out.split('\n\n')
+    text, generator, discriminator, schedule, memory = out.split('\n\n')
     config = from_json(Config, text)
     assert config.name == 'ffhq' and config.train.total_kimg == 3000 and config.schedule.batch == 32
     assert generator.split()[-2:] == ['Total', '26,219,627']
     assert discriminator.split()[-2:] == ['Total', '23,087,249']
     assert [line.split()[3:5] for line in schedule.splitlines()[2:]] == [
         ['8x8', 'steady'], ['16x16', 'fade'], ['16x16', 'steady'], ['32x32', 'fade'], ['32x32', 'steady']]
+    assert [line.split()[0] for line in memory.splitlines()[2:5]] == ['8x8', '16x16', '32x32']
 
 
 # What users get wrong.
