@@ -17,17 +17,20 @@ from stylegan_jax.errors import UserError
 
 _DATA_RESOLUTIONS = [64, 256, 1024]
 
+FLAGS = flags.FlagValues()
 _WHAT = flags.DEFINE_enum('what', 'train', ['train', 'generate', 'compile', 'data'],
                           'train: a D step and a G step of the full-width network; generate: images from latents; '
                           'compile: one stage, with and without a persistent cache; data: reading and decoding '
-                          'prepared records.')
-_RESOLUTION = flags.DEFINE_list('resolution', None, 'Sides [pixels]; by itself what suits the device.')
+                          'prepared records.', flag_values=FLAGS)
+_RESOLUTION = flags.DEFINE_list('resolution', None, 'Sides [pixels]; by itself what suits the device.',
+                                flag_values=FLAGS)
 _BATCH = flags.DEFINE_list('batch', None, 'Images a step, one number for each resolution or one for all; by itself '
-                           'what suits the device. Not for data.')
-_PRECISION = flags.DEFINE_string('precision', Config().precision, 'As --config.precision of training. Not for data.')
-_ENCODING = flags.DEFINE_list('encoding', None, 'data: encodings of the records; by itself all.')
-_JSON = flags.DEFINE_string('json', None, 'A file to write the results to as well.')
-_PLOT = flags.DEFINE_string('plot', None, 'train, generate: a PNG file to draw a roofline into.')
+                           'what suits the device. Not for data.', flag_values=FLAGS)
+_PRECISION = flags.DEFINE_string('precision', Config().precision, 'As --config.precision of training. Not for data.',
+                                 flag_values=FLAGS)
+_ENCODING = flags.DEFINE_list('encoding', None, 'data: encodings of the records; by itself all.', flag_values=FLAGS)
+_JSON = flags.DEFINE_string('json', None, 'A file to write the results to as well.', flag_values=FLAGS)
+_PLOT = flags.DEFINE_string('plot', None, 'train, generate: a PNG file to draw a roofline into.', flag_values=FLAGS)
 
 
 def main(argv):
@@ -114,4 +117,4 @@ def _say(line):
 
 
 if __name__ == '__main__':
-    command.run(main)
+    command.run(main, FLAGS)

@@ -9,15 +9,17 @@ from stylegan_jax.errors import UserError
 _HELP_FLAGS = 'help', 'helpshort', 'helpfull', 'helpxml'
 
 
-def run(main, flags_parser=None):
+def run(main, flag_values=None, flags_parser=None):
     """Runs a command's `main(argv)`; its return value is the exit code.
 
     Args:
       main: takes the arguments that are not flags.
-      flags_parser: see `absl.app.run`; None parses the flags that are defined, with one line for a wrong one.
+      flag_values: the FlagValues that the command's own flags are defined in, see `parse`.
+      flags_parser: see `absl.app.run`; None is `parse`.
     """
     try:
-        app.run(reported_to_user(main), flags_parser=flags_parser or _parse)
+        parser = flags_parser or functools.partial(parse, flag_values=flag_values)
+        app.run(reported_to_user(main), flags_parser=parser)
     except SystemExit as end:
         # absl calls asking for help an error.
         sys.exit(0 if end.code == 1 and any(flags.FLAGS[name].value for name in _HELP_FLAGS) else end.code)
@@ -45,11 +47,27 @@ def fail(error):
     sys.exit(2)
 
 
-def _parse(argv):
+def parse(argv, flag_values=None):
+    """Parses a command line; a wrong flag ends the process with one line.
+
+    A command defines its flags apart from the global ones, so that programs may import several commands whose flags
+    have the same names; they become global when it runs.
+
+    Args:
+      argv: the name of the program, and its arguments.
+      flag_values: where the command's own flags are defined; None if they are global.
+
+    Returns:
+      The arguments that are not flags, of which there is only the program.
+    """
+    for name in flag_values or ():
+        flags.DEFINE_flag(flag_values[name], module_name=sys.argv[0])       # where --help looks
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         fail(error)
     if len(rest) > 1:
         fail(f'unexpected argument {rest[1]!r}; flags are written --name=value')
+    if flag_values is not None:
+        flag_values.mark_as_parsed()
     return rest

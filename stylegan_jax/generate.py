@@ -21,20 +21,26 @@ from stylegan_jax.loading import load
 from stylegan_jax.networks.labels import as_label
 
 flags.declare_key_flag('compilation_cache')
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.')
-_OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the pictures; made if missing.')
-_SEEDS = flags.DEFINE_string('seeds', '0-15', 'Which latents: numbers and ranges, such as 0-15 or 3,7,20-25.')
+FLAGS = flags.FlagValues()
+_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.',
+                               flag_values=FLAGS)
+_OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the pictures; made if missing.', flag_values=FLAGS)
+_SEEDS = flags.DEFINE_string('seeds', '0-15', 'Which latents: numbers and ranges, such as 0-15 or 3,7,20-25.',
+                             flag_values=FLAGS)
 _PSI = flags.DEFINE_float('psi', None, 'Truncation: 1 for the full variety, less for more typical pictures; '
-                          'the default is the network\'s own (0.7 for style-based ones).')
-_CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).')
+                          'the default is the network\'s own (0.7 for style-based ones).', flag_values=FLAGS)
+_CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).',
+                              flag_values=FLAGS)
 _LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
-                          'run has reached, and 0 for other networks.')
+                          'run has reached, and 0 for other networks.', flag_values=FLAGS)
 _NOISE = flags.DEFINE_enum('noise', 'const', sampling.NOISES, 'Noise inputs: the stored ones, fresh for each seed, or '
-                           'none.')
-_WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.')
+                           'none.', flag_values=FLAGS)
+_WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
+                           flag_values=FLAGS)
 _PRECISION = flags.DEFINE_enum(
     'precision', 'auto', sampling.PRECISIONS, 'float32 is exact; tf32 (as graphics chips do float32 fast) and bfloat16 '
-    'are faster, with differences that are hard to see; auto is bfloat16 on chips that have it, and float32 elsewhere.')
+    'are faster, with differences that are hard to see; auto is bfloat16 on chips that have it, and float32 elsewhere.',
+    flag_values=FLAGS)
 _MOST_SEEDS = 100_000
 _MOST_IN_GRID = 64
 
@@ -118,4 +124,4 @@ def _default_lod(path):
 
 
 if __name__ == '__main__':
-    command.run(main)
+    command.run(main, FLAGS)

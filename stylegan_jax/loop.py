@@ -11,9 +11,10 @@ import numpy as np
 
 from stylegan_jax import cluster
 from stylegan_jax import config as config_lib
+from stylegan_jax.batch import Batch
 from stylegan_jax.config import DataConfig
 from stylegan_jax.data.dataset import open_dataset, with_found_labels
-from stylegan_jax.data.pipeline import Batch, Batches
+from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.interruption import Interrupted, Interruption
 from stylegan_jax.platforms import resolved

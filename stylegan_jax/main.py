@@ -52,4 +52,4 @@ def main(argv):
 
 if __name__ == '__main__':
     with compilation.abandoned_at_exit():
-        command.run(main, config_flags.parse)
+        command.run(main, flags_parser=config_flags.parse)

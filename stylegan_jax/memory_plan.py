@@ -7,28 +7,21 @@ that is computed at once, the outputs of all layers times a factor. The factor w
 """
 import dataclasses
 import os
-import typing
 
 import jax
 import jax.numpy as jnp
 
 from stylegan_jax import training
 from stylegan_jax.config import num_fmaps
-from stylegan_jax.errors import UserError
 from stylegan_jax.flops import model_flops
 from stylegan_jax.platforms import activation_dtype
 from stylegan_jax.schedule import stage_table
 from stylegan_jax.training.randomness import draw_discriminator_step
-from stylegan_jax.training.sharing import Share
+from stylegan_jax.training.sharing import Share, share_of
+from stylegan_jax.training.steps import generate, judge
 
 _COPIES = 2.34                  # bytes at the peak of an iteration, over bytes of all outputs of layers
 _LONG_UP_TO = 16                # pixels; the generator's smaller layers are never shorter than float32
-
-
-class _Batch(typing.NamedTuple):
-    images: typing.Any
-    labels: typing.Any
-    g_labels: typing.Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,35 +76,44 @@ def plans(config):
     Raises:
       UserError: devices do not divide the replicas, or `parallel.accumulate` not those of a device.
     """
-    count, parts = config.parallel.devices or len(jax.devices()), config.parallel.accumulate
-    if config.replicas % (count * parts):
-        raise UserError(f'{count} devices with parallel.accumulate={parts} cannot share replicas={config.replicas} '
-                        f'equally; set --config.replicas to a multiple of {count * parts}, or fewer of the others')
+    count = config.parallel.devices or len(jax.devices())
+    share = share_of(config, count)
     spans = {(span.resolution, span.batch): None for span in stage_table(config)}
     stages = {config.image.stage_shape(stage): stage for stage in range(config.image.num_stages)}
     state = jax.eval_shape(lambda: training.create_state(config))
-    return [_plan(config, state, stages[tuple(resolution)], batch, count) for resolution, batch in spans]
+    return [_plan(config, state, stages[tuple(resolution)], batch, share) for resolution, batch in spans]
 
 
-def _plan(config, state, stage, batch, count):
-    images, share = batch // count, batch // config.replicas
+def _plan(config, state, stage, batch, share):
+    per_replica = batch // config.replicas
+    images = per_replica * share.replicas
     draws = jax.eval_shape(lambda key: draw_discriminator_step(
-        config, key, 0, share, stage=stage, replicas=jnp.zeros(1, jnp.int32)), state.key)
+        config, key, 0, per_replica, stage=stage, replicas=jnp.zeros(1, jnp.int32)), state.key)
     networks = state.g_params, state.d_params, state.g_ema, state.g_optimizer, state.d_optimizer
     # Gradients of one network at a time.
     fixed = _bytes(networks) + max(_bytes(state.g_params), _bytes(state.d_params))
-    return Plan(config.image.stage_shape(stage), batch, images, config.parallel.accumulate, config.replicas // count,
-                _flops(config, state, stage, share) / share, fixed, images * _bytes(draws) // share,
-                _COPIES * output_bytes(config, stage))
+    return Plan(config.image.stage_shape(stage), batch, images, share.parts, share.replicas,
+                _flops(config, state, draws, stage, per_replica) / per_replica, fixed,
+                images * _bytes(draws) // per_replica, _COPIES * output_bytes(config, stage))
 
 
-def _flops(config, state, stage, images):
-    """Operations of an iteration of one replica."""
+def _flops(config, state, draws, stage, images):
+    """Operations of an iteration of one replica, by those of forward passes: tracing derivatives takes long."""
     image = config.image
     label = jax.ShapeDtypeStruct((images, image.label_dim), jnp.float32)
-    pixels = jax.ShapeDtypeStruct((images, *image.stage_shape(stage), image.channels), jnp.uint8)
-    return model_flops(lambda state, batch: training.iterate(config, state, batch, 0.001, stage=stage, share=Share(1)),
-                       state, _Batch(pixels, label, label))
+    pixels = jax.ShapeDtypeStruct((images, *image.stage_shape(stage), image.channels), jnp.float32)
+    generator = model_flops(lambda params, label, draws: generate(config, params, label, draws, stage, 0.5),
+                            state.g_params, label, draws)
+    discriminator = model_flops(lambda params, label, images: judge(config, params, label, stage, 0.5, Share(1))(
+        images), state.d_params, label, pixels)
+    return 4 * generator + (8 + _penalty_passes(config.loss)) * discriminator
+
+
+def _penalty_passes(loss):
+    """Forward passes of D that gradient penalties cost as much as, an iteration."""
+    if loss.name != 'logistic':
+        return 6            # WGAN-GP's takes images of its own, forward and back
+    return 3 * (bool(loss.r1_gamma) + bool(loss.r2_gamma)) / loss.lazy_r1_interval
 
 
 def output_bytes(config, stage):

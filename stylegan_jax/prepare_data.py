@@ -29,33 +29,42 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
 from stylegan_jax.workdir_lock import WorkdirLock
 
-_SOURCE = flags.DEFINE_string('source', None, 'What to read; see above.')
-_OUT = flags.DEFINE_string('out', None, 'Folder of the prepared set; its name becomes the name of the set.')
-_RESOLUTION = flags.DEFINE_integer('resolution', None, 'Longer side at full size [pixels].')
+FLAGS = flags.FlagValues()
+_SOURCE = flags.DEFINE_string('source', None, 'What to read; see above.', flag_values=FLAGS)
+_OUT = flags.DEFINE_string('out', None, 'Folder of the prepared set; its name becomes the name of the set.',
+                           flag_values=FLAGS)
+_RESOLUTION = flags.DEFINE_integer('resolution', None, 'Longer side at full size [pixels].', flag_values=FLAGS)
 _BASE_SHAPE = flags.DEFINE_string('base_shape', '4,4',
-                                  'H,W of the lowest stage; 3,4 makes 384x512 of --resolution=512.')
-_CHANNELS = flags.DEFINE_integer('channels', 3, '1 (grey), 3 (colour) or 4 (with transparency).')
+                                  'H,W of the lowest stage; 3,4 makes 384x512 of --resolution=512.', flag_values=FLAGS)
+_CHANNELS = flags.DEFINE_integer('channels', 3, '1 (grey), 3 (colour) or 4 (with transparency).', flag_values=FLAGS)
 _FIT = flags.DEFINE_enum('fit', 'crop', ['crop', 'pad', 'resize', 'exact', 'wide'],
                          'How pictures of other sizes become full-size ones: the largest central box, reduced (crop); '
                          'whole, on black (pad); whole, of another aspect (resize); not at all (exact); 4:3 on a black '
-                         'square by the arithmetic of the official LSUN Car (wide).')
+                         'square by the arithmetic of the official LSUN Car (wide).', flag_values=FLAGS)
 _RESIZE_FILTER = flags.DEFINE_enum('resize_filter', None, ['box', 'lanczos'],
-                                   'Of the reduction to full size; the default is lanczos for LSUN, box otherwise.')
-_LEVEL_FILTER = flags.DEFINE_enum('level_filter', 'box', ['box', 'lanczos'], 'Of the reduction to the stages below.')
+                                   'Of the reduction to full size; the default is lanczos for LSUN, box otherwise.',
+                                   flag_values=FLAGS)
+_LEVEL_FILTER = flags.DEFINE_enum('level_filter', 'box', ['box', 'lanczos'], 'Of the reduction to the stages below.',
+                                  flag_values=FLAGS)
 _ENCODING = flags.DEFINE_enum('encoding', 'raw', ENCODINGS,
-                              'raw reads fastest; png and webp are smaller and lose nothing; jpeg is smallest.')
+                              'raw reads fastest; png and webp are smaller and lose nothing; jpeg is smallest.',
+                              flag_values=FLAGS)
 _LABELS = flags.DEFINE_enum('labels', 'auto', ['auto', 'none', 'folders', 'attributes'],
                             "auto: those of a dataset.json, or the source's own; folders: names of the top folders; "
-                            'attributes: of toy faces.')
-_COUNT = flags.DEFINE_integer('count', 0, 'Use the first so many images; 0 = all.')
-_MIRROR_SAFE = flags.DEFINE_bool('mirror_safe', False, 'Note that a mirrored image is as good as the image.')
+                            'attributes: of toy faces.', flag_values=FLAGS)
+_COUNT = flags.DEFINE_integer('count', 0, 'Use the first so many images; 0 = all.', flag_values=FLAGS)
+_MIRROR_SAFE = flags.DEFINE_bool('mirror_safe', False, 'Note that a mirrored image is as good as the image.',
+                                 flag_values=FLAGS)
 _MAX_SKIPPED = flags.DEFINE_float('max_skipped', None, 'Largest share of images that may be left out as too small or '
-                                                       'damaged; the default is 1 for LSUN, 0.01 otherwise.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.', lower_bound=0)
+                                                       'damaged; the default is 1 for LSUN, 0.01 otherwise.',
+                                                       flag_values=FLAGS)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.', lower_bound=0, flag_values=FLAGS)
 _WORKERS = flags.DEFINE_integer('workers', None, 'Processes; the default is one a core, 16 at most; 0 does the work in '
-                                                 'this one.', lower_bound=0)
-_CHECK = flags.DEFINE_bool('check', False, 'Read the source, report what would be prepared, and write nothing.')
-_DESCRIBE = flags.DEFINE_string('describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.')
+                                                 'this one.', lower_bound=0, flag_values=FLAGS)
+_CHECK = flags.DEFINE_bool('check', False, 'Read the source, report what would be prepared, and write nothing.',
+                           flag_values=FLAGS)
+_DESCRIBE = flags.DEFINE_string('describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.',
+                                flag_values=FLAGS)
 
 
 def main(argv):
@@ -147,4 +156,4 @@ def _interrupt(number, frame):
 
 
 if __name__ == '__main__':
-    command.run(main)
+    command.run(main, FLAGS)

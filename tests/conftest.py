@@ -46,3 +46,25 @@ def forms(request):
     if request.param == 'accelerator':
         request.getfixturevalue('accelerator_forms')
     return request.param
+
+
+@pytest.fixture
+def run_command(capsys, tmp_path, monkeypatch):
+    """Returns a function (module, *arguments) that runs a command in an empty folder: (exit code, stdout, stderr)."""
+    from absl.testing import flagsaver
+
+    from stylegan_jax import command
+    monkeypatch.chdir(tmp_path)
+
+    def run(module, *arguments):
+        own = flagsaver.save_flag_values(module.FLAGS)
+        with flagsaver.flagsaver():             # takes the command's flags away again
+            try:
+                command.parse([module.__name__, *arguments], module.FLAGS)
+                code = command.reported_to_user(module.main)([module.__name__])
+            except SystemExit as end:
+                code = end.code
+            finally:
+                flagsaver.restore_flag_values(own, module.FLAGS)
+        return code, *capsys.readouterr()
+    return run

@@ -17,7 +17,7 @@ LAYERS = [
     ['errors', 'atomic', 'workdir_lock'],
     ['config', 'schedule'],
     ['cluster'],
-    ['network_file'],
+    ['batch', 'network_file'],
     ['platforms'],
     ['networks'],
     ['generator', 'discriminator'],
@@ -37,7 +37,7 @@ LAYERS = [
     ['benchmarks'],
     ['main', 'generate', 'prepare_data', 'benchmark'],
 ]
-WITHOUT_JAX = ['errors', 'atomic', 'config', 'schedule', 'network_file', 'official_pickle', 'data', 'figures',
+WITHOUT_JAX = ['errors', 'atomic', 'batch', 'config', 'schedule', 'network_file', 'official_pickle', 'data', 'figures',
                'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption', 'workdir_lock',
                'prepare_data']
 

@@ -42,7 +42,7 @@ def test_other_errors_keep_their_traceback():
 
 def test_exit_code_is_what_main_returns(monkeypatch, capsys):
     for code in (0, 143):
-        assert ended(capsys, lambda: command.run(lambda argv: code, lambda argv: argv)) == (code, '')
+        assert ended(capsys, lambda: command.run(lambda argv: code, flags_parser=lambda argv: argv)) == (code, '')
 
 
 def test_libraries_log_warnings_only():

@@ -10,7 +10,7 @@ import pytest
 
 import tiny
 from stylegan_jax import compilation, training
-from stylegan_jax.data.pipeline import Batch
+from stylegan_jax.batch import Batch
 
 # What is compiled takes much longer than the rest.
 PROGRAM = '''

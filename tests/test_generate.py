@@ -2,8 +2,6 @@
 import os
 import pickle
 
-from absl import flags
-from absl.testing import flagsaver
 import jax
 import numpy as np
 import PIL.Image
@@ -12,7 +10,7 @@ import pytest
 import reference_case
 import tiny
 import tiny_run
-from stylegan_jax import command, generate, load, training
+from stylegan_jax import generate, load, training
 from stylegan_jax.checkpoint import Checkpoints
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
@@ -43,33 +41,32 @@ def run_dir(tmp_path_factory):
     return workdir
 
 
+def given_as_flags(given):
+    return [f'--{name}={value}' for name, value in given.items() if value is not None]
+
+
 @pytest.fixture
-def pictures(tmp_path):
+def pictures(run_command, tmp_path):
     """Returns a function that runs the command and reads {file name: pixels}."""
     count = iter(range(100))
 
     def run(network, **given):
         outdir = tmp_path / f'out{next(count)}' / 'deep'
-        with flagsaver.flagsaver(network=network, outdir=str(outdir), **given):
-            generate.main([])
+        code, out, err = run_command(generate, *given_as_flags(dict(network=network, outdir=outdir) | given))
+        assert code is None, err
+        print(out, end='')
         return {name: np.asarray(PIL.Image.open(outdir / name)).astype(int)
                 for name in sorted(os.listdir(outdir))}
-    flags.FLAGS.mark_as_parsed()
     return run
 
 
 @pytest.fixture
-def error(capsys, tmp_path):
+def error(run_command, tmp_path):
     """Returns a function that runs the command and gives the one line on stderr that it ends with."""
     def run(**given):
-        with flagsaver.flagsaver(**dict(outdir=str(tmp_path / 'out'), seeds='0') | given):
-            with pytest.raises(SystemExit) as caught:
-                command.reported_to_user(generate.main)([])
-        captured = capsys.readouterr()
-        assert caught.value.code == 2
-        assert captured.out == '' and captured.err.count('\n') == 1 and captured.err.startswith('error: ')
-        return captured.err
-    flags.FLAGS.mark_as_parsed()
+        code, out, err = run_command(generate, *given_as_flags(dict(outdir=tmp_path / 'out', seeds='0') | given))
+        assert (code, out) == (2, '') and err.count('\n') == 1 and err.startswith('error: '), (code, out, err)
+        return err
     return run
 
 

@@ -1,34 +1,21 @@
 """The preparing command as a user meets it."""
+import functools
 import json
 import os
 import subprocess
 import sys
 
-from absl import flags
-from absl.testing import flagsaver
 import numpy as np
 import PIL.Image
 import pytest
 
-from stylegan_jax import command, prepare_data
+from stylegan_jax import prepare_data
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(run_command):
     """Returns a function that runs the command in an empty folder, and gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        with flagsaver.flagsaver():
-            try:
-                command._parse(['prepare_data', *args])
-                code = command.reported_to_user(prepare_data.main)(['prepare_data'])
-            except SystemExit as end:
-                code = end.code
-        return code, *capsys.readouterr()
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    return run
+    return functools.partial(run_command, prepare_data)
 
 
 @pytest.fixture

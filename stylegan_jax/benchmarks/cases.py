@@ -3,13 +3,13 @@
 One device, one replica, images that are on the device already: this is the speed of the steps, not of the data.
 """
 import dataclasses
-import typing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax import training
+from stylegan_jax.batch import Batch
 from stylegan_jax.config import Config, DataConfig, ImageConfig, ParallelConfig
 from stylegan_jax.errors import UserError
 
@@ -42,13 +42,6 @@ class Case:
     def named(self):
         """Returns what distinguishes the case, a dict."""
         return {'resolution': self.resolution, 'batch': self.batch, 'precision': self.config.precision}
-
-
-class Batch(typing.NamedTuple):
-    """What `steps.iterate` takes; as `data.pipeline.Batch`, which would import the readers."""
-    images: typing.Any
-    labels: typing.Any
-    g_labels: typing.Any
 
 
 def make_cases(resolutions, batches, precision):

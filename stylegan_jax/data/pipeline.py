@@ -12,11 +12,11 @@ import os
 import shutil
 import signal
 import sys
-import typing
 
 from absl import flags
 import numpy as np
 
+from stylegan_jax.batch import Batch
 from stylegan_jax.data import worker
 from stylegan_jax.data.pixels import NUM_THREADS, fits_memory
 from stylegan_jax.errors import UserError
@@ -79,13 +79,6 @@ def random_labels(dataset, seed, position, size):
     bits.advance(position)              # a float64 takes one step of PCG64
     drawn = np.random.Generator(bits).random(size) * len(dataset)
     return dataset.labels[drawn.astype(np.int64)]
-
-
-class Batch(typing.NamedTuple):
-    """What one pair of D and G steps needs from the data set."""
-    images: np.ndarray                  # uint8 [n, h, w, C]
-    labels: np.ndarray                  # float32 [n, K], of the images
-    g_labels: np.ndarray                # float32 [n, K], for the generator's step
 
 
 class Batches:

@@ -5,27 +5,21 @@ One pure iteration (`steps.iterate`) stands under both ways to compile it: `jit`
 compiled ahead of time, from shapes alone.
 """
 import functools
-import typing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from stylegan_jax.batch import Batch
 from stylegan_jax.errors import UserError
 from stylegan_jax.platforms import compiler_options
 from stylegan_jax.training.compiling import Compilation
-from stylegan_jax.training.sharing import Share
+from stylegan_jax.training.sharing import divisors, share_of
 from stylegan_jax.training.steps import iterate
 
 _AXIS = 'device'
 _LAUNCHES_COUNT_BELOW = 64      # pixels; where an iteration of an accelerator takes less time than launching it
-
-
-class _Batch(typing.NamedTuple):
-    images: typing.Any
-    labels: typing.Any
-    g_labels: typing.Any
 
 
 class Devices:
@@ -50,8 +44,7 @@ class Devices:
         self._devices = _chosen(devices, config)
         self.count = len(self._devices)
         self._config = config
-        self._share = Share(config.replicas // self.count, _parts(config, self.count),
-                            _AXIS if self.count > 1 else None)
+        self._share = share_of(config, self.count, _AXIS if self.count > 1 else None)
         _check_steps(config)
         self._replicated = NamedSharding(Mesh(np.array(self._devices), (_AXIS,)), PartitionSpec())
         mine = [number for number, device in enumerate(self._devices) if device.process_index == jax.process_index()]
@@ -98,17 +91,17 @@ class Devices:
           *batches: one batch, or those of successive iterations that run at one go. Each has `images`
             uint8 [n, H, W, C], `labels` [n, K] and `g_labels` [n, K] in host memory, this process's part.
         """
-        batches = [_Batch(batch.images, batch.labels, batch.g_labels) for batch in batches]
-        batch = batches[0] if len(batches) == 1 else _Batch(*map(np.stack, zip(*batches)))
+        batches = [Batch(batch.images, batch.labels, batch.g_labels) for batch in batches]
+        batch = batches[0] if len(batches) == 1 else Batch(*map(np.stack, zip(*batches)))
         if self._config.parallel.mode == 'jit':
             sharding = NamedSharding(self._replicated.mesh, self._cut(len(batches)))
-            return _Batch(*[jax.make_array_from_process_local_data(sharding, x) for x in batch])
+            return Batch(*[jax.make_array_from_process_local_data(sharding, x) for x in batch])
         (first, end), axis = self.process_share, int(len(batches) > 1)
 
         def by_device(x):
             shape = (end - first, x.shape[axis] // (end - first))
             return np.moveaxis(x.reshape(*x.shape[:axis], *shape, *x.shape[axis + 1:]), axis, 0)
-        return _Batch(*map(by_device, batch))
+        return Batch(*map(by_device, batch))
 
     def steps_per_dispatch(self, stage):
         """Returns how many iterations run at one go at a stage."""
@@ -165,7 +158,7 @@ class Devices:
                   for shape, dtype in ((pixels, np.uint8), (label, np.float32), (label, np.float32))]
         state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated), state)
         # A number of Python's: it takes on the precision of what it is multiplied with.
-        return state, _Batch(*arrays), 0.0
+        return state, Batch(*arrays), 0.0
 
     def size_of(self, arranged):
         """Returns (images of one batch over all devices, how many batches) of what `arrange` made."""
@@ -255,32 +248,18 @@ def _iterate(config, state, batch, lr, stage, steps, share):
 
 def _chosen(devices, config):
     wanted = config.parallel.devices or len(devices)
-    divisors = [count for count in range(1, len(devices) + 1) if config.replicas % count == 0]
-    remedy = 'set --config.parallel.devices to one of ' + ', '.join(map(str, divisors))
     if wanted > len(devices):
-        raise UserError(f'parallel.devices={wanted}: there are {len(devices)}; {remedy}')
-    if config.replicas % wanted:
-        raise UserError(f'{wanted} devices cannot share replicas={config.replicas} equally; {remedy}, '
-                        f'or --config.replicas to a multiple of {wanted}')
+        raise UserError(f'parallel.devices={wanted}: there are {len(devices)}; set it to one of '
+                        f'{divisors(config.replicas, len(devices))}')
     if wanted < len(devices) and jax.process_count() > 1:
         raise UserError(f'parallel.devices={wanted}: with {jax.process_count()} processes all {len(devices)} devices '
                         'take part; start fewer processes instead')
     return devices[:wanted]
 
 
-def _parts(config, count):
-    replicas, parts = config.replicas // count, config.parallel.accumulate
-    if replicas % parts:
-        divisors = [parts for parts in range(1, replicas + 1) if replicas % parts == 0]
-        raise UserError(f'parallel.accumulate={parts}: {count} devices run {replicas} of {config.replicas} replicas '
-                        'each; give ' + ' or '.join(map(str, divisors)))
-    return parts
-
-
 def _check_steps(config):
     steps, group = config.parallel.steps_per_dispatch, config.schedule.steps_per_evaluation
     if steps is not None and group % steps:
-        divisors = [steps for steps in range(1, group + 1) if group % steps == 0]
         raise UserError(f'parallel.steps_per_dispatch={steps}: the schedule is looked at every {group} steps '
                         '(schedule.steps_per_evaluation), and in between all stays the same; give '
-                        + ' or '.join(map(str, divisors)) + ', or none')
+                        f'one of {divisors(group)}, or none')

@@ -8,6 +8,8 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 
+from stylegan_jax.errors import UserError
+
 
 class Share(typing.NamedTuple):
     """What one device does of a step.
@@ -29,6 +31,33 @@ class Share(typing.NamedTuple):
         """Returns the numbers of this device's replicas among all, int32 [replicas]."""
         first = jax.lax.axis_index(self.axis) * self.replicas if self.axis else 0
         return first + jnp.arange(self.replicas)
+
+
+def share_of(config, count, axis=None):
+    """Returns the Share of each of so many devices.
+
+    Args:
+      config: a Config.
+      count: of devices.
+      axis: see `Share`.
+
+    Raises:
+      UserError: the devices do not divide the replicas, or `parallel.accumulate` not those of a device.
+    """
+    if config.replicas % count:
+        raise UserError(f'{count} devices cannot share replicas={config.replicas} equally; set '
+                        f'--config.parallel.devices to one of {divisors(config.replicas)}, '
+                        f'or --config.replicas to a multiple of {count}')
+    replicas, parts = config.replicas // count, config.parallel.accumulate
+    if replicas % parts:
+        raise UserError(f'parallel.accumulate={parts}: {count} devices run {replicas} of {config.replicas} replicas '
+                        f'each; give one of {divisors(replicas)}')
+    return Share(replicas, parts, axis)
+
+
+def divisors(number, most=None):
+    """Returns what divides a number, up to `most`, as text for people."""
+    return ', '.join(str(divisor) for divisor in range(1, (most or number) + 1) if number % divisor == 0)
 
 
 def mean_over_replicas(function, share, *batch):

@@ -1,31 +1,18 @@
 """The benchmark as a user meets it: the full-width network, at 4x4 pixels and in short repeats."""
+import functools
 import json
 import subprocess
 import sys
 import time
 
-from absl import flags
-from absl.testing import flagsaver
 import jax
 import numpy as np
 import PIL.Image
 import pytest
 
-from stylegan_jax import command
+from stylegan_jax import benchmark
 from stylegan_jax.benchmarks import cases, data, device, machine, plot, timing
 from stylegan_jax.errors import UserError
-
-# Other commands, which other tests import, have flags of the same names.
-_others = {name: flags.FLAGS[name] for name in ('resolution', 'precision', 'batch', 'json', 'what') if name in flags.FLAGS}
-for _name in _others:
-    delattr(flags.FLAGS, _name)
-_before = set(flags.FLAGS)
-from stylegan_jax import benchmark      # noqa: E402
-_OWN = {name: flags.FLAGS[name] for name in set(flags.FLAGS) - _before}
-for _name in _OWN:
-    delattr(flags.FLAGS, _name)
-for _name, _flag in _others.items():
-    flags.FLAGS[_name] = _flag
 
 # What the device gives at best is not what is tested.
 _SMALL = {'cpu': (256,)}, {'cpu': 1 << 22}
@@ -37,34 +24,13 @@ G_FORWARD = 2 * (8 * 512 * 512 + 16 * 9 * 512 * 512 + 2 * 512 * 1024 + 16 * 512 
 
 
 @pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
+def run(run_command, monkeypatch):
     """Returns a function that runs the command in an empty folder, and gives (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(device, '_SIZES', _SMALL[0])
     monkeypatch.setattr(device, '_PASS_BYTES', _SMALL[1])
     monkeypatch.setattr(device, '_SECONDS', 0.01)
     monkeypatch.setattr(timing, 'SECONDS', 0.01)
-    others = {name: flags.FLAGS[name] for name in _OWN if name in flags.FLAGS}
-    for name in others:
-        delattr(flags.FLAGS, name)
-    for name, flag in _OWN.items():
-        flags.FLAGS[name] = flag
-
-    def run(*args):
-        with flagsaver.flagsaver():
-            try:
-                command._parse(['benchmark', *args])
-                code = command.reported_to_user(benchmark.main)(['benchmark'])
-            except SystemExit as end:
-                code = end.code
-        return code, *capsys.readouterr()
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    yield run
-    for name in _OWN:
-        delattr(flags.FLAGS, name)
-    for name, flag in others.items():
-        flags.FLAGS[name] = flag
+    return functools.partial(run_command, benchmark)
 
 
 def check_speeds(results, rates, flops_per_image):
@@ -87,11 +53,10 @@ def test_training_needs_only_what_networks_need(tmp_path):
     code = f'''
 import sys
 sys.modules.update(dict.fromkeys({_BLOCKED}))
-from absl import flags
 from stylegan_jax import benchmark
 from stylegan_jax.benchmarks import device, timing
 device._SIZES, device._PASS_BYTES, device._SECONDS, timing.SECONDS = *{_SMALL}, 0.01, 0.01
-flags.FLAGS(['benchmark', '--what=train', '--resolution=4', '--batch=4', '--json={tmp_path}/results.json'])
+benchmark.FLAGS(['benchmark', '--what=train', '--resolution=4', '--batch=4', '--json={tmp_path}/results.json'])
 sys.exit(benchmark.main([]))
 '''
     done = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True)

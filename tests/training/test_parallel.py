@@ -198,10 +198,10 @@ def test_iterations_go_on_over_several_devices_while_a_thread_compiles():
 
 @pytest.mark.parametrize('replicas, parallel, message', [
     (6, dict(devices=4), r'4 devices cannot share replicas=6 .* one of 1, 2, 3, 6, or .* a multiple of 4'),
-    (8, dict(devices=16), r'parallel.devices=16: there are 8; .* one of 1, 2, 4, 8'),
+    (8, dict(devices=16), r'parallel.devices=16: there are 8; set it to one of 1, 2, 4, 8'),
     (4, dict(), r'8 devices cannot share replicas=4 .* one of 1, 2, 4'),
-    (8, dict(devices=2, accumulate=3), r'accumulate=3: 2 devices run 4 of 8 replicas each; give 1 or 2 or 4$'),
-    (8, dict(steps_per_dispatch=3), r'steps_per_dispatch=3: .* every 2 steps .*; give 1 or 2, or none$'),
+    (8, dict(devices=2, accumulate=3), r'accumulate=3: 2 devices run 4 of 8 replicas each; give one of 1, 2, 4$'),
+    (8, dict(steps_per_dispatch=3), r'steps_per_dispatch=3: .* every 2 steps .*; give one of 1, 2, or none$'),
 ])
 def test_counts_that_would_do_are_named(replicas, parallel, message):
     config = trajectory.run_config(replicas=replicas, parallel=ParallelConfig(**parallel))

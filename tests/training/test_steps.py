@@ -1,6 +1,5 @@
 """The training steps: what they move, what they leave, and how replicas and stages come in."""
 import functools
-import typing
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import pytest
 
 import tiny
 from stylegan_jax import training
+from stylegan_jax.batch import Batch
 from stylegan_jax.config import DataConfig, ImageConfig, LossConfig, TrainConfig
 from stylegan_jax.generator import map_latents
 from stylegan_jax.training import prepare_reals
@@ -181,12 +181,6 @@ def test_two_replicas_are_the_mean_of_two_single_ones():
 
 
 # Compiled iterations.
-
-class Batch(typing.NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
-    g_labels: np.ndarray
-
 
 def batch_at(config, stage, seed=0):
     random = np.random.default_rng(seed)

@@ -3,13 +3,13 @@
     python trajectory.py COORDINATOR PROCESSES PROCESS OUT
 """
 import sys
-import typing
 
 import jax
 import numpy as np
 
 import tiny
 from stylegan_jax import training
+from stylegan_jax.batch import Batch
 from stylegan_jax.config import DataConfig, ParallelConfig, ScheduleConfig, TrainConfig
 from stylegan_jax.schedule import lod_at, setting_at
 
@@ -23,12 +23,6 @@ def run_config(**fields):
         schedule=ScheduleConfig(initial_resolution=4, batch=BATCH, stage_kimg=0.096, fade_kimg=0.128, lr=0.002,
                                 batch_by_resolution={}, lr_by_resolution={}, steps_per_evaluation=2),
         generator=dict(mapping_layers=1, fmap_max=4), discriminator=dict(fmap_max=4, mbstd_group_size=2)) | fields)
-
-
-class Batch(typing.NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
-    g_labels: np.ndarray
 
 
 def batch_at(config, devices, nimg, stage):
