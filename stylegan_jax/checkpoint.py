@@ -148,11 +148,16 @@ class Checkpoints:
         """Returns where the log stood at the newest checkpoint that can be read."""
         return self._newest(lambda stored: stored.json('progress'))[0]
 
-    def restore(self, config=None):
+    def all(self):
+        """Returns the images shown at each checkpoint, rising."""
+        return sorted(self._manager.all_steps())
+
+    def restore(self, config=None, nimg=None):
         """Returns the newest checkpoint that can be read, as Saved; sets damaged ones aside, if it may write.
 
         Args:
           config: a Config that must be of the same architecture; None for the checkpoint's own.
+          nimg: images shown at the one that is wanted; None for the newest.
 
         Raises:
           UserError: it belongs to another architecture, or none can be read.
@@ -163,7 +168,7 @@ class Checkpoints:
                 _refuse_other_architecture(theirs, config, stored.path)
             progress = stored.json('progress')
             return Saved(stored.nimg, stored.state(theirs), theirs, progress, ())
-        saved, damaged = self._newest(read)
+        saved, damaged = self._newest(read, nimg)
         # Only now: a run whose checkpoints were all set aside would look like a new one.
         return saved._replace(damaged=tuple(
             reason + ('' if self._keep is None else f'; it is now in {self._set_aside(nimg)}')
@@ -172,14 +177,17 @@ class Checkpoints:
     def close(self):
         self._manager.close()
 
-    def _newest(self, read):
-        """Calls `read` with the newest checkpoint, a _Stored, or else with the one before, and so on.
+    def _newest(self, read, nimg=None):
+        """Calls `read` with the newest checkpoint, a _Stored, or else with the one before, and so on; or with one.
 
         Returns:
           (what `read` returned, {images shown: a line about it} of the checkpoints that it could not read).
         """
-        damaged = {}
-        for nimg in sorted(self._manager.all_steps(), reverse=True):
+        damaged, there = {}, self.all()
+        if nimg is not None and nimg not in there:
+            raise UserError(f'{self.path}: there is no checkpoint at {nimg / 1000:g} kimg; there are those at '
+                            + ', '.join(f'{other / 1000:g}' for other in there))
+        for nimg in reversed(there) if nimg is None else [nimg]:
             stored = _Stored(self._manager, nimg, f'{self.path}/{nimg}')
             try:
                 return read(stored), damaged
@@ -283,11 +291,28 @@ def _silence_late_reports():
 
 def load_network(workdir, which):
     """Loads a network from the newest checkpoint of a run directory; see `loading.load`."""
+    return load_with_run(workdir, which)[0]
+
+
+def load_with_run(workdir, which, nimg=None):
+    """Loads a network from a run directory, and what it was trained with.
+
+    Args:
+      workdir: the run's folder.
+      which: see `loading.load`.
+      nimg: images shown at the checkpoint, one that is there; None for the newest that can be read.
+
+    Returns:
+      (Generator or Discriminator, Saved).
+
+    Raises:
+      UserError: there is no such checkpoint, or it cannot be read.
+    """
     with _opened(workdir) as checkpoints:
-        saved = checkpoints.restore()
+        saved = checkpoints.restore(nimg=nimg)
     for line in saved.damaged:
         print(f'warning: {line}; the one before it is used', file=sys.stderr)
-    return jax.tree.map(jnp.asarray, network(saved.config, saved.state, which))
+    return jax.tree.map(jnp.asarray, network(saved.config, saved.state, which)), saved
 
 
 def reached_lod(workdir):

@@ -323,6 +323,8 @@ class LogConfig:
     keep_checkpoints: int = 3                # the newest ones that stay
     keep_every_kimg: float | None = None     # the nearest ones to multiples of this stay as well; None = none
     grid_size: tuple[int, int] | None = None     # (columns, rows) of the sample grid; None = what fits 1920x1080
+    metrics_every: int = 1                   # `metrics` at every so many checkpoints, and at the end
+    keep_best: bool = False                  # a copy of the checkpoint at which the first of `metrics` was best, in best/
 
     def __post_init__(self):
         _require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
@@ -330,6 +332,7 @@ class LogConfig:
         _require(self.grid_size is None or len(self.grid_size) == 2 and min(self.grid_size) >= 1, 'log.grid_size',
                  self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
         _require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
+        _require(self.metrics_every >= 1, 'log.metrics_every', self.metrics_every, 'give at least 1')
         _require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
         _require(self.keep_every_kimg is None or self.keep_every_kimg >= 0.001, 'log.keep_every_kimg',
                  self.keep_every_kimg, 'give at least 0.001, or none')
@@ -345,6 +348,8 @@ class Config:
     precision: str = 'auto'                  # activations: 'bfloat16', 'float16' (loss scaled), 'tf32' (float32 as fast as
                                              # chips go), 'float32' (exact products), 'float64'; 'auto' = bfloat16 on
                                              # accelerators that have it, float32 elsewhere
+    metrics: str = ''                        # measured on the averaged generator at checkpoints, such as 'fid10k,ppl_wend2k';
+                                             # '' = none
     image: ImageConfig = ImageConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()

@@ -150,20 +150,21 @@ class Generator:
 
     def save(self, path):
         """Writes one portable file (arrays and config, no pickle) that `stylegan_jax.load` reads."""
-        network_file.write(path, kind='generator', config=self.config, arrays=self._named_arrays())
+        network_file.write(path, kind='generator', config=self.config, arrays=self.named_arrays())
 
     @classmethod
     def from_arrays(cls, config, arrays):
         """Rebuilds a generator from the arrays that `save` wrote; UserError if they are not those of `config`."""
         template = jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
-        network_file.check_arrays(arrays, template._named_arrays())
+        network_file.check_arrays(arrays, template.named_arrays())
         arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
         params = {tuple(name.split('/')[1:]): a for name, a in arrays.items() if name.startswith('params/')}
         params = {'mapping': {}, 'synthesis': {}} | traverse_util.unflatten_dict(params)
         noise = tuple(arrays[f'noise/{layer}'] for layer in range(config.num_layers)) if config.use_noise else ()
         return cls(config, params, arrays['w_avg'], noise)
 
-    def _named_arrays(self):
+    def named_arrays(self):
+        """Returns {name: array} of all its arrays, by the names that `save` gives them."""
         arrays = traverse_util.flatten_dict({'params': self.params}, sep='/')
         return arrays | {'w_avg': self.w_avg} | {f'noise/{layer}': array for layer, array in enumerate(self.noise)}
 

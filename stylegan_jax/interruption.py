@@ -30,6 +30,15 @@ class Interruption:
       signal: number of the signal that came, or None.
     """
 
+    def __init__(self, at_once=None):
+        """Does nothing yet.
+
+        Args:
+          at_once: saves; then the first signal already ends the process, from another thread and in whatever the main
+            thread is doing. None where the main thread ends by itself, after the signal was noted.
+        """
+        self._at_once = at_once
+
     def __enter__(self):
         self.signal = None
         with contextlib.ExitStack() as stack:
@@ -78,6 +87,10 @@ class Interruption:
                 if first is None:
                     first = time.monotonic()
                     self._handle(number, None)
+                    if self._at_once:
+                        self._at_once()
+                        _say('stopped; what was done is kept, and the same command goes on from here')
+                        os._exit(128 + number)
                     _say('stopping after this step and saving; once more stops at once')
                 elif number != signal.SIGTERM or time.monotonic() > first + _ECHO:
                     os._exit(128 + number)

@@ -97,8 +97,16 @@ class Sampler:
         Raises:
           UserError: a shape does not fit.
         """
-        images = self._padded(z, label, keys)
-        return images if len(z) == self.batch else images[:len(z)]
+        return self.make(z, label, keys)[0]
+
+    def make(self, z, label=None, keys=None):
+        """As `__call__`, and says of each image whether all its values were finite before they became uint8.
+
+        Returns:
+          (uint8 [N, H, W, C], bool [N]), on the devices.
+        """
+        made = self._padded(z, label, keys)
+        return made if len(z) == self.batch else tuple(x[:len(z)] for x in made)
 
     def stream(self, inputs):
         """Makes images batch after batch; a batch is fetched while the devices work on the next one.
@@ -111,7 +119,7 @@ class Sampler:
         """
         under_way = collections.deque()
         for arguments in inputs:
-            images = self._padded(*arguments)
+            images, _ = self._padded(*arguments)
             images.copy_to_host_async()
             under_way.append((images, len(arguments[0])))
             if len(under_way) > 1:
@@ -191,7 +199,7 @@ def _lower(structure, leaves, batch, stage, truncates, noise, precision, mesh):
 
 
 def _images(generator, z, label, keys, truncation, alpha, *, stage, noise, dtype):
-    """Latents to uint8 images [N, H, W, C]; see `Sampler`."""
+    """Latents to uint8 images [N, H, W, C], and whether each was finite, bool [N]; see `Sampler`."""
     config, params = generator.config, generator.params
     w = map_latents(config, params, z, label)
     ws = broadcast_w(config, w) if truncation is None else generator.truncate(w, *truncation)
@@ -199,7 +207,8 @@ def _images(generator, z, label, keys, truncation, alpha, *, stage, noise, dtype
     if noise == 'random':
         drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage, ws.dtype))(keys)
         inputs = tuple(layer[:, 0] for layer in drawn)
-    return to_uint8(synthesize_images(config, params, ws, inputs, stage=stage, alpha=alpha, dtype=dtype))
+    images = synthesize_images(config, params, ws, inputs, stage=stage, alpha=alpha, dtype=dtype)
+    return to_uint8(images), jnp.all(jnp.isfinite(images), axis=(1, 2, 3))
 
 
 def to_uint8(images):

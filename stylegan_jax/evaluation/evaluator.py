@@ -1,0 +1,305 @@
+"""From a network and a data set to numbers: which samples each metric needs, and what is computed from them."""
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.evaluation.on_devices import OnDevices
+from stylegan_jax.evaluation.samples import Fakes, Reals, Steps
+from stylegan_jax.feature_networks import catalogue
+from stylegan_jax.feature_networks.arrays import digest
+from stylegan_jax.feature_networks.classifier import Classifier
+from stylegan_jax.feature_networks.inception import Inception
+from stylegan_jax.feature_networks.lpips import LPIPS
+from stylegan_jax.feature_networks.vgg import VGG16, random_arrays, random_name
+from stylegan_jax.feature_networks.weight_files import read_arrays
+from stylegan_jax.metrics.diversity import diversity
+from stylegan_jax.metrics.frechet import frechet_distance
+from stylegan_jax.metrics.inception_score import inception_score
+from stylegan_jax.metrics.kernel_distance import kernel_distance
+from stylegan_jax.metrics.path_length import path_length
+from stylegan_jax.metrics.precision_recall import precision_recall
+
+_CPU_BATCH, _ACCELERATOR_BATCH = 16, 64         # images a device, where the generator does not say
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to measure.
+
+    Attributes:
+      seed: of all that is random.
+      psi: truncation of the generated images; 1 is none, as for published numbers.
+      mirror: whether real images are mirrored at random, as they are in training.
+      resize: how images get the size of Inception: 'legacy', 'clean' or 'half_pixel'.
+      precision: of samples and features: 'float32' (exact products) or 'bfloat16'. Path lengths are always float32.
+      crop: whether path lengths are of the face in aligned pictures.
+      ddof: 1 or 0: whether covariances divide by N - 1, as official, or by N.
+      solver: of separability, see `metrics.separability`.
+      batch: images at a time; None for what suits the devices.
+      inception, vgg: paths of weights; None for where `feature_networks.catalogue` finds them; of vgg also
+        'random', with which path lengths are no published ones, and named so.
+      classifiers: paths of classifiers for 'ls', or 'toy_faces'.
+      download: whether weights that are missing are fetched.
+    """
+    seed: int = 0
+    psi: float = 1.0
+    mirror: bool = False
+    resize: str = 'legacy'
+    precision: str = 'float32'
+    crop: bool = False
+    ddof: int = 1
+    solver: str = 'official'
+    batch: int | None = None
+    inception: str | None = None
+    vgg: str | None = None
+    classifiers: tuple[str, ...] = ('toy_faces',)
+    download: bool = False
+
+
+class Evaluator:
+    """Measures one generator; feature networks, and what is kept of real images, serve several metrics."""
+
+    def __init__(self, generator, options, store, *, dataset=None, lod=0.0, devices=None, poll=lambda: None,
+                 quiet=False):
+        """Loads nothing yet.
+
+        Args:
+          generator: a Generator.
+          options: Options.
+          store: a `gathering.Store`.
+          dataset: a `data.dataset.Dataset` of the generator's size; None where no metric needs one.
+          lod: level of detail that the generator has reached.
+          devices: of this process; None for all.
+          poll: called between batches; what it raises ends the measuring, and what was done is kept.
+          quiet: whether to show no progress bars.
+        """
+        self._generator, self._options, self._store, self._dataset = generator, options, store, dataset
+        self._lod, self._poll, self._quiet = lod, poll, quiet
+        self._devices = tuple(devices or jax.local_devices())
+        self.digest = digest({name: np.asarray(array) for name, array in generator.named_arrays().items()})
+        self._wanted, self._used = {}, []
+
+    def measure(self, metrics):
+        """Measures.
+
+        Args:
+          metrics: a list of `metric_names.Metric`.
+
+        Yields:
+          (Metric, list of dicts with `metric`, `value`, `standard_error` or None, and how they were obtained).
+
+        Raises:
+          UserError: images, labels or weights that a metric needs are not there.
+        """
+        for metric in metrics:          # a pass serves all metrics that need its samples
+            for source, network, count, keeps in self._needs(metric):
+                self._wanted.setdefault((source, network, count), set()).update(keeps)
+        for metric in metrics:
+            yield metric, _VALUES[metric.kind](self, metric)
+
+    def forget(self):
+        """Removes what was kept of generated images."""
+        for identity, count in self._used:
+            self._store.forget(identity, count)
+
+    def _needs(self, metric):
+        """[(source, network, count, {(output, form)})] of a metric."""
+        form = {'fid': 'moments', 'fd_toy': 'moments', 'kid': 'rows', 'pr': 'rows'}.get(metric.kind)
+        if form:
+            network = {'pr': 'vgg', 'fd_toy': 'classifier'}.get(metric.kind, 'inception')
+            return [('reals', network, self._num_reals(metric), {('features', form)}),
+                    ('fakes', network, metric.fakes, {('features', form)})]
+        if metric.kind == 'is':
+            return [('fakes', 'inception', metric.fakes, {('logits', 'rows')})]
+        if metric.kind == 'ls':
+            return [('latents', 'judges', metric.fakes, {(name, 'rows') for name in ('z', 'w', 'logits')})]
+        source = 'pairs' if metric.kind == 'diversity' else (metric.space, metric.ends)
+        return [(source, 'lpips', metric.fakes, {('distances', 'rows')})]
+
+    def _num_reals(self, metric):
+        if self._dataset is None:
+            raise UserError(f'{metric.name} compares with real images: give them with --data')
+        there = len(self._dataset)
+        if metric.reals is not None and metric.reals > there:
+            raise UserError(f'{metric.name} needs {metric.reals:,} real images, and the data set has {there:,}; ask for '
+                            f'fewer ({metric.kind}{there}), or for all of them ({metric.kind}{metric.fakes}_full)')
+        return there if metric.reals is None else metric.reals
+
+    def _get(self, source, network, count):
+        """{(output, form): what is kept} of a pass that was announced; and what it was, a dict."""
+        identity, produce = self._pass(source, network)
+        title = {'reals': 'real images', 'fakes': 'generated images'}.get(source, 'generated samples')
+        if source != 'reals':
+            self._used.append((identity, count))
+        kept = self._store.gather(identity, count, self._wanted[source, network, count], produce, title=title,
+                                  poll=self._poll, quiet=self._quiet)
+        return kept, identity
+
+    def _pass(self, source, network):
+        """(identity, function for `Store.gather`) of the samples of a source, seen by a network."""
+        options = self._options
+        if isinstance(source, tuple):
+            space, ends = source
+            steps = Steps(self._generator, self.digest, self._lpips, space=space, ends=ends, crop=options.crop,
+                          lod=self._lod, seed=options.seed, batch=self._batch, devices=self._devices)
+            return steps.identity, steps.distances
+        images = self._reals if source == 'reals' else self._fakes
+        seen_by, run = self._network(network)
+        identity = images.identity | seen_by
+        if source == 'pairs':
+            return identity | {'source': 'pairs'}, lambda start: map(run, images.batches(2 * start))
+        if source != 'latents':
+            return identity, lambda start: map(run, images.batches(start))
+
+        def judged(start):
+            for (_, z, label), made in zip(images.latents(start), images.batches(start)):
+                yield {'z': z, 'w': z if self._generator.config.is_progan else images.map(z, label), **run(made)}
+        return identity | {'source': 'latents'}, judged
+
+    def _network(self, name):
+        """(what says which network it is, function of images uint8 [batch, H, W, C] that gives its outputs)."""
+        options, precision = self._options, self._options.precision
+        if name == 'inception':
+            network, seen_by = self._inception, {'resize': options.resize, 'precision': precision}
+
+            def outputs(network, images):
+                features = network.features(images, options.resize)
+                return {'features': features, 'logits': network.logits(features, biased=False)}
+        elif name == 'vgg':
+            network, seen_by = self._vgg, {'resize': 'legacy', 'precision': 'float32'}
+
+            def outputs(network, images):
+                return {'features': network.features(images)}
+        elif name == 'lpips':
+            network, seen_by = self._lpips, {'precision': 'float32'}
+
+            def outputs(network, images):
+                images = images.astype(np.float32)
+                return {'distances': network.distance(images[0::2], images[1::2])[:, None]}
+        elif name == 'classifier':
+            network, seen_by = Classifier.load('toy_faces'), {'precision': 'float32'}
+
+            def outputs(network, images):
+                return {'features': network.features(images)}
+        else:
+            network, seen_by = self._judges, {'precision': 'float32'}
+
+            def outputs(networks, images):
+                return {'logits': jax.numpy.concatenate([each.logits(images) for each in networks], axis=1)}
+        several = network if isinstance(network, tuple) else (network,)
+        seen_by |= {'feature_network': ','.join(each.name for each in several),
+                    'feature_digest': ','.join(each.digest for each in several)}
+        return seen_by, OnDevices(outputs, network, self._devices, 'float32')
+
+    @functools.cached_property
+    def _fakes(self):
+        options = self._options
+        return Fakes(self._generator, self.digest, dataset=self._dataset, lod=self._lod, psi=options.psi,
+                     seed=options.seed, batch=options.batch, devices=self._devices, precision=options.precision)
+
+    @functools.cached_property
+    def _reals(self):
+        return Reals(self._dataset, mirror=self._options.mirror, seed=self._options.seed, batch=self._batch)
+
+    @property
+    def _batch(self):
+        each = _CPU_BATCH if self._devices[0].platform == 'cpu' else _ACCELERATOR_BATCH
+        wanted = self._options.batch or each * len(self._devices)
+        return -(-wanted // len(self._devices)) * len(self._devices)
+
+    @functools.cached_property
+    def _inception(self):
+        path = catalogue.find('inception-2015', self._options.inception, download=self._options.download)
+        return Inception.from_arrays(read_arrays(path), where=path, dtype=self._options.precision)
+
+    @functools.cached_property
+    def _vgg(self):
+        arrays, where, name = self._vgg_arrays
+        return VGG16.from_arrays(arrays, where=where, name=name)
+
+    @functools.cached_property
+    def _lpips(self):
+        arrays, where, name = self._vgg_arrays
+        return LPIPS.from_arrays(arrays, where=where, name=name)
+
+    @functools.cached_property
+    def _vgg_arrays(self):
+        if self._options.vgg == 'random':
+            return random_arrays(self._options.seed), 'random weights', random_name(self._options.seed)
+        path = catalogue.find('vgg16', self._options.vgg, download=self._options.download)
+        return read_arrays(path), path, 'vgg16'
+
+    @functools.cached_property
+    def _judges(self):
+        return tuple(map(Classifier.load, self._options.classifiers))
+
+    # What each kind of metric computes: a list of dicts.
+
+    def _frechet(self, metric):
+        reals, fakes, how = self._both(metric, 'moments')
+        ddof = self._options.ddof
+        value = frechet_distance(reals.mean, reals.covariance(ddof), fakes.mean, fakes.covariance(ddof))
+        return [_result(metric.name, value, None, how | {'ddof': ddof})]
+
+    def _kernel(self, metric):
+        reals, fakes, how = self._both(metric, 'rows')
+        distance = kernel_distance(reals, fakes, seed=self._options.seed)
+        return [_result(metric.name, distance.mean, distance.standard_error, how | {'subsets': len(distance.values)})]
+
+    def _inception_score(self, metric):
+        kept, how = self._get('fakes', 'inception', metric.fakes)
+        score = inception_score(kept['logits', 'rows'])
+        return [_result(metric.name, score.mean, None, how | {'fakes': metric.fakes, 'std_over_splits': score.std})]
+
+    def _precision_recall(self, metric):
+        reals, fakes, how = self._both(metric, 'rows')
+        values = precision_recall(reals, fakes, k=3, devices=self._devices)
+        return [_result(f'{metric.name}_{name}', getattr(values, name), None, how | {'neighbours': 3})
+                for name in ('precision', 'recall')]
+
+    def _path_length(self, metric):
+        kept, how = self._get((metric.space, metric.ends), 'lpips', metric.fakes)
+        length = path_length(kept['distances', 'rows'][:, 0])
+        return [_result(metric.name, length.mean, length.standard_error, how | {
+            'steps': metric.fakes, 'kept': length.kept, 'precision': 'float32', 'psi': 1.0, 'noise': 'const'})]
+
+    def _diversity(self, metric):
+        kept, how = self._get('pairs', 'lpips', metric.fakes)
+        value = diversity(kept['distances', 'rows'][:, 0])
+        return [_result(metric.name, value.mean, value.standard_error, how | {'pairs': metric.fakes})]
+
+    def _separability(self, metric):
+        from stylegan_jax.metrics.separability import separability      # scikit-learn takes a second to import
+        kept, how = self._get('latents', 'judges', metric.fakes)
+        names = [name for judge in self._judges for name in judge.label_names]
+        results = []
+        for space in 'zw' if not self._generator.config.is_progan else 'z':
+            found = separability(kept[space, 'rows'], kept['logits', 'rows'], solver=self._options.solver,
+                                 seed=self._options.seed)
+            bits = {name: one.conditional_entropy for name, one in zip(names, found.separations, strict=True)}
+            results.append(_result(f'{metric.name}_{space}', found.score, None, how | {
+                'fakes': metric.fakes, 'solver': self._options.solver, 'bits': bits,
+                'not_converged': [name for name, one in zip(names, found.separations) if not one.converged]}))
+        return results
+
+    def _both(self, metric, form):
+        """(what is kept of real images, of generated ones, how both were obtained)."""
+        (_, network, count, _), _ = self._needs(metric)
+        (reals, how), (fakes, how_fakes) = (self._get(*of) for of in (
+            ('reals', network, count), ('fakes', network, metric.fakes)))
+        return (reals['features', form], fakes['features', form],
+                how | how_fakes | {'reals': count, 'fakes': metric.fakes})
+
+
+def _result(name, value, standard_error, how):
+    how = {key: item for key, item in how.items() if key != 'source'}
+    return {'metric': name, 'value': float(value),
+            'standard_error': None if standard_error is None else float(standard_error), **how}
+
+
+_VALUES = {'fid': Evaluator._frechet, 'fd_toy': Evaluator._frechet, 'kid': Evaluator._kernel,
+           'is': Evaluator._inception_score, 'pr': Evaluator._precision_recall, 'ppl': Evaluator._path_length,
+           'ls': Evaluator._separability, 'diversity': Evaluator._diversity}

@@ -1,0 +1,100 @@
+"""What is kept of many samples: their moments, or all of their rows; in a folder, so that a stopped pass can go on.
+
+Both know how many samples they have seen, and pass over those that they are shown again. Files appear whole, or are
+cut back to their last whole row when they are opened.
+"""
+import os
+
+import numpy as np
+
+from stylegan_jax import atomic
+from stylegan_jax.errors import UserError
+from stylegan_jax.metrics.moments import Moments
+
+_FEW = 256              # samples at least that moments are merged with at a time
+
+
+class KeptMoments:
+    """Moments of samples [D], for as few bytes as D^2.
+
+    Attributes:
+      done: how many samples were seen.
+    """
+
+    def __init__(self, folder, name):
+        """Opens what is in the folder, if anything."""
+        self._path = os.path.join(folder, f'{name}.moments.npz')
+        self._moments, self._waiting = None, []
+        if os.path.exists(self._path):
+            try:
+                with np.load(self._path, allow_pickle=False) as file:
+                    self._moments = Moments.from_arrays(dict(file), where=self._path)
+            except (ValueError, OSError, UserError):         # torn by a disk that failed: begun anew
+                self._moments = None
+        self.done = self._moments.count if self._moments else 0
+
+    def add(self, start, rows):
+        """Adds samples [n, D], the first of which is number `start`."""
+        rows = rows[max(self.done - start, 0):]
+        self._waiting.append(rows)
+        self.done += len(rows)
+        if sum(map(len, self._waiting)) >= max(rows.shape[1], _FEW):
+            self._merge()
+
+    def save(self):
+        """Writes what was added."""
+        self._merge()
+        if self._moments is not None:
+            with atomic.writing(self._path, 'wb') as file:
+                np.savez(file, **self._moments.to_arrays())
+
+    def value(self):
+        """Returns `metrics.moments.Moments`."""
+        self._merge()
+        return self._moments
+
+    def _merge(self):
+        if self._waiting:
+            rows, self._waiting = np.concatenate(self._waiting), []
+            self._moments = Moments.of(rows) if self._moments is None else self._moments.add(rows)
+
+
+class KeptRows:
+    """All samples [D], float32, one after another in a file.
+
+    Attributes:
+      done: how many samples there are.
+    """
+
+    def __init__(self, folder, name):
+        """Opens what is in the folder, if anything."""
+        self._folder, self._prefix, self._file, self.done = folder, f'{name}.rows.', None, 0
+        for entry in os.listdir(folder):
+            if entry.startswith(self._prefix) and entry[len(self._prefix):].isdecimal():
+                self._open(int(entry[len(self._prefix):]))
+
+    def _open(self, columns):
+        self._path, self._columns = os.path.join(self._folder, f'{self._prefix}{columns}'), columns
+        self._file = open(self._path, 'ab', buffering=0)
+        self.done = self._file.tell() // (4 * columns)
+        self._file.truncate(self.done * 4 * columns)
+
+    def add(self, start, rows):
+        """Adds samples [n, D], the first of which is number `start`."""
+        if self._file is None:
+            self._open(rows.shape[1])
+        rows = np.ascontiguousarray(rows[max(self.done - start, 0):], '<f4')
+        # Unbuffered: what was written is there, also if this process is killed.
+        if rows.size and self._file.write(rows) != rows.nbytes:
+            raise OSError(28, os.strerror(28))
+        self.done += len(rows)
+
+    def save(self):
+        """Everything is written already."""
+
+    def value(self):
+        """Returns the samples [N, D], float32, mapped from the file."""
+        return np.memmap(self._path, '<f4', 'r', shape=(self.done, self._columns))
+
+
+FORMS = {'moments': KeptMoments, 'rows': KeptRows}

@@ -1,0 +1,115 @@
+"""Results as lines of JSON, each with how it was obtained; and comparing those that were obtained in the same way."""
+import datetime
+import errno
+import importlib.metadata
+import json
+import os
+
+from stylegan_jax.errors import UserError
+
+# What may differ between results that are compared: what is measured, and chance. All else is how.
+_WHAT = ('metric', 'value', 'standard_error', 'network', 'network_path', 'seed', 'time', 'devices', 'version', 'jax',
+         'std_over_splits', 'kept', 'bits', 'not_converged', 'nimg', 'lod', 'data_path')
+
+
+def complete(result, **about):
+    """Returns a result with the versions, the time, and what else is said about it."""
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+    versions = {'version': importlib.metadata.version('stylegan_jax'), 'jax': importlib.metadata.version('jax')}
+    return {**result, **about, **versions, 'time': now}
+
+
+def append(path, results):
+    """Adds results to a file, a line each; all of them or none.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    lines = ''.join(json.dumps(result) + '\n' for result in results).encode()
+    try:
+        with open(path, 'ab', buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            if file.write(lines) != len(lines):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise UserError(f'{path}: results cannot be written ({error.strerror}); choose another file with '
+                        '--results') from error
+
+
+def read(path):
+    """Returns the results of a file, a list of dicts.
+
+    Raises:
+      UserError: it cannot be read, or a line is no result.
+    """
+    try:
+        with open(path) as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path}: cannot be read ({getattr(error, "strerror", None) or error}); give a file that '
+                        'evaluate wrote') from None
+    results = []
+    for number, line in enumerate(lines, 1):
+        try:
+            result = json.loads(line)
+            result['metric'], result['value'] + 0.0
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f'{path}: line {number} is no result; give a file that evaluate wrote') from None
+        results.append(result)
+    return results
+
+
+def line(result):
+    """Returns a result as people read it."""
+    error = result.get('standard_error')
+    value = f'{result["value"]:.6g}' + ('' if error is None else f' ± {error:.2g}')
+    return f'{result["metric"]:24s} {value:24s} {_short(result)}'.rstrip()
+
+
+def compared(paths):
+    """Returns a table of the results of several files: a row a metric, a column a network.
+
+    Args:
+      paths: of files; of results that a file has several times, the last counts.
+
+    Raises:
+      UserError: a metric was not obtained in the same way everywhere; the message says what differs.
+    """
+    columns, table = [], {}
+    for path in paths:
+        for result in read(path):
+            column = (path, result.get('network_path', ''), result.get('nimg'))
+            columns += [column] if column not in columns else []
+            table.setdefault(result['metric'], {})[column] = result
+    for metric, row in table.items():
+        (first, *others) = row.items()
+        for column, result in others:
+            differing = [f'{name}: {first[1].get(name)!r} and {result.get(name)!r}'
+                         for name in sorted({*first[1], *result} - {*_WHAT}) if first[1].get(name) != result.get(name)]
+            if differing:
+                raise UserError(f'{metric} of {_title(first[0])} and of {_title(column)} cannot be compared: they were '
+                                'not obtained in the same way (' + '; '.join(differing) + ')')
+    rows = [('', *map(_title, columns))]
+    for metric, row in table.items():
+        rows.append((metric, *(f'{row[column]["value"]:.6g}' if column in row else '-' for column in columns)))
+    widths = [max(map(len, cells)) for cells in zip(*rows)]
+    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def is_same(result, other):
+    """Whether a result is what measuring would give again: the same in all but time, place and value."""
+    chance = {'value', 'standard_error', 'time', 'devices', 'network_path', 'data_path', 'std_over_splits', 'kept',
+              'bits', 'not_converged', 'nimg'}
+    return all(result.get(name) == other.get(name) for name in {*result, *other} - chance)
+
+
+def _title(column):
+    path, network, nimg = column
+    return (network or path) + ('' if nimg is None else f' at {nimg / 1000:g} kimg')
+
+
+def _short(result):
+    """The few words that tell what kind of number it is."""
+    words = [f'{result[name]:,} {name}' for name in ('fakes', 'reals', 'steps', 'pairs') if result.get(name)]
+    return ', '.join([*words, result.get('feature_network', ''), *([result['resize']] if 'resize' in result else [])])

@@ -1,0 +1,196 @@
+"""The samples that metrics are measured on: real images, generated ones, and steps along paths in latent space.
+
+Each sample is a function of the seed and of its number alone, so values do not depend on the batch or on the devices
+but for rounding.
+"""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stylegan_jax.data.pipeline import random_labels
+from stylegan_jax.errors import UserError
+from stylegan_jax.evaluation.on_devices import OnDevices, draw_keys, draw_normal, draw_uniform
+from stylegan_jax.generator import map_latents, synthesize_images
+from stylegan_jax.metrics import path_length
+from stylegan_jax.sampling import Sampler
+from stylegan_jax.schedule import stage_and_alpha
+
+# Purposes keep streams of random numbers apart that share a seed.
+_LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _MIRRORED = range(5)
+
+
+class Reals:
+    """Images of a data set in its own order, at full size.
+
+    Attributes:
+      identity: dict for JSON of what they are.
+    """
+
+    def __init__(self, dataset, *, mirror, seed, batch):
+        """Names them.
+
+        Args:
+          dataset: a `data.dataset.Dataset`.
+          mirror: whether each is mirrored with probability one half, as in training.
+          seed: of that.
+          batch: images at a time.
+        """
+        self._dataset, self._batch = dataset, batch
+        self._mirrored = np.random.default_rng([_MIRRORED, seed]).random(len(dataset)) < 0.5 if mirror else None
+        self.identity = {'source': 'reals', 'data': dataset.signature, 'shape': dataset.image.shape,
+                         'mirror': mirror, 'seed': seed if mirror else None}
+
+    def batches(self, start):
+        """Yields uint8 [batch, H, W, C] from an image on; the last one is filled up with its last image."""
+        count, stage = len(self._dataset), self._dataset.image.num_stages - 1
+        for first in range(start, count, self._batch):
+            indices = np.minimum(np.arange(first, first + self._batch), count - 1)
+            images = self._dataset.images(indices, stage)
+            if self._mirrored is not None:
+                images = np.where(self._mirrored[indices, None, None, None], images[:, :, ::-1], images)
+            yield images
+
+
+class Fakes:
+    """Generated images, without end.
+
+    Attributes:
+      identity: dict for JSON of what they are.
+      batch: images at a time.
+    """
+
+    def __init__(self, generator, digest, *, dataset, lod, psi, seed, batch, devices, precision):
+        """Compiles nothing yet.
+
+        Args:
+          generator: a Generator.
+          digest: what tells it from others.
+          dataset: where labels are drawn from, for a network that has some; else None will do.
+          lod: level of detail; smaller images are enlarged by repeating pixels, as the official networks do.
+          psi: truncation; 1 is none.
+          seed: of latents, labels and noise.
+          batch: images at a time over all devices; None for what suits them.
+          devices: a tuple of devices of this process.
+          precision: see `sampling.Sampler`.
+
+        Raises:
+          UserError: labels are needed and there are none.
+        """
+        config = generator.config
+        if config.image.label_dim and (dataset is None or dataset.labels.shape[1] != config.image.label_dim):
+            raise UserError(f'this network has labels of {config.image.label_dim} values, which are drawn from those '
+                            'of the data set: give it with --data')
+        noise = 'random' if config.use_noise else 'const'
+        self._sampler = Sampler(generator, lod=lod, psi=None if config.is_progan else psi, noise=noise, batch=batch,
+                                devices=devices, precision=precision)
+        self.batch, self._noise = self._sampler.batch, noise == 'random'
+        self._factor = config.image.shape[0] // self._sampler.shape[0]
+        self._dataset, self._generator, self._seed = dataset, generator, seed
+        self._map = OnDevices(lambda params, z, label: map_latents(config, params, z, label), generator.params,
+                              devices, precision)
+        labels = {'labels': dataset.signature} if config.image.label_dim else {}
+        self.identity = {'source': 'fakes', 'network': digest, 'lod': lod, 'seed': seed,
+                         'psi': None if config.is_progan else psi, 'noise': noise,
+                         'sample_precision': self._sampler.precision, **labels}
+
+    def batches(self, start):
+        """Yields uint8 [batch, H, W, C] at full size, on the devices, from an image on.
+
+        Raises:
+          UserError: an image is not finite.
+        """
+        key, flags = self._key(_NOISE), []
+        for numbers, z, label in self.latents(start):
+            images, finite = self._sampler.make(z, label, draw_keys(key, numbers) if self._noise else None)
+            yield _enlarged(images, self._factor)
+            flags.append((numbers, finite))
+            if len(flags) > 1:              # not that of the batch that the devices still work on
+                _check_finite(*flags.pop(0))
+
+    def latents(self, start):
+        """Yields (numbers [batch], z [batch, Z], label [batch, K]) from a sample on."""
+        key, config = self._key(_LATENTS), self._generator.config
+        while True:
+            numbers = np.arange(start, start + self.batch)
+            label = np.zeros((self.batch, 0), np.float32)
+            if config.image.label_dim:
+                label = random_labels(self._dataset, self._seed, start, self.batch)
+            yield numbers, draw_normal(key, numbers, config.z_dim), label
+            start += self.batch
+
+    def map(self, z, label):
+        """Maps latents [batch, Z] to w [batch, W], on the devices."""
+        return self._map(z, label)
+
+    def _key(self, purpose):
+        return jax.random.fold_in(jax.random.key(self._seed), purpose)
+
+
+class Steps:
+    """Distances over small steps on paths between random latents, without end; always float32 with exact products."""
+
+    def __init__(self, generator, digest, perceptual, *, space, ends, crop, lod, seed, batch, devices):
+        """Compiles nothing yet.
+
+        Args:
+          generator: a Generator.
+          digest: what tells it from others.
+          perceptual: a network with `distance(images, images)` and `digest`.
+          space: 'z' or 'w'.
+          ends: whether steps start at one end of the paths, rather than anywhere on them.
+          crop: see `metrics.path_length.distances`.
+          lod, seed, devices: see `Fakes`.
+          batch: steps at a time, a multiple of the devices.
+
+        Raises:
+          UserError: the network has no such space.
+        """
+        config = generator.config
+        if config.is_progan and space == 'w':
+            raise UserError('ppl_w: a Progressive GAN generator has no intermediate latents; ask for ppl_z')
+        stage, alpha = stage_and_alpha(config.image, lod)
+        noise = generator.noise[:2 * (stage + 1)]           # the stored inputs: the same in both images of a step
+
+        def distances(networks, z, t):
+            params, noise, perceptual = networks
+
+            def mapped(z):
+                return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
+
+            def synthesize(w):
+                ws = jnp.broadcast_to(w[:, None], (len(w), config.num_ws, w.shape[1]))
+                return synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha)
+            return {'distances': path_length.distances(z, t, space=space, map_latents=mapped, synthesize=synthesize,
+                                                       perceptual=perceptual.distance, crop=crop)[:, None]}
+        self._run = OnDevices(distances, (generator.params, noise, perceptual), devices, 'float32')
+        self._seed, self._batch, self._ends, self._z_dim = seed, batch, ends, config.z_dim
+        self.identity = {'source': 'steps', 'network': digest, 'lod': lod, 'seed': seed, 'space': space, 'ends': ends,
+                         'crop': crop, 'feature_network': perceptual.name, 'feature_digest': perceptual.digest}
+
+    def distances(self, start):
+        """Yields {'distances': [batch, 1]} from a step on."""
+        keys = [jax.random.fold_in(jax.random.key(self._seed), purpose) for purpose in (_PATH_ENDS, _PATH_PLACES)]
+        while True:
+            numbers = np.arange(start, start + self._batch)
+            z = draw_normal(keys[0], np.stack([2 * numbers, 2 * numbers + 1], axis=1).reshape(-1), self._z_dim)
+            t = draw_uniform(keys[1], numbers) * (0 if self._ends else 1)
+            yield self._run(z, t)
+            start += self._batch
+
+
+def _enlarged(images, factor):
+    return images if factor == 1 else _repeated(images, factor)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _repeated(images, factor):
+    return jnp.repeat(jnp.repeat(images, factor, axis=1), factor, axis=2)
+
+
+def _check_finite(numbers, finite):
+    finite = np.asarray(finite)
+    if not finite.all():
+        raise UserError(f'the network makes images with values that are not finite (sample {numbers[~finite][0]} is '
+                        'the first); its weights are damaged')
