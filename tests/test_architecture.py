@@ -29,6 +29,7 @@ LAYERS = [
     ['transfer'],
     ['data'],
     ['figures'],
+    ['metrics'],
     ['experiment_lookup', 'config_flags', 'command'],
     ['flops', 'memory_plan'],
     ['dry_run', 'run_log', 'samples', 'interruption', 'compilation'],

@@ -1,0 +1,57 @@
+"""Fréchet distance between two normal distributions: FID, where they are those of Inception features."""
+import numpy as np
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.metrics import checks
+
+# Covariances that were stored in float32 are off by this much of their largest entry.
+_TOLERANCE = 1e-5
+
+
+def frechet_distance(mu1, sigma1, mu2, sigma2):
+    """Computes |mu1 - mu2|^2 + tr(sigma1 + sigma2 - 2 (sigma1 sigma2)^(1/2)).
+
+    The trace of the root is the nuclear norm of A1' A2 for any A A' = sigma, the sum of its singular values. Unlike
+    the root itself it exists, real and never negative, for covariances of any rank (with fewer samples than features
+    they have none that is full), and singular values lose no digits where eigenvalues of the product would lose half.
+
+    Args:
+      mu1, mu2: means [D].
+      sigma1, sigma2: covariances [D, D]; official StyleGAN divides by N - 1 (`Moments.covariance`).
+
+    Returns:
+      A float, at least 0.
+
+    Raises:
+      UserError: shapes do not fit, a number is not finite, or a matrix is no covariance.
+
+    Reference: Heusel et al. 2017, equation 6; Dowson and Landau 1982.
+    """
+    mu1, mu2 = (checks.vector(mu, 'mean of features').astype(np.float64) for mu in (mu1, mu2))
+    if len(mu1) != len(mu2):
+        raise UserError(f'means: {len(mu1)} and {len(mu2)} features; both need the same network')
+    sigma1, sigma2 = (_covariance(sigma, len(mu1)) for sigma in (sigma1, sigma2))
+    factor1, factor2 = _factor(sigma1), _factor(sigma2)
+    root = np.sum(np.linalg.svd(factor1.T @ factor2, compute_uv=False))
+    distance = np.sum(np.square(mu1 - mu2)) + np.trace(sigma1) + np.trace(sigma2) - 2 * root
+    return max(float(distance), 0.0)
+
+
+def _covariance(sigma, size):
+    sigma = checks.matrix(sigma, 'covariance', columns=size).astype(np.float64)
+    if len(sigma) != size:
+        raise UserError(f'covariance: shape {sigma.shape}; give [{size}, {size}]')
+    if np.max(np.abs(sigma - sigma.T)) > _TOLERANCE * np.max(np.abs(sigma)):
+        raise UserError('covariance: not symmetric')
+    return (sigma + sigma.T) / 2
+
+
+def _factor(sigma):
+    """Returns A [D, R] with A A' = sigma; R is the rank, as far as rounding lets one tell."""
+    values, vectors = np.linalg.eigh(sigma)
+    largest = max(values[-1], 0.0)
+    if values[0] < -_TOLERANCE * largest or largest == 0 and values[0] < 0:
+        raise UserError(f'covariance: has a negative eigenvalue ({values[0]:.3g}), which no covariance has')
+    # The roots of eigenvalues that are rounding would add up to something, over thousands of dimensions.
+    real = values > len(values) * np.finfo(np.float64).eps * largest
+    return vectors[:, real] * np.sqrt(values[real])

@@ -1,0 +1,104 @@
+"""Mean and covariance of features that come in pieces, in double precision: what FID is computed from."""
+import dataclasses
+
+import numpy as np
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.metrics import checks
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moments:
+    """How many samples there were, their mean, and their scatter about it.
+
+    The scatter (the sum of outer products of deviations from the mean) loses nothing where the mean is large, as the
+    sum of outer products of the samples themselves would. How samples were cut into pieces, and the order of the
+    pieces, changes results by rounding alone. Nothing is changed in place: `add` and `merge` return the new moments.
+    A piece costs 2 n D^2 operations and D^2 for merging, so pieces of n = D or more are the quick ones.
+
+    Reference: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", equation 2.1.
+
+    Attributes:
+      count: how many samples, an int.
+      mean: [D], float64.
+      scatter: [D, D], float64.
+    """
+    count: int
+    mean: np.ndarray
+    scatter: np.ndarray
+
+    @classmethod
+    def empty(cls, size):
+        """Returns the moments of no sample of `size` features."""
+        return cls(0, np.zeros(size), np.zeros((size, size)))
+
+    @classmethod
+    def of(cls, features):
+        """Returns the moments of features [n, D]; n may be 0.
+
+        Raises:
+          UserError: another shape, or a number that is not finite.
+        """
+        features = checks.matrix(features, 'features', at_least=0).astype(np.float64)
+        if not len(features):
+            return cls.empty(features.shape[1])
+        mean = features.mean(axis=0)
+        features -= mean
+        left = features.mean(axis=0)         # what rounding has left of the mean
+        features -= left
+        return cls(len(features), mean + left, features.T @ features)
+
+    def add(self, features):
+        """Returns the moments with features [n, D] added; raises as `of`."""
+        return self.merge(type(self).of(features))
+
+    def merge(self, other):
+        """Returns the moments of the samples of both; raises UserError where they have another number of features."""
+        if self.mean.shape != other.mean.shape:
+            raise UserError(f'features: {len(other.mean)} values a sample after samples of {len(self.mean)}')
+        if not self.count or not other.count:
+            return self if self.count else other
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        between = np.outer(apart, apart) * (self.count * other.count / count)
+        return type(self)(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)
+
+    def covariance(self, ddof=1):
+        """Returns the covariance [D, D].
+
+        Args:
+          ddof: what is taken from the count: 1 as official StyleGAN (and most others), 0 as StyleGAN2-ADA.
+
+        Raises:
+          UserError: there are no more than `ddof` samples.
+        """
+        if self.count <= ddof:
+            raise UserError(f'features: {self.count} samples, and at least {ddof + 1} are needed for a covariance')
+        return self.scatter / (self.count - ddof)
+
+    def to_arrays(self):
+        """Returns a dict of arrays that `from_arrays` takes."""
+        return {'count': np.int64(self.count), 'mean': self.mean, 'scatter': self.scatter}
+
+    @classmethod
+    def from_arrays(cls, arrays, *, where):
+        """Returns what `to_arrays` was called on.
+
+        Args:
+          arrays: a mapping of names to arrays; others may be in it.
+          where: what messages call their source, such as a path.
+
+        Raises:
+          UserError: these are not moments.
+        """
+        missing = {'count', 'mean', 'scatter'} - set(arrays)
+        if missing:
+            raise UserError(f'{where}: has no {", ".join(sorted(missing))}; not moments of features')
+        count = np.asarray(arrays['count'])
+        if count.shape or count.dtype.kind != 'i' or count < 0:
+            raise UserError(f'{where}: count={count}; not a number of samples')
+        mean = checks.vector(arrays['mean'], f'{where}: mean').astype(np.float64)
+        scatter = checks.matrix(arrays['scatter'], f'{where}: scatter', columns=len(mean)).astype(np.float64)
+        if len(scatter) != len(mean):
+            raise UserError(f'{where}: scatter has shape {scatter.shape}; give [{len(mean)}, {len(mean)}]')
+        return cls(int(count), mean, scatter)
