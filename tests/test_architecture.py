@@ -28,6 +28,7 @@ LAYERS = [
     ['loading', '__init__'],
     ['transfer'],
     ['data'],
+    ['feature_networks'],
     ['figures'],
     ['metrics'],
     ['experiment_lookup', 'config_flags', 'command'],

@@ -1,0 +1,1 @@
+"""Networks whose features the metrics compare, and the files that hold their weights."""

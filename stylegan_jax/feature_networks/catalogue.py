@@ -1,0 +1,126 @@
+"""Which files of weights are known, where they are looked for, and where they can be had.
+
+Reading them is `weight_files`' business. Only `find` with `download=True` ever uses a network.
+"""
+import glob
+import hashlib
+import http.client
+import os
+import pathlib
+import re
+import typing
+import urllib.request
+
+from stylegan_jax import atomic
+from stylegan_jax.data.pixels import progress_bar
+from stylegan_jax.errors import UserError
+
+_HERE = pathlib.Path(__file__).parent
+_TIMEOUT = 60           # seconds without a byte
+_BLOCK = 1 << 20
+
+
+class Weights(typing.NamedTuple):
+    """A known file of weights.
+
+    Attributes:
+      file: its name, or a pattern for it; eight hex digits at the end are the first of its SHA-256.
+      url: where it can be had; None if nowhere by itself.
+    """
+    file: str
+    url: str | None = None
+
+
+KNOWN = {
+    # The network of 2015 that FID is defined by, converted from TensorFlow. The file of the torch-fidelity package,
+    # weights-inception-2015-12-05-6726825d.pth, is the same to the bit.
+    'inception-2015': Weights('pt_inception-2015-12-05-6726825d.pth',
+                              'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/'
+                              'pt_inception-2015-12-05-6726825d.pth'),
+    'vgg16': Weights('vgg16-397923af.pth', 'https://download.pytorch.org/models/vgg16-397923af.pth'),
+    # NVIDIA's networks of Section 4.2's classifiers; each file's name goes on with the attribute.
+    **{f'celebahq-classifier-{number:02d}': Weights(f'celebahq-classifier-{number:02d}*.pkl') for number in range(40)},
+}
+# The linear layers of LPIPS, which are small and free (their licence is beside them), come with the package.
+_SHIPPED = {'lpips-vgg-0.1': _HERE / 'lpips_vgg_v0.1.npz'}
+
+
+def find(name, path=None, *, download=False, known=None):
+    """Finds a file of weights.
+
+    Args:
+      name: of a network in `KNOWN`, or 'lpips-vgg-0.1'.
+      path: of the file, if the user has said so; nothing else is looked at then.
+      download: whether to fetch the file into `folder()` if it is not there.
+      known: another table of names than `KNOWN`.
+
+    Returns:
+      The path of a file that exists, a string.
+
+    Raises:
+      UserError: there is none, or it could not be fetched whole; the message says which file to put where.
+    """
+    if path is not None:
+        if not os.path.isfile(path):
+            raise UserError(f'{path}: no such file; give the weights of {name}')
+        return os.fspath(path)
+    if name in _SHIPPED:
+        return str(_SHIPPED[name])
+    known = KNOWN if known is None else known
+    if name not in known:
+        raise UserError(f'weights {name!r} are not known; known are ' + ', '.join([*known, *_SHIPPED]))
+    weights, where = known[name], folder()
+    found = sorted(glob.glob(os.path.join(glob.escape(where), weights.file)))
+    if found:
+        return found[0]
+    if weights.url is None:
+        raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}')
+    if not download:
+        raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}, or let it be fetched '
+                        f'with --download (from {weights.url})')
+    return _fetch(weights, where)
+
+
+def folder():
+    """Returns where weights are kept: weights/ in $STYLEGAN_JAX_CACHE, or in stylegan_jax in the user's cache folder.
+
+    That is $XDG_CACHE_HOME or ~/.cache, as for compiled programs.
+    """
+    caches = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
+    own = os.environ.get('STYLEGAN_JAX_CACHE') or os.path.join(caches, 'stylegan_jax')
+    return os.path.join(os.path.abspath(os.path.expanduser(own)), 'weights')
+
+
+def _fetch(weights, where):
+    """Fetches a file, which appears whole or not at all; returns its path."""
+    path = os.path.join(where, weights.file)
+    try:
+        os.makedirs(where, exist_ok=True)
+        with (urllib.request.urlopen(weights.url, timeout=_TIMEOUT) as reply,
+              atomic.writing(path, 'wb', suffix=f'.{os.getpid()}.part') as file):
+            _receive(reply, file, weights)
+    except (OSError, http.client.HTTPException) as error:
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise UserError(f'{weights.url} could not be fetched ({reason}); put {weights.file} into {where} yourself, or '
+                        'try again') from error
+    return path
+
+
+def _receive(reply, file, weights):
+    """Writes what comes, and compares it with what was announced and with the checksum in the name."""
+    announced = reply.headers.get('Content-Length')
+    digest, received = hashlib.sha256(), 0
+    bar = progress_bar(announced and int(announced), weights.file)
+    bar.unit, bar.unit_scale = 'B', True
+    with bar:
+        while block := reply.read(_BLOCK):
+            file.write(block)
+            digest.update(block)
+            received += len(block)
+            bar.update(len(block))
+    if announced and received != int(announced):
+        raise OSError(f'the connection ended after {received} of {announced} bytes')
+    expected = re.search(r'-([0-9a-f]{8})\.\w+$', weights.file)[1]
+    if digest.hexdigest()[:8] != expected:
+        raise UserError(f'{weights.url} sent another file than {weights.file}: its SHA-256 begins with '
+                        f'{digest.hexdigest()[:8]}, not {expected}; nothing was kept')

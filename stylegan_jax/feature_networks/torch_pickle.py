@@ -1,0 +1,214 @@
+"""PyTorch's weight files, read without PyTorch and without executing anything in them.
+
+Both containers that `torch.save` has had: a zip archive (since 1.6), and a stream of pickles with the storages behind
+them. Either holds a pickle, in which tensors are calls of a few known functions; all other names are refused.
+"""
+import io
+import math
+import os
+import pickle
+import pickletools
+import struct
+import typing
+import zipfile
+
+import numpy as np
+
+from stylegan_jax.errors import UserError
+
+_MAGIC = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'               # the number that begins a stream, after the protocol
+_BFLOAT16 = 'BFloat16'                                      # the upper halves of float32, which NumPy has not
+_TYPES = {'Double': '<f8', 'Float': '<f4', 'Half': '<f2', _BFLOAT16: '<u2', 'Long': '<i8', 'Int': '<i4',
+          'Short': '<i2', 'Char': '|i1', 'Byte': '|u1', 'Bool': '|b1'}
+
+
+class _Storage(typing.NamedTuple):
+    """Memory that tensors share: where it is in the file, and how many numbers of which type it has."""
+    key: str
+    kind: str
+    count: int
+
+
+class _Tensor(typing.NamedTuple):
+    """A view of a storage, in numbers and not in bytes."""
+    storage: _Storage
+    offset: int
+    shape: tuple
+    strides: tuple
+
+
+class _Dict(dict):
+    """Stands in for OrderedDict; what else PyTorch hangs on one (versions of modules) is dropped."""
+
+    def __setstate__(self, state):
+        pass
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *_):
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _rebuild_parameter(tensor, *_):
+    return tensor
+
+
+_KNOWN = {
+    ('collections', 'OrderedDict'): _Dict,
+    ('torch._utils', '_rebuild_tensor'): _rebuild_tensor,
+    ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
+    ('torch._utils', '_rebuild_parameter'): _rebuild_parameter,
+    ('torch', 'Size'): tuple,
+    **{(module, f'{kind}Storage'): kind for module in ('torch', 'torch.cuda') for kind in _TYPES},
+}
+
+
+class _Unpickler(pickle.Unpickler):
+
+    def __init__(self, file):
+        super().__init__(file, encoding='latin1')
+        self.storages = {}
+
+    def find_class(self, module, name):
+        if (module, name) not in _KNOWN:
+            raise UserError(f'the file asks for {module}.{name}, which is no part of weights; refused')
+        return _KNOWN[module, name]
+
+    def persistent_load(self, pid):
+        what, kind, key, _, count, *view = pid
+        if what != 'storage' or kind not in _TYPES or any(part is not None for part in view):
+            raise UserError('it has storages of an unknown kind')
+        storage = _Storage(key, kind, count)
+        if type(count) is not int or count < 0 or self.storages.setdefault(key, storage) != storage:
+            raise UserError(f'it contradicts itself about storage {key}')
+        return storage
+
+
+def read(path):
+    """Reads what `torch.save` wrote of a state dict.
+
+    Args:
+      path: of a file in either container.
+
+    Returns:
+      {name: array} of a state dict, also of one under the key 'state_dict'. Arrays may be read-only views of others;
+      bfloat16 becomes float32, and other types stay what they are.
+
+    Raises:
+      UserError: the file is damaged, holds something else, or asks for anything but tensors.
+    """
+    with open(path, 'rb') as file:
+        start = file.read(32)
+        is_stream = start[:1] == b'\x80' and _MAGIC in start
+        file.seek(0)
+        if is_stream:
+            loaded, storages = _read_stream(file.read())
+        elif zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                loaded, storages = _read_archive(archive)
+        else:
+            raise UserError('this is no file of PyTorch weights, or it is cut off')
+    return {name: _view(name, tensor, storages) for name, tensor in _state_dict(loaded).items()}
+
+
+def _read_stream(data):
+    """Reads the older container; returns what was pickled, and {key: array} of its storages."""
+    file = io.BytesIO(data)
+    _, _, system = (_unpickle(file)[0] for _ in range(3))
+    if not system['little_endian']:
+        raise UserError('it was written by a machine with the other order of bytes; save it anew')
+    loaded, claimed = _unpickle(file)
+    keys, _ = _unpickle(file)
+    storages = {}
+    for key in keys:
+        storage = claimed[key]
+        count, = struct.unpack('<q', file.read(8))
+        size = np.dtype(_TYPES[storage.kind]).itemsize * storage.count
+        if count != storage.count or size > len(data) - file.tell():
+            raise _cut_off(storage, len(data) - file.tell())
+        storages[key] = _numbers(storage, data, file.tell())
+        file.seek(size, os.SEEK_CUR)
+    return loaded, storages
+
+
+def _read_archive(archive):
+    """Reads the zip container; returns what was pickled, and {key: array} of its storages."""
+    names = archive.namelist()
+    pickles = [name for name in names if name.rpartition('/')[2] == 'data.pkl']
+    if len(pickles) != 1:
+        raise UserError('this zip file holds no PyTorch weights')
+    folder = pickles[0].removesuffix('data.pkl')
+    if f'{folder}constants.pkl' in names:
+        raise UserError('this is a TorchScript program; give a file of weights alone (a state dict)')
+    if f'{folder}byteorder' in names and archive.read(f'{folder}byteorder') != b'little':
+        raise UserError('it was written by a machine with the other order of bytes; save it anew')
+    loaded, claimed = _unpickle(io.BytesIO(_entry(archive, pickles[0])))
+    storages = {}
+    for key, storage in claimed.items():
+        name = f'{folder}data/{key}'
+        size = archive.getinfo(name).file_size
+        if size != np.dtype(_TYPES[storage.kind]).itemsize * storage.count:
+            raise _cut_off(storage, size)
+        storages[key] = _numbers(storage, _entry(archive, name), 0)
+    return loaded, storages
+
+
+def _entry(archive, name):
+    """The bytes of an entry, as PyTorch stores them; packed ones could claim any size."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise UserError(f'its entry {name} is compressed, which PyTorch does not do; unpack it and save it anew')
+    return archive.read(name)
+
+
+def _unpickle(file):
+    """Reads the next pickle of a file; returns what it holds, and {key: storage} of what it mentions."""
+    start = file.tell()
+    for opcode, argument, position in pickletools.genops(file):
+        # Numbers for what is kept count up; one that leaps would have the reader take memory for all below it.
+        if 'PUT' in opcode.name and argument > position - start:
+            raise UserError('its pickle is not one that PyTorch writes')
+    end = file.tell()
+    file.seek(start)
+    unpickler = _Unpickler(io.BytesIO(file.read(end - start)))
+    return unpickler.load(), unpickler.storages
+
+
+def _numbers(storage, data, start):
+    numbers = np.frombuffer(data, _TYPES[storage.kind], storage.count, start)
+    return (numbers.astype('<u4') << 16).view('<f4') if storage.kind == _BFLOAT16 else numbers
+
+
+def _cut_off(storage, size):
+    return UserError(f'storage {storage.key} should have {storage.count} numbers ({storage.kind}), and there are '
+                     f'{size} bytes for it; download or copy the file again')
+
+
+def _state_dict(loaded):
+    """The dict of tensors in what was loaded."""
+    if isinstance(loaded, dict) and isinstance(loaded.get('state_dict'), dict):
+        loaded = loaded['state_dict']
+    if not isinstance(loaded, dict) or not loaded:
+        raise UserError('it holds no state dict (tensors by name)')
+    for name, tensor in loaded.items():
+        if not isinstance(name, str) or not isinstance(tensor, _Tensor):
+            raise UserError(f'its {str(name)[:80]!r} is no tensor; give a file of weights alone (a state dict)')
+    return loaded
+
+
+def _view(name, tensor, storages):
+    """The array of a tensor: a view of its storage, which must hold all that the tensor claims."""
+    shape, strides = tensor.shape, tensor.strides
+    if len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in (tensor.offset, *shape, *strides)):
+        raise UserError(f'{name} has no proper shape')
+    if not isinstance(tensor.storage, _Storage):
+        raise UserError(f'{name} has no storage')
+    numbers = storages[tensor.storage.key]
+    count = math.prod(shape)
+    end = tensor.offset + sum((n - 1) * stride for n, stride in zip(shape, strides)) + 1 if count else 0
+    # As many numbers as it has at most: one number that is repeated by strides of zero could claim any size.
+    if max(end, count) > len(numbers):
+        raise UserError(f'{name} claims shape {shape} from {tensor.offset} with strides {strides}, more than the '
+                        f'{len(numbers)} numbers that its storage has')
+    if not count:
+        return np.zeros(shape, numbers.dtype)
+    strides = [stride * numbers.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(numbers[tensor.offset:], shape, strides, writeable=False)

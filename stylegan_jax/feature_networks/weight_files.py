@@ -1,0 +1,65 @@
+"""Files of weights in all the forms that the feature networks come in -> arrays by name. Nothing in them is executed.
+
+What the names mean is the networks' business.
+"""
+import pathlib
+
+import numpy as np
+import safetensors
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.feature_networks import torch_pickle
+
+_SAFETENSORS_TYPES = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'I64': '<i8', 'I32': '<i4', 'I16': '<i2', 'I8': '|i1',
+                      'U8': '|u1', 'BOOL': '|b1'}
+
+
+def read_arrays(path):
+    """Reads a file of weights.
+
+    Args:
+      path: of a PyTorch state dict (.pth, .pt), a .safetensors file or an .npz file without pickles.
+
+    Returns:
+      {name: array}; arrays may be read-only. bfloat16 becomes float32, and other types stay what they are.
+
+    Raises:
+      UserError: the file does not exist, is damaged, or is something else.
+    """
+    reader = _READERS.get(pathlib.Path(path).suffix.lower())
+    if reader is None:
+        raise UserError(f'{path}: weights are read from files that end in ' + ', '.join(_READERS))
+    try:
+        return reader(path)
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror or error})') from error
+    except Exception as error:      # damaged files fail in every way there is
+        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+        raise UserError(f'{path}: damaged file of weights ({message}); download or copy it again') from error
+
+
+def _read_safetensors(path):
+    arrays = {}
+    for name, tensor in safetensors.deserialize(pathlib.Path(path).read_bytes()):
+        kind = tensor['dtype']
+        if kind == 'BF16':          # the upper halves of float32, which NumPy has not
+            numbers = (np.frombuffer(tensor['data'], '<u2').astype('<u4') << 16).view('<f4')
+        elif kind in _SAFETENSORS_TYPES:
+            numbers = np.frombuffer(tensor['data'], _SAFETENSORS_TYPES[kind])
+        else:
+            raise UserError(f'{name} has numbers of type {kind}, which are not read')
+        arrays[name] = numbers.reshape(tensor['shape'])
+    return arrays
+
+
+def _read_npz(path):
+    file = np.load(path, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise UserError('this is no .npz file')
+    with file:
+        return dict(file)
+
+
+_READERS = {'.pth': torch_pickle.read, '.pt': torch_pickle.read, '.safetensors': _read_safetensors, '.npz': _read_npz}
