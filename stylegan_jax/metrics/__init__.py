@@ -1,0 +1,1 @@
+"""Measures of how good images are, each in a file of its own."""
