@@ -202,6 +202,27 @@ class DiscriminatorConfig:
     def is_progan(self):
         return self.architecture == 'progan'
 
+    @property
+    def num_scores(self):
+        """How many scores an image gets: one for each class; Progressive GAN's gives one in any case."""
+        return 1 if self.is_progan else max(self.image.label_dim, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig:
+    """A classifier: a discriminator that does not grow, with a logit for each label; no part of a run."""
+    network: DiscriminatorConfig
+    label_names: tuple[str, ...]             # what each logit means
+    one_hot: bool = False                    # labels exclude one another (softmax), or each is for itself (sigmoid)
+
+    def __post_init__(self):
+        _require(len(self.label_names) == self.network.num_scores, 'label_names', self.label_names,
+                 f'give as many as the network has scores, {self.network.num_scores}')
+
+    @property
+    def image(self):
+        return self.network.image
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:

@@ -41,7 +41,7 @@ def load(path, which='ema'):
     if magic != _ZIP_MAGIC:
         return official.load(path, which)
     kind, config, arrays = network_file.read(path)
-    if (kind == 'discriminator') != (which == 'D'):
+    if kind != ('discriminator' if which == 'D' else 'generator'):
         raise UserError(f'{path}: this file holds a {kind}, and {which!r} was asked for')
     try:
         return (Discriminator if kind == 'discriminator' else Generator).from_arrays(config, arrays)

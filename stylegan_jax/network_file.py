@@ -11,7 +11,8 @@ from stylegan_jax import config as config_lib
 from stylegan_jax.errors import UserError
 
 _HEADER = 'header'
-_KINDS = {'generator': config_lib.GeneratorConfig, 'discriminator': config_lib.DiscriminatorConfig}
+_KINDS = {'generator': config_lib.GeneratorConfig, 'discriminator': config_lib.DiscriminatorConfig,
+          'classifier': config_lib.ClassifierConfig}
 
 
 def write(path, *, kind, config, arrays):
@@ -19,7 +20,7 @@ def write(path, *, kind, config, arrays):
 
     Args:
       path: where to; an existing file is replaced.
-      kind: 'generator' or 'discriminator'.
+      kind: 'generator', 'discriminator' or 'classifier'.
       config: its config.
       arrays: {name: array}.
     """

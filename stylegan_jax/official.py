@@ -11,6 +11,7 @@ from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfi
 from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.errors import UserError
 from stylegan_jax.generator import Generator
+from stylegan_jax.networks.layers import stage_name
 
 _NEVER = 1 << 30     # flip_from of a network that fuses nowhere
 
@@ -58,17 +59,42 @@ def load(path, which='ema'):
     """
     networks = official_pickle.read(path)
     if isinstance(networks, official_pickle.OfficialNetwork):
-        networks = (networks,) * 3       # a file with one network, such as a classifier
+        networks = (networks,) * 3       # a file with one network
     try:
         network = networks[('G', 'D', 'ema').index(which)]
-        state = network.state
-        version = state['version']
-    except (AttributeError, KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError):
+        network = None                   # which `_converted` refuses
+    return _converted(path, network, _convert_discriminator if which == 'D' else _convert_generator)
+
+
+def load_classifier(path):
+    """Loads an official classifier, such as celebahq-classifier-00-male.pkl: a discriminator that does not grow.
+
+    Args:
+      path: a pickle of that one network.
+
+    Returns:
+      Its DiscriminatorConfig, and its arrays {name: array} under the names that `Discriminator.save` gives them.
+
+    Raises:
+      UserError: the file is not such a pickle, or holds a network that cannot be expressed here.
+    """
+    network = official_pickle.read(path)
+    if not isinstance(network, official_pickle.OfficialNetwork):
+        raise UserError(f'{path}: not a pickle of one network, as an official classifier is')
+    return _converted(path, network, _convert_classifier)
+
+
+def _converted(path, network, convert):
+    """Returns convert(network), with the path before what is wrong."""
+    try:
+        version = network.state['version']
+    except (AttributeError, KeyError, TypeError):
         raise UserError(f'{path}: not a pickle of (G, D, Gs) as the official code writes it') from None
     if version not in (2, 3):
         raise UserError(f'{path}: network state of version {version}; versions 2 and 3 can be read')
     try:
-        return _convert_discriminator(network) if which == 'D' else _convert_generator(network)
+        return convert(network)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:      # something is not there
@@ -103,6 +129,18 @@ def _convert_generator(network):
 
 
 def _convert_discriminator(network):
+    return Discriminator.from_arrays(*_discriminator_arrays(network))
+
+
+def _convert_classifier(network):
+    """Leaves out what only smaller images would take: classifiers were built with structure='fixed', without it."""
+    config, arrays = _discriminator_arrays(network)
+    top = stage_name(config.image, config.image.num_stages - 1)
+    return config, {name: array for name, array in arrays.items()
+                    if '/from_rgb/' not in name or name.startswith(f'params/{top}/')}
+
+
+def _discriminator_arrays(network):
     state = network.state
     function = str(state['build_func_name'])
     if function not in ('D_basic', 'D_paper'):
@@ -120,7 +158,7 @@ def _convert_discriminator(network):
         config = DiscriminatorConfig(image, blur_filter=_blur_filter(state), **_fields(state, _STYLE_DISCRIMINATOR))
     arrays = {'/'.join(('params', *_layer_name(name, image))): value
               for name, value in variables.items() if '/' in name}
-    return Discriminator.from_arrays(config, arrays)
+    return config, arrays
 
 
 def _variables(state):
@@ -164,12 +202,13 @@ def _blur_filter(state):
 
 def _image_config(kwargs, variables, prefix):
     """The image that a network is for; what the arguments leave out is read from its arrays."""
-    stages = sum(re.fullmatch(prefix + r'_lod\d+/weight', name) is not None for name in variables)
-    if not stages:
-        raise UserError(f'a network without {prefix} layers')
-    weight = variables[f'{prefix}_lod0/weight']
-    channels = weight.shape[3 if prefix == 'ToRGB' else 2]
-    return ImageConfig(4 << (stages - 1), channels=channels, label_dim=int(kwargs.get('label_size', 0)))
+    if f'{prefix}_lod0/weight' not in variables:
+        raise UserError(f'a network without {prefix}_lod0, its layer for images at full size')
+    channels = variables[f'{prefix}_lod0/weight'].shape[3 if prefix == 'ToRGB' else 2]
+    # Classifiers take images at full size only, so their sizes are told by blocks.
+    sides = [re.match(r'(\d{1,5})x\1/', name) for name in variables]
+    return ImageConfig(max(int(side[1]) for side in sides if side), channels=channels,
+                       label_dim=int(kwargs.get('label_size', 0)))
 
 
 _PARTS = {'Noise/weight': ('noise_strength',), 'StyleMod/weight': ('style', 'weight'),

@@ -17,7 +17,9 @@ import reference_case
 import tiny
 from stylegan_jax import official, official_pickle
 from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
+from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.errors import UserError
+from stylegan_jax.feature_networks.classifier import Classifier
 
 
 def read_states(case):
@@ -193,6 +195,74 @@ def test_a_file_with_one_network(rewrite):
     path = rewrite(read_states('c32')[2])
     assert tiny.trees_equal(official.load(path), official.load(reference_case.pickle_path('c32')))
     assert_refused(path, says='G_style', which='D')
+
+
+def test_a_file_with_one_discriminator(rewrite):
+    path = rewrite(read_states('f32-labels')[1])
+    original = official.load(reference_case.pickle_path('f32-labels'), 'D')
+    again = official.load(path, 'D')
+    assert again.config == original.config and tiny.trees_equal(again, original)
+
+
+# Classifiers, which are discriminators in files of their own.
+
+def classifier_states():
+    """States of a discriminator that does not grow, as NVIDIA's classifiers are: a single logit, and no statistics."""
+    state = read_states('c32')[1]
+    variables = {name: value for name, value in state['variables'] if not re.match('FromRGB_lod[1-9]', name)}
+    variables['4x4/Conv/weight'] = variables['4x4/Conv/weight'][:, :, :-1]
+    state['static_kwargs'].update(structure='fixed', mbstd_group_size=1, resolution=32)
+    state['variables'] = list(variables.items())
+    return state
+
+
+def test_a_classifier_that_does_not_grow(rewrite):
+    path = rewrite(classifier_states())
+    classifier = Classifier.load(path)
+    assert (classifier.name, classifier.label_names, classifier.resolution) == ('network', ('network',), 32)
+    assert 'from_rgb' in classifier.params['32x32'] and 'from_rgb' not in classifier.params['16x16']
+
+    D = official.load(reference_case.pickle_path('c32'), 'D')
+    kernel = D.params['4x4']['conv']['weight'][:, :, :-1]
+    params = D.params | {'4x4': D.params['4x4'] | {'conv': D.params['4x4']['conv'] | {'weight': kernel}}}
+    D = Discriminator(dataclasses.replace(D.config, mbstd_group_size=1), params)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    logits = classifier.logits(images)
+    assert logits.shape == (4, 1) and np.std(logits) > 1e-3
+    np.testing.assert_allclose(logits[:, 0], D(images / 127.5 - 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('case', ['a32', 'c32', 'f32-labels'])
+def test_a_growing_discriminator_serves_as_a_classifier(rewrite, case):
+    """Its statistics are those of batches of one group, which is what official metrics give it."""
+    classifier = Classifier.load(rewrite(read_states(case)[1]))
+    D = official.load(reference_case.pickle_path(case), 'D')
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    logits = classifier.logits(images)
+    for group in (slice(4), slice(4, 8)):
+        for k in range(logits.shape[1]):
+            expected = D(images[group] / 127.5 - 1, np.full(4, k) if D.label_dim else None)
+            np.testing.assert_allclose(logits[group, k], expected, rtol=1e-4, atol=1e-4)
+    assert logits.shape[1] == len(classifier.label_names) == max(D.label_dim, 1)
+
+
+def test_a_classifier_is_a_file_with_one_network():
+    path = reference_case.pickle_path('c32')
+    with pytest.raises(UserError, match='not a pickle of one network') as info:
+        Classifier.load(path)
+    assert str(info.value).startswith(f'{path}: ')
+
+
+def test_a_generator_is_not_a_classifier(rewrite):
+    with pytest.raises(UserError, match='G_style'):
+        Classifier.load(rewrite(read_states('c32')[2]))
+
+
+def test_a_classifier_with_a_missing_array_is_refused(rewrite):
+    state = classifier_states()
+    state['variables'] = [(name, value) for name, value in state['variables'] if name != '8x8/Conv0/bias']
+    with pytest.raises(UserError, match='network.pkl: .*first params/8x8/conv0/bias'):
+        Classifier.load(rewrite(state))
 
 
 # Progressive GAN's own files.

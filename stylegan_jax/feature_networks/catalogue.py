@@ -81,14 +81,16 @@ def find(name, path=None, *, download=False, known=None):
     return _fetch(weights, where)
 
 
-def folder():
-    """Returns where weights are kept: weights/ in $STYLEGAN_JAX_CACHE, or in stylegan_jax in the user's cache folder.
-
-    That is $XDG_CACHE_HOME or ~/.cache, as for compiled programs.
-    """
+def cache_folder():
+    """Returns $STYLEGAN_JAX_CACHE, or stylegan_jax in $XDG_CACHE_HOME or ~/.cache, where compiled programs are too."""
     caches = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
     own = os.environ.get('STYLEGAN_JAX_CACHE') or os.path.join(caches, 'stylegan_jax')
-    return os.path.join(os.path.abspath(os.path.expanduser(own)), 'weights')
+    return os.path.abspath(os.path.expanduser(own))
+
+
+def folder():
+    """Returns where weights are kept: weights/ in `cache_folder()`."""
+    return os.path.join(cache_folder(), 'weights')
 
 
 def _fetch(weights, where):

@@ -1,1 +1,1 @@
-"""The metrics of the papers as mathematics: arrays in, numbers out. No files, no flags, no networks."""
+"""The metrics of the papers as mathematics: arrays in, numbers out; and the training of classifiers for them."""

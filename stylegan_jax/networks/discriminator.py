@@ -39,26 +39,27 @@ class DiscriminatorBlock(nn.Module):
         else:
             self.conv = DiscriminatorLayer(config, features)
             self.dense0 = Dense(num_fmaps(config, 0), gain=ops.ACTIVATION_GAIN)
-            self.dense1 = Dense(1 if config.is_progan else max(config.image.label_dim, 1))
+            self.dense1 = Dense(config.num_scores)
 
     def features_of(self, images, dtype):
         return self.from_rgb(images, dtype)
 
     def __call__(self, x, replicas):
+        """Returns what the block below takes; at stage 0 scores [N, K] and the features that they come from [N, D]."""
         config = self.config
         if self.stage:
             return self.conv1_down(self.conv0(x))
         if config.mbstd_group_size > 1:
             x = ops.minibatch_stddev(x, config.mbstd_group_size, config.mbstd_num_features, replicas)
         x = ops.widen(channels_first(self.conv(x)))
-        return self.dense1(ops.rectify(self.dense0(x), config.nonlinearity))
+        features = ops.rectify(self.dense0(x), config.nonlinearity)
+        return self.dense1(features), features
 
 
 class Discriminate(nn.Module):
     """Judges images of any stage."""
     config: DiscriminatorConfig
 
-    @nn.compact
     def __call__(self, images, label, *, stage, alpha, replicas=1, dtype=None):
         """Computes logits.
 
@@ -73,6 +74,23 @@ class Discriminate(nn.Module):
         Returns:
           [N], positive for real.
         """
+        scores, _ = self.scores_and_features(images, stage=stage, alpha=alpha, replicas=replicas, dtype=dtype)
+        if self.config.image.label_dim and not self.config.is_progan:
+            scores = scores * label              # the score of the image's own class
+        return jnp.sum(scores, axis=-1)
+
+    @nn.compact
+    def scores_and_features(self, images, *, stage, alpha=None, replicas=1, dtype=None):
+        """Computes the scores of all classes, and what they are computed from.
+
+        Args:
+          images, stage, replicas, dtype: see `__call__`.
+          alpha: see `__call__`; None for a network that does not grow: only its last stage takes images (static).
+
+        Returns:
+          scores: [N, K], one for each class, or [N, 1] without labels.
+          features: [N, D], the rectified outputs of the dense layer before the last.
+        """
         image, dtype = self.config.image, dtype or images.dtype
         initializing = self.is_initializing()
         blocks = [DiscriminatorBlock(self.config, s, name=stage_name(image, s))
@@ -80,11 +98,10 @@ class Discriminate(nn.Module):
         x = blocks[stage].features_of(images, dtype)
         for s in range(stage, 0, -1):
             x = blocks[s](x, replicas)
+            if alpha is None:
+                continue
             if initializing:     # every stage's from_rgb gets its parameters
                 blocks[s - 1].features_of(jnp.zeros((1, 1, 1, image.channels), images.dtype), dtype)
             elif s == stage:
                 x = ops.fade(blocks[s - 1].features_of(ops.downscale(images), dtype), x, alpha)
-        scores = blocks[0](x, replicas)
-        if image.label_dim and not self.config.is_progan:
-            scores = scores * label              # the score of the image's own class
-        return jnp.sum(scores, axis=-1)
+        return blocks[0](x, replicas)

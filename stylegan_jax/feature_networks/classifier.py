@@ -1,0 +1,173 @@
+"""Classifiers with the architecture of the discriminator (StyleGAN Section 4.2): their logits and their features.
+
+The logits tell attributes for linear separability. The features of a classifier of a data set's own attributes span a
+space for Frechet distances on that data set; such a distance is never to be called FID, which is Inception's.
+"""
+import dataclasses
+import math
+import os
+import pathlib
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from stylegan_jax import network_file, official
+from stylegan_jax.config import ClassifierConfig
+from stylegan_jax.errors import UserError
+from stylegan_jax.feature_networks.arrays import digest
+from stylegan_jax.networks.discriminator import Discriminate
+
+_SHIPPED = {'toy_faces': pathlib.Path(__file__).parent / 'toy-faces-classifier.npz'}
+_ZIP_MAGIC = b'PK\x03\x04'
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A classifier with its weights; a pytree.
+
+    Attributes:
+      params: arrays.
+      config: what it is.
+      name: of the file that it is from, such as 'toy-faces-classifier'.
+      digest: what tells its weights from others, see `arrays.digest`.
+    """
+    params: typing.Any
+    config: ClassifierConfig = dataclasses.field(metadata={'static': True})
+    name: str = dataclasses.field(metadata={'static': True})
+    digest: str = dataclasses.field(metadata={'static': True})
+
+    @classmethod
+    def load(cls, path):
+        """Loads a classifier.
+
+        Args:
+          path: a file that `save` wrote; an official pickle, such as celebahq-classifier-00-male.pkl; or 'toy_faces',
+            which names the classifier of Toy faces that is part of this package.
+
+        Raises:
+          UserError: the path does not exist, is damaged, or holds no classifier.
+        """
+        path = pathlib.Path(_SHIPPED.get(os.fspath(path), path)).expanduser()
+        try:
+            with open(path, 'rb') as file:
+                magic = file.read(len(_ZIP_MAGIC))
+        except OSError as error:
+            raise UserError(f'{path}: {error.strerror}; give a classifier that train_classifier made, an official '
+                            "one, or 'toy_faces'") from None
+        if magic != _ZIP_MAGIC:
+            network, arrays = official.load_classifier(path)
+            names = [path.stem] if network.num_scores == 1 else [f'class {k}' for k in range(network.num_scores)]
+            return cls.from_arrays(ClassifierConfig(network, tuple(names)), arrays, name=path.stem, where=path)
+        kind, config, arrays = network_file.read(path)
+        if kind != 'classifier':
+            raise UserError(f'{path}: this file holds a {kind}, and a classifier was asked for')
+        return cls.from_arrays(config, arrays, name=path.stem, where=path)
+
+    @classmethod
+    def from_arrays(cls, config, arrays, *, name, where):
+        """Builds a classifier from arrays {name: array} as `save` writes them.
+
+        Raises:
+          UserError: they are not those of `config`; the message begins with `where`.
+        """
+        template = jax.eval_shape(lambda key: init_params(key, config), jax.random.key(0))
+        try:
+            network_file.check_arrays(arrays, _named(template))
+        except UserError as error:
+            raise UserError(f'{where}: {error}') from None
+        params = {tuple(key.split('/')[1:]): jnp.asarray(array) for key, array in arrays.items()}
+        return cls.from_params(config, traverse_util.unflatten_dict(params), name=name)
+
+    @classmethod
+    def from_params(cls, config, params, *, name):
+        """Makes a classifier of a parameter tree, as `init_params` gives one."""
+        return cls(params, config, name, digest(_named(params)))
+
+    @property
+    def label_names(self):
+        """What each logit means, a tuple of K str."""
+        return self.config.label_names
+
+    @property
+    def resolution(self):
+        """Longer side of the images that the network itself takes [pixels]."""
+        return self.config.image.resolution
+
+    def save(self, path):
+        """Writes one portable file (arrays and config, no pickle) that `load` reads."""
+        network_file.write(path, kind='classifier', config=self.config, arrays=_named(self.params))
+
+    def logits(self, images):
+        """Judges which labels images have.
+
+        Args:
+          images: uint8 [N, H, W, C] of the classifier's own size, or that times a power of two, which is reduced to it
+            by means over boxes.
+
+        Returns:
+          float32 [N, K], positive for images that have an attribute; the largest one is that of the class.
+
+        Raises:
+          UserError: the images have another type or size.
+        """
+        return self._run(images)[0]
+
+    def features(self, images):
+        """Computes the features that the logits come from: the rectified outputs of the dense layer before the last.
+
+        Args and Raises: see `logits`.
+
+        Returns:
+          float32 [N, D].
+        """
+        return self._run(images)[1]
+
+    def _run(self, images):
+        with jax.default_matmul_precision('highest'):        # graphics chips would round factors
+            return _logits_and_features_compiled(self.config, self.params, images)
+
+
+def init_params(key, config):
+    """Makes fresh parameters of a ClassifierConfig from a typed JAX key."""
+    network, image = config.network, config.image
+    images = jnp.zeros((1, *image.shape))
+    return Discriminate(network).init(key, images, stage=image.num_stages - 1,
+                                      method=Discriminate.scores_and_features)['params']
+
+
+def logits_and_features(config, params, images):
+    """Runs the network: uint8 images [N, H, W, C] -> logits [N, K] and features [N, D]; see `Classifier.logits`."""
+    images = _reduced(config.image, images) / 127.5 - 1
+    replicas = 1
+    if config.network.mbstd_group_size > 1:
+        # Official metrics judge batches of one group; so a group is of images that stand together, whatever the batch.
+        replicas, rest = divmod(len(images), config.network.mbstd_group_size)
+        if rest:
+            raise UserError(f'{len(images)} images: this classifier judges groups of '
+                            f'{config.network.mbstd_group_size}; give a multiple of it')
+    return Discriminate(config.network).apply(
+        {'params': params}, images, stage=config.image.num_stages - 1, replicas=replicas,
+        method=Discriminate.scores_and_features)
+
+
+_logits_and_features_compiled = jax.jit(logits_and_features, static_argnums=0)
+
+
+def _named(params):
+    return traverse_util.flatten_dict({'params': params}, sep='/')
+
+
+def _reduced(image, images):
+    """Returns float32 images of the size of `image`, 0 to 255, not rounded; sums over boxes are exact."""
+    height, width, channels = image.shape
+    factor = images.shape[1] // height if images.ndim == 4 else 0
+    is_power = factor > 0 and math.log2(factor).is_integer()
+    if images.dtype != np.uint8 or not is_power or images.shape[1:] != (height * factor, width * factor, channels):
+        raise UserError(f'images are {images.dtype} {list(images.shape)}; this classifier takes uint8 '
+                        f'[N, {height}, {width}, {channels}], or height and width times a power of two')
+    boxes = images.astype(jnp.float32).reshape(len(images), height, factor, width, factor, channels)
+    return boxes.sum(axis=(2, 4)) / factor ** 2
