@@ -76,6 +76,7 @@ class _Run:
         self.nimg, self.group_nimg, self.lod = int(host.cur_nimg), int(host.group_nimg), float(host.lod)
         self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
         self.step, self.failure = devices.compile(), None
+        self.is_fresh = bool(recorder and recorder.saved)           # whether it goes on, and has not begun to
         self.program = None         # (stage, batch, steps) of the newest dispatch
         cluster.check_same('config', config_lib.to_json(dataclasses.replace(config, data=DataConfig())))
         cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
@@ -221,14 +222,19 @@ class _Run:
                 return
 
     def _tick_if_due(self, setting, poll):
-        """Ends a tick if it is time to; False if a signal came in between, and the tick is still to be done."""
+        """Ends a tick if it is time to; False if a signal came in between, and something is still to be done."""
         recorder, nimg = self.recorder, self.nimg
-        if not recorder or not recorder.has_iterations or nimg < self._group_end(setting):
+        if not recorder:
             return True
-        if nimg < recorder.tick_nimg + setting.tick_kimg * 1000 and not is_finished(self.config, nimg):
-            return True
+        is_due = recorder.has_iterations and nimg >= self._group_end(setting) and (
+            nimg >= recorder.tick_nimg + setting.tick_kimg * 1000 or is_finished(self.config, nimg))
         try:
-            recorder.tick(self.devices.local(self.state), setting, _resolution(self.config, setting.stage), nimg, poll)
+            if is_due:
+                recorder.tick(self.devices.local(self.state), setting, _resolution(self.config, setting.stage), nimg,
+                              poll)
+            if is_due or self.is_fresh:         # a run may have been stopped while it measured
+                recorder.measure_if_due(self.devices.local(self.state), nimg, poll)
+            self.is_fresh = False
         except Interrupted:
             return False
         return True

@@ -6,11 +6,12 @@ import time
 
 import jax
 
-from stylegan_jax import atomic, samples
+from stylegan_jax import atomic, run_metrics, samples
 from stylegan_jax import config as config_lib
 from stylegan_jax.checkpoint import FOLDER, SET_ASIDE, Checkpoints
 from stylegan_jax.errors import UserError
 from stylegan_jax.run_log import RunLog, duration
+from stylegan_jax.run_metrics import RunMetrics
 from stylegan_jax.schedule import is_finished
 from stylegan_jax.workdir_lock import WorkdirLock
 
@@ -74,8 +75,11 @@ class Recorder:
           used: lines about the devices, and about weights that were taken over.
         """
         self._grid = samples.SampleGrid(self.config, dataset)
+        self._metrics = RunMetrics(self.config, self.workdir, dataset)
         self._images, self._data = len(dataset), dataset.signature
         nimg = self.saved.nimg if self.saved else 0
+        with self._log.attempt('metrics.jsonl', nimg):
+            self._metrics.drop_beyond(nimg)
         if self._lock.stale:
             self.event('lock', f'{self._lock.stale} held this folder and is gone; its lock is taken over', nimg)
         if self.saved is None:
@@ -170,6 +174,29 @@ class Recorder:
         if self._tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, nimg) and not skipping:
             self._save(state, nimg)
         self._shown_from, self._tick_start = nimg, time.time()
+
+    def measure_if_due(self, state, nimg, poll):
+        """Measures the run's metrics at a checkpoint where it is time to and that was not done before.
+
+        Args:
+          state: a TrainState on this process's first device.
+          nimg: images shown.
+          poll: called often meanwhile; what it raises leaves it undone.
+        """
+        is_last, (checkpoint, rest) = is_finished(self.config, nimg), divmod(self._tick, self.config.log.checkpoint_ticks)
+        if nimg != self.tick_nimg or rest and not is_last or not self._metrics.is_due(checkpoint, nimg, is_last):
+            return
+        self.activity('measuring ' + self.config.metrics)
+        if is_last:
+            self.finish(state, nimg)
+        self._await_checkpoint()
+        found = self._metrics.measure(state, nimg, poll)
+        self._log.metrics(found, nimg)
+        with self._log.attempt('a copy of the best checkpoint', nimg):
+            if self._checkpoints.latest() == nimg and self._metrics.keep_if_best(nimg):
+                self.event('best', f'best so far: {found[0]["metric"]} {found[0]["value"]:.6g}; kept in '
+                                   f'{os.path.join(self.workdir, run_metrics.BEST)}', nimg)
+        self._tick_start = time.time()
 
     def finish(self, state, nimg):
         """Saves the last state, and waits until it is on disk.

@@ -31,7 +31,7 @@ class RunLog:
         """
         path = os.path.join(workdir, 'log.jsonl')
         with contextlib.suppress(OSError):       # a full disk; the reader of the log sees the double entries then
-            _drop_entries_beyond(path, nimg)
+            drop_entries_beyond(path, nimg)
         self._entries, self._events, self._text = (
             _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt'))
         self._board = _Scalars(os.path.join(workdir, 'tensorboard'), nimg)
@@ -107,6 +107,20 @@ class RunLog:
             self._board.write(entry['nimg'], {
                 name: value for name, value in entry.items()
                 if isinstance(value, (int, float)) and math.isfinite(value) and name not in ('nimg', 'tick')})
+
+    def metrics(self, results, nimg):
+        """Records what `metrics` gave at a checkpoint: a line each, and scalars for TensorBoard.
+
+        Args:
+          results: dicts with `metric`, `value` and `standard_error`.
+          nimg: images shown.
+        """
+        for result in results:
+            error = result['standard_error']
+            self.message(f'{result["metric"]} {result["value"]:.6g}' + ('' if error is None else f' ± {error:.2g}')
+                         + f' at {nimg / 1000:.1f} kimg')
+        with self.attempt('TensorBoard scalars'):
+            self._board.write(nimg, {f'metrics/{result["metric"]}': result['value'] for result in results})
 
     def flush(self):
         """Writes what waits for room, if there is some."""
@@ -194,7 +208,8 @@ def duration(seconds):
     return f'{s // 86400}d {s // 3600 % 24:02d}h {s // 60 % 60:02d}m'
 
 
-def _drop_entries_beyond(path, nimg):
+def drop_entries_beyond(path, nimg):
+    """Removes the lines of a file that were written after so many images were shown; a missing file is fine."""
     if not os.path.exists(path):
         return
     with open(path, errors='replace') as file:

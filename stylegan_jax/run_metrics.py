@@ -9,6 +9,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
 from stylegan_jax.evaluation.evaluator import Evaluator, Options
 from stylegan_jax.evaluation.gathering import Store
+from stylegan_jax.run_log import drop_entries_beyond
 from stylegan_jax.training import network
 
 FILE = 'metrics.jsonl'
@@ -29,27 +30,22 @@ class RunMetrics:
           dataset: a `data.dataset.Dataset`.
 
         Raises:
-          UserError: there is no such metric; or the data set, or the weights of a network, are not there for it.
+          UserError: there is no such metric, or what one needs is not there: images enough, weights of networks.
         """
         self._config, self._workdir, self._dataset = config, workdir, dataset
         self._metrics = metric_names.parse(config.metrics)
         if config.log.keep_best and not self._metrics:
             raise UserError("log.keep_best=True: the best by what? Give --config.metrics, such as 'fid10k'")
         self._file = os.path.join(workdir, FILE)
+        if self._metrics:
+            self._evaluator(None, lambda: None).check(self._metrics)        # hours earlier than it would be missed
 
-    def check(self, generator):
-        """Raises UserError now for what would be missing hours later; `generator` is a Generator of shapes."""
-        for metric in self._metrics:
-            self._evaluator(generator, lambda: None).check(metric)
-
-    def is_due(self, checkpoint, is_last):
-        """Whether to measure at the `checkpoint`-th checkpoint of a run."""
-        return bool(self._metrics) and (is_last or checkpoint % self._config.log.metrics_every == 0)
-
-    def is_measured(self, nimg):
-        """Whether the metrics of a checkpoint are written down."""
+    def is_due(self, checkpoint, nimg, is_last):
+        """Whether to measure at a checkpoint that is the `checkpoint`-th one of a run: it is time to, and not done."""
+        if not self._metrics or not is_last and checkpoint % self._config.log.metrics_every:
+            return False
         there = {result['metric'] for result in self._results() if result.get('nimg') == nimg}
-        return all(any(name.startswith(metric.name) for name in there) for metric in self._metrics)
+        return not all(any(_is_of(name, metric) for name in there) for metric in self._metrics)
 
     def measure(self, state, nimg, poll):
         """Measures, and writes the results down.
@@ -80,7 +76,7 @@ class RunMetrics:
         first = self._metrics[0]
         sign = -1 if first.kind in _LARGER_IS_BETTER else 1
         values = {result['nimg']: sign * result['value'] for result in self._results()
-                  if 'nimg' in result and result['metric'].startswith(first.name)}
+                  if 'nimg' in result and _is_of(result['metric'], first)}
         if not self._config.log.keep_best or values[nimg] > min(values.values()):
             return False
         target, parts = os.path.join(self._workdir, BEST), os.path.join(self._workdir, f'{BEST}.part')
@@ -90,6 +86,10 @@ class RunMetrics:
         os.rename(parts, target)
         return True
 
+    def drop_beyond(self, nimg):
+        """Forgets what was measured on work that was lost."""
+        drop_entries_beyond(self._file, nimg)
+
     def _results(self):
         return results.read(self._file) if os.path.exists(self._file) else []
 
@@ -97,3 +97,8 @@ class RunMetrics:
         options = Options(seed=self._config.seed, mirror=self._config.data.mirror)
         return Evaluator(generator, options, Store(os.path.join(self._workdir, _STORE)), dataset=self._dataset, lod=lod,
                          poll=poll, quiet=True)
+
+
+def _is_of(name, metric):
+    """Whether a result's name is that of a metric, some of which have several results."""
+    return name == metric.name or name.startswith(f'{metric.name}_')

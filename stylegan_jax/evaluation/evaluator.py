@@ -79,8 +79,18 @@ class Evaluator:
         self._generator, self._options, self._store, self._dataset = generator, options, store, dataset
         self._lod, self._poll, self._quiet = lod, poll, quiet
         self._devices = tuple(devices or jax.local_devices())
-        self.digest = digest({name: np.asarray(array) for name, array in generator.named_arrays().items()})
         self._wanted, self._used = {}, []
+
+    @functools.cached_property
+    def digest(self):
+        """What tells the generator from others."""
+        return digest(self._generator.named_arrays())
+
+    def check(self, metrics):
+        """Raises UserError if there are too few images for a metric, or no weights of a network."""
+        for metric in metrics:
+            for _, network, _, _ in self._needs(metric):
+                self._network(network)
 
     def measure(self, metrics):
         """Measures.
