@@ -1,5 +1,6 @@
 """Fréchet distance between two normal distributions: FID, where they are those of Inception features."""
 import numpy as np
+from scipy.linalg.lapack import dpstrf
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import checks
@@ -48,10 +49,11 @@ def _covariance(sigma, size):
 
 def _factor(sigma):
     """Returns A [D, R] with A A' = sigma; R is the rank, as far as rounding lets one tell."""
-    values, vectors = np.linalg.eigh(sigma)
-    largest = max(values[-1], 0.0)
-    if values[0] < -_TOLERANCE * largest or largest == 0 and values[0] < 0:
-        raise UserError(f'covariance: has a negative eigenvalue ({values[0]:.3g}), which no covariance has')
-    # The roots of eigenvalues that are rounding would add up to something, over thousands of dimensions.
-    real = values > len(values) * np.finfo(np.float64).eps * largest
-    return vectors[:, real] * np.sqrt(values[real])
+    lower, order, rank, _ = dpstrf(sigma, lower=1)       # Cholesky's with pivoting: the largest what is left is next
+    factor = np.zeros((len(sigma), rank))
+    factor[order - 1] = np.tril(lower)[:, :rank]
+    left = np.abs(np.diag(sigma) - np.sum(np.square(factor), axis=1)).max()
+    if left > _TOLERANCE * np.abs(sigma).max():
+        raise UserError(f'covariance: {left:.3g} in its diagonal, of up to {np.diag(sigma).max():.3g}, are beyond any '
+                        'covariance; it has a negative eigenvalue')
+    return factor

@@ -60,8 +60,10 @@ class Moments:
             return self if self.count else other
         count = self.count + other.count
         apart = other.mean - self.mean
-        between = np.outer(apart, apart) * (self.count * other.count / count)
-        return type(self)(count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between)
+        scatter = np.outer(apart * (self.count * other.count / count), apart)
+        scatter += self.scatter              # in place: these matrices are large
+        scatter += other.scatter
+        return type(self)(count, self.mean + apart * (other.count / count), scatter)
 
     def covariance(self, ddof=1):
         """Returns the covariance [D, D].
