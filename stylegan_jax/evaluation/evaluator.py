@@ -3,18 +3,11 @@ import dataclasses
 import functools
 
 import jax
-import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.evaluation.on_devices import OnDevices
+from stylegan_jax.evaluation.judging import Networks
 from stylegan_jax.evaluation.samples import Fakes, Reals, Steps
-from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.feature_networks.arrays import digest
-from stylegan_jax.feature_networks.classifier import Classifier
-from stylegan_jax.feature_networks.inception import Inception
-from stylegan_jax.feature_networks.lpips import LPIPS
-from stylegan_jax.feature_networks.vgg import VGG16, random_arrays, random_name
-from stylegan_jax.feature_networks.weight_files import read_arrays
 from stylegan_jax.metrics.diversity import diversity
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.inception_score import inception_score
@@ -79,6 +72,7 @@ class Evaluator:
         self._generator, self._options, self._store, self._dataset = generator, options, store, dataset
         self._lod, self._poll, self._quiet = lod, poll, quiet
         self._devices = tuple(devices or jax.local_devices())
+        self._networks = Networks(options, self._devices)
         self._wanted, self._used = {}, []
 
     @functools.cached_property
@@ -90,7 +84,7 @@ class Evaluator:
         """Raises UserError if there are too few images for a metric, or no weights of a network."""
         for metric in metrics:
             for _, network, _, _ in self._needs(metric):
-                self._network(network)
+                self._networks.run(network)
 
     def measure(self, metrics):
         """Measures.
@@ -119,13 +113,13 @@ class Evaluator:
         """[(source, network, count, {(output, form)})] of a metric."""
         form = {'fid': 'moments', 'fd_toy': 'moments', 'kid': 'rows', 'pr': 'rows'}.get(metric.kind)
         if form:
-            network = {'pr': 'vgg', 'fd_toy': 'classifier'}.get(metric.kind, 'inception')
+            network = {'pr': 'vgg', 'fd_toy': 'toy_faces'}.get(metric.kind, 'inception')
             return [('reals', network, self._num_reals(metric), {('features', form)}),
                     ('fakes', network, metric.fakes, {('features', form)})]
         if metric.kind == 'is':
             return [('fakes', 'inception', metric.fakes, {('logits', 'rows')})]
         if metric.kind == 'ls':
-            return [('latents', 'judges', metric.fakes, {(name, 'rows') for name in ('z', 'w', 'logits')})]
+            return [('latents', 'classifiers', metric.fakes, {(name, 'rows') for name in ('z', 'w', 'logits')})]
         source = 'pairs' if metric.kind == 'diversity' else (metric.space, metric.ends)
         return [(source, 'lpips', metric.fakes, {('distances', 'rows')})]
 
@@ -153,11 +147,11 @@ class Evaluator:
         options = self._options
         if isinstance(source, tuple):
             space, ends = source
-            steps = Steps(self._generator, self.digest, self._lpips, space=space, ends=ends, crop=options.crop,
+            steps = Steps(self._generator, self.digest, self._networks.lpips, space=space, ends=ends, crop=options.crop,
                           lod=self._lod, seed=options.seed, batch=self._batch, devices=self._devices)
             return steps.identity, steps.distances
         images = self._reals if source == 'reals' else self._fakes
-        seen_by, run = self._network(network)
+        seen_by, run = self._networks.run(network)
         identity = images.identity | seen_by
         if source == 'pairs':
             return identity | {'source': 'pairs'}, lambda start: map(run, images.batches(2 * start))
@@ -168,41 +162,6 @@ class Evaluator:
             for (_, z, label), made in zip(images.latents(start), images.batches(start)):
                 yield {'z': z, 'w': z if self._generator.config.is_progan else images.map(z, label), **run(made)}
         return identity | {'source': 'latents'}, judged
-
-    def _network(self, name):
-        """(what says which network it is, function of images uint8 [batch, H, W, C] that gives its outputs)."""
-        options, precision = self._options, self._options.precision
-        if name == 'inception':
-            network, seen_by = self._inception, {'resize': options.resize, 'precision': precision}
-
-            def outputs(network, images):
-                features = network.features(images, options.resize)
-                return {'features': features, 'logits': network.logits(features, biased=False)}
-        elif name == 'vgg':
-            network, seen_by = self._vgg, {'resize': 'legacy', 'precision': 'float32'}
-
-            def outputs(network, images):
-                return {'features': network.features(images)}
-        elif name == 'lpips':
-            network, seen_by = self._lpips, {'precision': 'float32'}
-
-            def outputs(network, images):
-                images = images.astype(np.float32)
-                return {'distances': network.distance(images[0::2], images[1::2])[:, None]}
-        elif name == 'classifier':
-            network, seen_by = Classifier.load('toy_faces'), {'precision': 'float32'}
-
-            def outputs(network, images):
-                return {'features': network.features(images)}
-        else:
-            network, seen_by = self._judges, {'precision': 'float32'}
-
-            def outputs(networks, images):
-                return {'logits': jax.numpy.concatenate([each.logits(images) for each in networks], axis=1)}
-        several = network if isinstance(network, tuple) else (network,)
-        seen_by |= {'feature_network': ','.join(each.name for each in several),
-                    'feature_digest': ','.join(each.digest for each in several)}
-        return seen_by, OnDevices(outputs, network, self._devices, 'float32')
 
     @functools.cached_property
     def _fakes(self):
@@ -219,32 +178,6 @@ class Evaluator:
         each = _CPU_BATCH if self._devices[0].platform == 'cpu' else _ACCELERATOR_BATCH
         wanted = self._options.batch or each * len(self._devices)
         return -(-wanted // len(self._devices)) * len(self._devices)
-
-    @functools.cached_property
-    def _inception(self):
-        path = catalogue.find('inception-2015', self._options.inception, download=self._options.download)
-        return Inception.from_arrays(read_arrays(path), where=path, dtype=self._options.precision)
-
-    @functools.cached_property
-    def _vgg(self):
-        arrays, where, name = self._vgg_arrays
-        return VGG16.from_arrays(arrays, where=where, name=name)
-
-    @functools.cached_property
-    def _lpips(self):
-        arrays, where, name = self._vgg_arrays
-        return LPIPS.from_arrays(arrays, where=where, name=name)
-
-    @functools.cached_property
-    def _vgg_arrays(self):
-        if self._options.vgg == 'random':
-            return random_arrays(self._options.seed), 'random weights', random_name(self._options.seed)
-        path = catalogue.find('vgg16', self._options.vgg, download=self._options.download)
-        return read_arrays(path), path, 'vgg16'
-
-    @functools.cached_property
-    def _judges(self):
-        return tuple(map(Classifier.load, self._options.classifiers))
 
     # What each kind of metric computes: a list of dicts.
 
@@ -283,8 +216,8 @@ class Evaluator:
 
     def _separability(self, metric):
         from stylegan_jax.metrics.separability import separability      # scikit-learn takes a second to import
-        kept, how = self._get('latents', 'judges', metric.fakes)
-        names = [name for judge in self._judges for name in judge.label_names]
+        kept, how = self._get('latents', 'classifiers', metric.fakes)
+        names = [name for one in self._networks.classifiers for name in one.label_names]
         results = []
         for space in 'zw' if not self._generator.config.is_progan else 'z':
             found = separability(kept[space, 'rows'], kept['logits', 'rows'], solver=self._options.solver,

@@ -1,0 +1,132 @@
+"""From a small network to numbers: the same on any devices, and no number where something is missing."""
+import jax
+import numpy as np
+import pytest
+
+import feature_reference
+import tiny
+from stylegan_jax.config import DataConfig, ImageConfig
+from stylegan_jax.data.dataset import open_dataset
+from stylegan_jax.errors import UserError
+from stylegan_jax.evaluation.evaluator import Evaluator, Options
+from stylegan_jax.evaluation.gathering import Store
+from stylegan_jax.evaluation.metric_names import parse
+from stylegan_jax.feature_networks.classifier import Classifier
+from stylegan_jax.metrics.frechet import frechet_distance
+from stylegan_jax.metrics.moments import Moments
+
+IMAGE = ImageConfig(32)
+CONFIG = tiny.generator_config(image=IMAGE)
+
+
+@pytest.fixture(scope='module')
+def dataset():
+    return open_dataset(DataConfig(source='toy_faces', count=40), IMAGE)
+
+
+@pytest.fixture
+def evaluator(tmp_path, dataset):
+    """Returns a function that makes an Evaluator of a small network of 32x32."""
+    def make(config=CONFIG, folder='store', devices=jax.devices()[:1], **options):
+        return Evaluator(tiny.generator(config), Options(**dict(vgg='random', batch=8) | options),
+                         Store(tmp_path / folder), dataset=dataset, devices=devices, quiet=True)
+    return make
+
+
+def values(evaluator, names):
+    return {result['metric']: result['value'] for _, some in evaluator.measure(parse(names)) for result in some}
+
+
+def results(evaluator, names):
+    return [result for _, some in evaluator.measure(parse(names)) for result in some]
+
+
+def test_values_do_not_depend_on_devices(evaluator):
+    names = 'fd_toy24,ppl_wend8,ppl_zfull8,ls40,diversity8'
+    one = values(evaluator(folder='one'), names)
+    eight = values(evaluator(folder='eight', devices=jax.devices(), batch=16), names)
+    assert list(one) == ['fd_toy24', 'ppl_wend8', 'ppl_zfull8', 'ls40_z', 'ls40_w', 'diversity8']
+    for name, value in one.items():
+        assert value > 0 and eight[name] == pytest.approx(value, rel=2e-2 if 'ppl' in name else 1e-3), name
+
+
+def test_frechet_distance_is_that_of_the_features(evaluator, dataset):
+    network, some = Classifier.load('toy_faces'), evaluator()
+    reals = Moments.of(network.features(dataset.images(np.arange(24), 3)))
+    batches = some._fakes.batches(0)
+    fakes = Moments.of(network.features(np.concatenate([np.asarray(next(batches)) for _ in range(3)])))
+    expected = frechet_distance(reals.mean, reals.covariance(), fakes.mean, fakes.covariance())
+    assert values(some, 'fd_toy24')['fd_toy24'] == pytest.approx(expected, rel=1e-4)
+    assert values(evaluator(ddof=0), 'fd_toy24')['fd_toy24'] != pytest.approx(expected, rel=1e-3)
+
+
+def test_seeds_and_truncation_change_values(evaluator):
+    value = values(evaluator(), 'fd_toy24')['fd_toy24']
+    for options in (dict(seed=1), dict(psi=0.3), dict(mirror=True)):
+        assert values(evaluator(**options), 'fd_toy24')['fd_toy24'] != pytest.approx(value, rel=1e-4), options
+
+
+def test_results_say_how_they_were_obtained(evaluator):
+    some = evaluator()
+    frechet, length, pairs, of_z, of_w = results(some, 'fd_toy24,ppl_wend8,diversity4,ls40')
+    network = Classifier.load('toy_faces')
+    assert frechet | {'value': 0} == {
+        'metric': 'fd_toy24', 'value': 0, 'standard_error': None, 'data': 'ToyFaces 40', 'shape': (32, 32, 3),
+        'mirror': False, 'seed': 0, 'network': some.digest, 'lod': 0.0, 'psi': 1.0, 'noise': 'random', 'ddof': 1,
+        'sample_precision': 'float32', 'precision': 'float32', 'feature_network': network.name,
+        'feature_digest': network.digest, 'reals': 24, 'fakes': 24}
+    assert length['feature_network'] == pairs['feature_network'] == 'lpips-vgg16-random-0'
+    assert length['standard_error'] > 0 and length['kept'] == 8 and length['steps'] == 8
+    assert (length['space'], length['ends'], length['crop']) == ('w', True, False)
+    assert pairs['standard_error'] > 0 and pairs['pairs'] == 4
+    assert list(of_z['bits']) == list(network.label_names) == list(of_w['bits'])
+    assert of_z['value'] == pytest.approx(2 ** sum(of_z['bits'].values()))
+
+
+def test_passes_are_shared_and_forgotten(evaluator, tmp_path):
+    some = evaluator()
+    values(some, 'fd_toy24')
+    assert len(list((tmp_path / 'store').iterdir())) == 2       # of real images and of generated ones
+    some.forget()
+    (kept,) = (tmp_path / 'store').iterdir()
+    assert (kept / 'features.moments.npz').exists()
+    assert '"source": "reals"' in (kept / 'identity.json').read_text()
+
+
+@pytest.mark.parametrize('way', ['legacy', 'clean'])
+def test_inception_metrics(evaluator, tmp_path, way):
+    """With weights by rule, and so few images that the matrices are singular."""
+    path = tmp_path / 'inception.npz'
+    np.savez(path, **feature_reference.inception_arrays())
+    found = {result['metric']: result for result in results(
+        evaluator(inception=str(path), resize=way, batch=4), 'fid10,kid10_full,is10')}
+    assert found['fid10']['value'] > 0 and found['fid10']['feature_network'] == 'inception-2015'
+    assert found['kid10_full']['reals'] == 40 and found['kid10_full']['standard_error'] > 0
+    assert found['is10']['value'] >= 1
+    assert {result['resize'] for result in found.values()} == {way}
+
+
+# What is missing.
+
+def test_too_few_images(evaluator):
+    with pytest.raises(UserError, match='fd_toy41 needs 41 real images, and the data set has 40; .*fd_toy40.*_full'):
+        values(evaluator(), 'fd_toy41')
+
+
+def test_no_images(tmp_path):
+    lonely = Evaluator(tiny.generator(CONFIG), Options(), Store(tmp_path), quiet=True)
+    with pytest.raises(UserError, match='fd_toy24 compares with real images: give them with --data'):
+        values(lonely, 'fd_toy24')
+
+
+@pytest.mark.parametrize('name, file', [('fid10', 'pt_inception-2015-12-05-6726825d.pth'), ('pr10k3_full', 'vgg16-'),
+                                        ('ppl_wend8', 'vgg16-397923af.pth')])
+def test_no_weights(evaluator, monkeypatch, tmp_path, name, file):
+    monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path))
+    with pytest.raises(UserError, match=f'missing: put {file}.* into {tmp_path}/weights.*--download'):
+        evaluator(vgg=None).check(parse(name))
+
+
+def test_images_of_another_size_for_a_classifier(evaluator):
+    with pytest.raises(UserError, match='this classifier takes'):
+        values(evaluator(tiny.generator_config(image=ImageConfig(16))), 'ls40')
