@@ -11,6 +11,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.evaluator import Evaluator, Options
 from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.metric_names import parse
+from stylegan_jax.feature_networks import inception
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.moments import Moments
@@ -97,7 +98,7 @@ def test_passes_are_shared_and_forgotten(evaluator, tmp_path):
 def test_inception_metrics(evaluator, tmp_path, way):
     """With weights by rule, and so few images that the matrices are singular."""
     path = tmp_path / 'inception.npz'
-    np.savez(path, **feature_reference.inception_arrays())
+    np.savez(path, **feature_reference.rule_arrays(inception.array_shapes(), 1.1))
     found = {result['metric']: result for result in results(
         evaluator(inception=str(path), resize=way, batch=4), 'fid10,kid10_full,is10')}
     assert found['fid10']['value'] > 0 and found['fid10']['feature_network'] == 'inception-2015'

@@ -1,0 +1,139 @@
+"""The command that measures networks, as a user meets it."""
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+import reference_case
+import tiny
+import tiny_run
+from stylegan_jax import evaluate, training
+from stylegan_jax.checkpoint import Checkpoints
+from stylegan_jax.config import ImageConfig, ScheduleConfig
+from stylegan_jax.evaluation import results
+
+CONFIG = tiny.generator_config(image=ImageConfig(32))
+
+
+@pytest.fixture(scope='module')
+def network(tmp_path_factory):
+    """Path of a saved network of 32x32."""
+    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
+    tiny.generator(CONFIG).save(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def run_dir(tmp_path_factory):
+    """A run of 32x32 with checkpoints at 16 and 32 images."""
+    config = tiny_run.run_config(image=ImageConfig(32), schedule=ScheduleConfig(initial_resolution=32, batch=4))
+    workdir = str(tmp_path_factory.mktemp('run'))
+    checkpoints = Checkpoints(workdir, keep=2)
+    for nimg, seed in ((16, 1), (32, 2)):
+        state = training.create_state(config, ema=tiny.filled(tiny.generator(config.generator), seed=seed))
+        checkpoints.save(nimg, state, config, {})
+        checkpoints.wait()
+    checkpoints.close()
+    return workdir
+
+
+@pytest.fixture
+def run(run_command):
+    """Returns a function that runs the command in an empty folder, and gives (exit code, stdout, stderr)."""
+    return functools.partial(run_command, evaluate, '--store=store', '--batch=8')
+
+
+@pytest.fixture
+def error(run):
+    """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+    def error(*args):
+        code, out, err = run(*args)
+        assert code == 2 and err.startswith('error: ') and err.count('\n') == 1, (code, out, err)
+        return err
+    return error
+
+
+def test_saved_network(run, network):
+    code, out, err = run(f'--network={network}', '--data=toy_faces', '--data_count=40',
+                         '--metrics=fd_toy24,fd_toy24_full')
+    assert code == 0, err
+    one, other = results.read('metrics.jsonl')
+    assert [line.split()[0] for line in out.splitlines()] == ['fd_toy24', 'fd_toy24_full']
+    assert (one['reals'], other['reals'], one['network_path']) == (24, 40, network)
+    assert one['devices'] == jax.local_device_count() and 'nimg' not in one
+
+
+def test_run_knows_its_images_and_its_place(run, run_dir):
+    for kimg in ((), ('--kimg=0.016',)):
+        code, _, err = run(f'--network={run_dir}', '--metrics=fd_toy24', *kimg)
+        assert code == 0, err
+    newest, first = results.read(os.path.join(run_dir, 'metrics.jsonl'))
+    assert (newest['nimg'], first['nimg'], newest['lod']) == (32, 16, 0)
+    assert newest['data'] == 'ToyFaces 40' and newest['network'] != first['network']
+    code, out, _ = run(f'--compare={run_dir}/metrics.jsonl')
+    assert code == 0 and out.split()[-3:] == ['fd_toy24', f'{newest["value"]:.6g}', f'{first["value"]:.6g}']
+
+
+def test_official_pickle(run):
+    path = reference_case.pickle_path('a32')
+    code, out, err = run(f'--network={path}', '--data=toy_faces', '--data_count=30', '--metrics=fd_toy24')
+    assert code == 0, err
+    assert out.startswith('fd_toy24 ')
+
+
+def test_stopped_in_the_middle_goes_on(network, tmp_path):
+    """SIGTERM ends it within a second, whatever it is doing, and with what it did; the values are those of one pass."""
+    def args(store):
+        return [sys.executable, '-m', 'stylegan_jax.evaluate', f'--network={network}', '--batch=16', '--metrics=ls4k',
+                f'--store={tmp_path / store}', f'--results={tmp_path / store}.jsonl']
+    first = subprocess.Popen(args('stopped'), stderr=subprocess.PIPE, text=True)
+    kept = []
+    while first.poll() is None and not (kept and kept[0].stat().st_size):
+        kept = list((tmp_path / 'stopped').glob('*/logits.rows.*'))
+        time.sleep(0.02)
+    sent = time.monotonic()
+    first.send_signal(signal.SIGTERM)
+    assert first.wait() == 143
+    assert time.monotonic() - sent < 1
+    assert 'stopped; what was done is kept' in first.stderr.read()
+    assert 0 < kept[0].stat().st_size < 4000 * 16 * 4 and not (tmp_path / 'stopped.jsonl').exists()
+    for store in 'stopped', 'whole':
+        subprocess.run(args(store), check=True, capture_output=True)
+    stopped, whole = ([result['value'] for result in results.read(tmp_path / f'{store}.jsonl')]
+                      for store in ('stopped', 'whole'))
+    assert len(whole) == 2 and stopped == whole
+
+
+# What users get wrong.
+
+@pytest.mark.parametrize('args, expected', [
+    (['--metrics=fid50k'], '--network is missing'),
+    (['--network=nowhere.pkl', '--metrics=fd_toy'], 'nowhere.pkl: No such file'),
+    (['--network=NETWORK'], '--metrics is missing'),
+    (['--network=NETWORK', '--metrics=fidd'], "metric 'fidd': there is none"),
+    (['--network=NETWORK', '--metrics=fd_toy'], 'give them with --data'),
+    (['--network=NETWORK', '--metrics=fd_toy', '--data=toy_faces', '--data_count=40'], 'needs 5,000 real images'),
+    (['--network=NETWORK', '--metrics=fd_toy24', '--data=toy_faces', '--psi=nan'], '--psi=nan'),
+    (['--network=NETWORK', '--metrics=fd_toy24', '--data=nowhere'], 'nowhere'),
+    (['--network=NETWORK', '--metrics=fd_toy24', '--kimg=5'], 'only a run has checkpoints'),
+    (['--network=NETWORK', '--metrics=ppl_wend8', '--vgg=NETWORK'], 'NETWORK: '),
+    (['--network=NETWORK', '--metrics=ls40', '--classifiers=NETWORK'], 'holds a generator, and a classifier'),
+    (['--network=RUN', '--metrics=fd_toy24', '--kimg=0.02'], 'no checkpoint at 0.02 kimg; there are those at 0.016, 0.032'),
+    (['--compare=nowhere.jsonl'], 'nowhere.jsonl: cannot be read'),
+], ids=lambda value: value if isinstance(value, str) else '')
+def test_mistakes(error, network, run_dir, args, expected):
+    args = [arg.replace('NETWORK', network).replace('RUN', run_dir) for arg in args]
+    assert expected.replace('NETWORK', network) in error(*args)
+
+
+def test_data_set_of_another_size(error, network, run_command, tmp_path):
+    from stylegan_jax import prepare_data
+    code, _, err = run_command(prepare_data, '--source=toy_faces:20@16', '--out=set', '--resolution=16', '--workers=0')
+    assert code == 0, err
+    message = error(f'--network={network}', '--metrics=fd_toy10', '--data=set')
+    assert '16' in message and '32' in message
