@@ -44,9 +44,7 @@ class Moments:
             return cls.empty(features.shape[1])
         mean = features.mean(axis=0)
         features -= mean
-        left = features.mean(axis=0)         # what rounding has left of the mean
-        features -= left
-        return cls(len(features), mean + left, features.T @ features)
+        return cls(len(features), mean, features.T @ features)
 
     def add(self, features):
         """Returns the moments with features [n, D] added; raises as `of`."""

@@ -30,7 +30,8 @@ def test_reference(case, ddof):
     mine = distance(reals, fakes, ddof)
     if ddof:
         assert mine == pytest.approx(expected['scipy_sqrtm_now_pytorch_fid'], rel=tolerance)
-        official = expected.get('official_stylegan_v1_class') or expected['official_statements_2019_real_imag_maximag'][0]
+        official = (expected.get('official_stylegan_v1_class')
+                    or expected['official_statements_2019_real_imag_maximag'][0])
         assert mine == pytest.approx(official, rel=tolerance)
         assert mine == pytest.approx(expected['float64_nuclear_norm_crosscheck'], rel=1e-6)
     else:

@@ -74,6 +74,11 @@ def test_copies_are_at_zero():
     assert precision_recall(collapsed, near) == (0, 0)
 
 
+def test_samples_that_fill_up_a_block_are_no_neighbours():
+    """The origin, where they would be, is nearer to these than they are to one another."""
+    np.testing.assert_array_equal(squared_radii(10 * np.eye(5), block=4), np.full(5, 200))
+
+
 def test_balls_that_fill_up_a_block_hold_nothing():
     """A point at the origin, where they would be."""
     points, centres = np.zeros((1, 2)), np.full((5, 2), 10.)
