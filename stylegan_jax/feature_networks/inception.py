@@ -1,7 +1,7 @@
-"""The Inception network of 2015 that FID, KID and the Inception Score are defined by; names and form of its PyTorch copies.
+"""The Inception network of 2015 that FID, KID and the Inception Score are defined by, named as in its PyTorch copies.
 
 It differs from the published Inception v3 in what its frozen TensorFlow graph happens to do: average pools do not count
-what is padded, the last block has a max pool in its place, there are 1008 classes, and epsilon is 1e-3.
+what is padded, the last block has a max pool in the place of one, there are 1008 outputs, and epsilon is 1e-3.
 
 Reference: Szegedy et al., Rethinking the Inception Architecture for Computer Vision (2015), Figures 5 to 7.
 """
@@ -99,7 +99,7 @@ class Inception:
           x: what `inputs` gives, [N, 299, 299, 3].
 
         Returns:
-          {name of the stage: [N, h, w, C]} in order, and 'AvgPool' float32 [N, 2048]. Compilers drop what is not used.
+          {name of the stage: [N, h, w, C]}, and 'AvgPool' float32 [N, 2048]. Compilers drop what is not used.
         """
         layers = _Layers(lambda name, shape: (self.kernels[name], self.shifts[name]))
         return _stages(layers, x.astype(self.dtype))

@@ -1,9 +1,9 @@
 """LPIPS v0.1 'vgg', the perceptual distance of two images.
 
 Reference: Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric (2018), Equation 1, and
-version 0.1 of its code. By all that is public, NVIDIA's vgg16_zhang_perceptual.pkl is the same for images in 0..255: the
-README of the official code calls it the standard LPIPS, and torch-fidelity's tests hold their LPIPS to NVIDIA's later
-vgg16.pt within 1e-5.
+version 0.1 of its code. By all that is public, NVIDIA's vgg16_zhang_perceptual.pkl is the same for images in 0..255:
+the README of the official code calls it the standard LPIPS, and torch-fidelity's tests hold their LPIPS to NVIDIA's
+later vgg16.pt within 1e-5.
 """
 import dataclasses
 import typing

@@ -22,9 +22,9 @@ def resize(images, size, way):
       images: [N, H, W, C], uint8 or floats in 0..255.
       size: side of the result.
       way: 'legacy', as TensorFlow 1's ResizeBilinear (the official StyleGAN metrics; corners not aligned, pixels
-        without half-pixel centres, no filter against aliasing), equal to the bit; 'clean', as Pillow's bicubic filter on
-        floats (clean-fid), clipped to 0..255 and not rounded; 'half_pixel', as PyTorch's bilinear interpolation without
-        aligned corners or filter (pytorch-fid).
+        without half-pixel centres, no filter against aliasing), equal to the bit; 'clean', as Pillow's bicubic filter
+        on floats (clean-fid), clipped to 0..255 and not rounded; 'half_pixel', as PyTorch's bilinear interpolation
+        without aligned corners or filter (pytorch-fid).
 
     Returns:
       float32 [N, size, size, C] in 0..255.

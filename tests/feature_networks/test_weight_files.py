@@ -51,8 +51,8 @@ def assert_same(found, expected):
 @pytest.mark.parametrize('protocol', [2, 4])
 @pytest.mark.parametrize('location', ['cpu', 'cuda:0'])
 def test_all_kinds_of_tensors(written, container, protocol, location):
-    arrays = {'a.weight': numbers(4, 3, 2, 2), 'a.bias': numbers(4, dtype=np.float16), 'b': numbers(3, 5, dtype=np.float64),
-              'count': np.int64(7), 'none': np.zeros((0, 3), np.float32)}
+    arrays = {'a.weight': numbers(4, 3, 2, 2), 'a.bias': numbers(4, dtype=np.float16),
+              'b': numbers(3, 5, dtype=np.float64), 'count': np.int64(7), 'none': np.zeros((0, 3), np.float32)}
     content = collections.OrderedDict((name, Tensor.of(array, location=location)) for name, array in arrays.items())
     assert_same(read_arrays(written(content, container=container, protocol=protocol)),
                 {name: np.asarray(array) for name, array in arrays.items()})
@@ -98,9 +98,10 @@ def test_state_dict_within_a_checkpoint(written, container):
 
 def test_pickles_of_pytorch_itself(tmp_path):
     """Bytes as torch.save writes them for {'w': ones(2)}, so that the writer above cannot mislead."""
-    pickled = (b'\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02((X\x07\x00\x00\x00storage'
-               b'q\x03ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00cpuq\x06K\x02tq\x07QK\x00K\x02'
-               b'\x85q\x08K\x01\x85q\t\x89ccollections\nOrderedDict\nq\n)Rq\x0btq\x0cRq\rs.')
+    pickled = (b'\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02('
+               b'(X\x07\x00\x00\x00storageq\x03ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00'
+               b'cpuq\x06K\x02tq\x07QK\x00K\x02\x85q\x08K\x01\x85q\t\x89ccollections\nOrderedDict\n'
+               b'q\n)Rq\x0btq\x0cRq\rs.')
     path = tmp_path / 'weights.pt'
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('w/data.pkl', pickled)
