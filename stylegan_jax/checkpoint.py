@@ -315,6 +315,12 @@ def load_with_run(workdir, which, nimg=None):
     return jax.tree.map(jnp.asarray, network(saved.config, saved.state, which)), saved
 
 
+def all_nimg(workdir):
+    """Returns the images shown at each checkpoint of a run directory, rising."""
+    with _opened(workdir) as checkpoints:
+        return checkpoints.all()
+
+
 def reached_lod(workdir):
     """Returns the level of detail that a run has reached at its newest checkpoint; 0 is full size."""
     with _opened(workdir) as checkpoints:

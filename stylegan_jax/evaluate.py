@@ -11,6 +11,7 @@ The same command goes on where it was stopped.
 """
 import dataclasses
 import os
+import typing
 
 import jax
 import numpy as np
@@ -60,8 +61,8 @@ _LOD = flags.DEFINE_float('lod', None, 'Level of detail; the default is what a r
                           'networks.', flag_values=FLAGS)
 _WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
                            flag_values=FLAGS)
-_KIMG = flags.DEFINE_float('kimg', None, 'Of a run: the checkpoint at so many thousand images; the default is the '
-                           'newest.', flag_values=FLAGS)
+_KIMG = flags.DEFINE_list('kimg', None, 'Of a run: the checkpoints at so many thousand images, or all; the default is '
+                          'the newest.', flag_values=FLAGS)
 _RESULTS = flags.DEFINE_string('results', None, 'File that gets a line for each result; the default is metrics.jsonl in '
                                'the run, or here.', flag_values=FLAGS)
 _STORE = flags.DEFINE_string('store', None, 'Folder for what is kept of samples; the default is metrics in '
@@ -85,58 +86,96 @@ def main(argv):
     compilation.use_cache(compilation.CACHE.value)
     from stylegan_jax.evaluation.evaluator import Evaluator
     from stylegan_jax.evaluation.gathering import Store
-    subject = _Subject(_NETWORK.value)
     store = Store(_STORE.value or os.path.join(catalogue.cache_folder(), 'metrics'))
+    is_run = os.path.isdir(_NETWORK.value)
+    path = _RESULTS.value or os.path.join(_NETWORK.value if is_run else '', 'metrics.jsonl')
     with Interruption(at_once=store.save):
-        evaluator = Evaluator(subject.generator, _options(subject), store, dataset=subject.dataset, lod=subject.lod)
-        _measure(evaluator, metrics, subject)
-        evaluator.forget()
+        dataset, evaluators = None, []
+        for subject in _subjects(is_run):
+            dataset = dataset or _dataset(subject)
+            evaluator = Evaluator(subject.generator, _options(subject), store, dataset=dataset,
+                                  lod=subject.lod if _LOD.value is None else _LOD.value)
+            for _, found in evaluator.measure(metrics):
+                _record(found, path, subject)
+            evaluators.append(evaluator)
+        for evaluator in evaluators:        # not before: a stopped command would begin anew
+            evaluator.forget()
     return 0
 
 
-def _measure(evaluator, metrics, subject):
-    path = _RESULTS.value or os.path.join(_NETWORK.value if subject.is_run else '', 'metrics.jsonl')
-    for _, found in evaluator.measure(metrics):
-        about = {'network_path': _NETWORK.value, 'data_path': subject.data, 'devices': jax.local_device_count(),
-                 **({'nimg': subject.nimg} if subject.is_run else {})}
-        found = [results.complete(result, **about) for result in found]
-        results.append(path, found)
-        for result in found:
-            print(results.line(result), flush=True)
+def _record(found, path, subject):
+    about = {'network_path': _NETWORK.value, 'devices': jax.local_device_count()}
+    if subject.data:
+        about['data_path'] = subject.data.path or subject.data.source
+    if subject.nimg is not None:
+        about['nimg'] = subject.nimg
+    found = [results.complete(result, **about) for result in found]
+    results.append(path, found)
+    for result in found:
+        print(('' if subject.nimg is None else f'{subject.nimg / 1000:9.1f} kimg  ') + results.line(result), flush=True)
 
 
 def _options(subject):
     from stylegan_jax.evaluation.evaluator import Options
-    return Options(seed=_SEED.value, psi=_PSI.value, mirror=subject.mirror if _MIRROR.value is None else _MIRROR.value,
-                   resize=_RESIZE.value, precision=_PRECISION.value, crop=_CROP.value, ddof=int(_DDOF.value == 'n-1'),
-                   solver=_SOLVER.value, batch=_BATCH.value, inception=_INCEPTION.value, vgg=_VGG.value,
-                   classifiers=tuple(_CLASSIFIERS.value), download=_DOWNLOAD.value)
+    mirror = _MIRROR.value if _MIRROR.value is not None else bool(subject.data and subject.data.mirror)
+    return Options(seed=_SEED.value, psi=_PSI.value, mirror=mirror, resize=_RESIZE.value, precision=_PRECISION.value,
+                   crop=_CROP.value, ddof=int(_DDOF.value == 'n-1'), solver=_SOLVER.value, batch=_BATCH.value,
+                   inception=_INCEPTION.value, vgg=_VGG.value, classifiers=tuple(_CLASSIFIERS.value),
+                   download=_DOWNLOAD.value)
 
 
-class _Subject:
-    """The network that is measured, and the images that it is compared with."""
+class _Subject(typing.NamedTuple):
+    """A network that is measured.
 
-    def __init__(self, path):
-        from stylegan_jax.data.dataset import open_dataset
-        self.is_run, self.lod, self.nimg, self.mirror, data = os.path.isdir(path), 0.0, None, False, None
-        if self.is_run:
-            from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
-            nimg = None if _KIMG.value is None else round(_KIMG.value * 1000)
-            self.generator, saved = checkpoint.load_with_run(path, _WHICH.value, nimg)
-            self.lod, self.nimg = float(saved.state.lod), saved.nimg
-            data, self.mirror = saved.config.data, saved.config.data.mirror
-        elif _KIMG.value is not None:
-            raise UserError(f'--kimg={_KIMG.value:g}: only a run has checkpoints')
-        else:
-            self.generator = load(path, _WHICH.value)
-        self.lod = self.lod if _LOD.value is None else _LOD.value
-        if _DATA.value is not None:
-            is_toy = _DATA.value == 'toy_faces'
-            data = DataConfig(source='toy_faces' if is_toy else 'images', path='' if is_toy else _DATA.value)
-        if data and _COUNT.value:
-            data = dataclasses.replace(data, count=_COUNT.value)
-        self.data = data and (data.path or data.source)
-        self.dataset = open_dataset(data, self.generator.config.image) if data else None
+    Attributes:
+      generator: a Generator.
+      data: DataConfig of the images that it is compared with, or None.
+      lod: level of detail that it has reached.
+      nimg: images shown to it, for a checkpoint of a run, or None.
+    """
+    generator: typing.Any
+    data: DataConfig | None
+    lod: float = 0.0
+    nimg: int | None = None
+
+
+def _subjects(is_run):
+    """Yields what the flags name: a network, or checkpoints of a run."""
+    if not is_run:
+        if _KIMG.value:
+            raise UserError(f'--kimg={",".join(_KIMG.value)}: only a run has checkpoints')
+        yield _Subject(load(_NETWORK.value, _WHICH.value), _data(None))
+        return
+    from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
+    for nimg in _chosen(checkpoint):
+        generator, saved = checkpoint.load_with_run(_NETWORK.value, _WHICH.value, nimg)
+        yield _Subject(generator, _data(saved.config.data), float(saved.state.lod), saved.nimg)
+
+
+def _chosen(checkpoint):
+    """The images shown at the checkpoints that are asked for; [None] for the newest."""
+    if not _KIMG.value:
+        return [None]
+    if _KIMG.value == ['all']:
+        return checkpoint.all_nimg(_NETWORK.value)
+    try:
+        return [round(float(kimg) * 1000) for kimg in _KIMG.value]
+    except (ValueError, OverflowError):
+        raise UserError(f'--kimg={",".join(_KIMG.value)}: give numbers such as 40.96, or all') from None
+
+
+def _data(trained_on):
+    """The DataConfig that the flags ask for, given what a run was trained on; None for none."""
+    data = trained_on
+    if _DATA.value is not None:
+        is_toy = _DATA.value == 'toy_faces'
+        data = DataConfig(source='toy_faces' if is_toy else 'images', path='' if is_toy else _DATA.value)
+    return dataclasses.replace(data, count=_COUNT.value) if data and _COUNT.value else data
+
+
+def _dataset(subject):
+    from stylegan_jax.data.dataset import open_dataset
+    return subject.data and open_dataset(subject.data, subject.generator.config.image)
 
 
 if __name__ == '__main__':

@@ -75,6 +75,9 @@ def test_run_knows_its_images_and_its_place(run, run_dir):
     newest, first = results.read(os.path.join(run_dir, 'metrics.jsonl'))
     assert (newest['nimg'], first['nimg'], newest['lod']) == (32, 16, 0)
     assert newest['data'] == 'ToyFaces 40' and newest['network'] != first['network']
+    code, out, _ = run(f'--network={run_dir}', '--metrics=fd_toy24', '--kimg=all', '--results=all.jsonl')
+    assert code == 0 and [line.split()[:3] for line in out.splitlines()] == [['0.0', 'kimg', 'fd_toy24']] * 2
+    assert [result['value'] for result in results.read('all.jsonl')] == pytest.approx([first['value'], newest['value']])
     code, out, _ = run(f'--compare={run_dir}/metrics.jsonl')
     assert code == 0 and out.split()[-3:] == ['fd_toy24', f'{newest["value"]:.6g}', f'{first["value"]:.6g}']
 
@@ -124,6 +127,7 @@ def test_stopped_in_the_middle_goes_on(network, tmp_path):
     (['--network=NETWORK', '--metrics=ppl_wend8', '--vgg=NETWORK'], 'NETWORK: '),
     (['--network=NETWORK', '--metrics=ls40', '--classifiers=NETWORK'], 'holds a generator, and a classifier'),
     (['--network=RUN', '--metrics=fd_toy24', '--kimg=0.02'], 'no checkpoint at 0.02 kimg; there are those at 0.016, 0.032'),
+    (['--network=RUN', '--metrics=fd_toy24', '--kimg=some'], '--kimg=some: give numbers'),
     (['--compare=nowhere.jsonl'], 'nowhere.jsonl: cannot be read'),
 ], ids=lambda value: value if isinstance(value, str) else '')
 def test_mistakes(error, network, run_dir, args, expected):
