@@ -26,7 +26,7 @@ def test_products():
 @pytest.mark.parametrize('size, stride', [(3, 1), (4, 2)])
 def test_convolution_and_both_gradients_cost_the_same(size, stride):
     """All three multiply every output with every weight that reaches it; inserted zeros are not multiplied."""
-    x, y, kernel = shape(2, 8, 8, 3), shape(2, 8 // stride, 8 // stride, 5), shape(size, size, 3, 5)
+    x, y, kernel = shape(2, 8, 8, 3), shape(2, 8 // stride, 8 // stride, 5), shape(5, size, size, 3)
     expected = 2 * 2 * (8 // stride) ** 2 * size ** 2 * 3 * 5
     assert model_flops(lambda x, k: convolve(x, k, stride), x, kernel) == expected
     assert model_flops(lambda y, k: transposed_convolve(y, k, stride), y, kernel) == expected

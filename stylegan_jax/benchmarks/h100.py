@@ -39,7 +39,7 @@ def compile_for_h100(fn, *args, compiler=None, donate_argnums=()):
     library = compiler_library(compiler)
     sharding = NamedSharding(topologies.make_mesh(_topology(library), (1,), ('device',)), PartitionSpec())
     args = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), args)
-    lowered = jax.jit(fn, donate_argnums=donate_argnums).lower(*args)
+    lowered = jax.jit(fn, donate_argnums=donate_argnums, keep_unused=True).lower(*args)      # as training does
     return lowered.compile({'xla_gpu_autotune_level': 0} | compiler_options('cuda'))
 
 

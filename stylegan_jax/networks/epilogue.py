@@ -13,6 +13,11 @@ from jax.lax import optimization_barrier
 from stylegan_jax.networks import ops
 
 
+def _is_short(dtype):
+    return jnp.dtype(dtype).itemsize < 4
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def rectify_channels(x, bias, nonlinearity, taps=()):
     """Adds biases, applies the rectifier, and blurs: the discriminator's epilogue.
 
@@ -25,11 +30,6 @@ def rectify_channels(x, bias, nonlinearity, taps=()):
     Returns:
       [N, H, W, C] in the type of `x`.
     """
-    return _rectify(x, bias, nonlinearity, taps)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _rectify(x, bias, nonlinearity, taps):
     return ops.blur(ops.rectify(ops.widen(x) + bias, nonlinearity), taps).astype(x.dtype)
 
 
@@ -54,8 +54,8 @@ def _rectify_backward(nonlinearity, taps, saved, dy):
     return dx, ops.sum_over_images(ops.widen(dx)).astype(saved[1].dtype)
 
 
-_rectify.defvjp(
-    lambda x, bias, nonlinearity, taps: (_rectify(x, bias, nonlinearity, taps), (x, bias)), _rectify_backward)
+rectify_channels.defvjp(
+    lambda x, bias, *static: (rectify_channels(x, bias, *static), (x, bias)), _rectify_backward)
 _push.defvjp(
     lambda x, bias, tangent, *static: (_push(x, bias, tangent, *static), (x, bias)),
     lambda nonlinearity, taps, saved, dy: (*map(jnp.zeros_like, saved), _pull(*saved, dy, nonlinearity, taps)))
@@ -77,16 +77,70 @@ def features_of_colours(images, weight, bias, nonlinearity, dtype):
     Returns:
       [N, H, W, C].
     """
-    if jnp.dtype(dtype).itemsize < 4:       # as sums, which fuse; and images are much smaller than features
-        @jax.checkpoint
-        def features(images, weight, bias):
-            sums = sum(images[..., i:i + 1] * weight[i] for i in range(images.shape[-1]))
-            return ops.rectify(sums + bias, nonlinearity).astype(dtype)
-        return features(images, weight, bias)
+    if _is_short(dtype):
+        return _short_features(images, weight, bias, nonlinearity, dtype)
     images = jnp.concatenate([images, jnp.ones_like(images[..., :1])], axis=-1)
     return ops.rectify(ops.dense(images, jnp.concatenate([weight, bias[None]])), nonlinearity)
 
 
+# As sums, which fuse. Images are much smaller than features, so whatever takes the slope computes it from them.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _short_features(images, weight, bias, nonlinearity, dtype):
+    return ops.rectify(_mix(images, weight) + bias, nonlinearity).astype(dtype)
+
+
+def _mix(images, weight, time=0):
+    return sum(_again(images[..., i:i + 1], time) * weight[i] for i in range(images.shape[-1]))
+
+
+def _short_features_backward(nonlinearity, _, saved, dy):
+    count = saved[0].shape[-1]
+    dbias = ops.sum_over_images(_masked(*saved, _again(dy, count + 1), nonlinearity, count + 1))
+    return (_colour_gradient(*saved, dy, nonlinearity), _weight_gradient(saved, saved[0], dy, nonlinearity, 1), dbias)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _colour_gradient(images, weight, bias, dy, nonlinearity):
+    return jnp.stack([jnp.sum(_masked(images, weight, bias, _again(dy, time), nonlinearity, time) * row, axis=-1)
+                      for time, row in enumerate(weight, start=images.shape[-1] + 2)], axis=-1)
+
+
+def _colour_gradient_backward(nonlinearity, saved, d):
+    images, weight, bias, dy = saved
+    first = 2 * images.shape[-1] + 2
+    dweight = _weight_gradient(saved[:3], d, dy, nonlinearity, first)
+    pushed = _masked(images, weight, bias, _mix(d, weight), nonlinearity, first + images.shape[-1])
+    return jnp.zeros_like(images), dweight, jnp.zeros_like(bias), pushed.astype(dy.dtype)
+
+
+def _weight_gradient(saved, colours, dy, nonlinearity, first):
+    return jnp.stack([ops.sum_over_images(_masked(*saved, _again(dy, first + i), nonlinearity, first + i)
+                                          * colours[..., i:i + 1]) for i in range(colours.shape[-1])])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _masked(images, weight, bias, dy, nonlinearity, time):
+    """Multiplies by the slope, which is constant wherever it is defined; `time` as in `_again`."""
+    return ops.rectifier_slope(_mix(images, weight, time) + bias, nonlinearity) * ops.widen(dy)
+
+
+_short_features.defvjp(
+    lambda *arguments: (_short_features(*arguments), arguments[:3]), _short_features_backward)
+_colour_gradient.defvjp(lambda *arguments: (_colour_gradient(*arguments), arguments[:4]), _colour_gradient_backward)
+_masked.defvjp(
+    lambda *arguments: (_masked(*arguments), (arguments[:3], jnp.zeros((), arguments[3].dtype))),
+    lambda nonlinearity, _, saved, d: (*map(jnp.zeros_like, saved[0]),
+                                       _masked(*saved[0], d, nonlinearity, 0).astype(saved[1].dtype)))
+
+
+def _again(x, time):
+    """Returns `x` as the compiler does not know it: what is computed from it for another time is computed again."""
+    for _ in range(time):
+        x = optimization_barrier(x)
+    return x
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
 def stylize_channels(x, noise, strength, bias, style, nonlinearity, taps=()):
     """Blurs, adds noise and biases, applies the rectifier, normalises, styles: the generator's epilogue (Figure 1b).
 
@@ -102,53 +156,52 @@ def stylize_channels(x, noise, strength, bias, style, nonlinearity, taps=()):
     Returns:
       [N, H, W, C] in the type of `x`.
     """
-    return _stylize(x, noise, strength, bias, style, nonlinearity, taps)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
-def _stylize(x, noise, strength, bias, style, nonlinearity, taps):
     return _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps)[0]
 
 
-def _rectified(x, noise, strength, bias, nonlinearity, taps):
+def _rectified(inputs, nonlinearity, taps):
     """What is normalised: rounded, so that it is the same whether it is kept or computed again."""
+    x, noise, strength, bias = inputs
     pre = ops.blur(ops.widen(x), taps) + bias
     if noise is not None:
         pre = pre + noise * strength
     return ops.widen(ops.rectify(pre, nonlinearity).astype(x.dtype))
 
 
+def _rectified_again(inputs, kept, time, nonlinearity, taps):
+    """The same as `_rectified`: what was kept, or computed from the start for the so manieth time if that is None."""
+    if kept is not None:
+        return kept
+    x, *rest = inputs
+    return _rectified((_again(x, time), *rest), nonlinearity, taps)
+
+
 def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps):
     inputs = x, noise, strength, bias
-    rectified = _rectified(*inputs, nonlinearity, taps)
-    copies = _copies(inputs, rectified, nonlinearity, taps)
-    shift = ops.central_pixel(copies[0])
-    mean, factor = ops.instance_statistics(copies[1], shift)
+    rectified = _rectified(inputs, nonlinearity, taps)
+    kept = None if _is_short(x.dtype) else rectified
+    mean, factor = (_plain_statistics(inputs, nonlinearity, taps) if kept is None
+                    else ops.instance_statistics(rectified))
     y = ops.stylize((rectified - mean) * factor, style).astype(x.dtype)
-    return y, (inputs, None if _is_short(x) else rectified, style, mean, factor)
+    return y, (inputs, kept, style, mean, factor)
 
 
-def _is_short(x):
-    return x.dtype.itemsize < 4
+def _plain_statistics(inputs, nonlinearity, taps):
+    """As `ops.instance_statistics` of what is normalised, in short types.
 
-
-def _copies(inputs, kept, nonlinearity, taps):
-    """Returns four times the same as `_rectified`; each is computed from the start where it is short, to be fused."""
-    x, *rest = inputs
-    if not _is_short(x):
-        return [kept] * 4
-    copies = []
-    for _ in range(4):
-        x = optimization_barrier(x)           # one after another: the compiler would see that equal ones are equal
-        copies.append(_rectified(x, *rest, nonlinearity, taps))
-    return copies
+    The moments are about zero: where that would cancel, rounding to the short type has cost more. Each starts anew, and
+    then both are one pass; the compiler would store what one pass has to compute twice.
+    """
+    mean, square = (ops.mean_over_pixels(power(_rectified_again(inputs, None, time, nonlinearity, taps)))
+                    for time, power in ((1, jnp.positive), (2, jnp.square)))
+    return mean, ops.reciprocal_deviation(mean, square)
 
 
 def _stylize_backward(nonlinearity, taps, saved, dy):
     inputs, kept, style, mean, factor = saved
     x, noise, strength, bias = inputs
     pixels, scale, dy = x.shape[1] * x.shape[2], style[:, None, None, :x.shape[-1]] + 1, ops.widen(dy)
-    *_, rectified, again = _copies(inputs, kept, nonlinearity, taps)        # the others were the forward pass's
+    rectified, again = (_rectified_again(inputs, kept, time, nonlinearity, taps) for time in (3, 4))
     normal = (rectified - mean) * factor
     dy_mean, along = (ops.mean_over_pixels(product) for product in (dy, dy * normal))
     d = (dy - dy_mean - (again - mean) * factor * along) * (scale * factor)
@@ -164,4 +217,4 @@ def _stylize_backward(nonlinearity, taps, saved, dy):
     return ops.blur(d, taps[::-1]), dnoise, dstrength, dbias, dstyle.astype(style.dtype)
 
 
-_stylize.defvjp(_stylize_forward, _stylize_backward)
+stylize_channels.defvjp(_stylize_forward, _stylize_backward)

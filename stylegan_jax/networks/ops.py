@@ -9,6 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from stylegan_jax.networks.convolution import convolve, transposed_convolve
 
@@ -34,9 +35,15 @@ def widen(x):
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def rectify(x, nonlinearity):
     """Applies 'lrelu' (slope 0.2) or 'relu'."""
-    return jax.nn.leaky_relu(x, _LEAK) if nonlinearity == 'lrelu' else jax.nn.relu(x)
+    return jnp.maximum(x, _LEAK * x if nonlinearity == 'lrelu' else 0)
+
+
+@rectify.defjvp
+def _rectify_jvp(nonlinearity, primals, tangents):
+    return rectify(*primals, nonlinearity), rectifier_slope(*primals, nonlinearity) * tangents[0]
 
 
 def rectifier_slope(x, nonlinearity):
@@ -65,26 +72,22 @@ def instance_norm(x):
     return (x - mean) * factor
 
 
-def instance_statistics(x, shift=None):
-    """Returns mean and reciprocal deviation of each feature map of each image, both [N, 1, 1, C].
+def instance_statistics(x):
+    """Returns mean and reciprocal deviation of each feature map of each image [N, H, W, C], both [N, 1, 1, C].
 
-    Both statistics come out of one pass over the data: moments about a pixel, which is near the mean where the mean is
-    large against the deviation, so that little cancels.
-
-    Args:
-      x: [N, H, W, C].
-      shift: what to take moments about, [N, 1, 1, C]; None for the central pixel of `x`.
+    Both statistics come out of one pass over the data: moments about the central pixel, which is near the mean where
+    the mean is large against the deviation, so that little cancels. (Padding shows in pixels at the edges.)
     """
-    shift = jax.lax.stop_gradient(central_pixel(x) if shift is None else shift)
+    row, column = x.shape[1] // 2, x.shape[2] // 2
+    shift = jax.lax.stop_gradient(x[:, row:row + 1, column:column + 1])
     x = x - shift
     mean, square = (mean_over_pixels(moment) for moment in (x, jnp.square(x)))
-    return shift + mean, jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + EPSILON)
+    return shift + mean, reciprocal_deviation(mean, square)
 
 
-def central_pixel(x):
-    """Returns the one in the middle, [N, 1, 1, C]. (Padding shows in those at the edges.)"""
-    row, column = x.shape[1] // 2, x.shape[2] // 2
-    return x[:, row:row + 1, column:column + 1]
+def reciprocal_deviation(mean, square):
+    """Returns one over the standard deviation of what has this mean and this mean square."""
+    return jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + EPSILON)
 
 
 def mean_over_pixels(x):
@@ -118,7 +121,10 @@ def _sum_rows(x, kept, summed):
         for size in reversed(summed):
             x = jnp.matmul(jnp.ones(size, x.dtype), x, precision='highest')
         return x
-    return jax.lax.platform_dependent(x, cpu=as_products, default=lambda x: jnp.sum(x, axis=axes))
+
+    def in_two(x):           # what many threads can do first, or XLA for GPUs would store what is added up
+        return jnp.sum(jax.lax.optimization_barrier(jnp.sum(x, axis=axes[-1])), axis=axes[:-1])
+    return jax.lax.platform_dependent(x, cpu=as_products, default=in_two)
 
 
 _sum_rows.defvjp(
@@ -153,39 +159,78 @@ def downscale(x):
     return jnp.mean(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
 
 
+# How weights [k, k, I, O] become kernels of `convolution`: of convolve, and of transposed_convolve.
+_FORWARD, _TRANSPOSED = (3, 0, 1, 2), (2, 0, 1, 3)
+
+
+def _in_order(kernel):
+    """Has axes in memory as they are; else XLA for GPUs turns weights, gradients and Adam's moments around for one."""
+    return jax.lax.platform_dependent(
+        kernel, cpu=lambda kernel: kernel,
+        default=lambda kernel: with_layout_constraint(kernel, Layout(tuple(range(kernel.ndim)))))
+
+
 @jax.custom_vjp
-def _spread(kernel):
-    """Adds the four copies of a 3x3 kernel shifted by one pixel: [3, 3, I, O] -> [4, 4, I, O]."""
-    return _spread_or_adjoint(_add_copies, _COPIES, kernel)
+def _from_weights(kernel):
+    """Starts from weights in order; stores their gradient in order, as updates that turn it around are not in place."""
+    return _in_order(kernel)
 
 
-def _add_copies(kernel):
-    kernel = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
-    return kernel[1:, 1:] + kernel[:-1, 1:] + kernel[1:, :-1] + kernel[:-1, :-1]
+_from_weights.defvjp(
+    lambda kernel: (_from_weights(kernel), None),
+    lambda _, d: (jax.lax.platform_dependent(_in_order(d), cpu=lambda d: d, default=jax.lax.optimization_barrier),))
 
 
-def _gather_copies(kernel):
-    return kernel[1:, 1:] + kernel[:-1, 1:] + kernel[1:, :-1] + kernel[:-1, :-1]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _spread(kernel, order):
+    """Adds the four copies of a 3x3 kernel shifted by one pixel: [3, 3, I, O] -> [4, 4, I, O], transposed to `order`.
 
-
-def _spread_or_adjoint(add, matrix, kernel):
-    """Adds up taps; on a CPU as a product with a matrix [taps after, taps before], 15 times as fast there."""
+    On a CPU as a product with a matrix [taps after, taps before], 15 times as fast there.
+    """
     def as_product(kernel):
-        taps = jnp.matmul(jnp.asarray(matrix, kernel.dtype), kernel.reshape(matrix.shape[1], -1), precision='highest')
-        side = math.isqrt(matrix.shape[0])
-        return taps.reshape(side, side, *kernel.shape[2:])
-    return jax.lax.platform_dependent(kernel, cpu=as_product, default=add)
+        return _multiply_taps(_COPIES, kernel).transpose(order)
+
+    def as_sum(kernel):
+        return _add_neighbours(jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0))), 0).transpose(order)
+    return jax.lax.platform_dependent(kernel, cpu=as_product, default=as_sum)
 
 
-@jax.custom_vjp
-def _gather(kernel):
-    """Adjoint of `_spread`: [4, 4, I, O] -> [3, 3, I, O]."""
-    return _spread_or_adjoint(_gather_copies, _COPIES.T, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _gather(kernel, order):
+    """Adjoint of `_spread`; on accelerators it adds first, and turns around no more than is left."""
+    back = tuple(np.argsort(order))
+
+    def as_product(kernel):
+        return _multiply_taps(_COPIES.T, kernel.transpose(back))
+
+    def as_sum(kernel):
+        return _in_order(_add_neighbours(kernel, 1)).transpose(back)
+    return jax.lax.platform_dependent(kernel, cpu=as_product, default=as_sum)
+
+
+def _multiply_taps(matrix, kernel):
+    taps = jnp.matmul(jnp.asarray(matrix, kernel.dtype), kernel.reshape(matrix.shape[1], -1), precision='highest')
+    side = math.isqrt(matrix.shape[0])
+    return taps.reshape(side, side, *kernel.shape[2:])
+
+
+def _add_neighbours(kernel, axis):
+    """Adds up 2x2 neighbours along `axis` and the one after."""
+    for axis in (axis, axis + 1):
+        size = kernel.shape[axis]
+        kernel = (jax.lax.slice_in_dim(kernel, 1, size, axis=axis)
+                  + jax.lax.slice_in_dim(kernel, 0, size - 1, axis=axis))
+    return kernel
 
 
 _COPIES = np.kron(*[np.eye(4, 3) + np.eye(4, 3, -1)] * 2)       # [16, 9]
-_spread.defvjp(lambda kernel: (_spread(kernel), None), lambda _, dy: (_gather(dy),))
-_gather.defvjp(lambda kernel: (_gather(kernel), None), lambda _, dy: (_spread(dy),))
+_spread.defvjp(lambda kernel, order: (_spread(kernel, order), None), lambda order, _, dy: (_gather(dy, order),))
+_gather.defvjp(lambda kernel, order: (_gather(kernel, order), None), lambda order, _, dy: (_spread(dy, order),))
+
+
+def same_convolve(x, kernel):
+    """Convolves with a 3x3 kernel [3, 3, I, O] and keeps the size."""
+    return convolve(x, _in_order(_from_weights(kernel.astype(x.dtype)).transpose(_FORWARD)))
 
 
 def up_convolve(x, kernel, *, flip):
@@ -199,15 +244,15 @@ def up_convolve(x, kernel, *, flip):
       flip: mirror the kernel in both axes, as the official fused form does. That is what a transposed
         convolution does by itself, so `False` is the case that turns the kernel around here.
     """
-    kernel = _spread(kernel)
+    kernel = _spread(_from_weights(kernel), _TRANSPOSED)
     if not flip:
-        kernel = kernel[::-1, ::-1]
-    return transposed_convolve(x, kernel.swapaxes(2, 3).astype(x.dtype), 2)
+        kernel = kernel[:, ::-1, ::-1]
+    return transposed_convolve(x, _in_order(kernel.astype(x.dtype)), 2)
 
 
 def down_convolve(x, kernel):
     """Convolves with a 3x3 kernel [3, 3, I, O] and averages 2x2 pixels, in one 4x4 convolution of stride 2."""
-    return convolve(x, (_spread(kernel) / 4).astype(x.dtype), 2)
+    return convolve(x, _in_order((_spread(_from_weights(kernel), _FORWARD) / 4).astype(x.dtype)), 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -221,8 +266,11 @@ def blur(x, taps):
         return x
     half, (_, height, width, _) = len(taps) // 2, x.shape
     padded = jnp.pad(widen(x), ((0, 0), (half, half), (half, half), (0, 0)))
-    return sum(padded[:, i:i + height, j:j + width] * (row * column / sum(taps) ** 2)
-               for i, row in enumerate(taps) for j, column in enumerate(taps)).astype(x.dtype)
+    sums = {}                # of pixels with the same weight, for few products
+    for i, row in enumerate(taps):
+        for j, column in enumerate(taps):
+            sums[row * column] = sums.get(row * column, 0) + padded[:, i:i + height, j:j + width]
+    return sum(pixels * (weight / sum(taps) ** 2) for weight, pixels in sums.items()).astype(x.dtype)
 
 
 # The adjoint of a zero-padded correlation is the correlation with the filter turned around.

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from stylegan_jax.config import GeneratorConfig, num_fmaps
 from stylegan_jax.networks import epilogue, ops
-from stylegan_jax.networks.convolution import convolve
 from stylegan_jax.networks.layers import (
     DENSE_INPUT_GAIN, Dense, ToRGB, conv_weight, from_channels_first, stage_name)
 
@@ -74,7 +73,7 @@ class SynthesisLayer(nn.Module):
             return from_channels_first(x, height, width).astype(dtype)
         kernel, x = conv_weight(self, x, features), x.astype(dtype)
         if self.source == 'conv':
-            return convolve(x, kernel.astype(dtype))
+            return ops.same_convolve(x, kernel)
         flip = min(height, width) >= config.flip_from
         return ops.up_convolve(x, kernel, flip=flip)
 

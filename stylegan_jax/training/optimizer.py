@@ -27,7 +27,7 @@ def adam_update(gradients, state, params, *, lr, beta1, beta2, epsilon):
       (params, state).
     """
     count = state.count + 1
-    mu = optax.tree.update_moment(gradients, state.mu, beta1, 1)
+    mu = optax.tree.update_moment(gradients, state.mu, beta1, 1) if beta1 else gradients       # 0 * mu would be read
     nu = optax.tree.update_moment(gradients, state.nu, beta2, 2)
     scale = lr * jnp.sqrt(1 - beta2 ** count) / (1 - beta1 ** count)
     params = jax.tree.map(lambda p, m, v: (p - scale * m / (jnp.sqrt(v) + epsilon)).astype(p.dtype), params, mu, nu)

@@ -175,8 +175,10 @@ def iterate(config, state, batch, lr, *, stage, share=None):
     draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, **options)
     state, d_metrics = discriminator_step(config, state, batch.images, batch.labels, draws, stage=stage, lr=lr,
                                           share=share)
-    # One step after the other: computed side by side they would need the memory of both.
-    state = jax.lax.optimization_barrier(state)
+    # One step after the other: computed side by side they would need the memory of both. What the generator's step is
+    # drawn from waits, its weights do not: both steps read them in the same layout, which is made once.
+    waiting = {name: getattr(state, name) for name in ('d_params', 'w_avg', 'key', 'cur_nimg')}
+    state = state.replace(**jax.lax.optimization_barrier(waiting))
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, **options)
     state, g_metrics = generator_step(config, state, batch.g_labels, draws, stage=stage, lr=lr, share=share)
     return state, d_metrics | g_metrics
@@ -248,6 +250,8 @@ def _apply(config, gradients, optimizer, params, skipped, log2_scale, lr):
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(gradients)]))
     updated = adam_update(gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2,
                           epsilon=train.epsilon)
+    if not train.beta1:      # nothing depends on the first moment: none reads it, and a skipped step leaves zeros
+        optimizer = optimizer._replace(mu=jax.tree.map(jnp.zeros_like, optimizer.mu))
     params, optimizer = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (params, optimizer))
     skipped = jnp.where(finite, 0, skipped + 1)
     if _scales_loss(config):

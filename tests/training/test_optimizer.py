@@ -64,6 +64,15 @@ def test_no_gradient_is_no_change():
     np.testing.assert_array_equal(params['b']['d'], PARAMS['b']['d'])
 
 
+def test_without_momentum_the_first_moment_is_the_gradient_and_the_old_one_is_not_read():
+    gradients, state = gradients_of(0), adam_init(PARAMS)
+    unread = state._replace(mu=jax.tree.map(lambda m: m * jnp.nan, state.mu))
+    options = dict(lr=0.01, beta1=0.0, beta2=0.99, epsilon=1e-8)
+    params, after = adam_update(gradients, unread, PARAMS, **options)
+    assert tiny.trees_equal((params, after), adam_update(gradients, state, PARAMS, **options))
+    assert tiny.trees_equal(after.mu, gradients)
+
+
 def test_state_starts_empty():
     state = adam_init(PARAMS)
     assert state.count == 0

@@ -144,6 +144,15 @@ def test_a_discriminator_gradient_that_is_not_finite_is_skipped():
     assert metrics['g_skipped'] == 0 and not tiny.trees_equal(after.g_params, state.g_params)
 
 
+def test_a_skipped_step_keeps_all_but_a_first_moment_that_nothing_depends_on():
+    before, _ = d_step()
+    after, metrics = d_step(before, reals=np.full((4, 8, 8, 3), np.nan, np.float32))
+    assert metrics['d_skipped'] == 1 and np.any(jax.tree.leaves(before.d_optimizer.mu)[0])
+    assert tiny.trees_equal((after.d_params, after.d_optimizer._replace(mu=())),
+                            (before.d_params, before.d_optimizer._replace(mu=())))
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(after.d_optimizer.mu))
+
+
 def test_a_generator_gradient_that_is_not_finite_is_skipped():
     draws = draws_of('g')
     state, metrics = g_step(draws=draws._replace(noise=(draws.noise[0] * jnp.inf, *draws.noise[1:])))
