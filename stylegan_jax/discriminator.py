@@ -68,10 +68,15 @@ class Discriminator:
         label = as_label(label, images.shape[0], self.label_dim, images.dtype)
         return _discriminate_compiled(self.config, self.params, images, label, stage=stage, alpha=alpha)
 
-    def save(self, path):
-        """Writes one portable file (arrays and config, no pickle) that `stylegan_jax.load` reads."""
+    def save(self, path, dtype=None):
+        """Writes one portable file (arrays and config, no pickle) that `stylegan_jax.load` reads.
+
+        Args:
+          path: where to; an existing file is replaced.
+          dtype: in which numbers are stored: 'float16' for half the size and three digits; None for their own type.
+        """
         arrays = traverse_util.flatten_dict({'params': self.params}, sep='/')
-        network_file.write(path, kind='discriminator', config=self.config, arrays=arrays)
+        network_file.write(path, kind='discriminator', config=self.config, arrays=arrays, dtype=dtype)
 
     @classmethod
     def from_arrays(cls, config, arrays):

@@ -148,9 +148,15 @@ class Generator:
             return self.synthesize(self._map(z, label)[:, None], lod=lod)
         return self.synthesize(self._truncate(self._map(z, label), psi, cutoff), noise=noise, lod=lod)
 
-    def save(self, path):
-        """Writes one portable file (arrays and config, no pickle) that `stylegan_jax.load` reads."""
-        network_file.write(path, kind='generator', config=self.config, arrays=self.named_arrays())
+    def save(self, path, dtype=None):
+        """Writes one portable file (arrays and config, no pickle) that `stylegan_jax.load` reads.
+
+        Args:
+          path: where to; an existing file is replaced.
+          dtype: in which numbers are stored: 'float16' for half the size and three digits; None for their own type.
+        """
+        network_file.write(path, kind='generator', config=self.config, arrays=self.named_arrays(),
+                           dtype=dtype)
 
     @classmethod
     def from_arrays(cls, config, arrays):

@@ -1,11 +1,14 @@
 """From a path to a Generator or a Discriminator, whatever kind of file it is."""
 import os
+import pathlib
 
 from stylegan_jax import network_file, official
 from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.errors import UserError
 from stylegan_jax.generator import Generator
 
+# Networks that come with the package, by name.
+_SHIPPED = {'toyfaces': pathlib.Path(__file__).parent / 'pretrained' / 'toyfaces'}
 _ZIP_MAGIC = b'PK\x03\x04'
 _PICKLE_MAGIC = b'\x80'
 
@@ -14,7 +17,8 @@ def load(path, which='ema'):
     """Loads a network.
 
     Args:
-      path: an official pickle (StyleGAN or Progressive GAN), a run directory, or a file that `.save` wrote.
+      path: an official pickle (StyleGAN or Progressive GAN), a run directory, a file that `.save` wrote, or 'toyfaces',
+        a network of 32x32 that comes with the package.
       which: 'ema' (the averaged generator), 'G' (the generator as trained) or 'D'; a saved file holds one network,
         a generator serves as either 'ema' or 'G'.
 
@@ -27,6 +31,8 @@ def load(path, which='ema'):
     path = os.fspath(path)
     if which not in ('ema', 'G', 'D'):
         raise UserError(f"which={which!r}: choose 'ema', 'G' or 'D'")
+    if path in _SHIPPED and not os.path.exists(path):
+        path = os.fspath(_SHIPPED[path] / ('discriminator.npz' if which == 'D' else 'generator.npz'))
     if os.path.isdir(path):
         from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
         return checkpoint.load_network(path, which)

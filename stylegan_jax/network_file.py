@@ -15,7 +15,7 @@ _KINDS = {'generator': config_lib.GeneratorConfig, 'discriminator': config_lib.D
           'classifier': config_lib.ClassifierConfig}
 
 
-def write(path, *, kind, config, arrays):
+def write(path, *, kind, config, arrays, dtype=None):
     """Writes a network file; the file appears whole or not at all.
 
     Args:
@@ -23,17 +23,18 @@ def write(path, *, kind, config, arrays):
       kind: 'generator', 'discriminator' or 'classifier'.
       config: its config.
       arrays: {name: array}.
+      dtype: in which they are stored, such as 'float16' for half the size; None for their own.
     """
     header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': config_lib.to_dict(config)})
     with atomic.writing(path, 'wb') as file:
-        np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a) for name, a in arrays.items()})
+        np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a, dtype) for name, a in arrays.items()})
 
 
 def read(path):
     """Reads what `write` wrote.
 
     Returns:
-      (kind, config, {name: array}).
+      (kind, config, {name: array}); arrays that were stored in float16 are float32.
 
     Raises:
       UserError: the file is damaged or is not a network file.
@@ -43,7 +44,7 @@ def read(path):
             if _HEADER not in file.files:
                 raise UserError('this .npz file is not a network saved by stylegan_jax')
             header = json.loads(str(file[_HEADER]))
-            arrays = {name: file[name] for name in file.files if name != _HEADER}
+            arrays = {name: _at_least_float32(file[name]) for name in file.files if name != _HEADER}
         if header.get('version') != 1 or header.get('kind') not in _KINDS:
             raise UserError(f'unknown kind of network file (version {header.get("version")}, '
                             f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it')
@@ -53,6 +54,10 @@ def read(path):
     except Exception as error:      # damaged archives fail in every way there is
         message = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path}: damaged network file ({message})') from error
+
+
+def _at_least_float32(array):
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def check_arrays(arrays, template):

@@ -1,7 +1,9 @@
 """`load` knows every kind of file by itself."""
+import json
 import pathlib
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -57,3 +59,31 @@ def test_damaged_files_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(sgj.UserError, match=str(path)):
             sgj.load(path)
+
+
+# The network that comes with the package.
+
+def test_toyfaces_come_with_the_package():
+    """Found by name from anywhere; the discriminator tells its faces from noise, and knows them from drawn ones."""
+    G, D = sgj.load('toyfaces'), sgj.load('toyfaces', 'D')
+    assert G.shape == (32, 32, 3) and G.w_avg.dtype == jnp.float32
+    z = np.random.default_rng(0).standard_normal((8, G.z_dim))
+    images = G(z, psi=0.7)
+    assert np.isfinite(images).all() and np.std(images, axis=0).mean() > 0.1       # they differ
+    noise = np.random.default_rng(1).uniform(-1, 1, images.shape)
+    assert np.mean(D(images)) > np.mean(D(noise))
+
+
+def test_they_are_small_and_say_where_they_come_from():
+    folder = pathlib.Path(sgj.__file__).parent / 'pretrained' / 'toyfaces'
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3e6
+    provenance = json.loads((folder / 'provenance.json').read_text())
+    assert provenance['command'].startswith('python -m stylegan_jax.main --experiment=quickstart')
+    assert provenance['images_shown'] > 0 and provenance['commit']
+
+
+def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = tiny.generator(tiny.generator_config())
+    network.save('toyfaces')
+    assert sgj.load('toyfaces').shape == network.shape

@@ -1,6 +1,7 @@
 """The project's own network files: exact round trips, and damage."""
 import os
 
+import jax
 import numpy as np
 import pytest
 
@@ -132,3 +133,15 @@ def test_a_pickle_inside_is_not_opened(tmp_path):
     path = tmp_path / 'other.npz'
     np.savez(path, header=np.array([object()], dtype=object), allow_pickle=True)
     assert_refused(path)
+
+
+def test_half_the_size_and_three_digits(tmp_path):
+    network = tiny.generator(tiny.generator_config())
+    sizes = []
+    for dtype in (None, 'float16'):
+        network.save(tmp_path / 'network', dtype)
+        sizes.append((tmp_path / 'network').stat().st_size)
+        again = load(tmp_path / 'network')
+        assert {leaf.dtype for leaf in jax.tree.leaves(again)} == {np.dtype('float32')}
+        tiny.assert_trees_close(again, network, rtol=1e-3 if dtype else 0, atol=1e-6 if dtype else 0)
+    assert sizes[1] < sizes[0]

@@ -56,6 +56,8 @@ def discriminator_gradients(config, state, reals, label, draws, *, stage, share=
     def gradients_of(reals, label, draws, *, lazy_factor):
         reals = prepare_reals(reals, draws.mirror, state.alpha, stage=stage, dtype=state.w_avg.dtype)
         fakes, w = generate(config, state.g_params, label, draws, stage, state.alpha)
+        # The discriminator takes colours apart, and each would have its own fade computed.
+        fakes = jax.lax.optimization_barrier(fakes)
 
         def loss_fn(d_params):
             shrink = 2 ** (config.image.num_stages - 1 - stage)
@@ -90,6 +92,7 @@ def generator_gradients(config, state, label, draws, *, stage, share=None):
     def gradients_of(label, draws):
         def loss_fn(g_params):
             fakes, w = generate(config, g_params, label, draws, stage, state.alpha)
+            fakes = jax.lax.optimization_barrier(fakes)
             logits = judge(config, state.d_params, label, stage, state.alpha, share)(fakes)
             return jnp.mean(generator_loss(config.loss, logits)), w
 
