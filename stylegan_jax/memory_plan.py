@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from stylegan_jax import training
 from stylegan_jax.config import num_fmaps
 from stylegan_jax.flops import model_flops
+from stylegan_jax.networks.synthesis import LONG_UP_TO
 from stylegan_jax.platforms import activation_dtype
 from stylegan_jax.schedule import stage_table
 from stylegan_jax.training.randomness import draw_discriminator_step
@@ -21,7 +22,6 @@ from stylegan_jax.training.sharing import Share, share_of
 from stylegan_jax.training.steps import generate, judge
 
 _COPIES = 2.34                  # bytes at the peak of an iteration, over bytes of all outputs of layers
-_LONG_UP_TO = 16                # pixels; the generator's smaller layers are never shorter than float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def output_bytes(config, stage):
     short, total = jnp.dtype(activation_dtype(config.precision)).itemsize, 0
     for s in range(stage + 1):
         height, width = config.image.stage_shape(s)
-        long = max(short, 4) if config.image.stage_resolution(s) <= _LONG_UP_TO else short
+        long = max(short, 4) if config.image.stage_resolution(s) <= LONG_UP_TO else short
         # Of the generator two layers; of the discriminator one, and what comes from the stage above or from colours.
         total += 2 * height * width * (num_fmaps(config.generator, s + 1) * long
                                        + num_fmaps(config.discriminator, s + 1) * short)

@@ -13,7 +13,7 @@ from stylegan_jax.networks.layers import (
 
 # Pixels. With bfloat16 below as well, gradients of a few biases and noise strengths at 4x4 have a cosine of 0.92 to 0.97
 # with those in float32; so all have 0.99.
-_LONG_UP_TO = 16
+LONG_UP_TO = 16
 
 
 class SynthesisLayer(nn.Module):
@@ -133,7 +133,7 @@ class Synthesis(nn.Module):
         for s in range(last + 1):
             block = SynthesisBlock(self.config, s, name=stage_name(image, s))
             # Small layers are cheap, and what is learned about them has come through all others.
-            is_small = image.stage_resolution(s) <= _LONG_UP_TO
+            is_small = image.stage_resolution(s) <= LONG_UP_TO
             x = block(x, ws, noise, ws.dtype if is_small else dtype or ws.dtype)
             if s >= stage - 1 or self.is_initializing():
                 colours.append(block.to_rgb(x))
