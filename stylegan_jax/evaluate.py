@@ -2,7 +2,7 @@
 
     python -m stylegan_jax.evaluate --network=runs/quickstart --metrics=fd_toy
     python -m stylegan_jax.evaluate --network=stylegan-ffhq-1024x1024.pkl --data=data/ffhq --mirror \\
-        --metrics=fid50k,ppl_wend --download
+        --metrics=fid50k,ppl_wend --crop_faces --download
     python -m stylegan_jax.evaluate --compare=runs/a/metrics.jsonl,runs/b/metrics.jsonl
 
 Metrics: fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity, and
@@ -86,25 +86,28 @@ def main(argv):
     compilation.use_cache(compilation.CACHE.value)
     from stylegan_jax.evaluation.evaluator import Evaluator
     from stylegan_jax.evaluation.gathering import Store
+    from stylegan_jax.evaluation.judging import Networks
     store = Store(_STORE.value or os.path.join(catalogue.cache_folder(), 'metrics'))
     is_run = os.path.isdir(_NETWORK.value)
     path = _RESULTS.value or os.path.join(_NETWORK.value if is_run else '', 'metrics.jsonl')
     with Interruption(at_once=store.save):
-        dataset, evaluators = None, []
+        dataset, networks, passes = None, None, []
         for subject in _subjects(is_run):
-            dataset = dataset or _dataset(subject)
-            evaluator = Evaluator(subject.generator, _options(subject), store, dataset=dataset,
+            dataset, options = dataset or _dataset(subject), _options(subject)
+            networks = networks or Networks(options, jax.local_devices())
+            evaluator = Evaluator(subject.generator, options, store, dataset=dataset, networks=networks,
                                   lod=subject.lod if _LOD.value is None else _LOD.value)
+            evaluator.check(metrics)
             for _, found in evaluator.measure(metrics):
                 _record(found, path, subject)
-            evaluators.append(evaluator)
-        for evaluator in evaluators:        # not before: a stopped command would begin anew
-            evaluator.forget()
+            passes += evaluator.passes
+        for identity, count in passes:      # not before: a stopped command would begin anew
+            store.forget(identity, count)
     return 0
 
 
 def _record(found, path, subject):
-    about = {'network_path': _NETWORK.value, 'devices': jax.local_device_count()}
+    about = {'network_path': _NETWORK.value, 'which': _WHICH.value, 'devices': jax.local_device_count()}
     if subject.data:
         about['data_path'] = subject.data.path or subject.data.source
     if subject.nimg is not None:
@@ -169,7 +172,8 @@ def _data(trained_on):
     data = trained_on
     if _DATA.value is not None:
         is_toy = _DATA.value == 'toy_faces'
-        data = DataConfig(source='toy_faces' if is_toy else 'images', path='' if is_toy else _DATA.value)
+        data = dataclasses.replace(trained_on or DataConfig(), source='toy_faces' if is_toy else 'images', count=0,
+                                   path='' if is_toy else _DATA.value)
     return dataclasses.replace(data, count=_COUNT.value) if data and _COUNT.value else data
 
 

@@ -75,6 +75,15 @@ class Interruption:
         if self.signal is None:
             self.signal = number
 
+    def _end_at_once(self, code):
+        try:
+            self._at_once()
+            _say('stopped; what was done is kept, and the same command goes on from here')
+        except Exception as error:
+            _say(f'stopped; what was done could not be kept ({error})')
+        finally:
+            os._exit(code)
+
     def _watch(self, reader):
         """Counts signals, in a thread, until the byte that ends it."""
         first = None            # when the first one came
@@ -88,9 +97,7 @@ class Interruption:
                     first = time.monotonic()
                     self._handle(number, None)
                     if self._at_once:
-                        self._at_once()
-                        _say('stopped; what was done is kept, and the same command goes on from here')
-                        os._exit(128 + number)
+                        self._end_at_once(128 + number)
                     _say('stopping after this step and saving; once more stops at once')
                 elif number != signal.SIGTERM or time.monotonic() > first + _ECHO:
                     os._exit(128 + number)

@@ -167,7 +167,7 @@ class _Run:
             if len(asked) > (_IN_FLIGHT if jax.process_count() > 1 else 0) and (number := int(asked.popleft())):
                 return number
             # After that: what was trained on black images must not be saved.
-            if not self._guarded(lambda: self._tick_if_due(setting, poll), instead=True):
+            if not self._guarded(lambda: self._tick_if_due(setting, poll, interruption), instead=True):
                 return interruption.signal
             setting = self._next_setting(setting)
             if setting is None:
@@ -221,7 +221,7 @@ class _Run:
                     Compilation(lambda: (compilation.result(), self.recorder.prepare_samples(stage)))
                 return
 
-    def _tick_if_due(self, setting, poll):
+    def _tick_if_due(self, setting, poll, interruption):
         """Ends a tick if it is time to; False if a signal came in between, and something is still to be done."""
         recorder, nimg = self.recorder, self.nimg
         if not recorder:
@@ -233,11 +233,20 @@ class _Run:
                 recorder.tick(self.devices.local(self.state), setting, _resolution(self.config, setting.stage), nimg,
                               poll)
             if is_due or self.is_fresh:         # a run may have been stopped while it measured
-                recorder.measure_if_due(self.devices.local(self.state), nimg, poll)
+                self._measure_if_due(interruption)
             self.is_fresh = False
         except Interrupted:
             return False
         return True
+
+    def _measure_if_due(self, interruption):
+        """Lets the recorder measure; the other processes wait in the next step meanwhile."""
+        try:
+            self.recorder.measure_if_due(self.devices.local(self.state), self.nimg, interruption.poll)
+        except Interrupted:
+            if jax.process_count() == 1:
+                raise
+            # The others will hear of the signal in the next steps, and all will stop together.
 
     def _next_setting(self, setting):
         """Returns what holds for the next iteration, given what held for the last one; None at the end of the run."""

@@ -190,10 +190,17 @@ class Recorder:
         if is_last:
             self.finish(state, nimg)
         self._await_checkpoint()
-        found = self._metrics.measure(state, nimg, poll)
+        if self._checkpoints.latest() != nimg:      # a value without a checkpoint would be of no use
+            return
+        try:
+            found = self._metrics.measure(state, nimg, poll)
+        except UserError as error:
+            self.event('metrics', f'warning: {self.config.metrics} could not be measured ({error}); training goes on',
+                       nimg)
+            return
         self._log.metrics(found, nimg)
         with self._log.attempt('a copy of the best checkpoint', nimg):
-            if self._checkpoints.latest() == nimg and self._metrics.keep_if_best(nimg):
+            if self._metrics.keep_if_best(nimg):
                 self.event('best', f'best so far: {found[0]["metric"]} {found[0]["value"]:.6g}; kept in '
                                    f'{os.path.join(self.workdir, run_metrics.BEST)}', nimg)
         self._tick_start = time.time()

@@ -1,4 +1,5 @@
 """The metrics of a run: measured on the averaged generator at its checkpoints, and a copy of the best of these."""
+import math
 import os
 import shutil
 
@@ -36,7 +37,7 @@ class RunMetrics:
         self._metrics = metric_names.parse(config.metrics)
         if config.log.keep_best and not self._metrics:
             raise UserError("log.keep_best=True: the best by what? Give --config.metrics, such as 'fid10k'")
-        self._file = os.path.join(workdir, FILE)
+        self._file, self._store = os.path.join(workdir, FILE), Store(os.path.join(workdir, _STORE))
         if self._metrics:
             self._evaluator(None, lambda: None).check(self._metrics)        # hours earlier than it would be missed
 
@@ -44,8 +45,8 @@ class RunMetrics:
         """Whether to measure at a checkpoint that is the `checkpoint`-th one of a run: it is time to, and not done."""
         if not self._metrics or not is_last and checkpoint % self._config.log.metrics_every:
             return False
-        there = {result['metric'] for result in self._results() if result.get('nimg') == nimg}
-        return not all(any(_is_of(name, metric) for name in there) for metric in self._metrics)
+        there = {result['metric'] for result in self._results() if result['nimg'] == nimg}
+        return not all(metric.results[0] in there for metric in self._metrics)
 
     def measure(self, state, nimg, poll):
         """Measures, and writes the results down.
@@ -62,10 +63,11 @@ class RunMetrics:
         evaluator = self._evaluator(network(self._config, state, 'ema'), poll, lod=float(state.lod))
         found = []
         for _, some in evaluator.measure(self._metrics):
-            found += [results.complete(result, network_path=self._workdir, nimg=nimg,
+            found += [results.complete(result, network_path=self._workdir, which='ema', nimg=nimg, in_training=True,
                                        devices=jax.local_device_count()) for result in some]
         results.append(self._file, found)
-        evaluator.forget()
+        for identity, count in evaluator.passes:
+            self._store.forget(identity, count)
         return found
 
     def keep_if_best(self, nimg):
@@ -76,14 +78,20 @@ class RunMetrics:
         first = self._metrics[0]
         sign = -1 if first.kind in _LARGER_IS_BETTER else 1
         values = {result['nimg']: sign * result['value'] for result in self._results()
-                  if 'nimg' in result and _is_of(result['metric'], first)}
-        if not self._config.log.keep_best or values[nimg] > min(values.values()):
+                  if result['metric'] == first.results[0]}
+        target, parts, before = (os.path.join(self._workdir, BEST + end) for end in ('', '.part', '.before'))
+        if not os.path.exists(target) and os.path.exists(before):       # killed between the two renames below
+            os.rename(before, target)
+        held = [int(name) for name in _listed(os.path.join(target, FOLDER)) if name.isdecimal()]
+        if not self._config.log.keep_best or any(values.get(other, math.inf) <= values[nimg] for other in held):
             return False
-        target, parts = os.path.join(self._workdir, BEST), os.path.join(self._workdir, f'{BEST}.part')
-        shutil.rmtree(parts, ignore_errors=True)
+        for leftover in parts, before:
+            shutil.rmtree(leftover, ignore_errors=True)
         shutil.copytree(os.path.join(self._workdir, FOLDER, str(nimg)), os.path.join(parts, FOLDER, str(nimg)))
-        shutil.rmtree(target, ignore_errors=True)
+        if held:
+            os.rename(target, before)
         os.rename(parts, target)
+        shutil.rmtree(before, ignore_errors=True)
         return True
 
     def drop_beyond(self, nimg):
@@ -91,14 +99,14 @@ class RunMetrics:
         drop_entries_beyond(self._file, nimg)
 
     def _results(self):
-        return results.read(self._file) if os.path.exists(self._file) else []
+        """Those that this run measured itself; the command may have added others."""
+        there = results.read(self._file) if os.path.exists(self._file) else []
+        return [result for result in there if result.get('in_training')]
 
     def _evaluator(self, generator, poll, lod=0.0):
         options = Options(seed=self._config.seed, mirror=self._config.data.mirror)
-        return Evaluator(generator, options, Store(os.path.join(self._workdir, _STORE)), dataset=self._dataset, lod=lod,
-                         poll=poll, quiet=True)
+        return Evaluator(generator, options, self._store, dataset=self._dataset, lod=lod, poll=poll, quiet=True)
 
 
-def _is_of(name, metric):
-    """Whether a result's name is that of a metric, some of which have several results."""
-    return name == metric.name or name.startswith(f'{metric.name}_')
+def _listed(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []

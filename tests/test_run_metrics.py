@@ -1,4 +1,5 @@
 """Metrics of a run in training: at its checkpoints, also after a stop in the middle of one, and the best kept."""
+import dataclasses
 import json
 import os
 
@@ -11,6 +12,7 @@ from stylegan_jax.checkpoint import Checkpoints
 from stylegan_jax.config import DataConfig, ImageConfig, LogConfig, ScheduleConfig, TrainConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import results
+from stylegan_jax.evaluation.metric_names import parse
 from stylegan_jax.schedule import resolve
 
 
@@ -85,3 +87,57 @@ def test_mistakes_are_found_before_the_training(tmp_path, metrics, log, expected
     with pytest.raises(UserError, match=expected):
         loop.train(run_config(metrics, **log), str(tmp_path))
     assert not (tmp_path / 'log.jsonl').exists()
+
+
+def test_what_cannot_be_measured_does_not_end_the_training(tmp_path, monkeypatch, capsys):
+    def failing(*args):
+        raise UserError('no room')
+    monkeypatch.setattr(run_metrics.RunMetrics, 'measure', failing)
+    assert loop.train(run_config(), str(tmp_path)) == 0
+    assert 'fd_toy24 could not be measured (no room); training goes on' in capsys.readouterr().out
+
+
+def results_of(values, metric='fd_toy24'):
+    return [{'metric': metric, 'value': value, 'nimg': nimg, 'in_training': True} for nimg, value in values]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Returns a function that gives the checkpoint in best/ after results at 16, 32, ... images, one after another."""
+    def kept(*values, metric='fd_toy24', name='fd_toy24', leave=lambda workdir: None):
+        some = run_metrics.RunMetrics(run_config(metrics='', keep_best=False), str(tmp_path), None)
+        some._metrics = parse(name)
+        some._config = dataclasses.replace(some._config, log=dataclasses.replace(some._config.log, keep_best=True))
+        for number, value in enumerate(values, 1):
+            (tmp_path / 'checkpoints' / str(16 * number)).mkdir(parents=True)
+            results.append(tmp_path / run_metrics.FILE, results_of([(16 * number, value)], metric))
+            leave(tmp_path)
+            some.keep_if_best(16 * number)
+        (best,) = (tmp_path / 'best' / 'checkpoints').iterdir()
+        return int(best.name)
+    return kept
+
+
+def test_smaller_distances_are_better(kept):
+    assert kept(3.0, 1.0, 2.0) == 32
+
+
+def test_larger_precision_is_better(kept):
+    assert kept(0.2, 0.4, 0.1, metric='pr2k3_precision', name='pr2k3') == 32
+
+
+def test_a_kill_between_the_renames_loses_nothing(kept):
+    def killed(workdir):
+        if (workdir / 'best').exists():
+            (workdir / 'best').rename(workdir / 'best.before')
+            (workdir / 'best.part').mkdir()
+    assert kept(1.0, 2.0, leave=killed) == 16
+
+
+def test_what_the_command_measured_does_not_count(tmp_path):
+    some = run_metrics.RunMetrics(run_config(metrics=''), str(tmp_path), None)
+    some._metrics = parse('fd_toy24')
+    results.append(tmp_path / run_metrics.FILE, [{'metric': 'fd_toy24', 'value': 1.0, 'nimg': 32, 'psi': 0.5}])
+    assert some.is_due(1, 32, False)
+    results.append(tmp_path / run_metrics.FILE, results_of([(32, 2.0)]))
+    assert not some.is_due(1, 32, False)

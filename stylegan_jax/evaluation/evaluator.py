@@ -1,9 +1,12 @@
 """From a network and a data set to numbers: which samples each metric needs, and what is computed from them."""
 import dataclasses
 import functools
+import math
 
 import jax
+import numpy as np
 
+from stylegan_jax.config import to_json
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.judging import Networks
 from stylegan_jax.evaluation.samples import Fakes, Reals, Steps
@@ -14,8 +17,10 @@ from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.kernel_distance import kernel_distance
 from stylegan_jax.metrics.path_length import path_length
 from stylegan_jax.metrics.precision_recall import precision_recall
+from stylegan_jax.sampling import fitting_batch
 
-_CPU_BATCH, _ACCELERATOR_BATCH = 16, 64         # images a device, where the generator does not say
+_FORMAT = 1             # of what is kept; raised where the same settings come to mean other numbers
+_GROUP = 4              # images of a device at least, and a divisor: pairs, and groups that official classifiers judge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Options:
       crop: whether path lengths are of the face in aligned pictures.
       ddof: 1 or 0: whether covariances divide by N - 1, as official, or by N.
       solver: of separability, see `metrics.separability`.
-      batch: images at a time; None for what suits the devices.
+      batch: images at a time, rounded up to a multiple of four a device; None for what suits the devices.
       inception, vgg: paths of weights; None for where `feature_networks.catalogue` finds them; of vgg also
         'random', with which path lengths are no published ones, and named so.
       classifiers: paths of classifiers for 'ls', or 'toy_faces'.
@@ -55,36 +60,44 @@ class Options:
 class Evaluator:
     """Measures one generator; feature networks, and what is kept of real images, serve several metrics."""
 
-    def __init__(self, generator, options, store, *, dataset=None, lod=0.0, devices=None, poll=lambda: None,
-                 quiet=False):
+    def __init__(self, generator, options, store, *, dataset=None, lod=0.0, devices=None, networks=None,
+                 poll=lambda: None, quiet=False):
         """Loads nothing yet.
 
         Args:
-          generator: a Generator.
+          generator: a Generator; None for `check` alone, which then takes the size of the data set's images.
           options: Options.
           store: a `gathering.Store`.
           dataset: a `data.dataset.Dataset` of the generator's size; None where no metric needs one.
           lod: level of detail that the generator has reached.
           devices: of this process; None for all.
+          networks: a `judging.Networks` of the same options that another Evaluator had; None for a new one.
           poll: called between batches; what it raises ends the measuring, and what was done is kept.
           quiet: whether to show no progress bars.
         """
         self._generator, self._options, self._store, self._dataset = generator, options, store, dataset
         self._lod, self._poll, self._quiet = lod, poll, quiet
         self._devices = tuple(devices or jax.local_devices())
-        self._networks = Networks(options, self._devices)
-        self._wanted, self._used = {}, []
+        self._networks = networks or Networks(options, self._devices)
+        self._wanted, self.passes = {}, []
 
     @functools.cached_property
     def digest(self):
-        """What tells the generator from others."""
-        return digest(self._generator.named_arrays())
+        """What tells the generator from others, its settings included."""
+        config = to_json(self._generator.config).encode()
+        return digest(self._generator.named_arrays() | {'config': np.frombuffer(config, np.uint8)})
 
     def check(self, metrics):
-        """Raises UserError if there are too few images for a metric, or no weights of a network."""
+        """Raises UserError for what would be missing after hours: images, weights, a size that a network can take."""
+        image = self._image
+        shape = jax.ShapeDtypeStruct((_GROUP * len(self._devices), *image.shape), np.uint8)
         for metric in metrics:
-            for _, network, _, _ in self._needs(metric):
-                self._networks.run(network)
+            for source, network, _, _ in self._needs(metric):
+                self._networks.run(network)[1].check(shape)
+
+    @property
+    def _image(self):
+        return self._dataset.image if self._generator is None else self._generator.config.image
 
     def measure(self, metrics):
         """Measures.
@@ -103,11 +116,6 @@ class Evaluator:
                 self._wanted.setdefault((source, network, count), set()).update(keeps)
         for metric in metrics:
             yield metric, _VALUES[metric.kind](self, metric)
-
-    def forget(self):
-        """Removes what was kept of generated images."""
-        for identity, count in self._used:
-            self._store.forget(identity, count)
 
     def _needs(self, metric):
         """[(source, network, count, {(output, form)})] of a metric."""
@@ -135,9 +143,10 @@ class Evaluator:
     def _get(self, source, network, count):
         """{(output, form): what is kept} of a pass that was announced; and what it was, a dict."""
         identity, produce = self._pass(source, network)
+        identity = identity | {'format': _FORMAT}
         title = {'reals': 'real images', 'fakes': 'generated images'}.get(source, 'generated samples')
         if source != 'reals':
-            self._used.append((identity, count))
+            self.passes.append((identity, count))
         kept = self._store.gather(identity, count, self._wanted[source, network, count], produce, title=title,
                                   poll=self._poll, quiet=self._quiet)
         return kept, identity
@@ -148,7 +157,7 @@ class Evaluator:
         if isinstance(source, tuple):
             space, ends = source
             steps = Steps(self._generator, self.digest, self._networks.lpips, space=space, ends=ends, crop=options.crop,
-                          lod=self._lod, seed=options.seed, batch=self._batch, devices=self._devices)
+                          lod=self._lod, seed=options.seed, batch=self._batch // 2, devices=self._devices)
             return steps.identity, steps.distances
         images = self._reals if source == 'reals' else self._fakes
         seen_by, run = self._networks.run(network)
@@ -167,7 +176,7 @@ class Evaluator:
     def _fakes(self):
         options = self._options
         return Fakes(self._generator, self.digest, dataset=self._dataset, lod=self._lod, psi=options.psi,
-                     seed=options.seed, batch=options.batch, devices=self._devices, precision=options.precision)
+                     seed=options.seed, batch=self._batch, devices=self._devices, precision=options.precision)
 
     @functools.cached_property
     def _reals(self):
@@ -175,9 +184,9 @@ class Evaluator:
 
     @property
     def _batch(self):
-        each = _CPU_BATCH if self._devices[0].platform == 'cpu' else _ACCELERATOR_BATCH
-        wanted = self._options.batch or each * len(self._devices)
-        return -(-wanted // len(self._devices)) * len(self._devices)
+        unit = _GROUP * len(self._devices)
+        wanted = self._options.batch or fitting_batch(self._generator.config.image.shape, self._devices)
+        return -(-wanted // unit) * unit
 
     # What each kind of metric computes: a list of dicts.
 
@@ -200,14 +209,13 @@ class Evaluator:
     def _precision_recall(self, metric):
         reals, fakes, how = self._both(metric, 'rows')
         values = precision_recall(reals, fakes, k=3, devices=self._devices)
-        return [_result(f'{metric.name}_{name}', getattr(values, name), None, how | {'neighbours': 3})
-                for name in ('precision', 'recall')]
+        return [_result(name, value, None, how | {'neighbours': 3}) for name, value in zip(metric.results, values)]
 
     def _path_length(self, metric):
         kept, how = self._get((metric.space, metric.ends), 'lpips', metric.fakes)
         length = path_length(kept['distances', 'rows'][:, 0])
         return [_result(metric.name, length.mean, length.standard_error, how | {
-            'steps': metric.fakes, 'kept': length.kept, 'precision': 'float32', 'psi': 1.0, 'noise': 'const'})]
+            'steps': metric.fakes, 'kept': length.kept, 'precision': 'float32', 'psi': 1.0})]
 
     def _diversity(self, metric):
         kept, how = self._get('pairs', 'lpips', metric.fakes)
@@ -219,11 +227,11 @@ class Evaluator:
         kept, how = self._get('latents', 'classifiers', metric.fakes)
         names = [name for one in self._networks.classifiers for name in one.label_names]
         results = []
-        for space in 'zw' if not self._generator.config.is_progan else 'z':
+        for name, space in zip(metric.results, 'z' if self._generator.config.is_progan else 'zw'):
             found = separability(kept[space, 'rows'], kept['logits', 'rows'], solver=self._options.solver,
                                  seed=self._options.seed)
             bits = {name: one.conditional_entropy for name, one in zip(names, found.separations, strict=True)}
-            results.append(_result(f'{metric.name}_{space}', found.score, None, how | {
+            results.append(_result(name, found.score, None, how | {
                 'fakes': metric.fakes, 'solver': self._options.solver, 'bits': bits,
                 'not_converged': [name for name, one in zip(names, found.separations) if not one.converged]}))
         return results
@@ -238,9 +246,9 @@ class Evaluator:
 
 
 def _result(name, value, standard_error, how):
-    how = {key: item for key, item in how.items() if key != 'source'}
-    return {'metric': name, 'value': float(value),
-            'standard_error': None if standard_error is None else float(standard_error), **how}
+    how = {key: item for key, item in how.items() if key not in ('source', 'format')}
+    error = None if standard_error is None or math.isnan(standard_error) else float(standard_error)
+    return {'metric': name, 'value': float(value), 'standard_error': error, **how}
 
 
 _VALUES = {'fid': Evaluator._frechet, 'fd_toy': Evaluator._frechet, 'kid': Evaluator._kernel,

@@ -1,4 +1,5 @@
 """A pass over many samples: what networks say of them is kept as it comes, and a pass that was stopped goes on."""
+import contextlib
 import hashlib
 import json
 import os
@@ -49,18 +50,24 @@ class Store:
           UserError: another process has this pass, or the folder cannot be written.
         """
         folder = os.path.join(self.folder, _digest(identity | {'count': count}))
+        keeps = sorted(keeps)
         try:
             os.makedirs(folder, exist_ok=True)
-            with WorkdirLock(folder):
+            if all(os.path.exists(_whole(folder, key)) for key in keeps):       # read by as many as like
+                return {(name, form): FORMS[form](folder, name).value() for name, form in keeps}
+            with _locked(folder):
                 with atomic.writing(os.path.join(folder, 'identity.json')) as file:
                     json.dump(identity | {'count': count}, file, indent=1)
-                kept = _Pass({key: FORMS[key[1]](folder, key[0]) for key in sorted(keeps)})
+                kept = _Pass({(name, form): FORMS[form](folder, name) for name, form in keeps})
                 self._open = kept
                 try:
                     kept.run(count, produce, title, poll, quiet)
                 finally:
                     kept.save()
                     self._open = None
+                for key in keeps:
+                    with atomic.writing(_whole(folder, key)):
+                        pass
                 return {key: one.value() for key, one in kept.parts.items()}
         except OSError as error:
             raise UserError(f'{folder}: cannot be written ({error.strerror or error}); make room, or choose another '
@@ -74,6 +81,25 @@ class Store:
     def forget(self, identity, count):
         """Removes a pass."""
         shutil.rmtree(os.path.join(self.folder, _digest(identity | {'count': count})), ignore_errors=True)
+
+
+def _whole(folder, key):
+    """The file that says that everything is kept."""
+    return os.path.join(folder, '.'.join((*key, 'whole')))
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    lock = WorkdirLock(folder)
+    try:
+        lock.__enter__()
+    except UserError as error:
+        raise UserError(f'{folder}: another evaluation is at the same samples; wait for it, or use another folder '
+                        f'(--store) ({error})') from None
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 class _Pass:

@@ -25,10 +25,11 @@ class Networks:
           options: `evaluator.Options`.
           devices: a tuple of devices of this process.
         """
-        self._options, self._devices = options, devices
+        self._options, self._devices = options, tuple(devices)
+        self.run = functools.cache(self._run)
 
-    def run(self, name):
-        """Returns what looks at images.
+    def _run(self, name):
+        """Returns what looks at images; `run` keeps it.
 
         Args:
           name: 'inception', 'vgg', 'lpips' (of pairs), 'toy_faces' or 'classifiers'.

@@ -4,6 +4,7 @@ Both know how many samples they have seen, and pass over those that they are sho
 cut back to their last whole row when they are opened.
 """
 import os
+import zipfile
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from stylegan_jax import atomic
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.moments import Moments
 
-_FEW = 256              # samples at least that moments are merged with at a time
+_PIECE = 512            # samples that moments are merged with at a time; a signal may have to wait for one
 
 
 class KeptMoments:
@@ -28,25 +29,27 @@ class KeptMoments:
         if os.path.exists(self._path):
             try:
                 with np.load(self._path, allow_pickle=False) as file:
-                    self._moments = Moments.from_arrays(dict(file), where=self._path)
-            except (ValueError, OSError, UserError):         # torn by a disk that failed: begun anew
-                self._moments = None
-        self.done = self._moments.count if self._moments else 0
+                    self._waiting = [file['waiting']]
+                    self._moments = Moments.from_arrays(dict(file), where=self._path) if 'count' in file else None
+            except (ValueError, OSError, KeyError, UserError, zipfile.BadZipFile):   # a disk that failed: begun anew
+                self._moments, self._waiting = None, []
+        self.done = (self._moments.count if self._moments else 0) + sum(map(len, self._waiting))
 
     def add(self, start, rows):
         """Adds samples [n, D], the first of which is number `start`."""
         rows = rows[max(self.done - start, 0):]
         self._waiting.append(rows)
         self.done += len(rows)
-        if sum(map(len, self._waiting)) >= max(rows.shape[1], _FEW):
+        if sum(map(len, self._waiting)) >= _PIECE:
             self._merge()
 
     def save(self):
-        """Writes what was added."""
-        self._merge()
-        if self._moments is not None:
+        """Writes what was added; what waits to be merged as it is, for that would take longer."""
+        if self.done:
+            moments = self._moments.to_arrays() if self._moments else {}
+            waiting = np.concatenate(self._waiting) if self._waiting else np.zeros((0, 0), np.float32)
             with atomic.writing(self._path, 'wb') as file:
-                np.savez(file, **self._moments.to_arrays())
+                np.savez(file, waiting=waiting, **moments)
 
     def value(self):
         """Returns `metrics.moments.Moments`."""
@@ -54,8 +57,9 @@ class KeptMoments:
         return self._moments
 
     def _merge(self):
-        if self._waiting:
-            rows, self._waiting = np.concatenate(self._waiting), []
+        waiting, self._waiting = [rows for rows in self._waiting if len(rows)], []
+        if waiting:
+            rows = np.concatenate(waiting)
             self._moments = Moments.of(rows) if self._moments is None else self._moments.add(rows)
 
 

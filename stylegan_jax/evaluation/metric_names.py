@@ -17,11 +17,12 @@ from stylegan_jax.errors import UserError
 _COUNT = r'(?P<count>\d+k?)?'
 _FORMS = {
     'fid': rf'fid{_COUNT}(?P<full>_full)?', 'kid': rf'kid{_COUNT}(?P<full>_full)?', 'is': rf'is{_COUNT}',
-    'pr': r'pr(?P<count>\d+k)?3?(?P<full>_full)?', 'ppl': rf'ppl_(?P<space>[zw])(?P<where>full|end){_COUNT}',
+    'pr': rf'pr{_COUNT}(?:(?<=k)3)?(?P<full>_full)?', 'ppl': rf'ppl_(?P<space>[zw])(?P<where>full|end){_COUNT}',
     'ls': rf'ls{_COUNT}', 'diversity': rf'diversity{_COUNT}', 'fd_toy': rf'fd_toy{_COUNT}(?P<full>_full)?'}
 _COUNTS = {'ppl': 100_000, 'ls': 200_000, 'diversity': 10_000, 'fd_toy': 5_000}
 _USUAL = 50_000
 _WITH_REALS = 'fid', 'kid', 'pr', 'fd_toy'
+_PARTS = {'pr': ('_precision', '_recall'), 'ls': ('_z', '_w')}      # metrics that have several results
 _FEWEST = {'is': 10, 'pr': 4}           # one image a split; as many neighbours, and the image itself
 
 
@@ -43,6 +44,11 @@ class Metric:
     reals: int | None = 0
     space: str | None = None
     ends: bool | None = None
+
+    @property
+    def results(self):
+        """Names of the results, the deciding one first."""
+        return tuple(self.name + part for part in _PARTS.get(self.kind, ('',)))
 
 
 def parse(names):

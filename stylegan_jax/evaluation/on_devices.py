@@ -31,6 +31,10 @@ class OnDevices:
                           out_specs=cut, check_vma=False),
             compiler_options=compiler_options(devices[0].platform))
 
+    def check(self, *shapes):
+        """Raises what the function would raise for arrays like these `jax.ShapeDtypeStruct`s; computes nothing."""
+        jax.eval_shape(self._compiled, self._network, shapes)
+
     def __call__(self, *batch):
         """Returns what the function gives for arrays [N, ...], on the devices; N is a multiple of their number."""
         with matmul_precision(self._precision):

@@ -9,7 +9,7 @@ from stylegan_jax.errors import UserError
 
 # What may differ between results that are compared: what is measured, and chance. All else is how.
 _WHAT = ('metric', 'value', 'standard_error', 'network', 'network_path', 'seed', 'time', 'devices', 'version', 'jax',
-         'std_over_splits', 'kept', 'bits', 'not_converged', 'nimg', 'lod', 'data_path')
+         'std_over_splits', 'kept', 'bits', 'not_converged', 'nimg', 'lod', 'data_path', 'in_training')
 
 
 def complete(result, **about):
@@ -20,15 +20,17 @@ def complete(result, **about):
 
 
 def append(path, results):
-    """Adds results to a file, a line each; all of them or none.
+    """Adds results to a file, a line each; all of them or none. A line that was torn before stays one of its own.
 
     Raises:
       UserError: the file cannot be written.
     """
     lines = ''.join(json.dumps(result) + '\n' for result in results).encode()
     try:
-        with open(path, 'ab', buffering=0) as file:
+        with open(path, 'a+b', buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
+            if end and file.seek(end - 1) >= 0 and file.read(1) != b'\n':
+                lines = b'\n' + lines
             if file.write(lines) != len(lines):
                 file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -38,7 +40,7 @@ def append(path, results):
 
 
 def read(path):
-    """Returns the results of a file, a list of dicts.
+    """Returns the results of a file, a list of dicts. Torn lines, which a kill leaves, are passed over.
 
     Raises:
       UserError: it cannot be read, or a line is no result.
@@ -54,7 +56,11 @@ def read(path):
         try:
             result = json.loads(line)
             result['metric'], result['value'] + 0.0
-        except (ValueError, KeyError, TypeError):
+        except json.JSONDecodeError:
+            if not line.startswith('{"metric"'):
+                raise UserError(f'{path}: line {number} is no result; give a file that evaluate wrote') from None
+            continue
+        except (KeyError, TypeError):
             raise UserError(f'{path}: line {number} is no result; give a file that evaluate wrote') from None
         results.append(result)
     return results
@@ -81,15 +87,10 @@ def compared(paths):
         for result in read(path):
             column = (path, result.get('network_path', ''), result.get('nimg'))
             columns += [column] if column not in columns else []
-            table.setdefault(result['metric'], {})[column] = result
-    for metric, row in table.items():
-        (first, *others) = row.items()
-        for column, result in others:
-            differing = [f'{name}: {first[1].get(name)!r} and {result.get(name)!r}'
-                         for name in sorted({*first[1], *result} - {*_WHAT}) if first[1].get(name) != result.get(name)]
-            if differing:
-                raise UserError(f'{metric} of {_title(first[0])} and of {_title(column)} cannot be compared: they were '
-                                'not obtained in the same way (' + '; '.join(differing) + ')')
+            row = table.setdefault(result['metric'], {})
+            for other, before in [*row.items()][:1]:
+                _check_same_way(result['metric'], (other, before), (column, result))
+            row[column] = result
     rows = [('', *map(_title, columns))]
     for metric, row in table.items():
         rows.append((metric, *(f'{row[column]["value"]:.6g}' if column in row else '-' for column in columns)))
@@ -97,11 +98,14 @@ def compared(paths):
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
-def is_same(result, other):
-    """Whether a result is what measuring would give again: the same in all but time, place and value."""
-    chance = {'value', 'standard_error', 'time', 'devices', 'network_path', 'data_path', 'std_over_splits', 'kept',
-              'bits', 'not_converged', 'nimg'}
-    return all(result.get(name) == other.get(name) for name in {*result, *other} - chance)
+def _check_same_way(metric, *pair):
+    """Raises UserError unless two results, each with its column, were obtained in the same way."""
+    (one, result), (other, another) = pair
+    differing = [f'{name}: {result.get(name)!r} and {another.get(name)!r}'
+                 for name in sorted({*result, *another} - {*_WHAT}) if result.get(name) != another.get(name)]
+    if differing:
+        raise UserError(f'{metric} of {_title(one)} and of {_title(other)} cannot be compared: they were not obtained '
+                        'in the same way (' + '; '.join(differing) + ')')
 
 
 def _title(column):

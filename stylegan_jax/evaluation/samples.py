@@ -12,13 +12,13 @@ import numpy as np
 from stylegan_jax.data.pipeline import random_labels
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.on_devices import OnDevices, draw_keys, draw_normal, draw_uniform
-from stylegan_jax.generator import map_latents, synthesize_images
+from stylegan_jax.generator import draw_noise, map_latents, synthesize_images
 from stylegan_jax.metrics import path_length
 from stylegan_jax.sampling import Sampler
 from stylegan_jax.schedule import stage_and_alpha
 
 # Purposes keep streams of random numbers apart that share a seed.
-_LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _MIRRORED = range(5)
+_LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _PATH_NOISE, _MIRRORED = range(6)
 
 
 class Reals:
@@ -101,13 +101,11 @@ class Fakes:
         Raises:
           UserError: an image is not finite.
         """
-        key, flags = self._key(_NOISE), []
+        key = self._key(_NOISE)
         for numbers, z, label in self.latents(start):
             images, finite = self._sampler.make(z, label, draw_keys(key, numbers) if self._noise else None)
-            yield _enlarged(images, self._factor)
-            flags.append((numbers, finite))
-            if len(flags) > 1:              # not that of the batch that the devices still work on
-                _check_finite(*flags.pop(0))
+            _check_finite(numbers, finite)
+            yield _repeated(images, self._factor)
 
     def latents(self, start):
         """Yields (numbers [batch], z [batch, Z], label [batch, K]) from a sample on."""
@@ -151,41 +149,43 @@ class Steps:
         if config.is_progan and space == 'w':
             raise UserError('ppl_w: a Progressive GAN generator has no intermediate latents; ask for ppl_z')
         stage, alpha = stage_and_alpha(config.image, lod)
-        noise = generator.noise[:2 * (stage + 1)]           # the stored inputs: the same in both images of a step
+        factor = config.image.shape[0] // config.image.stage_shape(stage)[0]
 
-        def distances(networks, z, t):
-            params, noise, perceptual = networks
+        def distances(networks, z, t, keys):
+            params, perceptual = networks
+            # Fresh for each step, and the same in its two images.
+            drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage))(keys)
+            noise = tuple(jnp.repeat(layer[:, 0], 2, axis=0) for layer in drawn)
 
             def mapped(z):
                 return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
 
             def synthesize(w):
                 ws = jnp.broadcast_to(w[:, None], (len(w), config.num_ws, w.shape[1]))
-                return synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha)
+                return _repeated(synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha), factor)
             return {'distances': path_length.distances(z, t, space=space, map_latents=mapped, synthesize=synthesize,
                                                        perceptual=perceptual.distance, crop=crop)[:, None]}
-        self._run = OnDevices(distances, (generator.params, noise, perceptual), devices, 'float32')
+        self._run = OnDevices(distances, (generator.params, perceptual), devices, 'float32')
         self._seed, self._batch, self._ends, self._z_dim = seed, batch, ends, config.z_dim
         self.identity = {'source': 'steps', 'network': digest, 'lod': lod, 'seed': seed, 'space': space, 'ends': ends,
-                         'crop': crop, 'feature_network': perceptual.name, 'feature_digest': perceptual.digest}
+                         'crop': crop, 'noise': 'random' if config.use_noise else 'const',
+                         'feature_network': perceptual.name, 'feature_digest': perceptual.digest}
 
     def distances(self, start):
         """Yields {'distances': [batch, 1]} from a step on."""
-        keys = [jax.random.fold_in(jax.random.key(self._seed), purpose) for purpose in (_PATH_ENDS, _PATH_PLACES)]
+        keys = [jax.random.fold_in(jax.random.key(self._seed), purpose)
+                for purpose in (_PATH_ENDS, _PATH_PLACES, _PATH_NOISE)]
         while True:
             numbers = np.arange(start, start + self._batch)
             z = draw_normal(keys[0], np.stack([2 * numbers, 2 * numbers + 1], axis=1).reshape(-1), self._z_dim)
             t = draw_uniform(keys[1], numbers) * (0 if self._ends else 1)
-            yield self._run(z, t)
+            yield self._run(z, t, draw_keys(keys[2], numbers))
             start += self._batch
-
-
-def _enlarged(images, factor):
-    return images if factor == 1 else _repeated(images, factor)
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _repeated(images, factor):
+    """Repeats each pixel in both directions."""
     return jnp.repeat(jnp.repeat(images, factor, axis=1), factor, axis=2)
 
 

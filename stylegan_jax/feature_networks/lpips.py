@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.feature_networks.arrays import checked, digest
 from stylegan_jax.feature_networks.resizing import to_colour
@@ -20,6 +21,7 @@ from stylegan_jax.feature_networks.vgg import BLOCKS, SPREAD, VGG16, WIDTHS, con
 from stylegan_jax.feature_networks.weight_files import read_arrays
 
 _SMALL = 1e-10          # added to lengths of feature vectors
+_SMALLEST = 16          # pixels; four pools halve them
 
 
 @jax.tree_util.register_dataclass
@@ -71,7 +73,13 @@ class LPIPS:
 
         Returns:
           float32 [N].
+
+        Raises:
+          UserError: images are too small.
         """
+        if min(a.shape[1:3]) < _SMALLEST:
+            raise UserError(f'images of {a.shape[1]}x{a.shape[2]} are too small for LPIPS; at least '
+                            f'{_SMALLEST}x{_SMALLEST}')
         return self.layer_distances(*(to_colour(x).astype(jnp.float32) / 127.5 - 1 for x in (a, b))).sum(axis=1)
 
     def layer_distances(self, a, b):
