@@ -1,6 +1,10 @@
 """Frames into a file: MP4 by ffmpeg, where that is installed; WebP or GIF by Pillow."""
 import contextlib
+import itertools
 import os
+import shutil
+import subprocess
+import tempfile
 
 import numpy as np
 import PIL.features
@@ -61,8 +65,7 @@ def write(path, frames, count, fps, flag='out'):
             _write_with_pillow(temporary, first, frames, fps, suffix)
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error).strip().splitlines()[-1]
-        raise UserError(f'--{flag}={path}: cannot be written ({reason})') from None
+        raise UserError(f'--{flag}={path}: cannot be written ({error.strerror or error})') from None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -80,14 +83,15 @@ def even(image):
 
 
 def _encoder(path, flag):
-    """Returns imageio_ffmpeg, with an ffmpeg that exists."""
+    """Returns the path of an ffmpeg that exists."""
     try:
         import imageio_ffmpeg
-        imageio_ffmpeg.get_ffmpeg_exe()
+        found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
-        raise UserError(f"--{flag}={path}: MP4 needs an encoder: pip install -e '.[video]', or name a .webp or .gif"
-                        ) from None
-    return imageio_ffmpeg
+        found = None
+    if not found:
+        raise UserError(f"--{flag}={path}: MP4 needs an encoder: pip install -e '.[video]', or name a .webp or .gif")
+    return found
 
 
 def _check_size(path, suffix, frame, count, flag):
@@ -101,19 +105,29 @@ def _check_size(path, suffix, frame, count, flag):
 
 
 def _write_mp4(path, first, frames, fps, encoder):
-    height, width = even(first).shape[:2]
-    # Bit-exact leaves out the time and the encoder's version; faststart lets browsers begin before the end has come.
-    options = ['-crf', str(_CRF), '-f', 'mp4', '-movflags', '+faststart', '-fflags', '+bitexact',
-               '-flags:v', '+bitexact']
-    writer = encoder.write_frames(path, (width, height), fps=fps, codec='libx264', pix_fmt_in='rgb24',
-                                  pix_fmt_out='yuv420p', macro_block_size=2, quality=None, output_params=options)
-    try:
-        writer.send(None)
-        writer.send(np.ascontiguousarray(even(first)))
-        for frame in frames:
-            writer.send(np.ascontiguousarray(even(frame)))
-    finally:
-        writer.close()
+    first = even(first)
+    # Bit-exact leaves out the version of the encoder; faststart lets browsers begin before the end has come.
+    # (imageio_ffmpeg's own writer forks, which a process with JAX in it must not.)
+    command = [encoder, '-v', 'error', '-y', '-f', 'rawvideo', '-pix_fmt', 'rgb24',
+               '-s', f'{first.shape[1]}x{first.shape[0]}', '-r', f'{fps:g}', '-i', 'pipe:', '-c:v', 'libx264',
+               '-crf', str(_CRF), '-pix_fmt', 'yuv420p', '-movflags', '+faststart', '-fflags', '+bitexact',
+               '-flags:v', '+bitexact', '-f', 'mp4', path]
+    with tempfile.TemporaryFile('w+') as said:
+        # In a group of its own, so that Ctrl-C reaches this process alone.
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, process_group=0)
+        try:
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:       # it has said why by then
+                for frame in itertools.chain([first], map(even, frames)):
+                    pipe.write(np.ascontiguousarray(frame))
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            code = process.wait()
+        if code:
+            said.seek(0)
+            reasons = said.read().strip().splitlines()
+            raise OSError('ffmpeg: ' + (reasons[0] if reasons else f'exit code {code}'))
 
 
 def _write_with_pillow(path, first, frames, fps, suffix):

@@ -14,7 +14,8 @@ from stylegan_jax.figures import grid, layer_ranges
 from stylegan_jax.generator import draw_noise, mix
 from stylegan_jax.sampling import latents
 
-_SMALLEST_SIDE = 256         # pixels; smaller images are enlarged by powers of two until the longer side has as many
+# Pixels; smaller images are enlarged by powers of two until the longer side has as many.
+_SMALLEST_SIDE, _SMALLEST_OF_SEVERAL = 256, 128
 
 
 def walk(artist, seeds, *, count, space='z', path=None, psi=None, rows=1, columns=1):
@@ -126,8 +127,8 @@ def noise(artist, seeds, *, count, psi=None, columns=1):
 
 def _noise_of(artist, seeds, number):
     """Noise inputs [N, h, w, 1] a layer; each image's are those of its seed."""
-    each = [draw_noise(artist.config, jax.random.fold_in(jax.random.key(np.uint32(seed)), number), 1, artist.stage)
-            for seed in seeds]
+    keys = [jax.random.fold_in(jax.random.key(np.uint32(seed)), number) for seed in seeds]
+    each = [draw_noise(artist.config, key, 1, artist.stage, artist.dtype) for key in keys]
     return [np.concatenate(layer) for layer in zip(*each)]
 
 
@@ -139,7 +140,7 @@ def _frames(artist, ws, columns):
 
 
 def _tiled(images, columns):
-    factor = 1
-    while factor * max(images.shape[1:3]) < _SMALLEST_SIDE:
+    factor, smallest = 1, _SMALLEST_SIDE if len(images) == 1 else _SMALLEST_OF_SEVERAL
+    while factor * max(images.shape[1:3]) < smallest:
         factor *= 2
     return grid.enlarge(grid.image_grid(images, columns), factor)

@@ -25,6 +25,7 @@ class Painter:
       num_layers: how many layers of the synthesis network are in use.
       shape: (H, W, C) of an image.
       batch: how many images are made at a time.
+      dtype: of the weights.
     """
 
     def __init__(self, generator, *, label=None, lod=0.0, precision='float32', drawn=lambda count: None):
@@ -46,7 +47,8 @@ class Painter:
         self.num_layers = 2 * (self.stage + 1)
         self.shape = (*self.config.image.stage_shape(self.stage), self.config.image.channels)
         self._precision = best_precision(device) if precision == 'auto' else precision
-        self._label = np.asarray(as_label(None if label is None else [label], 1, generator.label_dim))
+        self.dtype = generator.w_avg.dtype
+        self._label = np.asarray(as_label(None if label is None else [label], 1, generator.label_dim, self.dtype))
         self.batch, self._drawn = fitting_batch(self.shape, [device]), drawn
         self._options = compiler_options(device.platform)
 
@@ -54,7 +56,7 @@ class Painter:
         """Maps latents [N, Z] to w [N, W]."""
         label = np.repeat(self._label, len(z), axis=0)
         with matmul_precision(self._precision):
-            return np.asarray(_map(self.config, self.generator.params, np.asarray(z, np.float32), label))
+            return np.asarray(_map(self.config, self.generator.params, np.asarray(z, self.dtype), label))
 
     def ws(self, seeds, psi=None, cutoff=None):
         """Returns the ws [N, L, W] of seeds.
@@ -120,7 +122,7 @@ class Painter:
         if isinstance(noise, str):
             return self.generator.noise[:self.num_layers]
         if isinstance(noise, jax.Array):
-            return _drawn_noise(self.config, noise[rows], self.stage)
+            return _drawn_noise(self.config, noise[rows], self.stage, self.dtype)
         return tuple(array if len(array) == 1 and count > 1 else array[rows] for array in noise[:self.num_layers])
 
 
@@ -133,10 +135,10 @@ def noise_keys(seed, count):
 _map = jax.jit(map_latents, static_argnums=0)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
-def _drawn_noise(config, keys, stage):
+@functools.partial(jax.jit, static_argnums=(0, 2, 3))
+def _drawn_noise(config, keys, stage, dtype):
     """Noise inputs [N, h, w, 1] a layer, of keys [N]."""
-    drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage))(keys)
+    drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage, dtype))(keys)
     return tuple(layer[:, 0] for layer in drawn)
 
 

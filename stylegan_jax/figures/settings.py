@@ -67,8 +67,8 @@ def _fitted(image, stage, settings):
     names = layer_ranges.split(image, stage + 1)
     kept = [number for number, name in enumerate(settings.ranges) if name in names]
     scaled = [round(edge * side / 1024) for edge, side in zip(settings.detail_crop, (width, height) * 2)]
-    left, top, right, bottom = scaled
-    side = max(1, min(right - left, bottom - top))
+    left, top = min(scaled[0], width - 1), min(scaled[1], height - 1)
+    side = max(1, min(scaled[2] - left, scaled[3] - top))
     return dataclasses.replace(
         settings, ranges=tuple(settings.ranges[number] for number in kept),
         destinations=tuple(settings.destinations[number] for number in kept),
