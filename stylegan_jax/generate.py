@@ -19,6 +19,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
 from stylegan_jax.loading import load
 from stylegan_jax.networks.labels import as_label
+from stylegan_jax.sampling import latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
@@ -71,8 +72,12 @@ def main(argv):
     print(f'{len(seeds)} pictures of {width}x{height} and grid.png{some} are in {_OUTDIR.value}')
 
 
-def parse_seeds(text):
+def parse_seeds(text, flag='seeds'):
     """Returns the seeds that a text such as '0-15' or '3,7,20-25' names.
+
+    Args:
+      text: what was given.
+      flag: the name of the flag, for the error.
 
     Raises:
       UserError: the text has another form, or names no seed.
@@ -82,15 +87,10 @@ def parse_seeds(text):
         match = re.fullmatch(r'\s*(\d+)(?:\s*-\s*(\d+))?\s*', part, re.ASCII)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if not first <= last < 2 ** 32 or last - first >= _MOST_SEEDS:
-            raise UserError(f'--seeds={text}: give numbers below 2^32 and rising ranges of at most {_MOST_SEEDS:,}, '
+            raise UserError(f'--{flag}={text}: give numbers below 2^32 and rising ranges of at most {_MOST_SEEDS:,}, '
                             'such as 0-15 or 3,7,20-25')
         seeds += range(first, last + 1)
     return seeds
-
-
-def latents(seeds, z_dim):
-    """Returns the latents [N, Z] of seeds, each drawn as the official scripts do."""
-    return np.stack([np.random.RandomState(seed).randn(z_dim) for seed in seeds]).astype(np.float32)
 
 
 def _generate(generator, seeds, lod):

@@ -228,8 +228,13 @@ def _checked_shape(generator, *, psi, cutoff, noise, lod):
     return jax.eval_shape(make, generator, jax.ShapeDtypeStruct((1, generator.z_dim), generator.w_avg.dtype)).shape[1:]
 
 
+def latents(seeds, z_dim):
+    """Returns the latents [N, Z] of seeds, each drawn as the official scripts do."""
+    return np.stack([np.random.RandomState(seed).randn(z_dim) for seed in seeds]).astype(np.float32)
+
+
 def fitting_batch(shape, devices, count=None):
-    """Returns how many images of a shape (H, W, C) suit devices at a time; `count` as in `Sampler`."""
+    """Returns how many images of a shape (H, W, C) suit devices at a time; no more than `count` and even, if given."""
     pixels, most = _CPU_BATCH if devices[0].platform == 'cpu' else _ACCELERATOR_BATCH
     batch = min(most, max(1, pixels // (shape[0] * shape[1]))) * len(devices)
     return batch if count is None else -(-count // -(-count // batch))

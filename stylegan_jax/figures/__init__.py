@@ -1,1 +1,1 @@
-"""Pictures for people: grids and files."""
+"""Pictures for people: grids, files, and the figures of the paper."""

@@ -1,0 +1,141 @@
+"""Make films with a network.
+
+    python -m stylegan_jax.animate --network=runs/quickstart --out=walk.mp4 --seeds=0-7
+    python -m stylegan_jax.animate --network=stylegan-ffhq-1024x1024.pkl --out=six.mp4 --space=w --seeds=0-23 --grid=3x2
+    python -m stylegan_jax.animate --network=runs/quickstart --out=noise.webp --kind=noise --seeds=3,7
+    python -m stylegan_jax.animate --kind=training --run=runs/quickstart --out=training.mp4
+
+walk goes from seed to seed and back; mixing lets the coarse, middle or fine styles alone do that, a column each;
+truncation goes through psi; noise turns the noise inputs; training shows the sample grids of a run. All but the last
+one end where they began. The suffix of --out decides: .mp4 needs `pip install -e '.[video]'`, .webp and .gif nothing.
+"""
+import math
+import re
+
+import numpy as np
+import tqdm
+from absl import flags
+
+from stylegan_jax import command, compilation
+from stylegan_jax.animation import film, paths, scenes, training
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures.painter import Painter
+from stylegan_jax.generate import parse_seeds
+from stylegan_jax.network_flags import NetworkFlags
+
+flags.declare_key_flag('compilation_cache')
+FLAGS = flags.FlagValues()
+_NETWORK = NetworkFlags(FLAGS)
+_KIND = flags.DEFINE_enum('kind', 'walk', ['walk', 'mixing', 'truncation', 'noise', 'training'], 'What moves.',
+                          flag_values=FLAGS)
+_OUT = flags.DEFINE_string('out', None, 'The film, such as walk.mp4, walk.webp or walk.gif.', flag_values=FLAGS)
+_SEEDS = flags.DEFINE_string('seeds', '0-7', 'walk, mixing: the latents that are passed. truncation, noise: those that '
+                             'are shown.', flag_values=FLAGS)
+_GRID = flags.DEFINE_string('grid', None, 'walk: COLUMNSxROWS walks at a time, whose seeds follow one another in '
+                            '--seeds.', flag_values=FLAGS)
+_SPACE = flags.DEFINE_enum('space', 'z', ['z', 'w'], 'walk: between latents z, or w.', flag_values=FLAGS)
+_PATH = flags.DEFINE_enum('path', None, paths.KINDS, 'walk: along great circles (only in z, where it is the default), '
+                          'a spline (the default in w), or straight lines.', flag_values=FLAGS)
+_DESTINATIONS = flags.DEFINE_string('destinations', '888,829', 'mixing: the latents whose other styles stay, a row '
+                                    'each.', flag_values=FLAGS)
+_PSIS = flags.DEFINE_string('psis', '1,-1', 'truncation: psi at the start, and at the turn.', flag_values=FLAGS)
+_RUN = flags.DEFINE_string('run', None, 'training: the folder of the run.', flag_values=FLAGS)
+_SECONDS = flags.DEFINE_float('seconds', None, 'How long; the default is two seconds a seed for walks, and eight else.',
+                              flag_values=FLAGS)
+_FPS = flags.DEFINE_float('fps', None, 'Frames a second; the default is 30, and 4 for training.', flag_values=FLAGS)
+_LARGEST_FPS, _MOST_FRAMES = 240, 100_000
+_SECONDS_A_SEED, _SECONDS_ELSE = 2, 8
+_HOLD = 2                    # seconds that the last picture of a training stays
+_MOST_PLACES = 64            # of a grid
+
+
+def main(argv):
+    """Makes the film that the flags ask for."""
+    del argv
+    compilation.use_cache(compilation.CACHE.value)
+    if not _OUT.value:
+        raise UserError('--out is missing; see --help')
+    film.check(_OUT.value)
+    for flag, most in ((_FPS, _LARGEST_FPS), (_SECONDS, math.inf)):
+        if flag.value is not None and not 0 < flag.value <= most or flag.value == math.inf:
+            raise UserError(f'--{flag.name}={flag.value}: give a number above 0'
+                            + (f', at most {most}' if most < math.inf else ''))
+    if _KIND.value == 'training':
+        _film_of_training()
+    else:
+        _film_of_network()
+
+
+def _film_of_training():
+    if not _RUN.value:
+        raise UserError('--run is missing: the folder whose fakes*.png are shown')
+    if _SECONDS.value:
+        raise UserError('--seconds: a training is as long as it has pictures; give --fps')
+    found, fps = training.pictures(_RUN.value), _FPS.value or 4
+    hold = round(_HOLD * fps)
+    with tqdm.tqdm(training.frames(found, hold), total=len(found) + hold, unit='frame', disable=None, delay=2) as bar:
+        film.write(_OUT.value, bar, len(found) + hold, fps)
+    print(f'{_OUT.value}: {len(found)} pictures at {fps:g} a second')
+
+
+def _film_of_network():
+    seeds = parse_seeds(_SEEDS.value)
+    columns, rows = _grid()
+    fps = _FPS.value or 30
+    generator = _NETWORK.load()
+    seconds = _SECONDS_A_SEED * len(seeds) / (columns * rows) if _KIND.value in ('walk', 'mixing') else _SECONDS_ELSE
+    count = round((_SECONDS.value or seconds) * fps)
+    if not 1 <= count <= _MOST_FRAMES:
+        raise UserError(f'{count} frames: a film has 1 to {_MOST_FRAMES:,}; change --seconds or --fps')
+    with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
+        artist = Painter(generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'],
+                         drawn=bar.update)
+        frames, places = _scene(artist, seeds, count, columns, rows)
+        bar.total = count * places
+        film.write(_OUT.value, frames, count, fps)
+    print(f'{_OUT.value}: {count} frames at {fps:g} a second')
+
+
+def _scene(artist, seeds, count, columns, rows):
+    """Returns (frames, how many images each has)."""
+    psi, across = _NETWORK['psi'], int(np.ceil(np.sqrt(len(seeds))))
+    if _KIND.value == 'walk':
+        frames = scenes.walk(artist, seeds, count=count, space=_SPACE.value, path=_PATH.value, psi=psi, rows=rows,
+                             columns=columns)
+        return frames, rows * columns
+    if _KIND.value == 'mixing':
+        destinations = parse_seeds(_DESTINATIONS.value, 'destinations')
+        frames = scenes.mixing(artist, seeds, destinations, count=count, psi=psi)
+        return frames, len(destinations) * len(scenes.ranges(artist))
+    if _KIND.value == 'truncation':
+        if psi is not None:
+            raise UserError('--psi: a truncation film goes through many; give --psis')
+        first, last = _psis()
+        return scenes.truncation(artist, seeds, count=count, first=first, last=last, columns=across), len(seeds)
+    return scenes.noise(artist, seeds, count=count, psi=psi, columns=across), len(seeds)
+
+
+def _grid():
+    """Returns (columns, rows)."""
+    if _GRID.value is None:
+        return 1, 1
+    if _KIND.value != 'walk':
+        raise UserError(f'--grid={_GRID.value}: is for walks; the others show what they have')
+    match = re.fullmatch(r'([1-9]\d?)x([1-9]\d?)', _GRID.value, re.ASCII)
+    if not match or int(match[1]) * int(match[2]) > _MOST_PLACES:
+        raise UserError(f'--grid={_GRID.value}: give COLUMNSxROWS such as 3x2, at most {_MOST_PLACES} in all')
+    return int(match[1]), int(match[2])
+
+
+def _psis():
+    try:
+        first, last = (float(part) for part in _PSIS.value.split(','))
+    except ValueError:
+        first = last = math.nan
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise UserError(f'--psis={_PSIS.value}: give two numbers, such as 1,-1')
+    return first, last
+
+
+if __name__ == '__main__':
+    command.run(main, FLAGS)

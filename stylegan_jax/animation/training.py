@@ -1,0 +1,45 @@
+"""How a training went: the sample grids of a run's ticks, one after another."""
+import glob
+import os
+
+import numpy as np
+import PIL.Image
+
+from stylegan_jax.errors import UserError
+
+
+def pictures(run):
+    """Returns the paths of a run's sample grids in the order of the ticks; UserError where there are none."""
+    found = sorted(glob.glob(os.path.join(glob.escape(run), 'fakes[0-9]*.png')))
+    if not found:
+        raise UserError(f'--run={run}: has no fakes*.png; give the folder of a run that has made a tick')
+    return found
+
+
+def frames(paths, hold):
+    """Makes a frame of each picture.
+
+    Args:
+      paths: of the pictures.
+      hold: how many frames the last one stays longer.
+
+    Yields:
+      uint8 [H, W, 3].
+
+    Raises:
+      UserError: a picture is damaged, or has another size than those before it.
+    """
+    size = None
+    for path in paths:
+        try:
+            with PIL.Image.open(path) as image:
+                picture = np.asarray(image.convert('RGB'))
+        except (OSError, SyntaxError) as error:
+            raise UserError(f'{path}: is no whole picture ({error}); remove it') from None
+        if size not in (None, picture.shape):
+            raise UserError(f'{path}: has {picture.shape[1]}x{picture.shape[0]} pixels, and those before it '
+                            f'{size[1]}x{size[0]}; remove the ones of another run')
+        size = picture.shape
+        yield picture
+    for _ in range(hold):
+        yield picture

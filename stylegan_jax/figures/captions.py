@@ -1,0 +1,70 @@
+"""Text for figures, drawn with the font that comes with Pillow."""
+import PIL.features
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+import numpy as np
+
+from stylegan_jax.errors import UserError
+
+SMALLEST_SIZE = 14           # pixels; smaller text is hard to read on a screen
+_LARGEST_SIZE = 64
+_INK = 24                    # nearly black
+
+
+def fitting_size(height):
+    """Returns the size of text [pixels] that suits images of a height."""
+    return min(max(height // 9, SMALLEST_SIZE), _LARGEST_SIZE)
+
+
+def text_mask(text, size, width=None, centered=False):
+    """Draws text.
+
+    Args:
+      text: may have several lines.
+      size: of the font [pixels].
+      width: lines that are longer [pixels] go on in the next one, where there is a space to break at; None for any.
+      centered: whether shorter lines stand in the middle.
+
+    Returns:
+      uint8 [h, w], 255 where the ink is; as high as its lines, whatever letters they have.
+
+    Raises:
+      UserError: Pillow was built without what draws fonts.
+    """
+    if not PIL.features.check('freetype2'):
+        raise UserError('this Pillow was built without FreeType and cannot draw captions; give --nocaptions, or '
+                        'install Pillow from PyPI')
+    font = PIL.ImageFont.load_default(size)
+    lines = [piece for line in text.splitlines() for piece in _broken(line, font, width)]
+    ascent, descent = font.getmetrics()
+    mask = PIL.Image.new('L', (max((_width(line, font) for line in lines), default=0), len(lines) * (ascent + descent)))
+    pen = PIL.ImageDraw.Draw(mask)
+    for number, line in enumerate(lines):
+        left = (mask.width - _width(line, font)) // 2 if centered else 0
+        pen.text((left, number * (ascent + descent)), line, fill=255, font=font)
+    return np.asarray(mask).reshape(mask.height, mask.width)
+
+
+def paint(picture, mask, top, left):
+    """Draws a text in place on a white picture, uint8 [H, W, C]; what sticks out is cut off."""
+    room = picture[top:top + mask.shape[0], left:left + mask.shape[1]]
+    ink = mask[:room.shape[0], :room.shape[1], None] / 255
+    colours = room[..., :3] if room.shape[-1] == 4 else room           # an alpha channel stays as it is
+    colours[:] = np.rint(colours * (1 - ink) + _INK * ink)
+
+
+def _width(line, font):
+    return int(np.ceil(font.getlength(line)))
+
+
+def _broken(line, font, width):
+    words = line.split(' ')
+    start = words[0]
+    for word in words[1:]:
+        if width is not None and _width(f'{start} {word}', font) > width:
+            yield start
+            start = word
+        else:
+            start = f'{start} {word}'
+    yield start

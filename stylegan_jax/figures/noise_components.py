@@ -1,0 +1,47 @@
+"""Figure 5: the effect of noise at all layers, at none, at the fine ones only, and at the coarse ones only."""
+import numpy as np
+
+from stylegan_jax.figures import layer_ranges, noise_detail
+
+missing = noise_detail.missing
+_COLUMNS = 4
+
+
+def num_images(artist, settings):
+    """Returns how many images are drawn."""
+    del artist
+    return len(settings.component_seeds) * _COLUMNS
+
+
+def draw(artist, settings, look, psi=None):
+    """Draws the figure: a row for each seed, with the stored noise inputs at different layers.
+
+    Args:
+      artist: a Painter.
+      settings: a Settings; component_seeds count.
+      look: a Look.
+      psi: truncation; None for none, as in the paper.
+
+    Returns:
+      A `layout.Figure`; its cells are called (row, column).
+    """
+    ws = artist.ws(settings.component_seeds, 1.0 if psi is None else psi)
+    image = artist.config.image
+    kinds = components(image, artist.stage + 1)
+    drawn = [look.enlarge(artist.images(ws, noise_at(artist, layers))) for layers in kinds.values()]
+    columns = [name if not layers or name == 'all layers' else f'{name}\n({layer_ranges.resolutions(image, layers)})'
+               for name, layers in kinds.items()]
+    return look.table(list(map(list, zip(*drawn))), height=drawn[0].shape[1], columns=columns,
+                      title='Noise at different layers', beside=[f'seed {seed}' for seed in settings.component_seeds])
+
+
+def components(image, num_stages):
+    """Returns the columns of the figure, {words: layers that have noise}; fine is 64 pixels and up in the paper."""
+    every = range(2 * num_stages)
+    fine = layer_ranges.split(image, num_stages).get('fine', every[len(every) // 2:])
+    return {'all layers': every, 'no noise': every[:0], 'fine layers': fine, 'coarse layers': every[:fine.start]}
+
+
+def noise_at(artist, layers):
+    """Returns the stored noise inputs of these layers, and zeros for the others."""
+    return [np.asarray(array) * (layer in layers) for layer, array in enumerate(artist.generator.noise)]

@@ -1,0 +1,35 @@
+"""Figure 8: truncation from one end of W over the average to the other."""
+import numpy as np
+
+
+def missing(config):
+    """Returns why a generator has no such figure, or None."""
+    return None if config.mapping_layers else 'without a mapping network there is no W to truncate in'
+
+
+def num_images(artist, settings):
+    """Returns how many images are drawn."""
+    del artist
+    return len(settings.truncation_seeds) * len(settings.psis)
+
+
+def draw(artist, settings, look, psi=None):
+    """Draws the figure: a row for each seed, a column for each psi, which applies to all layers.
+
+    Args:
+      artist: a Painter.
+      settings: a Settings; truncation_seeds and psis count.
+      look: a Look.
+      psi: not used; the figure has its own.
+
+    Returns:
+      A `layout.Figure`; its cells are called (row, column).
+    """
+    del psi
+    ws = [artist.ws(settings.truncation_seeds, value, artist.config.num_ws) for value in settings.psis]
+    drawn = look.enlarge(artist.images(np.concatenate(ws)))
+    columns = np.split(drawn, len(settings.psis))
+    return look.table(list(map(list, zip(*columns))), height=drawn.shape[1],
+                      title='Truncation: psi = 0 is the average w, negative values are opposites',
+                      columns=[f'psi = {value:g}' for value in settings.psis],
+                      beside=[f'seed {seed}' for seed in settings.truncation_seeds])

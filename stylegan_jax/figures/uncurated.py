@@ -1,0 +1,72 @@
+"""Figures 2, 10, 11 and 12: uncurated images at several sizes."""
+import jax
+import numpy as np
+
+from stylegan_jax.data.pixels import lanczos_reduce
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import captions, grid, layout, painter
+
+_LARGEST_SIDE = 256          # pixels of the first column, at least
+
+
+def missing(config):
+    """Returns why a generator has no such figure, or None."""
+    del config
+
+
+def num_images(artist, settings):
+    """Returns how many images are drawn."""
+    del artist
+    return sum(settings.rows << lod for lod in settings.lods)
+
+
+def draw(artist, settings, look, psi=None):
+    """Draws the figure: in each column images of a size, one after another as the seed gives them, with fresh noise.
+
+    Args:
+      artist: a Painter.
+      settings: a Settings; seed, rows, lods and crop count.
+      look: a Look.
+      psi: truncation; None for the network's own.
+
+    Returns:
+      A `layout.Figure`; its cells are called (0, column, row, 0).
+
+    Raises:
+      UserError: the crop or a size does not fit.
+    """
+    height, width = artist.shape[:2]
+    left, top, right, bottom = box = settings.crop or (0, 0, width, height)
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise UserError(f'--crop={",".join(map(str, box))}: give left,top,right,bottom inside of {width}x{height}')
+    scale = look.scale_of((bottom - top, right - left), _LARGEST_SIDE)
+    factor = 1 << max(settings.lods)
+    if (bottom - top) * scale % factor or (right - left) * scale % factor:
+        raise UserError(f'--lods: {(right - left) * scale}x{(bottom - top) * scale} pixels cannot be halved '
+                        f'{max(settings.lods)} times; give smaller numbers, or another --crop or --scale')
+    images = iter(_images(artist, settings, psi))
+    columns = [layout.table([[_sized(next(images)[top:bottom, left:right], scale, lod)]
+                             for _ in range(settings.rows << lod)]) for lod in settings.lods]
+    if not look.captions:
+        return layout.table([columns])
+    sizes = ', '.join(f'{(right - left) * scale >> lod}x{(bottom - top) * scale >> lod}'
+                      for lod in sorted(set(settings.lods)))
+    size = captions.fitting_size((bottom - top) * scale // 2)
+    title = f'Uncurated images, seed {settings.seed}, at {sizes}'
+    return layout.table([columns], words=layout.Captions(title, size=size))
+
+
+def _images(artist, settings, psi):
+    """Yields the images, whose latents are one draw of the official kind."""
+    count = num_images(None, settings)
+    z = np.random.RandomState(settings.seed).randn(count, artist.generator.z_dim)
+    keys = painter.noise_keys(settings.seed, count) if artist.config.use_noise else None
+    for images in artist.batches(artist.ws_of_z(z, psi), 'none' if keys is None else keys):
+        yield from images
+
+
+def _sized(image, scale, lod):
+    if scale >> lod:
+        return grid.enlarge(image, scale >> lod)
+    height, width = image.shape[:2]
+    return lanczos_reduce(image, height * scale >> lod, width * scale >> lod)

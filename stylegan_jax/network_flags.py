@@ -1,0 +1,51 @@
+"""The flags by which commands are told which network they draw with, and at which size."""
+import os
+
+import numpy as np
+from absl import flags
+
+from stylegan_jax import sampling
+from stylegan_jax.errors import UserError
+from stylegan_jax.loading import load
+
+
+class NetworkFlags:
+    """Defines --network, --which, --class, --lod, --psi and --precision, and reads them."""
+
+    def __init__(self, values):
+        """Defines the flags in `values`, a FlagValues."""
+        self._values = values
+        flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.',
+                            flag_values=values)
+        flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
+                          flag_values=values)
+        flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).',
+                             flag_values=values)
+        flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
+                           'run has reached, and 0 for other networks.', flag_values=values)
+        flags.DEFINE_float('psi', None, 'Truncation: 1 for the full variety, less for more typical pictures.',
+                           flag_values=values)
+        flags.DEFINE_enum('precision', 'auto', sampling.PRECISIONS, 'See --help of stylegan_jax.generate.',
+                          flag_values=values)
+
+    def __getitem__(self, name):
+        return self._values[name].value
+
+    def load(self):
+        """Returns the generator; UserError where --network is missing or a number is none."""
+        if not self['network']:
+            raise UserError('--network is missing; see --help')
+        for name in ('psi', 'lod'):
+            if self[name] is not None and not np.isfinite(self[name]):
+                raise UserError(f'--{name}={self[name]}: give a number')
+        generator = load(self['network'], self['which'])
+        if self['psi'] is not None and generator.config.is_progan:
+            raise UserError(f'--psi={self["psi"]:g}: a Progressive GAN generator has no truncation; leave it out')
+        return generator
+
+    def lod(self):
+        """Returns the level of detail that is drawn at."""
+        if self['lod'] is not None or not os.path.isdir(self['network']):
+            return self['lod'] or 0.0
+        from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
+        return checkpoint.reached_lod(self['network'])
