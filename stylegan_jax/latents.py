@@ -48,6 +48,8 @@ _CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; th
                               flag_values=FLAGS)
 _LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a run '
                           'has reached, and 0 for other networks.', flag_values=FLAGS)
+_NOISE = flags.DEFINE_enum('noise', 'const', ['const', 'none'], 'Noise inputs of the images that are judged, and of '
+                           'those of --seeds: the stored ones, or none.', flag_values=FLAGS)
 _APPLY = flags.DEFINE_bool('apply', False, 'Move latents along a direction, and show it.', flag_values=FLAGS)
 _DIRECTIONS = flags.DEFINE_string('directions', None, 'With --apply: file that --what=principal or attributes wrote.',
                                   flag_values=FLAGS)
@@ -114,7 +116,7 @@ def _find_out():
     from stylegan_jax import latent_file, latent_space
     generator = load(_NETWORK.value, _WHICH.value)
     about = {'network': _NETWORK.value, 'which': _WHICH.value, 'samples': _SAMPLES.value, 'seed': _SEED.value,
-             'class': _CLASS.value}
+             'noise': _NOISE.value, 'class': _CLASS.value}
     directory = os.path.dirname(_OUT.value)
     os.makedirs(directory or '.', exist_ok=True)
     if _WHAT.value == 'attributes':
@@ -166,10 +168,10 @@ def _attributes(generator):
 
 
 def _sampled(generator):
-    """Yields (w, uint8 images) of the samples, batch after batch, without truncation; noise as stored."""
+    """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
     from stylegan_jax import latent_space, sampling
-    sampler = sampling.Sampler(generator, lod=_lod(), psi=1, cutoff=0 if not generator.config.is_progan else None,
-                               count=_SAMPLES.value)
+    generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))        # says at once what is not there
+    sampler = sampling.Sampler(generator, lod=_lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
         for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_CLASS.value):
             pieces = [slice(start, start + sampler.batch) for start in range(0, len(z), sampler.batch)]
@@ -219,7 +221,8 @@ def _subjects(generator):
         seeds = parse_seeds(_SEEDS.value)
         w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))
         ws = np.asarray(generator.truncate(w, _PSI.value))
-        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), lod=_lod())
+        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value,
+                                   _lod())
     found = latent_file.Latents.load(_LATENTS.value)
     if found.ws.shape[1:] != (generator.num_ws, generator.w_dim):
         raise UserError(f'--latents={_LATENTS.value}: ws have shape {found.ws.shape}, and {_NETWORK.value} takes '
