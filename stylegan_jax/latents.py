@@ -1,0 +1,256 @@
+"""Look into the space of latents w, and steer images through it.
+
+    python -m stylegan_jax.latents --network=runs/quickstart --what=attributes --out=directions.npz
+    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz --direction=glasses \\
+        --strengths=-3,0,3 --seeds=0-5 --outdir=out
+    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz --direction=smiling \\
+        --latents=projected/latents.npz --strengths=-2,-1,0,1,2 --outdir=out
+
+--what: statistics (mean and spread of W), principal (the directions in which W spreads most: pc0, pc1, ...) or
+attributes (directions that classifiers' verdicts part, one for each attribute that some samples have and some have not;
++ adds it). --apply moves latents along them and writes DIRECTION.png, a row for each latent and a column for each
+strength, and DIRECTION.npz, the moved latents. A strength is in standard deviations of W along the direction. Layers
+that are coarse change shapes, fine ones colours.
+"""
+import os
+import re
+
+import numpy as np
+import tqdm
+from absl import flags
+
+from stylegan_jax import command, compilation
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import grid
+from stylegan_jax.generate import latents as seeded_latents
+from stylegan_jax.generate import parse_seeds
+from stylegan_jax.loading import load
+
+flags.declare_key_flag('compilation_cache')
+FLAGS = flags.FlagValues()
+_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.',
+                               flag_values=FLAGS)
+_WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
+                           flag_values=FLAGS)
+_WHAT = flags.DEFINE_enum('what', 'attributes', ['statistics', 'principal', 'attributes'], 'What to find out.',
+                          flag_values=FLAGS)
+_OUT = flags.DEFINE_string('out', None, 'File (.npz) for what was found out.', flag_values=FLAGS)
+_SAMPLES = flags.DEFINE_integer('samples', 10_000, 'Of W; attributes need an image of each.', lower_bound=2,
+                                flag_values=FLAGS)
+_COUNT = flags.DEFINE_integer('count', None, 'Principal directions to keep; the default is the first 20, or all.',
+                              lower_bound=1, flag_values=FLAGS)
+_CLASSIFIERS = flags.DEFINE_list('classifiers', ['toy_faces'], 'For attributes: toy_faces, files of train_classifier, or '
+                                 'official pickles.', flag_values=FLAGS)
+_WITHOUT = flags.DEFINE_list('without', [], 'With --apply: other directions that are not to change, taken out of '
+                             '--direction; all for all others.', flag_values=FLAGS)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the samples.', lower_bound=0, flag_values=FLAGS)
+_CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).',
+                              flag_values=FLAGS)
+_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a run '
+                          'has reached, and 0 for other networks.', flag_values=FLAGS)
+_NOISE = flags.DEFINE_enum('noise', 'const', ['const', 'none'], 'Noise inputs of the images that are judged, and of '
+                           'those of --seeds: the stored ones, or none.', flag_values=FLAGS)
+_APPLY = flags.DEFINE_bool('apply', False, 'Move latents along a direction, and show it.', flag_values=FLAGS)
+_DIRECTIONS = flags.DEFINE_string('directions', None, 'With --apply: file that --what=principal or attributes wrote.',
+                                  flag_values=FLAGS)
+_DIRECTION = flags.DEFINE_list('direction', None, 'With --apply: names of directions, such as glasses or pc0; each gets '
+                               'a figure.', flag_values=FLAGS)
+_STRENGTHS = flags.DEFINE_list('strengths', ['-3', '-1.5', '0', '1.5', '3'], 'With --apply: how far, in standard '
+                               'deviations.', flag_values=FLAGS)
+_LAYERS = flags.DEFINE_string('layers', None, 'With --apply: which layers move, such as 0-3 or 4,5,6; the default is '
+                              'all.', flag_values=FLAGS)
+_SEEDS = flags.DEFINE_string('seeds', '0-5', 'With --apply: which latents, as generate has them.', flag_values=FLAGS)
+_LATENTS = flags.DEFINE_string('latents', None, 'With --apply: file of latents (of project, or of --apply) in place of '
+                               '--seeds.', flag_values=FLAGS)
+_PSI = flags.DEFINE_float('psi', None, 'With --apply: truncation of --seeds before they are moved; the default is the '
+                          'network\'s own.', flag_values=FLAGS)
+_OUTDIR = flags.DEFINE_string('outdir', None, 'With --apply: folder for the figures; made if missing.',
+                              flag_values=FLAGS)
+_MOST_PRINCIPAL = 20
+_SMALLEST_CELL = 96         # pixels; smaller images are shown with larger pixels
+
+
+def main(argv):
+    """Finds out what the flags ask for, or applies it."""
+    del argv
+    compilation.use_cache(compilation.CACHE.value)
+    needed = (_NETWORK, _DIRECTIONS, _DIRECTION, _OUTDIR) if _APPLY.value else (_NETWORK, _OUT)
+    for flag in needed:
+        if not flag.value:
+            raise UserError(f'--{flag.name} is missing; see --help')
+    for flag in (_PSI, _LOD):
+        if flag.value is not None and not np.isfinite(flag.value):
+            raise UserError(f'--{flag.name}={flag.value}: give a number')
+    try:
+        _apply() if _APPLY.value else _find_out()
+    except OSError as error:
+        flag = _OUTDIR if _APPLY.value else _OUT
+        raise UserError(f'--{flag.name}={flag.value}: cannot be written ({error.strerror}); choose another '
+                        'place') from None
+
+
+def parse_layers(text, count):
+    """Returns the layers that a text such as '0-3' or '4,5,6' names; UserError if there are not so many."""
+    layers = []
+    for part in text.split(','):
+        match = re.fullmatch(r'\s*(\d+)(?:\s*-\s*(\d+))?\s*', part, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if not first <= last < count:
+            raise UserError(f'--layers={text}: give numbers and rising ranges from 0 to {count - 1}, such as 0-3')
+        layers += range(first, last + 1)
+    return layers
+
+
+def parse_strengths(texts):
+    """Returns numbers; UserError for what is none."""
+    try:
+        strengths = [float(text) for text in texts]
+    except ValueError:
+        strengths = []
+    if not strengths or not np.isfinite(strengths).all():
+        raise UserError(f'--strengths={",".join(texts)}: give numbers, such as -3,0,3')
+    return strengths
+
+
+def _find_out():
+    from stylegan_jax import latent_file, latent_space
+    generator = load(_NETWORK.value, _WHICH.value)
+    about = {'network': _NETWORK.value, 'which': _WHICH.value, 'samples': _SAMPLES.value, 'seed': _SEED.value,
+             'noise': _NOISE.value, 'class': _CLASS.value}
+    directory = os.path.dirname(_OUT.value)
+    os.makedirs(directory or '.', exist_ok=True)
+    if _WHAT.value == 'attributes':
+        directions = _attributes(generator)
+        moments = directions.moments
+        about |= {'classifiers': _CLASSIFIERS.value}
+    else:
+        moments = latent_space.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=_CLASS.value)
+    spread = np.sqrt(np.maximum(np.linalg.eigvalsh(moments.covariance())[::-1], 0))
+    print(f'{moments.count} samples of W ({len(moments.mean)} dimensions): mean of length '
+          f'{np.linalg.norm(moments.mean):.3f}, standard deviation {spread[0]:.3f} along the widest direction and '
+          f'{spread[-1]:.2g} along the narrowest; {_needed_for(spread, 0.9)} directions have 90% of the variance')
+    if _WHAT.value == 'statistics':
+        latent_file.save_statistics(_OUT.value, moments, about=about)
+    else:
+        if _WHAT.value == 'principal':
+            count = _COUNT.value or min(_MOST_PRINCIPAL, len(moments.mean))
+            directions = latent_space.principal_directions(moments, count)
+        latent_file.save_directions(_OUT.value, directions, about=about)
+        print(f'{len(directions.names)} directions: {", ".join(directions.names)}')
+    print(f'{_OUT.value} has them')
+
+
+def _needed_for(spread, share):
+    variances = spread ** 2
+    return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
+
+
+def _attributes(generator):
+    """Returns Directions of attributes, by classifiers' verdicts on samples' images."""
+    from stylegan_jax import latent_space
+    from stylegan_jax.feature_networks.classifier import Classifier
+    classifiers = [Classifier.load(name) for name in _CLASSIFIERS.value]
+    names = [name for each in classifiers for name in each.label_names]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise UserError(f'--classifiers={",".join(_CLASSIFIERS.value)}: several judge {", ".join(doubled)}; give one of '
+                        'them')
+    ws, logits = [], []
+    for w, images in _sampled(generator):
+        logits.append(np.concatenate([_judged(each, images) for each in classifiers], axis=1))
+        ws.append(w)
+    w, logits = np.concatenate(ws), np.concatenate(logits)
+    directions = latent_space.attribute_directions(w, logits, names, seed=_SEED.value)
+    for name, of_one in zip(names, logits.T):
+        verdict = '' if name in directions.names else '; no plane parts them, so there is no such direction'
+        print(f'{name}: {np.mean(of_one >= 0):.1%} of the samples have it{verdict}')
+    return directions
+
+
+def _sampled(generator):
+    """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
+    from stylegan_jax import latent_space, sampling
+    generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))        # says at once what is not there
+    sampler = sampling.Sampler(generator, lod=_lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
+    with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
+        for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_CLASS.value):
+            pieces = [slice(start, start + sampler.batch) for start in range(0, len(z), sampler.batch)]
+            label = _label(generator, len(z))
+            images = sampler.stream((z[piece], label[piece]) for piece in pieces)
+            for piece, made in zip(pieces, images):
+                yield w[piece], made
+                bar.update(len(made))
+
+
+def _judged(classifier, images):
+    """Logits [N, K]; as many images are filled up as the classifier's groups need."""
+    group = classifier.config.network.mbstd_group_size or 1
+    padded = images[np.minimum(np.arange(-(-len(images) // group) * group), len(images) - 1)]
+    return np.asarray(classifier.logits(padded))[:len(images)]
+
+
+def _apply():
+    from stylegan_jax import latent_file, latent_space
+    strengths = parse_strengths(_STRENGTHS.value)
+    generator = load(_NETWORK.value, _WHICH.value)
+    directions = latent_file.load_directions(_DIRECTIONS.value)
+    if directions.normals.shape[1] != generator.w_dim:
+        raise UserError(f'--directions={_DIRECTIONS.value}: directions of {directions.normals.shape[1]} dimensions, and '
+                        f'{_NETWORK.value} has {generator.w_dim}; give those of this network')
+    layers = range(generator.num_ws) if _LAYERS.value is None else parse_layers(_LAYERS.value, generator.num_ws)
+    subjects = _subjects(generator)
+    others = directions.names if _WITHOUT.value == ['all'] else _WITHOUT.value
+    steps = {name: directions.step(name, others) for name in _DIRECTION.value}
+    os.makedirs(_OUTDIR.value, exist_ok=True)
+    for name, step in steps.items():
+        moved = [latent_space.move(subjects.ws, step, strength, layers) for strength in strengths]
+        _save_figure(os.path.join(_OUTDIR.value, f'{name}.png'), generator, subjects, moved)
+        repeated = subjects.noise if isinstance(subjects.noise, str) else [
+            x if len(x) == 1 else np.repeat(x, len(strengths), axis=0) for x in subjects.noise]
+        names = tuple(f'{each}, {name} {strength:+g}' for each in subjects.names for strength in strengths)
+        ws = np.stack(moved, axis=1).reshape(-1, *moved[0].shape[1:])
+        latent_file.Latents(ws, names, repeated, subjects.lod).save(os.path.join(_OUTDIR.value, f'{name}.npz'))
+    print(f'{", ".join(_DIRECTION.value)} in {_OUTDIR.value}: rows are {", ".join(subjects.names)}; columns are '
+          f'{", ".join(f"{strength:+g}" for strength in strengths)} standard deviations')
+
+
+def _subjects(generator):
+    """Returns the Latents that are moved."""
+    from stylegan_jax import latent_file
+    if _LATENTS.value is None:
+        seeds = parse_seeds(_SEEDS.value)
+        w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))
+        ws = np.asarray(generator.truncate(w, _PSI.value))
+        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value,
+                                   _lod())
+    found = latent_file.Latents.load(_LATENTS.value)
+    if found.ws.shape[1:] != (generator.num_ws, generator.w_dim):
+        raise UserError(f'--latents={_LATENTS.value}: ws have shape {found.ws.shape}, and {_NETWORK.value} takes '
+                        f'[N, {generator.num_ws}, {generator.w_dim}]; give latents of this network')
+    return found
+
+
+def _save_figure(path, generator, subjects, moved):
+    """Draws a row for each subject and a column for each of `moved`, a list of ws [N, L, W]."""
+    rows = [grid.to_uint8(np.concatenate([
+        np.asarray(generator.synthesize(ws[row:row + 1], noise=subjects.noise_of(row), lod=subjects.lod))
+        for ws in moved])) for row in range(len(subjects.ws))]
+    picture = grid.image_grid(np.concatenate(rows), len(moved))
+    grid.save_png(path, grid.enlarge(picture, max(1, _SMALLEST_CELL // rows[0].shape[1])))
+
+
+def _label(generator, count):
+    from stylegan_jax.networks.labels import as_label
+    return np.asarray(as_label(None if _CLASS.value is None else np.full(count, _CLASS.value), count,
+                               generator.label_dim))
+
+
+def _lod():
+    if _LOD.value is not None or not os.path.isdir(_NETWORK.value):
+        return _LOD.value or 0.0
+    from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
+    return checkpoint.reached_lod(_NETWORK.value)
+
+
+if __name__ == '__main__':
+    command.run(main, FLAGS)
