@@ -31,8 +31,9 @@ LAYERS = [
     ['feature_networks'],
     ['figures'],
     ['experiment_lookup', 'config_flags', 'command'],
-    ['flops', 'memory_plan'],
+    ['flops', 'memory_plan', 'machine'],
     ['dry_run', 'run_log', 'samples', 'interruption', 'compilation'],
+    ['report'],
     ['metrics'],
     ['evaluation'],
     ['run_metrics'],
@@ -43,7 +44,7 @@ LAYERS = [
 ]
 WITHOUT_JAX = ['errors', 'atomic', 'batch', 'config', 'schedule', 'network_file', 'official_pickle', 'data', 'figures',
                'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption', 'workdir_lock',
-               'prepare_data']
+               'prepare_data', 'machine', 'report']
 
 
 def module_name(path):

@@ -1,9 +1,12 @@
-"""On what was measured, and when: results are worth nothing without it."""
+"""Where something ran, and when: results are worth nothing without it."""
 import datetime
 import importlib.metadata
 import os
 import pathlib
+import platform
+import resource
 import subprocess
+import sys
 
 
 def describe(device=None):
@@ -25,6 +28,33 @@ def heading(facts):
             f'commit {facts["commit"]}')
 
 
+def describe_run(devices, processes):
+    """Returns what the report of a run says about where it runs, and the command that began it.
+
+    Args:
+      devices: all `jax.Device`s of the run.
+      processes: how many there are.
+    """
+    facts = describe(devices[0])
+    memory = (devices[0].memory_stats() or {}).get('bytes_limit')
+    facts |= {'count': len(devices), 'processes': processes, 'host': platform.node(), 'system': platform.platform(),
+              'python': platform.python_version(), 'version': importlib.metadata.version('stylegan_jax')}
+    facts |= {} if memory is None else {'memory_gib': round(memory / 2 ** 30, 1)}
+    began = getattr(sys.modules['__main__'], '__spec__', None)
+    if began is not None and began.name == 'stylegan_jax.main':         # and not a program that uses the library
+        facts |= {'arguments': sys.argv[1:], 'folder': os.getcwd()}
+    return facts
+
+
+def memory(device):
+    """Returns the most memory in use so far [GiB], by its name in the log; of the device where its backend tells."""
+    # Linux counts in KiB, macOS in bytes.
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2 ** 30 if sys.platform == 'darwin' else 2 ** 20)
+    on_device = (device.memory_stats() or {}).get('peak_bytes_in_use')
+    return {'host_memory_gib': round(host, 3)} | ({} if on_device is None else
+                                                  {'device_memory_gib': on_device / 2 ** 30})
+
+
 def _processor():
     try:
         with open('/proc/cpuinfo') as file:
@@ -35,7 +65,7 @@ def _processor():
 
 def _commit():
     """The commit that the package's files are of, with a plus where they were changed; 'unknown' outside of git."""
-    package = pathlib.Path(__file__).parents[1]
+    package = pathlib.Path(__file__).parent
 
     def git(*args):
         return subprocess.run(['git', '-C', package, *args], text=True, capture_output=True, check=True).stdout.strip()
