@@ -28,16 +28,17 @@ def heading(facts):
             f'commit {facts["commit"]}')
 
 
-def describe_run(devices, processes):
+def describe_run(device, *, count, processes):
     """Returns what the report of a run says about where it runs, and the command that began it.
 
     Args:
-      devices: all `jax.Device`s of the run.
+      device: a `jax.Device` of this process.
+      count: of devices, all processes together.
       processes: how many there are.
     """
-    facts = describe(devices[0])
-    memory = (devices[0].memory_stats() or {}).get('bytes_limit')
-    facts |= {'count': len(devices), 'processes': processes, 'host': platform.node(), 'system': platform.platform(),
+    facts = describe(device)
+    memory = (device.memory_stats() or {}).get('bytes_limit')
+    facts |= {'count': count, 'processes': processes, 'host': platform.node(), 'system': platform.platform(),
               'python': platform.python_version(), 'version': importlib.metadata.version('stylegan_jax')}
     facts |= {} if memory is None else {'memory_gib': round(memory / 2 ** 30, 1)}
     began = getattr(sys.modules['__main__'], '__spec__', None)

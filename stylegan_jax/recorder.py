@@ -95,7 +95,8 @@ class Recorder:
                 self.event('resume', f'going on at {nimg / 1000:.1f} kimg in {self.workdir}', nimg)
         for line in used:
             self.event('begin', line, nimg)
-        facts = machine.describe_run(jax.devices(), jax.process_count())
+        facts = machine.describe_run(jax.local_devices()[0], count=jax.device_count(),
+                                     processes=jax.process_count())
         self._log.event('machine', machine.heading(facts), nimg, aloud=False, **facts)
         with self._log.attempt('config.json', nimg):
             with atomic.writing(os.path.join(self.workdir, 'config.json')) as file:

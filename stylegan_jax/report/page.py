@@ -18,7 +18,7 @@ _STATES = {'start': 'training', 'resume': 'training', 'stop': 'stopped', 'done':
 _WARNINGS = 'skipped', 'damaged', 'broken', 'disk', 'lock', 'report'
 _MOST_EVENTS = 400
 _MOST_LETTERS = 2000            # of an event
-_FACTS = {'device': 'Devices', 'platform': 'Platform', 'count': 'Devices, all', 'processes': 'Processes',
+_FACTS = {'device': 'Device', 'platform': 'Platform', 'count': 'Number of devices', 'processes': 'Processes',
           'memory_gib': 'Memory of a device [GiB]', 'processor': 'Processor', 'cores': 'Cores', 'host': 'Host',
           'jax': 'JAX', 'version': 'stylegan_jax', 'commit': 'Commit', 'python': 'Python', 'system': 'System'}
 # Whatever gets into the page, a browser fetches nothing for it.
@@ -148,9 +148,15 @@ def _key(plot, curve):
 
 def _commands(run):
     rows = [joined(element('p', title),
-                   element('div', element('pre', '\n'.join(lines)), element('button', 'Copy', type='button'),
+                   element('div', element('pre', _in_flags('\n'.join(lines))), element('button', 'Copy', type='button'),
                            class_='command')) for title, lines in commands(run)]
     return element('section', element('h2', 'Commands'), rows)
+
+
+def _in_flags(text):
+    """A command line that breaks between its flags rather than in them."""
+    first, *flags = text.split(' --')
+    return [first, [[' ', element('span', f'--{flag}')] for flag in flags]]
 
 
 def _machine(run):

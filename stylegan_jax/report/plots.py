@@ -98,7 +98,7 @@ def _drawn(plot, salt, spans, end, matplotlib):
     axes.set_xlim(0, end)
     axes.grid(color=_STAND_INS['line'], linewidth=0.6)
     axes.tick_params(length=0, labelsize=_FONT_SIZE, labelcolor=_STAND_INS['muted'])
-    axes.text(1, -0.045, 'kimg', transform=axes.transAxes, ha='right', va='top', size=_FONT_SIZE,
+    axes.text(1, -0.025, 'kimg', transform=axes.transAxes, ha='right', va='top', size=_FONT_SIZE,
               color=_STAND_INS['muted'])
     ticks = [tick for tick in matplotlib.ticker.MaxNLocator(5).tick_values(0, end) if 0 <= tick <= 0.88 * end]
     axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
