@@ -15,8 +15,8 @@ def describe(device=None):
     Args:
       device: the jax.Device that was measured; None where JAX had no part in it.
     """
-    facts = {'processor': _processor(), 'cores': len(os.sched_getaffinity(0)),
-             'jax': importlib.metadata.version('jax'),
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()       # not on macOS
+    facts = {'processor': _processor(), 'cores': cores, 'jax': importlib.metadata.version('jax'),
              'date': datetime.date.today().isoformat(), 'commit': _commit()}
     return {'device': device.device_kind, 'platform': device.platform} | facts if device else facts
 

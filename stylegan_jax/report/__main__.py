@@ -13,7 +13,7 @@ _RUN = flags.DEFINE_string('run', None, 'The folder of a run.', flag_values=FLAG
 
 
 def main(argv):
-    """Writes the report and says where it is."""
+    """Writes the report and says where it is; returns the exit code."""
     del argv
     if not _RUN.value:
         raise UserError('--run is missing; give the folder of a run')
@@ -22,6 +22,7 @@ def main(argv):
     except OSError as error:
         raise UserError(f'--run={_RUN.value}: report.html cannot be written ({error.strerror or error}); make room, '
                         'or copy the folder to where you may write') from None
+    return 0
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ import PIL.Image
 MOST = 24                       # grids; base64 makes 24 of them and the real ones up to 5 MB
 _MOST_BYTES = 150_000           # each
 _LONGEST_SIDE = 1280
-_QUALITIES = 80, 65, 50, 35     # of WebP: a third smaller than JPEG at the same look
+_QUALITIES = 80, 50             # of WebP, which is smaller than JPEG at the same look
 
 
 class Pictures:
@@ -77,4 +77,5 @@ def _encode(path):
             if stream.tell() <= _MOST_BYTES:
                 text = base64.b64encode(stream.getvalue()).decode()
                 return f'data:image/webp;base64,{text}', *image.size
-        side = min(side, max(image.size)) * 3 // 4
+        # What is still too large is smaller by about as many pixels.
+        side = int(max(image.size) * min(0.9, max(0.5, (_MOST_BYTES / stream.tell()) ** 0.5)))
