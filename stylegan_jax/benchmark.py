@@ -49,7 +49,8 @@ def main(argv):
 
 
 def _measure_data(resolutions):
-    from stylegan_jax.benchmarks import data, machine
+    from stylegan_jax import machine
+    from stylegan_jax.benchmarks import data
     from stylegan_jax.data.records import ENCODINGS
     encodings = _ENCODING.value or list(ENCODINGS)
     unknown = [encoding for encoding in encodings if encoding not in ENCODINGS]
@@ -64,9 +65,8 @@ def _measure_device(what, resolutions, batches):
     """Measures with JAX; nothing of the data pipeline, of checkpoints or of TensorFlow Datasets is imported."""
     import jax
 
-    from stylegan_jax.benchmarks import cases, compiling, device, generate, machine, plot, table, train
-    if _PLOT.value:
-        plot.check_installed()
+    from stylegan_jax import machine
+    from stylegan_jax.benchmarks import cases, compiling, device, generate, plot, table, train
     listed = cases.make_cases(resolutions, batches, _PRECISION.value)
     facts = machine.describe(jax.devices()[0])
     _say(machine.heading(facts))

@@ -1,12 +1,10 @@
 """What a run leaves in its folder: log, pictures, checkpoints. Where writing fails, it says so and training goes on."""
 import os
-import resource
-import sys
 import time
 
 import jax
 
-from stylegan_jax import atomic, run_metrics, samples
+from stylegan_jax import atomic, machine, report, run_metrics, samples
 from stylegan_jax import config as config_lib
 from stylegan_jax.checkpoint import FOLDER, SET_ASIDE, Checkpoints
 from stylegan_jax.errors import UserError
@@ -16,6 +14,7 @@ from stylegan_jax.schedule import is_finished
 from stylegan_jax.workdir_lock import WorkdirLock
 
 _A_CHECKPOINT = 'a checkpoint'
+_REPORT_SHARE = 1 / 20          # of the time of a run, at most
 
 
 class Recorder:
@@ -59,6 +58,7 @@ class Recorder:
         self._restored_sums = self._sums is not None
         self._log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000))
         self._saving_nimg, self._shown_from = None, nimg
+        self._pictures, self._next_report = report.Pictures(), None
         self._tick_start = time.time()
 
     @property
@@ -95,9 +95,15 @@ class Recorder:
                 self.event('resume', f'going on at {nimg / 1000:.1f} kimg in {self.workdir}', nimg)
         for line in used:
             self.event('begin', line, nimg)
+        facts = machine.describe_run(jax.local_devices()[0], count=jax.device_count(),
+                                     processes=jax.process_count())
+        self._log.event('machine', machine.heading(facts), nimg, aloud=False, **facts)
         with self._log.attempt('config.json', nimg):
             with atomic.writing(os.path.join(self.workdir, 'config.json')) as file:
                 file.write(config_lib.to_json(self.config))
+        self._next_report = 0.0
+        if self.saved is None:          # there is one of a run that goes on
+            self._report(nimg)
         self._tick_start = time.time()
 
     def event(self, kind, text, nimg, aloud=True):
@@ -168,11 +174,12 @@ class Recorder:
             'tick': self._tick, 'nimg': nimg, 'kimg': nimg / 1000, 'resolution': resolution, 'lod': setting.lod,
             'alpha': setting.alpha, 'batch': setting.batch, 'lr': setting.lr, 'seconds': self._seconds,
             'tick_seconds': seconds, 'images_per_second': shown / seconds,
-            'maintenance_seconds': time.time() - maintenance, **_memory(), **means})
+            'maintenance_seconds': time.time() - maintenance, **machine.memory(jax.local_devices()[0]), **means})
         # After the line: whoever is killed in between writes it again, and none is missing.
         skipping = max(int(state.g_skipped), int(state.d_skipped))
         if self._tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, nimg) and not skipping:
             self._save(state, nimg)
+            self._report(nimg)
         self._shown_from, self._tick_start = nimg, time.time()
 
     def measure_if_due(self, state, nimg, poll):
@@ -203,6 +210,7 @@ class Recorder:
             if self._metrics.keep_if_best(nimg):
                 self.event('best', f'best so far: {found[0]["metric"]} {found[0]["value"]:.6g}; kept in '
                                    f'{os.path.join(self.workdir, run_metrics.BEST)}', nimg)
+        self._report(nimg)
         self._tick_start = time.time()
 
     def finish(self, state, nimg):
@@ -236,12 +244,30 @@ class Recorder:
                            f'are in {self.workdir}', nimg)
 
     def close(self):
-        """Gives the folder back."""
+        """Writes the last report, and gives the folder back."""
+        self._log.flush()
+        if self._next_report is not None:
+            self._next_report = 0.0
+            self._report(self.tick_nimg)
         self._log.close()
         try:
             self._checkpoints.close()
         finally:
             self._lock.__exit__(None, None, None)
+
+    def _report(self, nimg):
+        """Writes report.html, if that would not take too much of the run's time."""
+        start = time.monotonic()
+        if start < self._next_report:
+            return
+        try:
+            with self._log.attempt(report.FILE, nimg):
+                report.write(self.workdir, self._pictures)
+        except Exception as error:      # a page to look at is not worth a training
+            self.event('report', f'warning: {report.FILE} could not be made ({type(error).__name__}: {error}); '
+                                 'training goes on', nimg)
+        now = time.monotonic()
+        self._next_report = now + (now - start) / _REPORT_SHARE
 
     def _save(self, state, nimg):
         progress = {'tick': self._tick, 'tick_nimg': self.tick_nimg, 'seconds': self._seconds, 'images': self._images,
@@ -271,14 +297,6 @@ class Recorder:
             yield f'the data set: {images} images until now, {self._images} from here on, in another order'
         elif self.saved.progress.get('data', self._data) != self._data:
             yield f'the data set: {images} other images, or in another order, until now'
-
-
-def _memory():
-    """Most memory in use so far [GiB]; that of the device where its backend tells."""
-    # Linux counts in KiB, macOS in bytes.
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2 ** 30 if sys.platform == 'darwin' else 2 ** 20)
-    device = (jax.local_devices()[0].memory_stats() or {}).get('peak_bytes_in_use')
-    return {'host_memory_gib': round(host, 3)} | ({} if device is None else {'device_memory_gib': device / 2 ** 30})
 
 
 def _fakes_name(config, nimg):

@@ -32,9 +32,10 @@ LAYERS = [
     ['figures'],
     ['animation'],
     ['experiment_lookup', 'config_flags', 'command'],
-    ['flops', 'memory_plan'],
+    ['flops', 'memory_plan', 'machine'],
     ['dry_run', 'run_log', 'samples', 'interruption', 'compilation'],
     ['network_flags'],
+    ['report'],
     ['metrics'],
     ['latent_space', 'latent_file'],
     ['projection_distance', 'projection'],
@@ -47,7 +48,7 @@ LAYERS = [
 ]
 WITHOUT_JAX = ['errors', 'atomic', 'batch', 'config', 'schedule', 'network_file', 'official_pickle', 'data',
                'figures.grid', 'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption', 'workdir_lock',
-               'prepare_data']
+               'prepare_data', 'report']
 
 
 def module_name(path):

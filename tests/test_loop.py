@@ -261,7 +261,8 @@ def test_another_seed_is_refused(finished):
 def test_a_finished_run_stays_as_it_is(finished, capsys):
     def lasting():
         return {path: state for path, state in tiny_run.files_below(finished).items()
-                if not path.endswith(('config.json', 'log.txt', 'events.jsonl', 'lock')) and 'tensorboard' not in path}
+                if not path.endswith(('config.json', 'log.txt', 'events.jsonl', 'report.html', 'lock'))
+                and 'tensorboard' not in path}
     before, config = lasting(), text_of(finished, 'config.json')
     assert loop.train(tiny_run.run_config(), str(finished)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (

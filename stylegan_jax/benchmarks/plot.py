@@ -1,7 +1,4 @@
-"""A roofline: the share of the device's rate that each case reaches, over what memory allows it to reach.
-
-The only file that needs matplotlib.
-"""
+"""A roofline: the share of the device's rate that each case reaches, over what memory allows it to reach."""
 import math
 
 from stylegan_jax.errors import UserError
@@ -20,7 +17,7 @@ def roofline(path, results, rates, title):
       title: a line about what was measured, and one about the machine.
 
     Raises:
-      UserError: matplotlib is not installed, or the file cannot be written.
+      UserError: the file cannot be written.
     """
     pyplot, ticker = _pyplot()
     intensities = [result['flops_per_image'] / result['bytes_per_image'] for result in results]
@@ -66,15 +63,7 @@ def _round_numbers(low, high):
 
 
 def _pyplot():
-    try:
-        import matplotlib
-        matplotlib.use('Agg')
-        from matplotlib import pyplot, ticker
-    except ImportError:
-        raise UserError("--plot: matplotlib is not installed; run pip install -e '.[plot]'") from None
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot, ticker
     return pyplot, ticker
-
-
-def check_installed():
-    """Raises the UserError of a missing matplotlib, before anything is measured."""
-    _pyplot()

@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from stylegan_jax import benchmark
-from stylegan_jax.benchmarks import cases, data, device, machine, plot, timing
+from stylegan_jax import benchmark, machine
+from stylegan_jax.benchmarks import cases, data, device, plot, timing
 from stylegan_jax.errors import UserError
 
 # What the device gives at best is not what is tested.
@@ -135,12 +135,6 @@ def test_roofline_shows_every_case(tmp_path):
     assert blue[0] == 0 and blue[1] > 50 and blue[2] == pytest.approx(2 * blue[1], rel=0.2)
     with pytest.raises(UserError, match='--plot=.*nowhere'):
         plot.roofline(str(tmp_path / 'nowhere' / 'a.png'), results, rates, 'train')
-
-
-def test_missing_matplotlib_is_said_before_measuring(run, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'matplotlib', None)
-    code, out, err = run('--what=train', '--resolution=4', '--plot=a.png')
-    assert code == 2 and "pip install -e '.[plot]'" in err and out == ''
 
 
 def test_calls_are_counted_and_repeated():

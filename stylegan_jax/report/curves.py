@@ -1,0 +1,70 @@
+"""Which plots a report has, and the numbers beside them."""
+import math
+
+import numpy as np
+
+from stylegan_jax.report.plots import Curve, Plot
+from stylegan_jax.report.reading import number
+
+_PLOTS = [
+    ('Losses', 'linear', ['g_loss', 'd_loss']),
+    ('Scores of real and generated images (logits)', 'linear', ['real_logits', 'fake_logits']),
+    ('Norms of the gradients', 'log', ['g_gradient_norm', 'd_gradient_norm']),
+    ('Gradient penalties', 'linear', ['r1_penalty', 'r2_penalty']),
+    ('Length of w, and distance from the average', 'zero', ['w_norm', 'w_spread']),
+    ('Images per second', 'log', ['images_per_second']),
+    ('Learning rate', 'zero', ['lr']),
+    ('Memory [GiB]', 'zero', ['host_memory_gib', 'device_memory_gib']),
+    ('Share of steps that were skipped', 'zero', ['g_skipped', 'd_skipped']),
+]
+_IN_NO_PLOT = 'tick', 'nimg', 'kimg', 'lod', 'alpha', 'batch', 'seconds', 'tick_seconds', 'maintenance_seconds'
+_MOST_METRICS, _MOST_OTHERS = 12, 6         # plots, so that a page stays one
+
+
+def plots(run):
+    """Lists the plots of a run: its metrics, what every run has, and other numbers of its log.
+
+    Args:
+      run: a `reading.Run`.
+
+    Returns:
+      A list of Plot; only of what there are numbers for.
+    """
+    kimg = np.array([entry['nimg'] / 1000 for entry in run.entries])
+
+    def curves(names):
+        found = [Curve(name, kimg, np.array([number(entry.get(name)) for entry in run.entries])) for name in names]
+        return [curve for curve in found if np.isfinite(curve.values).any()]
+
+    known = {name for _, _, names in _PLOTS for name in names} | {*_IN_NO_PLOT}
+    others = dict.fromkeys(name for entry in run.entries[-1:] for name in entry if name not in known)
+    listed = [Plot(title, curves(names), scale) for title, scale, names in _PLOTS]
+    others = [plot for plot in (Plot(name, curves([name])) for name in others) if plot.curves]
+    found = _metric_plots(run) + [plot for plot in listed if plot.curves and not _is_dull(plot)]
+    return found + others[:_MOST_OTHERS]
+
+
+def at(curve, kimg):
+    """Text of a curve's number at a place: that of the newest point until then."""
+    index = np.searchsorted(curve.kimg, kimg + 1e-9) - 1
+    value = curve.values[index] if index >= 0 else math.nan
+    return f'{value:.4g}' if math.isfinite(value) else '–'
+
+
+def _metric_plots(run):
+    found = {}
+    for result in run.metrics:
+        if isinstance(result.get('metric'), str):
+            found.setdefault(result['metric'], []).append(result)
+    listed = []
+    for name, results in list(found.items())[:_MOST_METRICS]:
+        kimg, values, errors = (np.array([number(result.get(key)) for result in results])
+                                for key in ('nimg', 'value', 'standard_error'))
+        curve = Curve(name, kimg / 1000, values, errors if np.isfinite(errors).any() else None)
+        listed += [Plot(name, [curve])] if np.isfinite(values).any() else []
+    return listed
+
+
+def _is_dull(plot):
+    """Whether it would only say that nothing was skipped."""
+    return plot.curves[0].name.endswith('_skipped') and not any(np.nansum(curve.values) for curve in plot.curves)

@@ -1,0 +1,111 @@
+"""What a run's folder knows. Lines that a crash tore, and entries that are no entries, are passed over."""
+import dataclasses
+import json
+import math
+import os
+import re
+
+from stylegan_jax import config as config_lib
+from stylegan_jax.config import Config
+from stylegan_jax.errors import UserError
+from stylegan_jax.schedule import resolve, stage_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The records of a run."""
+    workdir: str
+    config: Config | None           # None where config.json cannot be used; why is in `config_problem`
+    config_text: str
+    config_problem: str
+    entries: list                   # of log.jsonl, dicts in the order of `nimg`, one for each
+    events: list                    # of events.jsonl, dicts
+    metrics: list                   # of metrics.jsonl, dicts in the order of `nimg`
+    pictures: list                  # (images shown, file name) of the sample grids, in order
+    spans: list                     # `schedule.Span` of the whole run; empty without a config
+
+    @property
+    def nimg(self):
+        """Images shown, as far as anything tells."""
+        return max([0, *(entry['nimg'] for entry in self.entries + self.metrics), *(nimg for nimg, _ in self.pictures)])
+
+    def newest(self, kind):
+        """The last event of a kind, or an empty dict."""
+        return next((event for event in reversed(self.events) if event.get('event') == kind), {})
+
+
+def read(workdir):
+    """Reads a run's folder.
+
+    Args:
+      workdir: the folder.
+
+    Returns:
+      A Run.
+
+    Raises:
+      UserError: there is no run.
+    """
+    if not any(os.path.isfile(os.path.join(workdir, name)) for name in ('config.json', 'log.jsonl', 'events.jsonl')):
+        raise UserError(f'--run={workdir}: there is no run (no config.json, log.jsonl, events.jsonl); give the folder '
+                        'that a training wrote')
+    config, text, problem = _config(os.path.join(workdir, 'config.json'))
+    entries = _in_order(_lines(os.path.join(workdir, 'log.jsonl')), lambda entry: entry['nimg'])
+    metrics = _in_order(_lines(os.path.join(workdir, 'metrics.jsonl')),
+                        lambda result: (result['nimg'], str(result.get('metric'))))
+    return Run(workdir, config, text, problem, entries, _lines(os.path.join(workdir, 'events.jsonl')), metrics,
+               _pictures(workdir, entries), stage_table(resolve(config)) if config else [])
+
+
+def number(value):
+    """Returns a float; NaN for what is no number."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < 1e300 else math.nan
+
+
+def _config(path):
+    """(Config or None, the file's text, what is wrong with it)."""
+    try:
+        with open(path, errors='replace') as file:
+            text = file.read()
+    except OSError as error:
+        return None, '', f'config.json cannot be read ({error.strerror})'
+    try:
+        config = config_lib.from_json(Config, text)
+        stage_table(resolve(config))
+    except (ValueError, TypeError, KeyError, AttributeError, UserError) as error:
+        return None, text, f'config.json is damaged or of another version ({error})'
+    return config, text, ''
+
+
+def _lines(path):
+    """The dicts in a file of JSON lines; none where there is no file."""
+    if not os.path.exists(path):
+        return []
+    found = []
+    with open(path, errors='replace') as file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            found += [value] if isinstance(value, dict) else []
+    return found
+
+
+def _in_order(entries, key):
+    """Entries by their images shown; the last one of each key."""
+    found = {key(entry): entry for entry in entries if number(entry.get('nimg')) >= 0}
+    return [found[name] for name in sorted(found)]
+
+
+def _pictures(workdir, entries):
+    """(images shown, name) of the sample grids; names with six digits count thousands, and the log tells the rest."""
+    exact = {int(entry['nimg']) // 1000: int(entry['nimg']) for entry in entries}
+    found = []
+    for name in os.listdir(workdir):
+        match = re.fullmatch(r'fakes([0-9]{6}|[0-9]{9})\.png', name)
+        if match:
+            count = int(match[1])
+            found.append((exact.get(count, count * 1000) if len(match[1]) == 6 else count, name))
+    return sorted(found)
