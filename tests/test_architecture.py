@@ -44,7 +44,8 @@ LAYERS = [
     ['recorder'],
     ['loop'],
     ['benchmarks'],
-    ['main', 'generate', 'animate', 'evaluate', 'latents', 'project', 'prepare_data', 'benchmark'],
+    ['main', 'generate', 'evaluate', 'prepare_data', 'benchmark'],
+    ['animate', 'latents', 'project'],
 ]
 WITHOUT_JAX = ['errors', 'atomic', 'batch', 'config', 'schedule', 'network_file', 'official_pickle', 'data',
                'figures.grid', 'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption', 'workdir_lock',
