@@ -58,7 +58,7 @@ class Recorder:
         self._restored_sums = self._sums is not None
         self._log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000))
         self._saving_nimg, self._shown_from = None, nimg
-        self._pictures, self._next_report = report.Pictures(), None
+        self._pictures, self._next_report, self._report_failed = report.Pictures(), None, False
         self._tick_start = time.time()
 
     @property
@@ -264,8 +264,10 @@ class Recorder:
             with self._log.attempt(report.FILE, nimg):
                 report.write(self.workdir, self._pictures)
         except Exception as error:      # a page to look at is not worth a training
-            self.event('report', f'warning: {report.FILE} could not be made ({type(error).__name__}: {error}); '
-                                 'training goes on', nimg)
+            if not self._report_failed:
+                self.event('report', f'warning: {report.FILE} could not be made ({type(error).__name__}: {error}); '
+                                     'training goes on', nimg)
+            self._report_failed = True
         now = time.monotonic()
         self._next_report = now + (now - start) / _REPORT_SHARE
 
