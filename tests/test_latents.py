@@ -113,7 +113,7 @@ def test_latents_from_a_file_keep_their_noise(run, network, directions, tmp_path
     ([], {}, '--out is missing'),
     (['--apply'], {}, '--directions is missing'),
     ([], dict(out='x.npz', classifiers='nowhere.npz'), 'nowhere.npz: No such file'),
-    ([], dict(out='x.npz', classifiers='toy_faces,toy_faces'), 'several judge beard'),
+    ([], dict(out='x.npz', classifiers='toy_faces,toy_faces'), 'several judge bald, beard'),
     ([], dict(out='x.npz', samples=16), 'this classifier takes uint8 [N, 32, 32, 3]'),
     ([], dict(out='x.npz', what='principal', count=6), 'W has 5 dimensions'),
     (['--apply'], dict(direction='nose'), "direction 'nose' does not exist; there are pc0, pc1, pc2"),
