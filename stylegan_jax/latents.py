@@ -125,6 +125,8 @@ def _find_out():
         about |= {'classifiers': _CLASSIFIERS.value}
     else:
         moments = latent_space.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=_CLASS.value)
+    if _WHAT.value == 'principal':
+        directions = latent_space.principal_directions(moments, _COUNT.value or min(_MOST_PRINCIPAL, generator.w_dim))
     spread = np.sqrt(np.maximum(np.linalg.eigvalsh(moments.covariance())[::-1], 0))
     print(f'{moments.count} samples of W ({len(moments.mean)} dimensions): mean of length '
           f'{np.linalg.norm(moments.mean):.3f}, standard deviation {spread[0]:.3f} along the widest direction and '
@@ -132,9 +134,6 @@ def _find_out():
     if _WHAT.value == 'statistics':
         latent_file.save_statistics(_OUT.value, moments, about=about)
     else:
-        if _WHAT.value == 'principal':
-            count = _COUNT.value or min(_MOST_PRINCIPAL, len(moments.mean))
-            directions = latent_space.principal_directions(moments, count)
         latent_file.save_directions(_OUT.value, directions, about=about)
         print(f'{len(directions.names)} directions: {", ".join(directions.names)}')
     print(f'{_OUT.value} has them')

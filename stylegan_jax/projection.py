@@ -51,7 +51,7 @@ class Options:
     """
     space: str = 'w+'
     noise: str = 'optimize'
-    steps: int = 1000
+    steps: int = 300
     rate: float = 0.1
     restarts: int = 4
     candidates: int = 1000

@@ -16,7 +16,7 @@ from stylegan_jax.networks.layers import stage_name
 LPIPS_LEAST = 16                # pixels, of the shorter side; VGG halves four times
 _LPIPS_MOST = 256               # pixels; larger images are reduced to it, as StyleGAN2's projector does
 _PYRAMID_LEAST = 4              # pixels of the shorter side of the smallest level
-_FEATURE_WEIGHT = 0.05          # against pixels; for the smallest errors in the end, see docs/architecture.md
+_FEATURE_WEIGHT = 0.05          # of relative errors, against squared ones of pixels
 
 
 @jax.tree_util.register_dataclass

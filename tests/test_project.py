@@ -1,0 +1,154 @@
+"""The command that projects: what it writes, what it does to pictures, and what it says to wrong ones."""
+import numpy as np
+import PIL.Image
+import pytest
+
+import reference_case
+import tiny
+from stylegan_jax import latents, project
+from stylegan_jax.errors import UserError
+from stylegan_jax.figures import grid
+from stylegan_jax.latent_file import Latents
+
+GENERATOR = tiny.generator(tiny.generator_config(resolution=8))
+COLOURS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+
+
+@pytest.fixture(scope='module')
+def network(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
+    GENERATOR.save(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def faces(tmp_path_factory):
+    """Paths of two pictures that the network made."""
+    folder = tmp_path_factory.mktemp('faces')
+    images = grid.to_uint8(GENERATOR(tiny.normal(2, 6, seed=9), psi=1))
+    for name, image in zip('ab', images):
+        grid.save_png(folder / f'{name}.png', image)
+    return [str(folder / 'a.png'), str(folder / 'b.png')]
+
+
+@pytest.fixture
+def error(run_command, tmp_path):
+    """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+    def run(**given):
+        code, _, err = run_command(project, *(f'--{name}={value}' for name, value in given.items()), '--vgg=none')
+        assert code == 2 and err.count('\n') == 1 and err.startswith('error: '), (code, err)
+        return err
+    return run
+
+
+def test_everything_is_written(run_command, network, faces, tmp_path):
+    code, out, err = run_command(project, f'--network={network}', f'--image={",".join(faces)}', '--outdir=deep/out',
+                                 '--steps=30', '--restarts=2', '--candidates=10', '--batch=1', '--video', '--vgg=none')
+    assert code is None, err
+    folder = tmp_path / 'deep' / 'out'
+    assert sorted(path.name for path in folder.iterdir()) == ['latents.npz', 'optimisation.webp', 'projection.png']
+    found = Latents.load(folder / 'latents.npz')
+    assert found.names == ('a.png', 'b.png') and found.ws.shape == (2, 4, 5) and len(found.noise) == 4
+    picture = np.asarray(PIL.Image.open(folder / 'projection.png'))[::16, ::16]
+    assert picture.shape == (16, 16, 3)
+    images = grid.to_uint8(GENERATOR.synthesize(found.ws, noise=list(found.noise))).astype(int)
+    for row, face in enumerate(faces):
+        cells = picture[8 * row:8 * row + 8]
+        np.testing.assert_array_equal(cells[:, :8], np.asarray(PIL.Image.open(face)))
+        assert np.abs(cells[:, 8:] - images[row]).max() <= 1
+    video = PIL.Image.open(folder / 'optimisation.webp')
+    assert video.n_frames == 8 and video.size == (256, 256)             # steps 3, 13, 23, 30 of each
+    for text in ('a.png: 8x8\n', 'pixels at all sizes (no LPIPS: left out by --vgg=none; no discriminator in ',
+                 'noise inputs: optimize', 'b.png: PSNR '):
+        assert text in out
+
+    code, _, err = run_command(latents, f'--network={network}', '--what=principal', '--samples=20', '--out=d.npz')
+    code, _, err = run_command(latents, f'--network={network}', '--apply', '--directions=d.npz', '--direction=pc0',
+                               '--latents=deep/out/latents.npz', '--strengths=0', '--outdir=moved')
+    assert code is None, err
+    moved = np.asarray(PIL.Image.open(tmp_path / 'moved' / 'pc0.png'))[::12, ::12]
+    assert np.abs(moved - picture[:, 8:].astype(int)).max() <= 1
+
+
+def test_official_pickle_has_its_discriminator(run_command, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 32, 3), np.uint8)
+    PIL.Image.fromarray(picture).save('me.png')
+    code, out, err = run_command(project, f'--network={reference_case.pickle_path("c32")}', '--image=me.png', '--steps=2',
+                                 '--outdir=out', '--restarts=1', '--candidates=4', '--vgg=none')
+    assert code is None, err
+    assert 'me.png: 32x40, cropped to the central 32x32' in out
+    assert 'compared by features of the discriminator' in out and 'noise inputs: the network has none' in out
+    assert Latents.load(tmp_path / 'out' / 'latents.npz').noise == 'none'
+
+
+# Pictures.
+
+def test_picture_is_cropped_and_reduced_as_it_says(tmp_path):
+    PIL.Image.fromarray(COLOURS).save(tmp_path / 'a.png')
+    target, done = project.read_target(tmp_path / 'a.png', (6, 6, 3))
+    assert done == '20x12, cropped to the central 12x12, reduced to 6x6'
+    expected = COLOURS[:, 4:16].reshape(6, 2, 6, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_array_equal(target, np.rint(expected))
+    assert project.read_target(tmp_path / 'a.png', (12, 20, 3))[1] == '20x12'
+
+
+def test_transparency_becomes_white_and_colours_grey(tmp_path):
+    seen = np.concatenate([COLOURS, np.zeros((12, 20, 1), np.uint8)], axis=2)
+    PIL.Image.fromarray(seen).save(tmp_path / 'a.png')
+    target, done = project.read_target(tmp_path / 'a.png', (12, 20, 3))
+    assert target.min() == 255 and 'put on white where it is transparent' in done
+    PIL.Image.fromarray(COLOURS).save(tmp_path / 'b.png')
+    target, done = project.read_target(tmp_path / 'b.png', (12, 20, 1))
+    assert target.shape == (12, 20, 1) and 'made grey' in done
+
+
+@pytest.mark.parametrize('mode', ['L', '1', 'LA', 'I;16'])
+def test_grey_pictures_need_a_word(tmp_path, mode):
+    picture = PIL.Image.new(mode, (8, 8))
+    picture.save(tmp_path / 'grey.png')
+    with pytest.raises(UserError, match='grey.png: the picture is grey, and the network makes colours; .*--allow_grey'):
+        project.read_target(tmp_path / 'grey.png', (8, 8, 3))
+    assert project.read_target(tmp_path / 'grey.png', (8, 8, 3), allow_grey=True)[0].shape == (8, 8, 3)
+    assert project.read_target(tmp_path / 'grey.png', (8, 8, 1))[0].shape == (8, 8, 1)
+
+
+def test_pictures_that_cannot_be_used(error, network, faces, tmp_path):
+    (tmp_path / 'text.png').write_text('no picture')
+    PIL.Image.new('RGB', (7, 30)).save(tmp_path / 'small.png')
+    half = open(faces[0], 'rb').read()
+    (tmp_path / 'half.png').write_bytes(half[:len(half) // 2])
+    for name, expected in (('nowhere.png', 'nowhere.png: cannot be read (No such file'),
+                           ('text.png', 'text.png: not a PNG, JPEG or WebP image'), ('half.png', 'half.png: '),
+                           ('small.png', 'small.png: its 7x30 pixels are too few for 8x8')):
+        assert expected in error(network=network, image=name, outdir='out')
+    assert not (tmp_path / 'out').exists()
+
+
+# Flags.
+
+@pytest.mark.parametrize('given, expected', [
+    (dict(network=None), '--network is missing'), (dict(image=None), '--image is missing'),
+    (dict(outdir=None), '--outdir is missing'), (dict(network='nowhere.pkl'), 'nowhere.pkl: No such file'),
+    (dict(lod=5), 'lod=5.0'), (dict(lod='nan'), '--lod=nan: give a number'),
+    (dict(network=reference_case.pickle_path('a32')), 'Progressive GAN generator has no intermediate latents w'),
+], ids=str)
+def test_mistakes(error, network, faces, given, expected):
+    given = dict(network=network, image=faces[0], outdir='out') | given
+    assert expected in error(**{name: value for name, value in given.items() if value is not None})
+
+
+def test_noise_for_a_network_without(error):
+    PIL.Image.new('RGB', (32, 32)).save('me.png')
+    message = error(network=reference_case.pickle_path('c32'), image='me.png', outdir='out', noise='optimize')
+    assert 'this network has no noise inputs' in message
+
+
+def test_weights_that_were_named_must_be_there(run_command, network):
+    PIL.Image.new('RGB', (8, 8)).save('me.png')
+    code, _, err = run_command(project, f'--network={network}', '--image=me.png', '--outdir=out', '--vgg=no.pth')
+    assert code == 2 and 'no.pth: no such file' in err
+
+
+def test_outdir_that_is_a_file(error, network, faces, tmp_path):
+    (tmp_path / 'file').write_text('')
+    assert '--outdir=file: cannot be written' in error(network=network, image=faces[0], outdir='file')
