@@ -19,6 +19,12 @@ from stylegan_jax.sampling import latents
 CONFIG = tiny.generator_config(image=ImageConfig(16, base_shape=(4, 3)))
 
 
+@pytest.fixture(autouse=True)
+def no_forks(monkeypatch):
+    """Lets imageio_ffmpeg, which reads films here, start ffmpeg without running Python in a copy of this process."""
+    monkeypatch.setenv('IMAGEIO_FFMPEG_NO_PREVENT_SIGINT', '1')
+
+
 @pytest.fixture(scope='module')
 def network(tmp_path_factory):
     path = str(tmp_path_factory.mktemp('network') / 'network.npz')

@@ -16,6 +16,7 @@ from stylegan_jax.errors import UserError
 SUFFIXES = '.mp4', '.webp', '.gif'
 _CRF = 16                    # constant quality of H.264; 17 is said to be visually lossless, and small images show more
 _WEBP_QUALITY = 90
+_MOST_REASONS = 3            # lines of ffmpeg's that are told
 _GIF_UNIT = 10               # milliseconds; GIF counts in these
 _LARGEST_SIDE = {'.mp4': 8192, '.webp': 16383, '.gif': 65535}        # H.264 at level 6, and the formats' fields
 
@@ -126,8 +127,8 @@ def _write_mp4(path, first, frames, fps, encoder):
             code = process.wait()
         if code:
             said.seek(0)
-            reasons = said.read().strip().splitlines()
-            raise OSError('ffmpeg: ' + (reasons[0] if reasons else f'exit code {code}'))
+            reasons = said.read().strip().splitlines()[:_MOST_REASONS] or [f'exit code {code}']
+            raise OSError('ffmpeg: ' + '; '.join(reasons))
 
 
 def _write_with_pillow(path, first, frames, fps, suffix):

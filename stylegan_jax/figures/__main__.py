@@ -76,19 +76,19 @@ def main(argv):
     names, absent = catalogue.asked_for(_FIGURE.value, generator.config)
     for name, why in absent.items():
         print(f'no {name}: {why}')
-    bar = tqdm.tqdm(unit='img', disable=None, delay=2)
-    artist = Painter(generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'],
-                     drawn=bar.update)
-    settings = figure_settings.chosen(generator.config.image, artist.stage, _NETWORK['network'], _PAPER.value)
-    settings = dataclasses.replace(settings, **given)
     look = Look(_CAPTIONS.value, _GUTTER.value, _SCALE.value)
-    with bar:
+    with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
+        artist = Painter(generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'],
+                         drawn=bar.update)
+        settings = figure_settings.chosen(generator.config.image, artist.stage, _NETWORK['network'], _PAPER.value)
+        settings = dataclasses.replace(settings, **given)
+        _written(os.makedirs, _OUTDIR.value, exist_ok=True)
         bar.total = sum(catalogue.FIGURES[name].num_images(artist, settings) for name in names)
         for name in names:
             bar.set_description(name)
             figure = catalogue.FIGURES[name].draw(artist, settings, look, _NETWORK['psi'])
             path = os.path.join(_OUTDIR.value, f'{name}.png')
-            _save(path, figure.picture)
+            _written(grid.save_png, path, figure.picture)
             height, width = figure.picture.shape[:2]
             bar.write(f'{path}: {width}x{height}')
 
@@ -113,10 +113,9 @@ def _given(name):
     return numbers
 
 
-def _save(path, picture):
+def _written(write, *arguments, **options):
     try:
-        os.makedirs(_OUTDIR.value, exist_ok=True)
-        grid.save_png(path, picture)
+        write(*arguments, **options)
     except OSError as error:
         raise UserError(f'--outdir={_OUTDIR.value}: cannot be written ({error.strerror}); choose another folder'
                         ) from None

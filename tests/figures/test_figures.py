@@ -279,11 +279,11 @@ def test_other_sizes_take_the_same_part_and_leave_out_ranges_that_they_have_not(
     assert 0 <= left < right <= 1 and 0 <= top < bottom <= 4
 
 
-@pytest.mark.parametrize('resolution, base', [(4, (4, 4)), (8, (4, 3)), (16, (2, 1)), (64, (4, 4))])
+@pytest.mark.parametrize('resolution, base', [(4, (4, 4)), (8, (4, 3)), (16, (2, 1))])
 def test_defaults_fit_any_size_and_shape(resolution, base):
     generator = doubled(tiny.generator, tiny.generator_config(image=ImageConfig(resolution, base_shape=base)))
     artist = Painter(generator)
-    chosen = dataclasses.replace(settings.chosen(generator.config.image, artist.stage, 'any'), samples=5)
+    chosen = dataclasses.replace(settings.chosen(generator.config.image, artist.stage, 'any'), rows=1, samples=5)
     for figure in catalogue.FIGURES.values():
         picture = figure.draw(artist, chosen, Look()).picture
         assert max(picture.shape[:2]) >= 256 and min(picture.shape[:2]) >= 100
