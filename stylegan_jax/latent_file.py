@@ -70,7 +70,7 @@ def save_directions(path, directions, *, about=None):
 
 
 def load_directions(path):
-    """Reads the Directions that `save_directions` wrote; UserError if the file is missing, damaged or something else."""
+    """Reads the Directions that `save_directions` wrote; UserError if the file is missing, damaged or another."""
     def build(header, arrays):
         moments = Moments.from_arrays(arrays, where='moments')
         return Directions(tuple(header['names']), arrays['normals'], moments)

@@ -39,22 +39,22 @@ _SAMPLES = flags.DEFINE_integer('samples', 10_000, 'Of W; attributes need an ima
                                 flag_values=FLAGS)
 _COUNT = flags.DEFINE_integer('count', None, 'Principal directions to keep; the default is the first 20, or all.',
                               lower_bound=1, flag_values=FLAGS)
-_CLASSIFIERS = flags.DEFINE_list('classifiers', ['toy_faces'], 'For attributes: toy_faces, files of train_classifier, or '
-                                 'official pickles.', flag_values=FLAGS)
+_CLASSIFIERS = flags.DEFINE_list('classifiers', ['toy_faces'], 'For attributes: toy_faces, files of train_classifier, '
+                                 'or official pickles.', flag_values=FLAGS)
 _WITHOUT = flags.DEFINE_list('without', [], 'With --apply: other directions that are not to change, taken out of '
                              '--direction; all for all others.', flag_values=FLAGS)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the samples.', lower_bound=0, flag_values=FLAGS)
 _CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).',
                               flag_values=FLAGS)
-_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a run '
-                          'has reached, and 0 for other networks.', flag_values=FLAGS)
+_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
+                          'run has reached, and 0 for other networks.', flag_values=FLAGS)
 _NOISE = flags.DEFINE_enum('noise', 'const', ['const', 'none'], 'Noise inputs of the images that are judged, and of '
                            'those of --seeds: the stored ones, or none.', flag_values=FLAGS)
 _APPLY = flags.DEFINE_bool('apply', False, 'Move latents along a direction, and show it.', flag_values=FLAGS)
 _DIRECTIONS = flags.DEFINE_string('directions', None, 'With --apply: file that --what=principal or attributes wrote.',
                                   flag_values=FLAGS)
-_DIRECTION = flags.DEFINE_list('direction', None, 'With --apply: names of directions, such as glasses or pc0; each gets '
-                               'a figure.', flag_values=FLAGS)
+_DIRECTION = flags.DEFINE_list('direction', None, 'With --apply: names of directions, such as glasses or pc0; each '
+                               'gets a figure.', flag_values=FLAGS)
 _STRENGTHS = flags.DEFINE_list('strengths', ['-3', '-1.5', '0', '1.5', '3'], 'With --apply: how far, in standard '
                                'deviations.', flag_values=FLAGS)
 _LAYERS = flags.DEFINE_string('layers', None, 'With --apply: which layers move, such as 0-3 or 4,5,6; the default is '
@@ -152,8 +152,8 @@ def _attributes(generator):
     names = [name for each in classifiers for name in each.label_names]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise UserError(f'--classifiers={",".join(_CLASSIFIERS.value)}: several judge {", ".join(doubled)}; give one of '
-                        'them')
+        raise UserError(f'--classifiers={",".join(_CLASSIFIERS.value)}: several judge {", ".join(doubled)}; give '
+                        'one of them')
     ws, logits = [], []
     for w, images in _sampled(generator):
         logits.append(np.concatenate([_judged(each, images) for each in classifiers], axis=1))
@@ -194,8 +194,8 @@ def _apply():
     generator = load(_NETWORK.value, _WHICH.value)
     directions = latent_file.load_directions(_DIRECTIONS.value)
     if directions.normals.shape[1] != generator.w_dim:
-        raise UserError(f'--directions={_DIRECTIONS.value}: directions of {directions.normals.shape[1]} dimensions, and '
-                        f'{_NETWORK.value} has {generator.w_dim}; give those of this network')
+        raise UserError(f'--directions={_DIRECTIONS.value}: directions of {directions.normals.shape[1]} dimensions, '
+                        f'and {_NETWORK.value} has {generator.w_dim}; give those of this network')
     layers = range(generator.num_ws) if _LAYERS.value is None else parse_layers(_LAYERS.value, generator.num_ws)
     subjects = _subjects(generator)
     others = directions.names if _WITHOUT.value == ['all'] else _WITHOUT.value

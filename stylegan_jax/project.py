@@ -1,15 +1,15 @@
 """Find the latents that make a given picture.
 
     python -m stylegan_jax.project --network=runs/quickstart --image=face.png --outdir=projected
-    python -m stylegan_jax.project --network=stylegan-ffhq-1024x1024.pkl --image=a.png,b.png --space=w --outdir=projected
+    python -m stylegan_jax.project --network=stylegan-ffhq-1024x1024.pkl --image=a.png,b.png --space=w --outdir=out
 
 The outdir gets projection.png (a row for each picture: what it was made to be, and what the latents make), latents.npz
 (for `latents --apply` and the library), while it goes on current.png, and with --video the optimisation as
 optimisation.webp.
 
 Pictures are cropped to the centre of the network's aspect ratio and reduced to its size; nothing is enlarged, and what
-was done is printed. Nothing is aligned: networks that were trained on aligned pictures, as the official ones of FFHQ and
-CelebA-HQ were, need faces that are aligned in the same way (eyes and mouth in their places) beforehand.
+was done is printed. Nothing is aligned: networks that were trained on aligned pictures, as the official ones of FFHQ
+and CelebA-HQ were, need faces that are aligned in the same way (eyes and mouth in their places) beforehand.
 
 Pictures are compared by LPIPS where the weights of VGG16 are found (see evaluate --download), else by features of the
 discriminator in the same file or run, and by pixels at all sizes.
@@ -53,12 +53,12 @@ _CANDIDATES = flags.DEFINE_integer('candidates', 1000, 'Samples that are looked 
 _SEED = flags.DEFINE_integer('seed', 0, 'Of everything random.', lower_bound=0, flag_values=FLAGS)
 _BATCH = flags.DEFINE_integer('batch', None, 'Pictures at a time; the default suits their size.', lower_bound=1,
                               flag_values=FLAGS)
-_VGG = flags.DEFINE_string('vgg', None, 'File of the weights of VGG16, for LPIPS; the default is the one in the cache, if '
-                           'there is one; none does without LPIPS.', flag_values=FLAGS)
+_VGG = flags.DEFINE_string('vgg', None, 'File of the weights of VGG16, for LPIPS; the default is the one in the cache, '
+                           'if there is one; none does without LPIPS.', flag_values=FLAGS)
 _GREY = flags.DEFINE_bool('allow_grey', False, 'Take grey pictures for a network of colours.', flag_values=FLAGS)
 _VIDEO = flags.DEFINE_bool('video', False, 'Write optimisation.webp.', flag_values=FLAGS)
-_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a run '
-                          'has reached, and 0 for other networks.', flag_values=FLAGS)
+_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
+                          'run has reached, and 0 for other networks.', flag_values=FLAGS)
 _PIXELS_AT_ONCE = 2 ** 22       # of all restarts
 _EVERY = 10                     # steps between looks
 _CURRENT_EVERY = 5              # looks
@@ -78,8 +78,8 @@ def main(argv):
     compilation.use_cache(compilation.CACHE.value)
     generator, lod = load(_NETWORK.value, _WHICH.value), _lod()
     if generator.config.is_progan:
-        raise UserError(f'--network={_NETWORK.value}: a Progressive GAN generator has no intermediate latents w to find; '
-                        'give a StyleGAN')
+        raise UserError(f'--network={_NETWORK.value}: a Progressive GAN generator has no intermediate latents w to '
+                        'find; give a StyleGAN')
     targets = _targets(generator, lod)
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
@@ -106,8 +106,8 @@ def read_target(path, shape, *, allow_grey=False):
     try:
         picture = decode(pathlib.Path(path).expanduser().read_bytes())
         if shape[2] >= 3 and not allow_grey and picture.mode.startswith(_GREY_MODES):
-            raise UserError(f'{path}: the picture is grey, and the network makes colours; give a picture in colours, or '
-                            '--allow_grey')
+            raise UserError(f'{path}: the picture is grey, and the network makes colours; give a picture in colours, '
+                            'or --allow_grey')
         fitted = pixels.to_uint8(fitting.fitted(picture, shape, fit='crop', resize_filter='box'))
         placement = fitting.placement(picture.height, picture.width, shape, 'crop')
     except OSError as error:

@@ -58,6 +58,7 @@ class Options:
     jitter: float = 0.05
     noise_weight: float = 1e-4
     seed: int = 0
+
     def __post_init__(self):
         for name, choices in (('space', SPACES), ('noise', NOISES)):
             if getattr(self, name) not in choices:

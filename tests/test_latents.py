@@ -105,7 +105,8 @@ def test_latents_from_a_file_keep_their_noise(run, network, directions, tmp_path
         strengths='0', outdir='out')
     expected = grid.to_uint8(GENERATOR.synthesize(ws, noise=list(noise)))[0]
     for name in ('pc0', 'pc2'):
-        np.testing.assert_array_equal(np.asarray(PIL.Image.open(tmp_path / 'out' / f'{name}.png'))[::12, ::12], expected)
+        picture = np.asarray(PIL.Image.open(tmp_path / 'out' / f'{name}.png'))
+        np.testing.assert_array_equal(picture[::12, ::12], expected)
 
 
 @pytest.mark.parametrize('flags, given, expected', [

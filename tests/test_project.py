@@ -73,8 +73,8 @@ def test_everything_is_written(run_command, network, faces, tmp_path):
 def test_official_pickle_has_its_discriminator(run_command, tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (40, 32, 3), np.uint8)
     PIL.Image.fromarray(picture).save('me.png')
-    code, out, err = run_command(project, f'--network={reference_case.pickle_path("c32")}', '--image=me.png', '--steps=2',
-                                 '--outdir=out', '--restarts=1', '--candidates=4', '--vgg=none')
+    code, out, err = run_command(project, f'--network={reference_case.pickle_path("c32")}', '--image=me.png',
+                                 '--steps=2', '--outdir=out', '--restarts=1', '--candidates=4', '--vgg=none')
     assert code is None, err
     assert 'me.png: 32x40, cropped to the central 32x32' in out
     assert 'compared by features of the discriminator' in out and 'noise inputs: the network has none' in out
