@@ -27,7 +27,7 @@ from stylegan_jax.loading import load
 
 FLAGS = flags.FlagValues()
 flags.declare_key_flag('compilation_cache')
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.',
+_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
                                flag_values=FLAGS)
 _METRICS = flags.DEFINE_list('metrics', None, 'What to measure; see above.', flag_values=FLAGS)
 _DATA = flags.DEFINE_string('data', None, 'Real images: a prepared set, a folder or zip, or toy_faces; the default is '

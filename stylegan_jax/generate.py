@@ -23,7 +23,7 @@ from stylegan_jax.sampling import latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.',
+_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
                                flag_values=FLAGS)
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the pictures; made if missing.', flag_values=FLAGS)
 _SEEDS = flags.DEFINE_string('seeds', '0-15', 'Which latents: numbers and ranges, such as 0-15 or 3,7,20-25.',

@@ -15,7 +15,7 @@ class NetworkFlags:
     def __init__(self, values):
         """Defines the flags in `values`, a FlagValues."""
         self._values = values
-        flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.',
+        flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
                             flag_values=values)
         flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
                           flag_values=values)

@@ -32,7 +32,7 @@ from stylegan_jax.loading import load
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, or a saved network.',
+_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
                                flag_values=FLAGS)
 _WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
                            flag_values=FLAGS)
