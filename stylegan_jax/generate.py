@@ -17,31 +17,18 @@ from absl import flags
 from stylegan_jax import command, compilation, sampling
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
-from stylegan_jax.loading import load
+from stylegan_jax.network_flags import NetworkFlags
 from stylegan_jax.networks.labels import as_label
 from stylegan_jax.sampling import latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
-                               flag_values=FLAGS)
+_NETWORK = NetworkFlags(FLAGS)
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the pictures; made if missing.', flag_values=FLAGS)
 _SEEDS = flags.DEFINE_string('seeds', '0-15', 'Which latents: numbers and ranges, such as 0-15 or 3,7,20-25.',
                              flag_values=FLAGS)
-_PSI = flags.DEFINE_float('psi', None, 'Truncation: 1 for the full variety, less for more typical pictures; '
-                          'the default is the network\'s own (0.7 for style-based ones).', flag_values=FLAGS)
-_CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).',
-                              flag_values=FLAGS)
-_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
-                          'run has reached, and 0 for other networks.', flag_values=FLAGS)
 _NOISE = flags.DEFINE_enum('noise', 'const', sampling.NOISES, 'Noise inputs: the stored ones, fresh for each seed, or '
                            'none.', flag_values=FLAGS)
-_WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
-                           flag_values=FLAGS)
-_PRECISION = flags.DEFINE_enum(
-    'precision', 'auto', sampling.PRECISIONS, 'float32 is exact; tf32 (as graphics chips do float32 fast) and bfloat16 '
-    'are faster, with differences that are hard to see; auto is bfloat16 on chips that have it, and float32 elsewhere.',
-    flag_values=FLAGS)
 _MOST_SEEDS = 100_000
 _MOST_IN_GRID = 64
 
@@ -50,15 +37,11 @@ def main(argv):
     """Makes the pictures that the flags ask for."""
     del argv
     compilation.use_cache(compilation.CACHE.value)
-    for flag in (_NETWORK, _OUTDIR):
-        if not flag.value:
-            raise UserError(f'--{flag.name} is missing; see --help')
-    for flag in (_PSI, _LOD):
-        if flag.value is not None and not np.isfinite(flag.value):
-            raise UserError(f'--{flag.name}={flag.value}: give a number')
+    if not _OUTDIR.value:
+        raise UserError('--outdir is missing; see --help')
     seeds = parse_seeds(_SEEDS.value)
-    generator = load(_NETWORK.value, _WHICH.value)
-    lod = _default_lod(_NETWORK.value) if _LOD.value is None else _LOD.value
+    generator = _NETWORK.load()
+    lod = _NETWORK.lod()
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
         images = _generate(generator, seeds, lod)
@@ -95,9 +78,9 @@ def parse_seeds(text, flag='seeds'):
 
 def _generate(generator, seeds, lod):
     """Makes and saves the pictures of seeds; returns those for the grid, uint8 [N, H, W, C]."""
-    sampler = sampling.Sampler(generator, lod=lod, psi=_PSI.value, noise=_NOISE.value, count=len(seeds),
-                               precision=_PRECISION.value)
-    label = np.asarray(as_label(None if _CLASS.value is None else [_CLASS.value], 1, generator.label_dim))
+    sampler = sampling.Sampler(generator, lod=lod, psi=_NETWORK['psi'], noise=_NOISE.value, count=len(seeds),
+                               precision=_NETWORK['precision'])
+    label = np.asarray(as_label(None if _NETWORK['class'] is None else [_NETWORK['class']], 1, generator.label_dim))
 
     def arguments(seeds):
         # Drawn on the devices; the numbers are too large for signed ones.
@@ -114,13 +97,6 @@ def _generate(generator, seeds, lod):
                     writer.save(os.path.join(_OUTDIR.value, f'seed{seed:04d}.png'), image)
                     saved.add(seed)
     return np.stack(pictures)
-
-
-def _default_lod(path):
-    if not os.path.isdir(path):
-        return 0.0
-    from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
-    return checkpoint.reached_lod(path)
 
 
 if __name__ == '__main__':

@@ -23,10 +23,11 @@ class NetworkFlags:
                              flag_values=values)
         flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
                            'run has reached, and 0 for other networks.', flag_values=values)
-        flags.DEFINE_float('psi', None, 'Truncation: 1 for the full variety, less for more typical pictures.',
-                           flag_values=values)
-        flags.DEFINE_enum('precision', 'auto', sampling.PRECISIONS, 'See --help of stylegan_jax.generate.',
-                          flag_values=values)
+        flags.DEFINE_float('psi', None, 'Truncation: 1 for the full variety, less for more typical pictures; the default '
+                           "is the network's own (0.7 for style-based ones).", flag_values=values)
+        flags.DEFINE_enum('precision', 'auto', sampling.PRECISIONS, 'float32 is exact; tf32 (as graphics chips do float32 '
+                          'fast) and bfloat16 are faster, with differences that are hard to see; auto is bfloat16 on '
+                          'chips that have it, and float32 elsewhere.', flag_values=values)
 
     def __getitem__(self, name):
         return self._values[name].value
