@@ -1,5 +1,6 @@
 """How every command starts and ends: quiet logs, and one line with an exit code for what a user got wrong."""
 import functools
+import os
 import sys
 
 from absl import app, flags, logging
@@ -21,8 +22,12 @@ def run(main, flag_values=None, flags_parser=None):
         parser = flags_parser or functools.partial(parse, flag_values=flag_values)
         app.run(reported_to_user(main), flags_parser=parser)
     except SystemExit as end:
-        # absl calls asking for help an error.
-        sys.exit(0 if end.code == 1 and any(flags.FLAGS[name].value for name in _HELP_FLAGS) else end.code)
+        # absl calls asking for help an error, and ends before the flag has its value.
+        asked = any(argument.lstrip('-') in _HELP_FLAGS for argument in sys.argv[1:] if argument.startswith('-'))
+        sys.exit(0 if end.code == 1 and asked else end.code)
+    except BrokenPipeError:         # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
 
 
 def reported_to_user(main):

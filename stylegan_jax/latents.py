@@ -1,7 +1,7 @@
 """Look into the space of latents w, and steer images through it.
 
     python -m stylegan_jax.latents --network=runs/quickstart --what=attributes --out=directions.npz
-    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz --direction=glasses \\
+    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz --direction=dark_hair \\
         --strengths=-3,0,3 --seeds=0-5 --outdir=out
     python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz --direction=smiling \\
         --latents=projected/latents.npz --strengths=-2,-1,0,1,2 --outdir=out

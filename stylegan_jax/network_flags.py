@@ -40,6 +40,8 @@ class NetworkFlags:
             if self[name] is not None and not np.isfinite(self[name]):
                 raise UserError(f'--{name}={self[name]}: give a number')
         generator = load(self['network'], self['which'])
+        if self['class'] is not None and not generator.label_dim:
+            raise UserError(f'--class={self["class"]}: this is a network without labels; leave it out')
         if self['psi'] is not None and generator.config.is_progan:
             raise UserError(f'--psi={self["psi"]:g}: a Progressive GAN generator has no truncation; leave it out')
         return generator

@@ -9,7 +9,7 @@ import numpy as np
 from stylegan_jax.config import to_json
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.judging import Networks
-from stylegan_jax.evaluation.samples import Fakes, Reals, Steps
+from stylegan_jax.evaluation.metric_samples import Fakes, Reals, Steps
 from stylegan_jax.feature_networks.arrays import digest
 from stylegan_jax.metrics.diversity import diversity
 from stylegan_jax.metrics.frechet import frechet_distance
@@ -133,7 +133,7 @@ class Evaluator:
 
     def _num_reals(self, metric):
         if self._dataset is None:
-            raise UserError(f'{metric.name} compares with real images: give them with --data')
+            raise UserError(f'{metric.name} compares with real images: give them with --data (toy_faces, for drawn faces)')
         there = len(self._dataset)
         if metric.reals is not None and metric.reals > there:
             raise UserError(f'{metric.name} needs {metric.reals:,} real images, and the data set has {there:,}; ask for '
@@ -194,7 +194,10 @@ class Evaluator:
         reals, fakes, how = self._both(metric, 'moments')
         ddof = self._options.ddof
         value = frechet_distance(reals.mean, reals.covariance(ddof), fakes.mean, fakes.covariance(ddof))
-        return [_result(metric.name, value, None, how | {'ddof': ddof})]
+        note = {}
+        if min(reals.count, fakes.count) <= len(reals.mean):
+            note = {'note': f'too few images: fewer than the {len(reals.mean)} features, so that the value is far too large'}
+        return [_result(metric.name, value, None, how | {'ddof': ddof} | note)]
 
     def _kernel(self, metric):
         reals, fakes, how = self._both(metric, 'rows')
@@ -231,9 +234,11 @@ class Evaluator:
             found = separability(kept[space, 'rows'], kept['logits', 'rows'], solver=self._options.solver,
                                  seed=self._options.seed)
             bits = {name: one.conditional_entropy for name, one in zip(names, found.separations, strict=True)}
-            results.append(_result(name, found.score, None, how | {
+            stuck = [one for one, of in zip(names, found.separations) if not of.converged]
+            note = {'note': f'{len(stuck)} of {len(names)} planes did not converge; --solver=primal does'} if stuck else {}
+            results.append(_result(name, found.score, None, how | note | {
                 'fakes': metric.fakes, 'solver': self._options.solver, 'bits': bits,
-                'not_converged': [name for name, one in zip(names, found.separations) if not one.converged]}))
+                'not_converged': stuck}))
         return results
 
     def _both(self, metric, form):

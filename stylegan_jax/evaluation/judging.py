@@ -3,6 +3,7 @@ import functools
 
 import jax.numpy as jnp
 
+from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.on_devices import OnDevices
 from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.feature_networks.classifier import Classifier
@@ -90,5 +91,9 @@ class Networks:
     def _vgg_arrays(self):
         if self._options.vgg == 'random':
             return random_arrays(self._options.seed), 'random weights', random_name(self._options.seed)
-        path = catalogue.find('vgg16', self._options.vgg, download=self._options.download)
+        try:
+            path = catalogue.find('vgg16', self._options.vgg, download=self._options.download)
+        except UserError as error:
+            raise UserError(f'{error}; path lengths and diversity do with --vgg=random, but compare with no published '
+                            'ones then') from None
         return read_arrays(path), path, 'vgg16'

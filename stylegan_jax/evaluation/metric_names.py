@@ -23,7 +23,8 @@ _COUNTS = {'ppl': 100_000, 'ls': 200_000, 'diversity': 10_000, 'fd_toy': 5_000}
 _USUAL = 50_000
 _WITH_REALS = 'fid', 'kid', 'pr', 'fd_toy'
 _PARTS = {'pr': ('_precision', '_recall'), 'ls': ('_z', '_w')}      # metrics that have several results
-_FEWEST = {'is': 10, 'pr': 4}           # one image a split; as many neighbours, and the image itself
+# One image a split; as many neighbours, and the image itself; as many as make planes mean something.
+_FEWEST = {'is': 10, 'pr': 4, 'ls': 20}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _parse(name):
             break
     else:
         raise UserError(f'metric {name!r}: there is none of that name; choose from fid50k, fid50k_full, kid50k, is50k, '
-                        'pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity, fd_toy, each with any number')
+                        'pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity, fd_toy; any number may take the place of theirs, such as fid5k')
     found = match.groupdict()
     count = _number(found['count']) if found['count'] else _COUNTS.get(kind, _USUAL)
     if count < _FEWEST.get(kind, 2):

@@ -9,7 +9,7 @@ from stylegan_jax.errors import UserError
 
 # What may differ between results that are compared: what is measured, and chance. All else is how.
 _WHAT = ('metric', 'value', 'standard_error', 'network', 'network_path', 'seed', 'time', 'devices', 'version', 'jax',
-         'std_over_splits', 'kept', 'bits', 'not_converged', 'nimg', 'lod', 'data_path', 'in_training')
+         'std_over_splits', 'kept', 'bits', 'not_converged', 'nimg', 'lod', 'data_path', 'in_training', 'note')
 
 
 def complete(result, **about):
@@ -105,7 +105,7 @@ def _check_same_way(metric, *pair):
                  for name in sorted({*result, *another} - {*_WHAT}) if result.get(name) != another.get(name)]
     if differing:
         raise UserError(f'{metric} of {_title(one)} and of {_title(other)} cannot be compared: they were not obtained '
-                        'in the same way (' + '; '.join(differing) + ')')
+                        'in the same way (' + '; '.join(differing) + '); measure one of them again with the flags of the other')
 
 
 def _title(column):
@@ -116,4 +116,5 @@ def _title(column):
 def _short(result):
     """The few words that tell what kind of number it is."""
     words = [f'{result[name]:,} {name}' for name in ('fakes', 'reals', 'steps', 'pairs') if result.get(name)]
-    return ', '.join([*words, result.get('feature_network', ''), *([result['resize']] if 'resize' in result else [])])
+    return ', '.join([*words, result.get('feature_network', ''), *([result['resize']] if 'resize' in result else []),
+                      *([f'({result["note"]})'] if 'note' in result else [])])

@@ -70,7 +70,7 @@ def _summary(run, name):
     now = datetime.datetime.now(datetime.timezone.utc)
     cards = [('Images shown', f'{run.nimg / 1000:.6g}' + (f' of {total:g}' if total else '') + ' kimg'),
              ('Resolution', last.get('resolution')), ('Time', _text(last, 'seconds', duration)),
-             ('Speed', _text(last, 'images_per_second', lambda value: f'{value:.4g} img/s')),
+             ('Speed in the last tick', _text(last, 'images_per_second', lambda value: f'{value:.4g} img/s')),
              ('Images a step', _text(last, 'batch', lambda value: f'{value:g}'))]
     newest = {result.get('metric'): result for result in run.metrics}
     cards += [(metric, _text(result, 'value', lambda value: f'{value:.5g}')) for metric, result in newest.items()][:4]

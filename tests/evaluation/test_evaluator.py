@@ -51,7 +51,7 @@ def test_values_do_not_depend_on_devices(evaluator):
     assert list(one) == ['fd_toy24', 'ppl_wend8', 'ppl_zfull8', 'ls40_z', 'ls40_w', 'diversity8']
     for name, value in one.items():
         # Of a step that short, rounding is some thousandths of each distance; and there are eight.
-        assert value > 0 and eight[name] == pytest.approx(value, rel=1e-3 if 'ppl' in name else 1e-4), name
+        assert value > 0 and eight[name] == pytest.approx(value, rel=4e-3 if 'ppl' in name else 1e-4), name
 
 
 def test_frechet_distance_is_that_of_the_features(evaluator, dataset):

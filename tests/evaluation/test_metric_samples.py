@@ -10,7 +10,7 @@ import tiny
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.errors import UserError
-from stylegan_jax.evaluation.samples import Fakes, Reals, Steps
+from stylegan_jax.evaluation.metric_samples import Fakes, Reals, Steps
 from stylegan_jax.metrics import path_length
 
 IMAGE = ImageConfig(8)
