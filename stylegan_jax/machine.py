@@ -8,6 +8,8 @@ import resource
 import subprocess
 import sys
 
+_PATIENCE = 10.0        # seconds for git, whose file system may hang
+
 
 def describe(device=None):
     """Returns what identifies a measurement, a dict of text and numbers.
@@ -69,10 +71,11 @@ def _commit():
     package = pathlib.Path(__file__).parent
 
     def git(*args):
-        return subprocess.run(['git', '-C', package, *args], text=True, capture_output=True, check=True).stdout.strip()
+        return subprocess.run(['git', '-C', package, *args], text=True, capture_output=True, check=True,
+                              timeout=_PATIENCE).stdout.strip()
     try:
         # An installed package may lie inside some other repository.
         git('ls-files', '--error-unmatch', '__init__.py')
         return git('rev-parse', '--short', 'HEAD') + ('+' if git('status', '--porcelain', '.') else '')
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return 'unknown'

@@ -64,6 +64,8 @@ _EVERY = 10                     # steps between looks
 _CURRENT_EVERY = 5              # looks
 _SMALLEST_CELL = 128            # pixels; smaller images are shown with larger pixels
 _FRAME = 80                     # milliseconds
+_FRAMES_BYTES = 2 ** 30         # of pictures in a video, which then ends earlier
+_LONGEST_VIDEO = 16383          # pixels of a side, in WebP
 _GREY_MODES = '1', 'L', 'LA', 'La', 'I', 'F'
 
 
@@ -81,6 +83,12 @@ def main(argv):
         raise UserError(f'--network={_NETWORK.value}: a Progressive GAN generator has no intermediate latents w to '
                         'find; give a StyleGAN')
     targets = _targets(generator, lod)
+    height = side_by_side(targets, targets).shape[0]
+    if _VIDEO.value and height > _LONGEST_VIDEO:
+        raise UserError(f'--video: {len(targets)} pictures make frames {height} pixels high, and WebP has '
+                        f'{_LONGEST_VIDEO} at most; project fewer at a time')
+    if generator.label_dim:
+        print('this network has labels: w are searched near those of no class')
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
         _project(generator, targets, lod)
@@ -225,7 +233,7 @@ class _Watcher:
             self._bar.set_postfix(distance=f'{found.distance.mean():.4f}', psnr=f'{found.psnr.mean():.1f} dB',
                                   refresh=False)
             self._bar.update((first * self._steps + step * len(found.images)) - self._bar.n)
-            if _VIDEO.value:
+            if _VIDEO.value and len(self._frames) * self._targets.nbytes < _FRAMES_BYTES:
                 self._frames.append(side_by_side(self._targets, self._images))
             if self._looks % _CURRENT_EVERY == 0:
                 grid.save_png(self._path('current.png'), side_by_side(self._targets, self._images))

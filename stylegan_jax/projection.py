@@ -124,11 +124,12 @@ def project(generator, targets, *, discriminator=None, lpips=None, options=Optio
             state = advance(problem.of(rows), state, start, np.int32(until - step), options)
             step = until
             found = _described(show(problem.of(rows), state, options), targets, rows, start)
-            if not np.isfinite(found.distance).all():
-                raise UserError(f'projecting left the finite numbers after {step} steps; give a lower rate than '
-                                f'{options.rate:g}')
+            found = found._replace(distance=np.where(np.isfinite(found.distance), found.distance, np.inf))
             chosen = [min(np.flatnonzero(rows == row), key=lambda place: found.distance[place])
                       for row in range(len(targets))]
+            if not np.isfinite(found.distance[chosen]).all():       # of all starts of a target
+                raise UserError(f'projecting left the finite numbers after {step} steps; give a lower rate than '
+                                f'{options.rate:g}')
             report(step, jax.tree.map(lambda x: x[chosen], found))
             if step == scouting:
                 state = jax.tree.map(lambda x: x[np.array(chosen)] if jnp.ndim(x) else x, state)
@@ -278,12 +279,15 @@ def psnr(images, targets):
 
 
 def _optimizer(options):
-    def rate(step):
-        done = step / options.steps
-        ramp = jnp.minimum(1, jnp.minimum((1 - done) / _RAMP_DOWN, (done + 1 / options.steps) / _RAMP_UP))
-        down = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1, (1 - done) / _RAMP_DOWN))
-        return options.rate * jnp.minimum(ramp, down)
-    return optax.adam(rate)
+    return optax.adam(functools.partial(_rate, options))
+
+
+def _rate(options, step):
+    """Learning rate of a step."""
+    done = step / options.steps
+    up = jnp.minimum(1, (done + 1 / options.steps) / _RAMP_UP)
+    down = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1, (1 - done) / _RAMP_DOWN))
+    return options.rate * up * down
 
 
 def _as_floats(images, dtype):

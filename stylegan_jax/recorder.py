@@ -95,15 +95,17 @@ class Recorder:
                 self.event('resume', f'going on at {nimg / 1000:.1f} kimg in {self.workdir}', nimg)
         for line in used:
             self.event('begin', line, nimg)
-        facts = machine.describe_run(jax.local_devices()[0], count=jax.device_count(),
-                                     processes=jax.process_count())
-        self._log.event('machine', machine.heading(facts), nimg, aloud=False, **facts)
+        try:
+            facts = machine.describe_run(jax.local_devices()[0], count=jax.device_count(),
+                                         processes=jax.process_count())
+            self._log.event('machine', machine.heading(facts), nimg, aloud=False, **facts)
+        except Exception as error:      # facts that the report alone shows are not worth a training
+            self.event('machine', f'warning: this machine cannot be described ({error})', nimg, aloud=False)
         with self._log.attempt('config.json', nimg):
             with atomic.writing(os.path.join(self.workdir, 'config.json')) as file:
                 file.write(config_lib.to_json(self.config))
         self._next_report = 0.0
-        if self.saved is None:          # there is one of a run that goes on
-            self._report(nimg)
+        self._report(nimg)
         self._tick_start = time.time()
 
     def event(self, kind, text, nimg, aloud=True):
@@ -244,14 +246,14 @@ class Recorder:
                            f'are in {self.workdir}', nimg)
 
     def close(self):
-        """Writes the last report, and gives the folder back."""
+        """Gives the folder back, with a last report, which comes last: a scheduler may not wait for it."""
         self._log.flush()
-        if self._next_report is not None:
-            self._next_report = 0.0
-            self._report(self.tick_nimg)
-        self._log.close()
         try:
             self._checkpoints.close()
+            if self._next_report is not None:
+                self._next_report = 0.0
+                self._report(self.tick_nimg)
+            self._log.close()
         finally:
             self._lock.__exit__(None, None, None)
 

@@ -177,3 +177,12 @@ def test_noise_becomes_normal():
     x, = normalized_noise([5 + 3 * tiny.normal(2, 8, 8, 1)])
     np.testing.assert_allclose(np.mean(x, axis=(1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(np.std(x, axis=(1, 2, 3)), 1, rtol=1e-4)
+
+
+def test_the_rate_ramps_as_in_the_reference():
+    """Up linearly over 5 %, down by a cosine over the last quarter (Karras et al. 2020, Appendix D)."""
+    options = projection.Options(steps=1000, rate=0.1)
+    rate = [float(projection._rate(options, step)) for step in (0, 24, 49, 500, 749, 875, 999)]
+    expected = [0.1 * 0.02, 0.1 * 0.5, 0.1, 0.1, 0.1, 0.1 * (0.5 - 0.5 * np.cos(np.pi * 0.5)),
+                0.1 * (0.5 - 0.5 * np.cos(np.pi * 0.004))]
+    np.testing.assert_allclose(rate, expected, rtol=1e-3)

@@ -15,6 +15,9 @@ from stylegan_jax.errors import UserError
 
 SUFFIXES = '.mp4', '.webp', '.gif'
 _CRF = 16                    # constant quality of H.264; 17 is said to be visually lossless, and small images show more
+# Said and meant: players guess other matrices for large frames than ffmpeg does for all.
+_COLOURS = ('-vf', 'scale=out_color_matrix=bt709:out_range=tv', '-colorspace', 'bt709', '-color_primaries', 'bt709',
+            '-color_trc', 'bt709')
 _WEBP_QUALITY = 90
 _MOST_REASONS = 3            # lines of ffmpeg's that are told
 _GIF_UNIT = 10               # milliseconds; GIF counts in these
@@ -111,7 +114,7 @@ def _write_mp4(path, first, frames, fps, encoder):
     # (imageio_ffmpeg's own writer forks, which a process with JAX in it must not.)
     command = [encoder, '-v', 'error', '-y', '-f', 'rawvideo', '-pix_fmt', 'rgb24',
                '-s', f'{first.shape[1]}x{first.shape[0]}', '-r', f'{fps:g}', '-i', 'pipe:', '-c:v', 'libx264',
-               '-crf', str(_CRF), '-pix_fmt', 'yuv420p', '-movflags', '+faststart', '-fflags', '+bitexact',
+               '-crf', str(_CRF), '-pix_fmt', 'yuv420p', *_COLOURS, '-movflags', '+faststart', '-fflags', '+bitexact',
                '-flags:v', '+bitexact', '-f', 'mp4', path]
     with tempfile.TemporaryFile('w+') as said:
         # In a group of its own, so that Ctrl-C reaches this process alone.

@@ -41,7 +41,8 @@ def write(workdir, pictures=None):
     run = reading.read(workdir)
     path = os.path.join(workdir, FILE)
     text = _page(run, pictures or Pictures())
-    with atomic.writing(path, 'wb') as file:
+    # The run and the command may write at the same time.
+    with atomic.writing(path, 'wb', suffix=f'.{os.getpid()}.part') as file:
         file.write(text.encode(errors='replace'))       # half a surrogate pair can stand in JSON
     return path
 

@@ -100,7 +100,11 @@ def _in_order(entries, key):
 
 
 def _pictures(workdir, entries):
-    """(images shown, name) of the sample grids; names with six digits count thousands, and the log tells the rest."""
+    """(images shown, name) of the sample grids; names with six digits count thousands, and the log tells the rest.
+
+    Those beyond the log are of work that was lost, until the run makes them anew.
+    """
+    last = entries[-1]['nimg'] if entries else math.inf
     exact = {int(entry['nimg']) // 1000: int(entry['nimg']) for entry in entries}
     found = []
     for name in os.listdir(workdir):
@@ -108,4 +112,4 @@ def _pictures(workdir, entries):
         if match:
             count = int(match[1])
             found.append((exact.get(count, count * 1000) if len(match[1]) == 6 else count, name))
-    return sorted(found)
+    return sorted(picture for picture in found if picture[0] <= last)
