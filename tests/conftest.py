@@ -1,5 +1,8 @@
 """Settings and fixtures for all tests."""
+import gc
 import os
+import pathlib
+import sys
 import tempfile
 
 import pytest
@@ -9,9 +12,26 @@ import pytest
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + (
     ' --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
     ' --xla_force_host_platform_device_count=8')
+_MOST_MAPS = 20_000
 # Never the user's; removed when the tests end.
 _CACHE = tempfile.TemporaryDirectory(prefix='compiled-')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
+
+
+@pytest.fixture(scope='module', autouse=True)
+def few_programs():
+    """Lets go of compiled programs before there are too many: each takes places in the kernel's map of memory.
+
+    Linux allows 65,530 by default, and beyond it XLA's compiler crashes.
+    """
+    yield
+    maps = pathlib.Path('/proc/self/maps')
+    if 'jax' in sys.modules and maps.exists() and maps.read_bytes().count(b'\n') > _MOST_MAPS:
+        import jax
+        if 'stylegan_jax.sampling' in sys.modules:
+            sys.modules['stylegan_jax.sampling']._graph.cache_clear()
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
