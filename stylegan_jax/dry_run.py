@@ -50,7 +50,8 @@ def _outputs(module, params, *args, **kwargs):
         return module.apply({'params': params}, *args, capture_intermediates=True, mutable='intermediates', **kwargs)
     _, variables = jax.eval_shape(run, params, *args)
     flat = traverse_util.flatten_dict(dict(variables).get('intermediates', {}))
-    return {path[:-1]: outputs[0].shape for path, outputs in flat.items() if path[-1] == '__call__'}
+    return {path[:-1]: outputs[0].shape for path, outputs in flat.items()
+            if path[-1] == '__call__' and not isinstance(outputs[0], tuple)}        # blocks may give several arrays
 
 
 def _table(name, params, outputs):

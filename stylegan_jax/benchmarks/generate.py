@@ -26,7 +26,7 @@ def measure(case, rates):
 
     def run(count):
         for _ in range(count):
-            images = compiled(*arguments)
+            images, _ = compiled(*arguments)
         images.block_until_ready()
 
     flops = model_flops(_generate, generator, z)

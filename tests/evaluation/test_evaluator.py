@@ -78,7 +78,8 @@ def test_results_say_how_they_were_obtained(evaluator):
         'metric': 'fd_toy24', 'value': 0, 'standard_error': None, 'data': 'ToyFaces 40', 'shape': (32, 32, 3),
         'mirror': False, 'seed': 0, 'network': some.digest, 'lod': 0.0, 'psi': 1.0, 'noise': 'random', 'ddof': 1,
         'sample_precision': 'float32', 'precision': 'float32', 'feature_network': network.name,
-        'feature_digest': network.digest, 'reals': 24, 'fakes': 24}
+        'feature_digest': network.digest, 'reals': 24, 'fakes': 24,
+        'note': 'too few images: fewer than the 96 features, so that the value is far too large'}
     assert length['feature_network'] == pairs['feature_network'] == 'lpips-vgg16-random-0'
     assert length['standard_error'] > 0 and length['kept'] == 8 and length['steps'] == 8
     assert (length['space'], length['ends'], length['crop']) == ('w', True, False)
