@@ -2,9 +2,9 @@
 import importlib
 
 # Found when they are asked for: processes that only read data import this package without JAX.
-_PLACES = {'Config': 'config', 'Discriminator': 'discriminator', 'DiscriminatorConfig': 'config',
-           'Generator': 'generator', 'GeneratorConfig': 'config', 'ImageConfig': 'config', 'UserError': 'errors',
-           'adaptive_instance_norm': 'networks.ops', 'load': 'loading', 'mix': 'generator'}
+_PLACES = {'Config': 'config', 'Discriminator': 'discriminator', 'DiscriminatorConfig': 'network_config',
+           'Generator': 'generator', 'GeneratorConfig': 'network_config', 'ImageConfig': 'network_config',
+           'UserError': 'errors', 'adaptive_instance_norm': 'networks.ops', 'load': 'loading', 'mix': 'generator'}
 
 __all__ = sorted(_PLACES)
 

@@ -1,227 +1,25 @@
 """What a run is: frozen dataclasses, validated when they are made. No JAX here.
 
-`Config` is the whole of a run. Network configs are also used on their own (`Generator.init(key, config)`),
-so each carries its own `image`; inside a `Config` they always equal `Config.image`.
+`Config` is the whole of a run. The networks' copies of `image` always equal `Config.image` inside it.
 """
 import dataclasses
 import json
 import math
 import typing
 
-from stylegan_jax.errors import UserError
-
+from stylegan_jax.errors import require, require_choice
+from stylegan_jax.network_config import DiscriminatorConfig, GeneratorConfig, ImageConfig
 
 PRECISIONS = 'auto', 'bfloat16', 'float16', 'tf32', 'float32', 'float64'
 _MOST_KIMG = 2_000_000           # images are counted in 32 bits
-_LARGEST_RESOLUTION = 8192
 _MOST_WORKERS = 256
-
-
-def _require(condition, field, value, remedy):
-    if not condition:
-        raise UserError(f'{field}={value!r}: {remedy}')
 
 
 def _require_positive_table(field, table):
     """Checks a {resolution: value} table; None stands for the published one."""
     for key, value in (table or {}).items():
-        _require(key >= 1 and 0 < value < math.inf, field, table,
+        require(key >= 1 and 0 < value < math.inf, field, table,
                  f'{key}:{value} is not a resolution with a value above 0')
-
-
-def _require_choice(field, value, choices):
-    _require(value in choices, field, value, 'choose one of ' + ', '.join(map(repr, choices)))
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageConfig:
-    """The images that a network makes or judges.
-
-    A stage is a resolution: stage 0 has the base shape and every further stage doubles it.
-    """
-    resolution: int = 1024                   # longer side at full size [pixels]
-    base_shape: tuple[int, int] = (4, 4)     # (H, W) of stage 0; (3, 4) gives 384x512
-    channels: int = 3                        # colour channels
-    label_dim: int = 0                       # K, length of a label; 0 = unconditional
-
-    def __post_init__(self):
-        object.__setattr__(self, 'base_shape', tuple(self.base_shape))
-        _require(len(self.base_shape) == 2 and all(1 <= side <= 64 for side in self.base_shape),
-                 'image.base_shape', self.base_shape, 'give two sides from 1 to 64, such as (4, 4) or (3, 4)')
-        side = max(self.base_shape)
-        doublings = self.resolution / side
-        _require(1 <= self.resolution <= _LARGEST_RESOLUTION, 'image.resolution', self.resolution,
-                 f'give 1 to {_LARGEST_RESOLUTION}')
-        _require(doublings >= 1 and doublings == 2 ** round(math.log2(doublings)), 'image.resolution', self.resolution,
-                 f'it must be {side} times a power of two ({side}, {side * 2}, {side * 4}, ...) '
-                 f'for base_shape {self.base_shape}')
-        _require(self.channels >= 1, 'image.channels', self.channels, 'give at least 1')
-        _require(self.label_dim >= 0, 'image.label_dim', self.label_dim, 'give 0 (no labels) or more')
-
-    @property
-    def num_stages(self):
-        return round(math.log2(self.resolution / max(self.base_shape))) + 1
-
-    @property
-    def shape(self):
-        """(H, W, C) at full size."""
-        return (*self.stage_shape(self.num_stages - 1), self.channels)
-
-    def stage_shape(self, stage):
-        """(H, W) of a stage."""
-        return self.base_shape[0] << stage, self.base_shape[1] << stage
-
-    def stage_resolution(self, stage):
-        """Longer side of a stage [pixels], which is what tables by resolution are keyed by."""
-        return max(self.stage_shape(stage))
-
-
-def num_fmaps(config, level):
-    """Feature maps at a level of a network; stage s works at level s + 1 (ProGAN paper, Table 2).
-
-    Args:
-      config: a GeneratorConfig or DiscriminatorConfig.
-      level: 0 for the narrow end, s + 1 for stage s.
-    """
-    return max(1, min(int(config.fmap_base / 2.0 ** (level * config.fmap_decay)), config.fmap_max))
-
-
-def _check_fmaps(config, name):
-    _require(config.fmap_base >= 1, f'{name}.fmap_base', config.fmap_base, 'give at least 1')
-    _require(config.fmap_max >= 1, f'{name}.fmap_max', config.fmap_max, 'give at least 1')
-    _require(abs(config.fmap_decay) <= 16, f'{name}.fmap_decay', config.fmap_decay, 'give a number from -16 to 16')
-
-
-def _check_blur(config, name):
-    object.__setattr__(config, 'blur_filter', tuple(config.blur_filter))      # hashable, for compiled functions
-    taps = config.blur_filter
-    _require(not taps or (len(taps) % 2 == 1 and sum(taps) != 0), f'{name}.blur_filter', taps,
-             'give an odd number of taps that do not add up to 0, such as (1, 2, 1), or () for none')
-
-
-@dataclasses.dataclass(frozen=True)
-class GeneratorConfig:
-    """A generator: style-based (configurations B to F of the paper's Table 1) or Progressive GAN's (A)."""
-    image: ImageConfig = ImageConfig()
-    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
-    z_dim: int = 512                         # Z
-    w_dim: int = 512                         # W
-    mapping_layers: int = 8                  # 0: w is the normalised z (with its label)
-    mapping_fmaps: int = 512                 # width of the hidden mapping layers
-    mapping_lr_multiplier: float = 0.01      # learning rate of the mapping layers, relative (Appendix C)
-    mapping_nonlinearity: str = 'lrelu'      # 'lrelu' (slope 0.2) or 'relu'
-    normalize_latents: bool = True           # pixel norm of the mapping network's input
-    fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
-    fmap_decay: float = 1.0                  # how fast they halve with the resolution
-    fmap_max: int = 512                      # most feature maps anywhere
-    use_styles: bool = True                  # configuration C on
-    const_input: bool = True                 # configuration D on: learned constant; else a dense layer of w
-    use_noise: bool = True                   # configuration E on
-    use_pixel_norm: bool = False             # configuration B
-    use_instance_norm: bool = True           # configuration C on (adaptive instance normalisation)
-    nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
-    blur_filter: tuple[int, ...] = (1, 2, 1)     # after every up convolution; () = none
-    flip_from: int = 128                     # up convolutions to this size and above apply the kernel flipped, as the
-                                             # official fused ones do; 0 = all (Progressive GAN)
-    truncation_psi: float | None = 0.7       # default of `Generator.truncate`; None = no truncation
-    truncation_cutoff: int | None = 8        # the first layers that it applies to; None = no truncation
-
-    def __post_init__(self):
-        _require_choice('generator.architecture', self.architecture, ('stylegan', 'progan'))
-        for name in ('nonlinearity', 'mapping_nonlinearity'):
-            _require_choice(f'generator.{name}', getattr(self, name), ('lrelu', 'relu'))
-        for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
-            _require(getattr(self, name) >= 1, f'generator.{name}', getattr(self, name), 'give at least 1')
-        _require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
-        _check_fmaps(self, 'generator')
-        _require(self.mapping_lr_multiplier > 0, 'generator.mapping_lr_multiplier', self.mapping_lr_multiplier,
-                 'give more than 0')
-        _check_blur(self, 'generator')
-        if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
-            raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
-                            'start from GeneratorConfig.progan()')
-
-    @classmethod
-    def progan(cls, image=ImageConfig(), **fields):
-        """Progressive GAN's generator (configuration A): the traditional one, fused and flipped at every size."""
-        return cls(**dict(image=image, architecture='progan', mapping_layers=0, use_styles=False, const_input=False,
-                          use_noise=False, use_pixel_norm=True, use_instance_norm=False, blur_filter=(), flip_from=0,
-                          truncation_psi=None) | fields)
-
-    @property
-    def is_progan(self):
-        return self.architecture == 'progan'
-
-    @property
-    def mapped_dim(self):
-        """W as the mapping network gives it; without layers w is the normalised z (and its label)."""
-        if self.mapping_layers:
-            return self.w_dim
-        label_width = self.image.label_dim if self.is_progan else self.z_dim
-        return self.z_dim + (label_width if self.image.label_dim else 0)
-
-    @property
-    def num_layers(self):
-        """Layers of the synthesis network: two a stage."""
-        return 2 * self.image.num_stages
-
-    @property
-    def num_ws(self):
-        """L: one w a layer; a single one where there are no styles."""
-        return self.num_layers if self.use_styles else 1
-
-    def noise_shape(self, layer):
-        """Shape [1, h, w, 1] of a layer's noise input."""
-        return (1, *self.image.stage_shape(layer // 2), 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class DiscriminatorConfig:
-    """A discriminator; Progressive GAN's differs by fusing at every size, by no blur, and by ignoring labels."""
-    image: ImageConfig = ImageConfig()
-    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
-    fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
-    fmap_decay: float = 1.0                  # how fast they halve with the resolution
-    fmap_max: int = 512                      # most feature maps anywhere
-    nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
-    mbstd_group_size: int = 4                # minibatch standard deviation; 0 or 1 = none
-    mbstd_num_features: int = 1              # channels that it appends
-    blur_filter: tuple[int, ...] = (1, 2, 1)     # before every down convolution; () = none
-
-    def __post_init__(self):
-        _require_choice('discriminator.architecture', self.architecture, ('stylegan', 'progan'))
-        _require_choice('discriminator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
-        _require(self.mbstd_num_features >= 1, 'discriminator.mbstd_num_features', self.mbstd_num_features,
-                 'give at least 1')
-        _check_fmaps(self, 'discriminator')
-        _check_blur(self, 'discriminator')
-        _require(num_fmaps(self, 1) % self.mbstd_num_features == 0, 'discriminator.mbstd_num_features',
-                 self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
-
-    @property
-    def is_progan(self):
-        return self.architecture == 'progan'
-
-    @property
-    def num_scores(self):
-        """How many scores an image gets: one for each class; Progressive GAN's gives one in any case."""
-        return 1 if self.is_progan else max(self.image.label_dim, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassifierConfig:
-    """A classifier: a discriminator that does not grow, with a logit for each label; no part of a run."""
-    network: DiscriminatorConfig
-    label_names: tuple[str, ...]             # what each logit means
-    one_hot: bool = False                    # labels exclude one another (softmax), or each is for itself (sigmoid)
-
-    def __post_init__(self):
-        _require(len(self.label_names) == self.network.num_scores, 'label_names', self.label_names,
-                 f'give as many as the network has scores, {self.network.num_scores}')
-
-    @property
-    def image(self):
-        return self.network.image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,9 +34,9 @@ class DataConfig:
                                              # fit memory, else by cores
 
     def __post_init__(self):
-        _require_choice('data.source', self.source, ('images', 'toy_faces'))
-        _require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
-        _require(self.workers is None or 0 <= self.workers <= _MOST_WORKERS, 'data.workers', self.workers,
+        require_choice('data.source', self.source, ('images', 'toy_faces'))
+        require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
+        require(self.workers is None or 0 <= self.workers <= _MOST_WORKERS, 'data.workers', self.workers,
                  f'give 0 (a thread) to {_MOST_WORKERS}, or none to let cores and memory decide')
 
 
@@ -255,11 +53,11 @@ class LossConfig:
     wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty
 
     def __post_init__(self):
-        _require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
+        require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
         for name in ('r1_gamma', 'r2_gamma', 'wgan_lambda', 'wgan_epsilon'):
-            _require(0 <= getattr(self, name) < math.inf, f'loss.{name}', getattr(self, name), 'give 0 (off) or more')
-        _require(self.lazy_r1_interval >= 1, 'loss.lazy_r1_interval', self.lazy_r1_interval, 'give 1 (every step) or more')
-        _require(0 < self.wgan_target < math.inf, 'loss.wgan_target', self.wgan_target, 'give more than 0')
+            require(0 <= getattr(self, name) < math.inf, f'loss.{name}', getattr(self, name), 'give 0 (off) or more')
+        require(self.lazy_r1_interval >= 1, 'loss.lazy_r1_interval', self.lazy_r1_interval, 'give 1 (every step) or more')
+        require(0 < self.wgan_target < math.inf, 'loss.wgan_target', self.wgan_target, 'give more than 0')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,15 +77,15 @@ class ScheduleConfig:
 
     def __post_init__(self):
         for name in ('stage_kimg', 'fade_kimg'):
-            _require(0 <= getattr(self, name) <= _MOST_KIMG, f'schedule.{name}', getattr(self, name),
+            require(0 <= getattr(self, name) <= _MOST_KIMG, f'schedule.{name}', getattr(self, name),
                      f'give 0 to {_MOST_KIMG}')
-        _require(self.stage_kimg + self.fade_kimg >= 0.001, 'schedule.stage_kimg', self.stage_kimg,
+        require(self.stage_kimg + self.fade_kimg >= 0.001, 'schedule.stage_kimg', self.stage_kimg,
                  'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
-        _require(self.batch is None or self.batch >= 1, 'schedule.batch', self.batch, 'give at least 1')
-        _require(self.lr is None or 0 < self.lr < math.inf, 'schedule.lr', self.lr, 'give more than 0')
+        require(self.batch is None or self.batch >= 1, 'schedule.batch', self.batch, 'give at least 1')
+        require(self.lr is None or 0 < self.lr < math.inf, 'schedule.lr', self.lr, 'give more than 0')
         _require_positive_table('schedule.batch_by_resolution', self.batch_by_resolution)
         _require_positive_table('schedule.lr_by_resolution', self.lr_by_resolution)
-        _require(self.steps_per_evaluation >= 1, 'schedule.steps_per_evaluation', self.steps_per_evaluation,
+        require(self.steps_per_evaluation >= 1, 'schedule.steps_per_evaluation', self.steps_per_evaluation,
                  'give at least 1')
 
 
@@ -304,15 +102,15 @@ class TrainConfig:
     most_skipped: int = 100                  # steps in a row with gradients that are not finite, after which a run stops
 
     def __post_init__(self):
-        _require(self.most_skipped >= 1, 'train.most_skipped', self.most_skipped, 'give at least 1')
-        _require(0 <= self.total_kimg <= _MOST_KIMG, 'train.total_kimg', self.total_kimg, f'give 0 to {_MOST_KIMG}')
+        require(self.most_skipped >= 1, 'train.most_skipped', self.most_skipped, 'give at least 1')
+        require(0 <= self.total_kimg <= _MOST_KIMG, 'train.total_kimg', self.total_kimg, f'give 0 to {_MOST_KIMG}')
         for name in ('beta1', 'beta2'):
-            _require(0 <= getattr(self, name) < 1, f'train.{name}', getattr(self, name), 'give 0 or more, and below 1')
-        _require(self.epsilon > 0, 'train.epsilon', self.epsilon, 'give more than 0')
-        _require(0 <= self.w_avg_beta <= 1, 'train.w_avg_beta', self.w_avg_beta, 'give a number from 0 to 1')
-        _require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
+            require(0 <= getattr(self, name) < 1, f'train.{name}', getattr(self, name), 'give 0 or more, and below 1')
+        require(self.epsilon > 0, 'train.epsilon', self.epsilon, 'give more than 0')
+        require(0 <= self.w_avg_beta <= 1, 'train.w_avg_beta', self.w_avg_beta, 'give a number from 0 to 1')
+        require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
                  'give a probability from 0 to 1')
-        _require(self.ema_kimg >= 0, 'train.ema_kimg', self.ema_kimg, 'give 0 (no averaging) or more')
+        require(self.ema_kimg >= 0, 'train.ema_kimg', self.ema_kimg, 'give 0 (no averaging) or more')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,11 +124,11 @@ class ParallelConfig:
                                              # below 64 pixels, and else 1
 
     def __post_init__(self):
-        _require_choice('parallel.mode', self.mode, ('jit', 'pmap'))
-        _require(self.devices is None or self.devices >= 1, 'parallel.devices', self.devices,
+        require_choice('parallel.mode', self.mode, ('jit', 'pmap'))
+        require(self.devices is None or self.devices >= 1, 'parallel.devices', self.devices,
                  'give at least 1, or none for all there are')
-        _require(self.accumulate >= 1, 'parallel.accumulate', self.accumulate, 'give at least 1')
-        _require(self.steps_per_dispatch is None or self.steps_per_dispatch >= 1, 'parallel.steps_per_dispatch',
+        require(self.accumulate >= 1, 'parallel.accumulate', self.accumulate, 'give at least 1')
+        require(self.steps_per_dispatch is None or self.steps_per_dispatch >= 1, 'parallel.steps_per_dispatch',
                  self.steps_per_dispatch, 'give at least 1, or none for what suits the device')
 
 
@@ -348,14 +146,14 @@ class LogConfig:
     keep_best: bool = False                  # a copy of the checkpoint at which the first of `metrics` was best, in best/
 
     def __post_init__(self):
-        _require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
+        require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
         _require_positive_table('log.tick_kimg_by_resolution', self.tick_kimg_by_resolution)
-        _require(self.grid_size is None or len(self.grid_size) == 2 and min(self.grid_size) >= 1, 'log.grid_size',
+        require(self.grid_size is None or len(self.grid_size) == 2 and min(self.grid_size) >= 1, 'log.grid_size',
                  self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
-        _require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
-        _require(self.metrics_every >= 1, 'log.metrics_every', self.metrics_every, 'give at least 1')
-        _require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
-        _require(self.keep_every_kimg is None or self.keep_every_kimg >= 0.001, 'log.keep_every_kimg',
+        require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
+        require(self.metrics_every >= 1, 'log.metrics_every', self.metrics_every, 'give at least 1')
+        require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
+        require(self.keep_every_kimg is None or self.keep_every_kimg >= 0.001, 'log.keep_every_kimg',
                  self.keep_every_kimg, 'give at least 0.001, or none')
 
 
@@ -382,15 +180,15 @@ class Config:
     log: LogConfig = LogConfig()
 
     def __post_init__(self):
-        _require(self.replicas >= 1, 'replicas', self.replicas, 'give at least 1')
-        _require(0 <= self.seed < 2 ** 32, 'seed', self.seed, 'give 0 to 4294967295')
-        _require_choice('precision', self.precision, PRECISIONS)
+        require(self.replicas >= 1, 'replicas', self.replicas, 'give at least 1')
+        require(0 <= self.seed < 2 ** 32, 'seed', self.seed, 'give 0 to 4294967295')
+        require_choice('precision', self.precision, PRECISIONS)
         # The image is said once, here; the networks carry copies because they also live alone.
         for name in ('generator', 'discriminator'):
             object.__setattr__(self, name, dataclasses.replace(getattr(self, name), image=self.image))
         start = self.schedule.initial_resolution
         sizes = [self.image.stage_resolution(stage) for stage in range(self.image.num_stages)]
-        _require(start in sizes or start > sizes[-1], 'schedule.initial_resolution', start,
+        require(start in sizes or start > sizes[-1], 'schedule.initial_resolution', start,
                  'choose one of ' + ', '.join(map(str, sizes)))
 
 
@@ -411,7 +209,7 @@ def from_dict(cls, values, where=''):
     hints = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}
     for name in values:
-        _require(name in known, f'{where}{name}', values[name], f'unknown field of {cls.__name__}')
+        require(name in known, f'{where}{name}', values[name], f'unknown field of {cls.__name__}')
     return cls(**{name: _from_plain(hints[name], value, f'{where}{name}') for name, value in values.items()})
 
 

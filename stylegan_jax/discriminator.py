@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from stylegan_jax import network_file
-from stylegan_jax.config import DiscriminatorConfig
 from stylegan_jax.errors import UserError
+from stylegan_jax.network_config import DiscriminatorConfig
 from stylegan_jax.networks.discriminator import Discriminate
 from stylegan_jax.networks.labels import as_label
 from stylegan_jax.schedule import stage_and_alpha

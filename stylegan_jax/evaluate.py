@@ -23,12 +23,11 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
 from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.interruption import Interruption
-from stylegan_jax.loading import load
+from stylegan_jax.network_flags import NetworkFlags
 
 FLAGS = flags.FlagValues()
 flags.declare_key_flag('compilation_cache')
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
-                               flag_values=FLAGS)
+_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
 _METRICS = flags.DEFINE_list('metrics', None, 'What to measure; see above.', flag_values=FLAGS)
 _DATA = flags.DEFINE_string('data', None, 'Real images: a prepared set, a folder or zip, or toy_faces; the default is '
                             'what a run was trained on.', flag_values=FLAGS)
@@ -57,10 +56,6 @@ _VGG = flags.DEFINE_string('vgg', None, 'File of the weights of VGG16, or random
 _DOWNLOAD = flags.DEFINE_bool('download', False, 'Fetch weights that are missing, once.', flag_values=FLAGS)
 _BATCH = flags.DEFINE_integer('batch', None, 'Images at a time; the default suits the devices.', lower_bound=1,
                               flag_values=FLAGS)
-_LOD = flags.DEFINE_float('lod', None, 'Level of detail; the default is what a run has reached, and 0 for other '
-                          'networks.', flag_values=FLAGS)
-_WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
-                           flag_values=FLAGS)
 _KIMG = flags.DEFINE_list('kimg', None, 'Of a run: the checkpoints at so many thousand images, or all; the default is '
                           'the newest.', flag_values=FLAGS)
 _RESULTS = flags.DEFINE_string('results', None, 'File that gets a line for each result; the default is metrics.jsonl in '
@@ -77,9 +72,9 @@ def main(argv):
     if _COMPARE.value:
         print(results.compared(_COMPARE.value))
         return 0
-    for flag in (_NETWORK, _METRICS):
-        if not flag.value:
-            raise UserError(f'--{flag.name} is missing; see --help')
+    _NETWORK.check()
+    if not _METRICS.value:
+        raise UserError(f'--{_METRICS.name} is missing; see --help')
     if not np.isfinite(_PSI.value):
         raise UserError(f'--psi={_PSI.value}: give a number')
     metrics = metric_names.parse(','.join(_METRICS.value))
@@ -88,15 +83,15 @@ def main(argv):
     from stylegan_jax.evaluation.gathering import Store
     from stylegan_jax.evaluation.judging import Networks
     store = Store(_STORE.value or os.path.join(catalogue.cache_folder(), 'metrics'))
-    is_run = os.path.isdir(_NETWORK.value)
-    path = _RESULTS.value or os.path.join(_NETWORK.value if is_run else '', 'metrics.jsonl')
+    is_run = os.path.isdir(_NETWORK['network'])
+    path = _RESULTS.value or os.path.join(_NETWORK['network'] if is_run else '', 'metrics.jsonl')
     with Interruption(at_once=store.save):
         dataset, networks, passes = None, None, []
         for subject in _subjects(is_run):
             dataset, options = dataset or _dataset(subject), _options(subject)
             networks = networks or Networks(options, jax.local_devices())
             evaluator = Evaluator(subject.generator, options, store, dataset=dataset, networks=networks,
-                                  lod=subject.lod if _LOD.value is None else _LOD.value)
+                                  lod=subject.lod if _NETWORK['lod'] is None else _NETWORK['lod'])
             evaluator.check(metrics)
             for _, found in evaluator.measure(metrics):
                 _record(found, path, subject)
@@ -107,7 +102,7 @@ def main(argv):
 
 
 def _record(found, path, subject):
-    about = {'network_path': _NETWORK.value, 'which': _WHICH.value, 'devices': jax.local_device_count()}
+    about = {'network_path': _NETWORK['network'], 'which': _NETWORK['which'], 'devices': jax.local_device_count()}
     if subject.data:
         about['data_path'] = subject.data.path or subject.data.source
     if subject.nimg is not None:
@@ -147,11 +142,11 @@ def _subjects(is_run):
     if not is_run:
         if _KIMG.value:
             raise UserError(f'--kimg={",".join(_KIMG.value)}: only a run has checkpoints')
-        yield _Subject(load(_NETWORK.value, _WHICH.value), _data(None))
+        yield _Subject(_NETWORK.load(), _data(None))
         return
     from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
     for nimg in _chosen(checkpoint):
-        generator, saved = checkpoint.load_with_run(_NETWORK.value, _WHICH.value, nimg)
+        generator, saved = checkpoint.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
         yield _Subject(generator, _data(saved.config.data), float(saved.state.lod), saved.nimg)
 
 
@@ -160,7 +155,7 @@ def _chosen(checkpoint):
     if not _KIMG.value:
         return [None]
     if _KIMG.value == ['all']:
-        return checkpoint.all_nimg(_NETWORK.value)
+        return checkpoint.all_nimg(_NETWORK['network'])
     try:
         return [round(float(kimg) * 1000) for kimg in _KIMG.value]
     except (ValueError, OverflowError):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from stylegan_jax import network_file
-from stylegan_jax.config import GeneratorConfig
 from stylegan_jax.errors import UserError
+from stylegan_jax.network_config import GeneratorConfig
 from stylegan_jax.networks.labels import as_label
 from stylegan_jax.networks.mapping import Mapping
 from stylegan_jax.networks.synthesis import Synthesis

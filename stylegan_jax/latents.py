@@ -22,16 +22,13 @@ from absl import flags
 from stylegan_jax import command, compilation
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
-from stylegan_jax.generate import latents as seeded_latents
 from stylegan_jax.generate import parse_seeds
-from stylegan_jax.loading import load
+from stylegan_jax.network_flags import NetworkFlags
+from stylegan_jax.sampling import latents as seeded_latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
-                               flag_values=FLAGS)
-_WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
-                           flag_values=FLAGS)
+_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'lod', 'psi'))
 _WHAT = flags.DEFINE_enum('what', 'attributes', ['statistics', 'principal', 'attributes'], 'What to find out.',
                           flag_values=FLAGS)
 _OUT = flags.DEFINE_string('out', None, 'File (.npz) for what was found out.', flag_values=FLAGS)
@@ -44,10 +41,6 @@ _CLASSIFIERS = flags.DEFINE_list('classifiers', ['toy_faces'], 'For attributes: 
 _WITHOUT = flags.DEFINE_list('without', [], 'With --apply: other directions that are not to change, taken out of '
                              '--direction; all for all others.', flag_values=FLAGS)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the samples.', lower_bound=0, flag_values=FLAGS)
-_CLASS = flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).',
-                              flag_values=FLAGS)
-_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
-                          'run has reached, and 0 for other networks.', flag_values=FLAGS)
 _NOISE = flags.DEFINE_enum('noise', 'const', ['const', 'none'], 'Noise inputs of the images that are judged, and of '
                            'those of --seeds: the stored ones, or none.', flag_values=FLAGS)
 _APPLY = flags.DEFINE_bool('apply', False, 'Move latents along a direction, and show it.', flag_values=FLAGS)
@@ -62,8 +55,6 @@ _LAYERS = flags.DEFINE_string('layers', None, 'With --apply: which layers move, 
 _SEEDS = flags.DEFINE_string('seeds', '0-5', 'With --apply: which latents, as generate has them.', flag_values=FLAGS)
 _LATENTS = flags.DEFINE_string('latents', None, 'With --apply: file of latents (of project, or of --apply) in place of '
                                '--seeds.', flag_values=FLAGS)
-_PSI = flags.DEFINE_float('psi', None, 'With --apply: truncation of --seeds before they are moved; the default is the '
-                          'network\'s own.', flag_values=FLAGS)
 _OUTDIR = flags.DEFINE_string('outdir', None, 'With --apply: folder for the figures; made if missing.',
                               flag_values=FLAGS)
 _MOST_PRINCIPAL = 20
@@ -74,13 +65,10 @@ def main(argv):
     """Finds out what the flags ask for, or applies it."""
     del argv
     compilation.use_cache(compilation.CACHE.value)
-    needed = (_NETWORK, _DIRECTIONS, _DIRECTION, _OUTDIR) if _APPLY.value else (_NETWORK, _OUT)
-    for flag in needed:
+    _NETWORK.check()
+    for flag in (_DIRECTIONS, _DIRECTION, _OUTDIR) if _APPLY.value else (_OUT,):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')
-    for flag in (_PSI, _LOD):
-        if flag.value is not None and not np.isfinite(flag.value):
-            raise UserError(f'--{flag.name}={flag.value}: give a number')
     try:
         _apply() if _APPLY.value else _find_out()
     except OSError as error:
@@ -114,9 +102,9 @@ def parse_strengths(texts):
 
 def _find_out():
     from stylegan_jax import latent_file, latent_space
-    generator = load(_NETWORK.value, _WHICH.value)
-    about = {'network': _NETWORK.value, 'which': _WHICH.value, 'samples': _SAMPLES.value, 'seed': _SEED.value,
-             'noise': _NOISE.value, 'class': _CLASS.value}
+    generator = _NETWORK.load()
+    about = {'network': _NETWORK['network'], 'which': _NETWORK['which'], 'samples': _SAMPLES.value, 'seed': _SEED.value,
+             'noise': _NOISE.value, 'class': _NETWORK['class']}
     directory = os.path.dirname(_OUT.value)
     os.makedirs(directory or '.', exist_ok=True)
     if _WHAT.value == 'attributes':
@@ -124,7 +112,7 @@ def _find_out():
         moments = directions.moments
         about |= {'classifiers': _CLASSIFIERS.value}
     else:
-        moments = latent_space.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=_CLASS.value)
+        moments = latent_space.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class'])
     if _WHAT.value == 'principal':
         directions = latent_space.principal_directions(moments, _COUNT.value or min(_MOST_PRINCIPAL, generator.w_dim))
     spread = np.sqrt(np.maximum(np.linalg.eigvalsh(moments.covariance())[::-1], 0))
@@ -170,9 +158,9 @@ def _sampled(generator):
     """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
     from stylegan_jax import latent_space, sampling
     generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))        # says at once what is not there
-    sampler = sampling.Sampler(generator, lod=_lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
+    sampler = sampling.Sampler(generator, lod=_NETWORK.lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
-        for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_CLASS.value):
+        for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class']):
             pieces = [slice(start, start + sampler.batch) for start in range(0, len(z), sampler.batch)]
             label = _label(generator, len(z))
             images = sampler.stream((z[piece], label[piece]) for piece in pieces)
@@ -191,11 +179,11 @@ def _judged(classifier, images):
 def _apply():
     from stylegan_jax import latent_file, latent_space
     strengths = parse_strengths(_STRENGTHS.value)
-    generator = load(_NETWORK.value, _WHICH.value)
+    generator = _NETWORK.load()
     directions = latent_file.load_directions(_DIRECTIONS.value)
     if directions.normals.shape[1] != generator.w_dim:
         raise UserError(f'--directions={_DIRECTIONS.value}: directions of {directions.normals.shape[1]} dimensions, '
-                        f'and {_NETWORK.value} has {generator.w_dim}; give those of this network')
+                        f'and {_NETWORK["network"]} has {generator.w_dim}; give those of this network')
     layers = range(generator.num_ws) if _LAYERS.value is None else parse_layers(_LAYERS.value, generator.num_ws)
     subjects = _subjects(generator)
     others = directions.names if _WITHOUT.value == ['all'] else _WITHOUT.value
@@ -219,12 +207,12 @@ def _subjects(generator):
     if _LATENTS.value is None:
         seeds = parse_seeds(_SEEDS.value)
         w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))
-        ws = np.asarray(generator.truncate(w, _PSI.value))
+        ws = np.asarray(generator.truncate(w, _NETWORK['psi']))
         return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value,
-                                   _lod())
+                                   _NETWORK.lod())
     found = latent_file.Latents.load(_LATENTS.value)
     if found.ws.shape[1:] != (generator.num_ws, generator.w_dim):
-        raise UserError(f'--latents={_LATENTS.value}: ws have shape {found.ws.shape}, and {_NETWORK.value} takes '
+        raise UserError(f'--latents={_LATENTS.value}: ws have shape {found.ws.shape}, and {_NETWORK["network"]} takes '
                         f'[N, {generator.num_ws}, {generator.w_dim}]; give latents of this network')
     return found
 
@@ -240,15 +228,8 @@ def _save_figure(path, generator, subjects, moved):
 
 def _label(generator, count):
     from stylegan_jax.networks.labels import as_label
-    return np.asarray(as_label(None if _CLASS.value is None else np.full(count, _CLASS.value), count,
+    return np.asarray(as_label(None if _NETWORK['class'] is None else np.full(count, _NETWORK['class']), count,
                                generator.label_dim))
-
-
-def _lod():
-    if _LOD.value is not None or not os.path.isdir(_NETWORK.value):
-        return _LOD.value or 0.0
-    from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
-    return checkpoint.reached_lod(_NETWORK.value)
 
 
 if __name__ == '__main__':

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax import training
-from stylegan_jax.config import num_fmaps
+from stylegan_jax.errors import UserError
 from stylegan_jax.flops import model_flops
+from stylegan_jax.network_config import num_fmaps
 from stylegan_jax.networks.synthesis import LONG_UP_TO
 from stylegan_jax.platforms import activation_dtype
 from stylegan_jax.schedule import stage_table

@@ -9,10 +9,10 @@ import numpy as np
 from stylegan_jax import atomic
 from stylegan_jax import config as config_lib
 from stylegan_jax.errors import UserError
+from stylegan_jax.network_config import ClassifierConfig, DiscriminatorConfig, GeneratorConfig
 
 _HEADER = 'header'
-_KINDS = {'generator': config_lib.GeneratorConfig, 'discriminator': config_lib.DiscriminatorConfig,
-          'classifier': config_lib.ClassifierConfig}
+_KINDS = {'generator': GeneratorConfig, 'discriminator': DiscriminatorConfig, 'classifier': ClassifierConfig}
 
 
 def write(path, *, kind, config, arrays, dtype=None):

@@ -7,10 +7,10 @@ import re
 import numpy as np
 
 from stylegan_jax import official_pickle
-from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.errors import UserError
 from stylegan_jax.generator import Generator
+from stylegan_jax.network_config import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.networks.layers import stage_name
 
 _NEVER = 1 << 30     # flip_from of a network that fuses nowhere

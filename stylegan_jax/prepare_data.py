@@ -18,7 +18,6 @@ from absl import flags
 import numpy as np
 
 from stylegan_jax import command
-from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import prepared, preparation
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.pixels import NUM_THREADS
@@ -27,6 +26,7 @@ from stylegan_jax.data.source_check import check
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
+from stylegan_jax.network_config import ImageConfig
 from stylegan_jax.workdir_lock import WorkdirLock
 
 FLAGS = flags.FlagValues()

@@ -29,13 +29,11 @@ from stylegan_jax.data.sources.pictures import decode
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import grid
 from stylegan_jax.loading import load
+from stylegan_jax.network_flags import NetworkFlags
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
-                               flag_values=FLAGS)
-_WHICH = flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
-                           flag_values=FLAGS)
+_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
 _IMAGE = flags.DEFINE_list('image', None, 'Pictures (PNG, JPEG, WebP), with commas between them.', flag_values=FLAGS)
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for what is found; made if missing.', flag_values=FLAGS)
 _SPACE = flags.DEFINE_enum('space', 'w+', ['w', 'w+'], 'One w for all layers (w: nearer to what the network would make '
@@ -57,8 +55,6 @@ _VGG = flags.DEFINE_string('vgg', None, 'File of the weights of VGG16, for LPIPS
                            'if there is one; none does without LPIPS.', flag_values=FLAGS)
 _GREY = flags.DEFINE_bool('allow_grey', False, 'Take grey pictures for a network of colours.', flag_values=FLAGS)
 _VIDEO = flags.DEFINE_bool('video', False, 'Write optimisation.webp.', flag_values=FLAGS)
-_LOD = flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
-                          'run has reached, and 0 for other networks.', flag_values=FLAGS)
 _PIXELS_AT_ONCE = 2 ** 22       # of all restarts
 _EVERY = 10                     # steps between looks
 _CURRENT_EVERY = 5              # looks
@@ -72,15 +68,14 @@ _GREY_MODES = '1', 'L', 'LA', 'La', 'I', 'F'
 def main(argv):
     """Projects the pictures that the flags name."""
     del argv
-    for flag in (_NETWORK, _IMAGE, _OUTDIR):
+    _NETWORK.check()
+    for flag in (_IMAGE, _OUTDIR):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')
-    if _LOD.value is not None and not np.isfinite(_LOD.value):
-        raise UserError(f'--lod={_LOD.value}: give a number')
     compilation.use_cache(compilation.CACHE.value)
-    generator, lod = load(_NETWORK.value, _WHICH.value), _lod()
+    generator, lod = _NETWORK.load(), _NETWORK.lod()
     if generator.config.is_progan:
-        raise UserError(f'--network={_NETWORK.value}: a Progressive GAN generator has no intermediate latents w to '
+        raise UserError(f'--network={_NETWORK["network"]}: a Progressive GAN generator has no intermediate latents w to '
                         'find; give a StyleGAN')
     targets = _targets(generator, lod)
     height = side_by_side(targets, targets).shape[0]
@@ -141,7 +136,7 @@ def _targets(generator, lod):
     image = generator.config.image
     shape = (*image.stage_shape(stage_and_alpha(image, lod)[0]), image.channels)
     if image.channels not in (1, 3, 4):
-        raise UserError(f'--network={_NETWORK.value}: it makes {image.channels} channels; pictures have 1, 3 or 4')
+        raise UserError(f'--network={_NETWORK["network"]}: it makes {image.channels} channels; pictures have 1, 3 or 4')
     targets = []
     for path in _IMAGE.value:
         target, done = read_target(path, shape, allow_grey=_GREY.value)
@@ -205,9 +200,9 @@ def _judges(shape):
                 raise
             reason = 'no weights of VGG16 are there'
     try:
-        discriminator = load(_NETWORK.value, 'D')
+        discriminator = load(_NETWORK['network'], 'D')
     except UserError:
-        return None, None, f'pixels at all sizes (no LPIPS: {reason}; no discriminator in {_NETWORK.value})'
+        return None, None, f'pixels at all sizes (no LPIPS: {reason}; no discriminator in {_NETWORK["network"]})'
     return discriminator, None, f'features of the discriminator, and pixels at all sizes (no LPIPS: {reason})'
 
 
@@ -252,13 +247,6 @@ class _Watcher:
 
     def _path(self, name):
         return os.path.join(_OUTDIR.value, name)
-
-
-def _lod():
-    if _LOD.value is not None or not os.path.isdir(_NETWORK.value):
-        return _LOD.value or 0.0
-    from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
-    return checkpoint.reached_lod(_NETWORK.value)
 
 
 if __name__ == '__main__':

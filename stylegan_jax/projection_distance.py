@@ -36,15 +36,6 @@ class Distance:
     alpha: typing.Any
     stage: int = dataclasses.field(metadata={'static': True})
 
-    @property
-    def description(self):
-        """What is compared, in words."""
-        if self.lpips is not None:
-            return f'LPIPS ({self.lpips.name}) and pixels at all sizes'
-        if self.discriminator is not None and self.stage:
-            return 'features of the discriminator, and pixels at all sizes'
-        return 'pixels at all sizes'
-
     def seen(self, images):
         """What of the images is compared.
 

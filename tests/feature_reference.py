@@ -1,23 +1,7 @@
-"""Access to tests/reference/metrics (see the README there), and the rules by which its weights and images are made."""
-import functools
-import json
-import pathlib
+"""The rules by which weights and images of the references for feature networks are made; see tests/reference/README.md."""
 import zlib
 
 import numpy as np
-
-FOLDER = pathlib.Path(__file__).parent / 'reference' / 'metrics'
-
-
-@functools.cache
-def arrays(name):
-    with np.load(FOLDER / f'{name}.npz') as file:
-        return dict(file)
-
-
-@functools.cache
-def facts(name):
-    return json.loads((FOLDER / f'{name}.json').read_text())
 
 
 def crc(array):

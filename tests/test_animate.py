@@ -27,9 +27,7 @@ def no_forks(monkeypatch):
 
 @pytest.fixture(scope='module')
 def network(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
-    tiny.generator(CONFIG).save(path)
-    return path
+    return tiny.saved(tiny.generator(CONFIG), tmp_path_factory)
 
 
 @pytest.fixture(scope='module')

@@ -1,12 +1,14 @@
 """The layers of the package (docs/architecture.md), what is light to import, and that all is described."""
 import ast
 import functools
+import io
 import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
+from pyflakes import api, reporter
 
 import stylegan_jax
 
@@ -15,7 +17,7 @@ DOCUMENT = PACKAGE.parent / 'docs' / 'architecture.md'
 # Each imports only from lines above it, or from its own line. The package itself offers what loading offers.
 LAYERS = [
     ['errors', 'atomic', 'workdir_lock'],
-    ['config', 'schedule'],
+    ['network_config', 'config', 'schedule'],
     ['cluster'],
     ['batch', 'network_file'],
     ['platforms'],
@@ -47,9 +49,9 @@ LAYERS = [
     ['main', 'generate', 'evaluate', 'prepare_data', 'benchmark'],
     ['animate', 'latents', 'project'],
 ]
-WITHOUT_JAX = ['errors', 'atomic', 'batch', 'config', 'schedule', 'network_file', 'official_pickle', 'data',
-               'figures.grid', 'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption', 'workdir_lock',
-               'prepare_data', 'report']
+WITHOUT_JAX = ['errors', 'atomic', 'batch', 'network_config', 'config', 'schedule', 'network_file', 'official_pickle',
+               'data', 'figures.grid', 'experiment_lookup', 'config_flags', 'command', 'run_log', 'interruption',
+               'workdir_lock', 'prepare_data', 'report']
 
 
 def module_name(path):
@@ -148,3 +150,10 @@ def test_everything_public_has_a_docstring(name):
               and not node.name.startswith('_')]
     assert ast.get_docstring(module)
     assert not [node.name for node in public if not ast.get_docstring(node)]
+
+
+def test_every_name_is_defined_and_used():
+    found = io.StringIO()
+    folders = [str(PACKAGE)] + [str(PACKAGE.parent / name) for name in ('experiments', 'launch', 'tests')]
+    api.checkRecursive(folders, reporter.Reporter(found, found))
+    assert not found.getvalue()

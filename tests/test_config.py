@@ -8,6 +8,7 @@ from stylegan_jax import config as config_lib
 from stylegan_jax.config import (Config, DataConfig, DiscriminatorConfig, GeneratorConfig, ImageConfig, LogConfig,
                                  LossConfig, ScheduleConfig, TrainConfig)
 from stylegan_jax.errors import UserError
+from stylegan_jax.network_config import num_fmaps
 
 
 @pytest.mark.parametrize('cls, values', [
@@ -84,7 +85,7 @@ def test_image_is_said_once():
 
 def test_feature_maps_of_the_paper():
     """Progressive GAN, Table 2: 512 up to 32x32, then half at each doubling, 16 at 1024x1024."""
-    maps = [config_lib.num_fmaps(GeneratorConfig(), stage + 1) for stage in range(9)]
+    maps = [num_fmaps(GeneratorConfig(), stage + 1) for stage in range(9)]
     assert maps == [512, 512, 512, 512, 256, 128, 64, 32, 16]
 
 

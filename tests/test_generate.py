@@ -22,9 +22,7 @@ CONFIG = tiny.generator_config(image=ImageConfig(8, label_dim=3))
 @pytest.fixture(scope='module')
 def network(tmp_path_factory):
     """Path of a saved network with three classes."""
-    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
-    tiny.generator(CONFIG).save(path)
-    return path
+    return tiny.saved(tiny.generator(CONFIG), tmp_path_factory)
 
 
 @pytest.fixture(scope='module')

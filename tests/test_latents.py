@@ -15,9 +15,7 @@ GENERATOR = tiny.generator(tiny.generator_config(resolution=8))
 
 @pytest.fixture(scope='module')
 def network(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
-    GENERATOR.save(path)
-    return path
+    return tiny.saved(GENERATOR, tmp_path_factory)
 
 
 @pytest.fixture(scope='module')

@@ -16,9 +16,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 
 @pytest.fixture(scope='module')
 def network(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
-    GENERATOR.save(path)
-    return path
+    return tiny.saved(GENERATOR, tmp_path_factory)
 
 
 @pytest.fixture(scope='module')

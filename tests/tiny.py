@@ -63,6 +63,13 @@ def discriminator(config):
     return filled(Discriminator.init(jax.random.key(0), config))
 
 
+def saved(generator, tmp_path_factory):
+    """Path of a file with a network."""
+    path = str(tmp_path_factory.mktemp('network') / 'network.npz')
+    generator.save(path)
+    return path
+
+
 def normal(*shape, seed=0):
     """Reproducible normal numbers in the current default precision."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), float)

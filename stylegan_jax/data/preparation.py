@@ -15,8 +15,9 @@ import shutil
 
 import numpy as np
 
-from stylegan_jax.config import ImageConfig, to_dict
+from stylegan_jax.config import to_dict
 from stylegan_jax.data.labels import is_one_hot
+from stylegan_jax.network_config import ImageConfig
 from stylegan_jax.data.prepared import (
     LABELS, MARKER, VERSION, WORK, PreparedImages, folder_of, name_of, read_info)
 from stylegan_jax.data.shards import PART, Job, make_shards, write_json, writing

@@ -11,6 +11,7 @@ from stylegan_jax.feature_networks.inception import Inception
 from stylegan_jax.feature_networks.lpips import LPIPS
 from stylegan_jax.feature_networks.vgg import VGG16, random_arrays, random_name
 from stylegan_jax.feature_networks.weight_files import read_arrays
+from stylegan_jax.metrics.diversity import pairs
 
 
 class Networks:
@@ -63,8 +64,7 @@ class Networks:
 
     def _lpips(self):
         def outputs(network, images):
-            images = images.astype(jnp.float32)
-            return {'distances': network.distance(images[0::2], images[1::2])[:, None]}
+            return {'distances': network.distance(*pairs(images.astype(jnp.float32)))[:, None]}
         return self.lpips, outputs, {'precision': 'float32'}
 
     def _toy_faces(self):

@@ -15,9 +15,9 @@ import numpy as np
 from flax import traverse_util
 
 from stylegan_jax import network_file, official
-from stylegan_jax.config import ClassifierConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.arrays import digest
+from stylegan_jax.network_config import ClassifierConfig
 from stylegan_jax.networks.discriminator import Discriminate
 
 _SHIPPED = {'toy_faces': pathlib.Path(__file__).parent / 'toy-faces-classifier.npz'}

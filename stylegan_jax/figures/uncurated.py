@@ -1,5 +1,4 @@
 """Figures 2, 10, 11 and 12: uncurated images at several sizes."""
-import jax
 import numpy as np
 
 from stylegan_jax.data.pixels import lanczos_reduce

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from stylegan_jax import atomic, command, compilation
-from stylegan_jax.config import ClassifierConfig, DataConfig, DiscriminatorConfig, ImageConfig, to_dict
+from stylegan_jax.config import DataConfig, to_dict
 from stylegan_jax.data import toy_faces
 from stylegan_jax.data.dataset import TOY_FACES_COUNT, open_dataset
 from stylegan_jax.data.image_files import find_label_dim
@@ -30,6 +30,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.metrics import classifier_training
 from stylegan_jax.metrics.label_accuracy import accuracy_by_label, table
+from stylegan_jax.network_config import ClassifierConfig, DiscriminatorConfig, ImageConfig
 
 _TOY_FACES = 'toy_faces'
 _TOY_FACES_RESOLUTION = 32

@@ -2,7 +2,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stylegan_jax.config import DiscriminatorConfig, num_fmaps
+from stylegan_jax.network_config import DiscriminatorConfig, num_fmaps
 from stylegan_jax.networks import epilogue, ops
 from stylegan_jax.networks.layers import Dense, FromRGB, channels_first, conv_weight, stage_name
 

@@ -5,7 +5,7 @@ With styles and noise switched off it is the traditional generator (Figure 1a), 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stylegan_jax.config import GeneratorConfig, num_fmaps
+from stylegan_jax.network_config import GeneratorConfig, num_fmaps
 from stylegan_jax.networks import epilogue, ops
 from stylegan_jax.networks.layers import (
     DENSE_INPUT_GAIN, Dense, ToRGB, conv_weight, from_channels_first, stage_name)

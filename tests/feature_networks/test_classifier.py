@@ -11,12 +11,13 @@ import pytest
 
 import tiny
 from stylegan_jax import UserError, load, network_file
-from stylegan_jax.config import ClassifierConfig, ImageConfig
+from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import toy_faces
 from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.feature_networks import classifier as classifier_lib
 from stylegan_jax.feature_networks.classifier import Classifier, init_params
 from stylegan_jax.metrics.label_accuracy import accuracy_by_label
+from stylegan_jax.network_config import ClassifierConfig
 
 NAMES = ('hat', 'beard', 'glasses')
 CONFIG = ClassifierConfig(

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import inception
 from stylegan_jax.feature_networks.inception import Inception
 
-REFERENCE = feature_reference.arrays('inception')
-FACTS = feature_reference.facts('inception')
+REFERENCE = metric_reference.arrays('inception')
+FACTS = metric_reference.numbers('inception')
 IMAGES = [feature_reference.rule_image(*row) for row in REFERENCE['image_seed_h_w'].tolist()]
 TOLERANCE = 5e-4            # what the references' own float32 runs stay far below
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import vgg
 from stylegan_jax.feature_networks.lpips import LPIPS, shipped_linear_arrays
 
-REFERENCE = feature_reference.arrays('lpips')
-FACTS = feature_reference.facts('lpips')
+REFERENCE = metric_reference.arrays('lpips')
+FACTS = metric_reference.numbers('lpips')
 PAIRS = REFERENCE['pair_seed_size_kind'].tolist()
 NAMES = [f'lin{i}.model.1.weight' for i in range(5)]
 

@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.resizing import resize, to_colour
 
-REFERENCE = feature_reference.arrays('inception')
+REFERENCE = metric_reference.arrays('inception')
 IMAGES = [feature_reference.rule_image(*row) for row in REFERENCE['image_seed_h_w'].tolist()]
 
 

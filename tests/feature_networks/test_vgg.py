@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import vgg
 from stylegan_jax.feature_networks.resizing import resize
 from stylegan_jax.feature_networks.vgg import VGG16
 
-FACTS = feature_reference.facts('lpips')
+FACTS = metric_reference.numbers('lpips')
 
 
 def trunk_shapes():
@@ -32,7 +33,7 @@ def test_weights_follow_the_rule(trunk):
 
 def test_taps(trunk):
     """Means over pixels, of the first image."""
-    reference = feature_reference.arrays('lpips')
+    reference = metric_reference.arrays('lpips')
     seed, size, _ = reference['pair_seed_size_kind'][0].tolist()
     image = feature_reference.rule_image(seed, size, size)
     network = VGG16.from_arrays(trunk, where='rule')

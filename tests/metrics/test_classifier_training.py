@@ -5,12 +5,13 @@ import pytest
 
 import tiny
 from stylegan_jax import UserError
-from stylegan_jax.config import ClassifierConfig, ImageConfig
+from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import toy_faces
 from stylegan_jax.data.dataset import Dataset, ToyFaces
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.metrics import classifier_training
 from stylegan_jax.metrics.classifier_training import Options, check_labels, classification_loss, split, train
+from stylegan_jax.network_config import ClassifierConfig
 
 IMAGE = ImageConfig(8, label_dim=len(toy_faces.ATTRIBUTES))
 CONFIG = ClassifierConfig(tiny.discriminator_config(image=IMAGE, mbstd_group_size=1), toy_faces.ATTRIBUTES)

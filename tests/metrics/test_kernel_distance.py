@@ -11,16 +11,6 @@ from stylegan_jax.metrics.kernel_distance import draw_subsets, full_set_distance
 
 
 @pytest.fixture
-def reals():
-    return metric_reference.arrays('statistics')['real']
-
-
-@pytest.fixture
-def fakes():
-    return metric_reference.arrays('statistics')['fake']
-
-
-@pytest.fixture
 def expected():
     return metric_reference.numbers('statistics')['kid']
 

@@ -8,16 +8,6 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.precision_recall import inside, precision_recall, squared_radii
 
 
-@pytest.fixture
-def reals():
-    return metric_reference.arrays('statistics')['real']
-
-
-@pytest.fixture
-def fakes():
-    return metric_reference.arrays('statistics')['fake']
-
-
 def written_out(reals, fakes, k):
     def distances(a, b):
         return np.linalg.norm(a[:, None].astype(np.float64) - b[None], axis=-1)
