@@ -372,7 +372,8 @@ def _refuse_other_architecture(theirs, ours, where):
     def decides(field):
         part, _, name = field.partition('.')
         return (part in ('image', 'generator', 'discriminator') and name not in _NOT_ARCHITECTURE
-                or field == 'precision' and 'float64' in (theirs.precision, ours.precision))
+                or field == 'precision' and 'float64' in (theirs.precision, ours.precision)
+                or field == 'train.beta1' and 0 in (theirs.train.beta1, ours.train.beta1))      # first moments, or none
     differences = config_lib.differences(theirs, ours)
     lines = [f'{field}: {before!r} in the checkpoint, {now!r} now' for field, before, now in differences
              if decides(field)]

@@ -94,6 +94,7 @@ def restore(workdir, config):
     (dict(image=dataclasses.replace(CONFIG.image, resolution=16)),
      r'image\.resolution: 8 in the checkpoint, 16 now'),
     (dict(precision='float64'), "precision: 'float32' in the checkpoint, 'float64' now"),
+    (dict(train=dataclasses.replace(CONFIG.train, beta1=0.5)), r'train\.beta1: 0\.0 in the checkpoint, 0\.5 now'),
 ])
 def test_another_architecture_is_refused_with_both_sides(saved, change, message):
     with pytest.raises(UserError, match=f'checkpoints/56 belongs to another architecture: {message}. Choose'):

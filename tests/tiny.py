@@ -10,6 +10,7 @@ from stylegan_jax.config import (
 from stylegan_jax.discriminator import Discriminator
 from stylegan_jax.generator import Generator
 
+HARDLY_ANY = 1e-30         # momentum, where a test wants Adam to keep the gradient: as its first moment
 _WIDTHS = dict(fmap_base=32, fmap_max=8)
 # Table 1 of the paper; F is E trained with mixing regularization.
 _CONFIGURATIONS = {

@@ -116,7 +116,7 @@ def train(dataset, indices, config, options, *, title='training'):
     """
     key = jax.random.key(options.seed)
     params = init_params(jax.random.fold_in(key, _INIT), config)
-    state, losses = adam_init(params), []
+    state, losses = adam_init(params, _BETA1), []
     with progress_bar(options.steps * options.batch, title) as bar:
         for step in range(options.steps):
             position = step * options.batch

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import optax
 
 
-def adam_init(params):
-    """Returns the state before the first step, as optax keeps it (count, mu, nu)."""
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    return optax.ScaleByAdamState(count=jnp.zeros((), jnp.int32), mu=zeros, nu=jax.tree.map(jnp.copy, zeros))
+def adam_init(params, beta1):
+    """Returns the state before the first step, as optax keeps it (count, mu, nu); without mu where beta1 is 0."""
+    def zeros():
+        return jax.tree.map(jnp.zeros_like, params)
+    return optax.ScaleByAdamState(count=jnp.zeros((), jnp.int32), mu=zeros() if beta1 else None, nu=zeros())
 
 
 def adam_update(gradients, state, params, *, lr, beta1, beta2, epsilon):
@@ -27,8 +28,9 @@ def adam_update(gradients, state, params, *, lr, beta1, beta2, epsilon):
       (params, state).
     """
     count = state.count + 1
-    mu = optax.tree.update_moment(gradients, state.mu, beta1, 1) if beta1 else gradients       # 0 * mu would be read
+    # Without momentum the first moment is the gradient: a quarter of the state less to keep, and nothing to write.
+    mu = optax.tree.update_moment(gradients, state.mu, beta1, 1) if beta1 else gradients
     nu = optax.tree.update_moment(gradients, state.nu, beta2, 2)
     scale = lr * jnp.sqrt(1 - beta2 ** count) / (1 - beta1 ** count)
     params = jax.tree.map(lambda p, m, v: (p - scale * m / (jnp.sqrt(v) + epsilon)).astype(p.dtype), params, mu, nu)
-    return params, optax.ScaleByAdamState(count, mu, nu)
+    return params, optax.ScaleByAdamState(count, mu if beta1 else None, nu)

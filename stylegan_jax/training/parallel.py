@@ -142,10 +142,9 @@ class Devices:
             return jax.pmap(iteration, axis_name=_AXIS, in_axes=(None, 0, None), out_axes=None, donate_argnums=0,
                             devices=self._devices)
         whole = PartitionSpec()
-        # check_vma would add sums over devices of its own to the gradients. What is not read (Adam's first moments) is
-        # kept for what is written in its place: left out, JAX has other outputs take other inputs' memory, by copies.
+        # check_vma would add sums over devices of its own to the gradients.
         return jax.jit(jax.shard_map(iteration, mesh=self._replicated.mesh, in_specs=(whole, self._cut(steps), whole),
-                                     out_specs=whole, check_vma=False), donate_argnums=0, keep_unused=True)
+                                     out_specs=whole, check_vma=False), donate_argnums=0)
 
     def abstract(self, state, batch, stage, steps):
         """Returns (state, batch, lr) without values, as `mapped` takes them; `batch` is the size of one."""

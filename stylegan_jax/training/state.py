@@ -25,7 +25,7 @@ class TrainState:
       w_avg: average w of the generator being trained [W].
       ema_w_avg: average w that goes with `g_ema` [W].
       noise: the stored noise inputs, shared by both generators.
-      g_optimizer, d_optimizer: Adam's states.
+      g_optimizer, d_optimizer: Adam's states; without first moments where `train.beta1` is 0.
       cur_nimg: real images shown so far.
       group_nimg: `cur_nimg` when the schedule was last looked at.
       lod: level of detail then (0 = full size).
@@ -72,8 +72,8 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
                                                  (generator, discriminator, ema))
     return TrainState(
         g_params=generator.params, d_params=discriminator.params, g_ema=ema.params, w_avg=generator.w_avg,
-        ema_w_avg=ema.w_avg, noise=generator.noise, g_optimizer=adam_init(generator.params),
-        d_optimizer=adam_init(discriminator.params), cur_nimg=jnp.zeros((), jnp.int32),
+        ema_w_avg=ema.w_avg, noise=generator.noise, g_optimizer=adam_init(generator.params, config.train.beta1),
+        d_optimizer=adam_init(discriminator.params, config.train.beta1), cur_nimg=jnp.zeros((), jnp.int32),
         group_nimg=jnp.zeros((), jnp.int32), lod=jnp.asarray(lod, jnp.float32),
         alpha=jnp.asarray(1 - lod % 1, dtype), key=run_key(config), g_skipped=jnp.zeros((), jnp.int32),
         d_skipped=jnp.zeros((), jnp.int32), g_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32),
@@ -105,7 +105,8 @@ def enter_setting(config, state, setting, previous_lod=None):
     """
     previous_lod = float(state.lod) if previous_lod is None else previous_lod
     if config.schedule.reset_optimizer and needs_optimizer_reset(previous_lod, setting.lod):
-        state = state.replace(g_optimizer=adam_init(state.g_params), d_optimizer=adam_init(state.d_params))
+        state = state.replace(g_optimizer=adam_init(state.g_params, config.train.beta1),
+                              d_optimizer=adam_init(state.d_params, config.train.beta1))
     return state.replace(lod=jnp.asarray(setting.lod, jnp.float32), alpha=jnp.asarray(setting.alpha, state.alpha.dtype),
                          group_nimg=jnp.array(state.cur_nimg, copy=True))
 

@@ -253,8 +253,6 @@ def _apply(config, gradients, optimizer, params, skipped, log2_scale, lr):
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(gradients)]))
     updated = adam_update(gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2,
                           epsilon=train.epsilon)
-    if not train.beta1:      # nothing depends on the first moment: none reads it, and a skipped step leaves zeros
-        optimizer = optimizer._replace(mu=jax.tree.map(jnp.zeros_like, optimizer.mu))
     params, optimizer = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (params, optimizer))
     skipped = jnp.where(finite, 0, skipped + 1)
     if _scales_loss(config):

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 import pytest
 
+import tiny
 import trajectory
 from tiny_run import count_compilations
 from stylegan_jax import training
-from stylegan_jax.config import ParallelConfig
+from stylegan_jax.config import ParallelConfig, TrainConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.training.compiling import Compilation, is_compiling
 
@@ -86,12 +87,13 @@ def test_one_dispatch_agrees_closely(float64):
 
 def test_one_dispatch_agrees_in_single_precision():
     """The moments of each network's gradients do; of a weight whose gradient nearly cancels, Adam enlarges rounding."""
-    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1),
+                                   train=TrainConfig(ema_kimg=0.1, beta1=tiny.HARDLY_ANY))
     singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
     for part in ('g_optimizer.mu', 'g_optimizer.nu', 'd_optimizer.mu', 'd_optimizer.nu', 'd_params', 'g_ema'):
         a, b = (np.concatenate([array.ravel() for name, array in arrays.items() if name.startswith(f'.{part}')])
                 for arrays in (at_one_go, singly))
-        assert a.size > 100 and np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b), part
+        assert a.size > 100 and np.linalg.norm(a - b) < 3e-6 * np.linalg.norm(b), part
 
 
 def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
@@ -106,9 +108,10 @@ def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
 
 @pytest.mark.parametrize('mode, devices, accumulate', [('jit', 8, 1), ('pmap', 2, 1), ('jit', 2, 4)])
 def test_gradients_agree_in_single_precision(mode, devices, accumulate):
-    """After one step; with beta1 = 0 Adam's first moment is the gradient."""
+    """After one step; with hardly any momentum Adam's first moment is the gradient."""
     def gradients(parallel):
-        arrays = trajectory.trajectory(trajectory.run_config(precision='float32', parallel=parallel), 1)
+        train = TrainConfig(ema_kimg=0.1, beta1=tiny.HARDLY_ANY)
+        arrays = trajectory.trajectory(trajectory.run_config(precision='float32', parallel=parallel, train=train), 1)
         return {name: array for name, array in arrays.items() if '.mu' in name}
     one = gradients(ParallelConfig(devices=1))
     assert len(one) > 20
