@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
+_STRIPS = 8
 
 
 def _forward(x, kernel, stride):
@@ -71,8 +72,25 @@ def transposed_convolve(y, kernel, stride=1):
 def filter_gradient(x, y, size, stride=1):
     """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, h, w, O]) -> [O, size, size, I]."""
     kernel = jax.ShapeDtypeStruct((y.shape[-1], size, size, x.shape[-1]), x.dtype)
-    return _by_platform(lambda forward, x, y: jax.linear_transpose(
-        lambda kernel: forward(x, kernel, stride), kernel)(y)[0], stride, x, y)
+
+    def adjoint(forward, x, y):
+        return jax.linear_transpose(lambda kernel: forward(x, kernel, stride), kernel)(y)[0]
+    if stride == 1 and len(x) <= 2 and x.shape[1] % _STRIPS == 0:
+        return lax.platform_dependent(x, y, cpu=functools.partial(_filter_gradient_in_strips, size=size),
+                                      default=functools.partial(adjoint, _forward))
+    return _by_platform(adjoint, stride, x, y)
+
+
+def _filter_gradient_in_strips(x, y, size):
+    """The same with each image cut into strips of rows: CPUs go along the images, and one or two are too few."""
+    batch, height, width, _ = y.shape
+    rows, pad = height // _STRIPS, (size - 1) // 2
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    x = jnp.stack([x[:, rows * strip:rows * (strip + 1) + 2 * pad] for strip in range(_STRIPS)], axis=1)
+    x, y = x.reshape(-1, *x.shape[2:]), y.reshape(-1, rows, width, y.shape[-1])
+    kernel = jax.ShapeDtypeStruct((y.shape[-1], size, size, x.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda kernel: lax.conv_general_dilated(
+        x, kernel, (1, 1), 'VALID', dimension_numbers=_LAYOUT), kernel)(y)[0]
 
 
 convolve.defvjp(

@@ -29,9 +29,9 @@ def plain_filter_gradient(x, y, stride):
     return jax.vjp(lambda kernel: plain_convolve(x, kernel, stride), kernel)[1](y)[0]
 
 
-def cases(stride):
+def cases(stride, batch=2, height=4):
     """(ours, plain, two arguments) for each of the trio."""
-    x, y = tiny.normal(2, 4, 6, 3), tiny.normal(2, 4 // stride, 6 // stride, 5, seed=1)
+    x, y = tiny.normal(batch, height, 6, 3), tiny.normal(batch, height // stride, 6 // stride, 5, seed=1)
     kernel = tiny.normal(5, SIZES[stride], SIZES[stride], 3, seed=2)
     return {
         'convolve': (lambda a, b: convolve(a, b, stride),
@@ -59,6 +59,17 @@ def test_equals_plain_convolution(forms, stride, name, derive):
     ours, plain, *arguments = cases(stride)[name]
     tiny.assert_trees_close(jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10,
                             atol=1e-10)
+
+
+@pytest.mark.parametrize('derive', [lambda function: function, gradients, second_derivatives],
+                         ids=['value', 'gradients', 'second_derivatives'])
+@pytest.mark.parametrize('batch, height', [(1, 8), (2, 16), (3, 16)])
+def test_filter_gradient_in_strips(forms, batch, height, derive):
+    ours, plain, *arguments = cases(1, batch, height)['filter_gradient']
+    tiny.assert_trees_close(jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10,
+                            atol=1e-10)
+    strips = f'{8 * batch}x{height // 8 + 2}x8x3xf64' in jax.jit(ours).lower(*arguments).as_text()
+    assert strips == (forms == 'own' and jax.default_backend() == 'cpu' and batch < 3)
 
 
 @pytest.mark.parametrize('stride', [1, 2])
