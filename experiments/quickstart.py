@@ -19,8 +19,7 @@ def get_config():
         discriminator=DiscriminatorConfig(fmap_base=256, fmap_max=96),
         data=DataConfig(source='toy_faces', count=10000, mirror=True),
         loss=LossConfig(r1_gamma=0.5),           # 10 is for a million pixels; these have a thousand
-        # Soon at full size, where most of the learning is; a shorter fade ends before the new layers have learned much.
-        schedule=ScheduleConfig(stage_kimg=5.0, fade_kimg=10.0, lr=0.003, batch=16),
+        schedule=ScheduleConfig(stage_kimg=2.5, fade_kimg=7.5, lr=0.003, batch=16),      # soon at full size
         train=TrainConfig(total_kimg=80.0, ema_kimg=1.0),        # a half-life of 10 kimg would span a fade
         log=LogConfig(tick_kimg=5.0, tick_kimg_by_resolution={}, grid_size=(10, 8),
                       keep_checkpoints=20),              # all of them: 10 MB each, to be compared
