@@ -19,7 +19,7 @@ def _require_positive_table(field, table):
     """Checks a {resolution: value} table; None stands for the published one."""
     for key, value in (table or {}).items():
         require(key >= 1 and 0 < value < math.inf, field, table,
-                 f'{key}:{value} is not a resolution with a value above 0')
+                f'{key}:{value} is not a resolution with a value above 0')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DataConfig:
         require_choice('data.source', self.source, ('images', 'toy_faces'))
         require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
         require(self.workers is None or 0 <= self.workers <= _MOST_WORKERS, 'data.workers', self.workers,
-                 f'give 0 (a thread) to {_MOST_WORKERS}, or none to let cores and memory decide')
+                f'give 0 (a thread) to {_MOST_WORKERS}, or none to let cores and memory decide')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,15 +78,15 @@ class ScheduleConfig:
     def __post_init__(self):
         for name in ('stage_kimg', 'fade_kimg'):
             require(0 <= getattr(self, name) <= _MOST_KIMG, f'schedule.{name}', getattr(self, name),
-                     f'give 0 to {_MOST_KIMG}')
+                    f'give 0 to {_MOST_KIMG}')
         require(self.stage_kimg + self.fade_kimg >= 0.001, 'schedule.stage_kimg', self.stage_kimg,
-                 'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
+                'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
         require(self.batch is None or self.batch >= 1, 'schedule.batch', self.batch, 'give at least 1')
         require(self.lr is None or 0 < self.lr < math.inf, 'schedule.lr', self.lr, 'give more than 0')
         _require_positive_table('schedule.batch_by_resolution', self.batch_by_resolution)
         _require_positive_table('schedule.lr_by_resolution', self.lr_by_resolution)
         require(self.steps_per_evaluation >= 1, 'schedule.steps_per_evaluation', self.steps_per_evaluation,
-                 'give at least 1')
+                'give at least 1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TrainConfig:
         require(self.epsilon > 0, 'train.epsilon', self.epsilon, 'give more than 0')
         require(0 <= self.w_avg_beta <= 1, 'train.w_avg_beta', self.w_avg_beta, 'give a number from 0 to 1')
         require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
-                 'give a probability from 0 to 1')
+                'give a probability from 0 to 1')
         require(self.ema_kimg >= 0, 'train.ema_kimg', self.ema_kimg, 'give 0 (no averaging) or more')
 
 
@@ -126,10 +126,10 @@ class ParallelConfig:
     def __post_init__(self):
         require_choice('parallel.mode', self.mode, ('jit', 'pmap'))
         require(self.devices is None or self.devices >= 1, 'parallel.devices', self.devices,
-                 'give at least 1, or none for all there are')
+                'give at least 1, or none for all there are')
         require(self.accumulate >= 1, 'parallel.accumulate', self.accumulate, 'give at least 1')
         require(self.steps_per_dispatch is None or self.steps_per_dispatch >= 1, 'parallel.steps_per_dispatch',
-                 self.steps_per_dispatch, 'give at least 1, or none for what suits the device')
+                self.steps_per_dispatch, 'give at least 1, or none for what suits the device')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,12 +149,12 @@ class LogConfig:
         require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
         _require_positive_table('log.tick_kimg_by_resolution', self.tick_kimg_by_resolution)
         require(self.grid_size is None or len(self.grid_size) == 2 and min(self.grid_size) >= 1, 'log.grid_size',
-                 self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
+                self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
         require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
         require(self.metrics_every >= 1, 'log.metrics_every', self.metrics_every, 'give at least 1')
         require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
         require(self.keep_every_kimg is None or self.keep_every_kimg >= 0.001, 'log.keep_every_kimg',
-                 self.keep_every_kimg, 'give at least 0.001, or none')
+                self.keep_every_kimg, 'give at least 0.001, or none')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Config:
         start = self.schedule.initial_resolution
         sizes = [self.image.stage_resolution(stage) for stage in range(self.image.num_stages)]
         require(start in sizes or start > sizes[-1], 'schedule.initial_resolution', start,
-                 'choose one of ' + ', '.join(map(str, sizes)))
+                'choose one of ' + ', '.join(map(str, sizes)))
 
 
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Config) if dataclasses.is_dataclass(field.type))

@@ -24,14 +24,14 @@ class ImageConfig:
     def __post_init__(self):
         object.__setattr__(self, 'base_shape', tuple(self.base_shape))
         require(len(self.base_shape) == 2 and all(1 <= side <= 64 for side in self.base_shape),
-                 'image.base_shape', self.base_shape, 'give two sides from 1 to 64, such as (4, 4) or (3, 4)')
+                'image.base_shape', self.base_shape, 'give two sides from 1 to 64, such as (4, 4) or (3, 4)')
         side = max(self.base_shape)
         doublings = self.resolution / side
         require(1 <= self.resolution <= _LARGEST_RESOLUTION, 'image.resolution', self.resolution,
-                 f'give 1 to {_LARGEST_RESOLUTION}')
+                f'give 1 to {_LARGEST_RESOLUTION}')
         require(doublings >= 1 and doublings == 2 ** round(math.log2(doublings)), 'image.resolution', self.resolution,
-                 f'it must be {side} times a power of two ({side}, {side * 2}, {side * 4}, ...) '
-                 f'for base_shape {self.base_shape}')
+                f'it must be {side} times a power of two ({side}, {side * 2}, {side * 4}, ...) '
+                f'for base_shape {self.base_shape}')
         require(self.channels >= 1, 'image.channels', self.channels, 'give at least 1')
         require(self.label_dim >= 0, 'image.label_dim', self.label_dim, 'give 0 (no labels) or more')
 
@@ -73,7 +73,7 @@ def _check_blur(config, name):
     object.__setattr__(config, 'blur_filter', tuple(config.blur_filter))      # hashable, for compiled functions
     taps = config.blur_filter
     require(not taps or (len(taps) % 2 == 1 and sum(taps) != 0), f'{name}.blur_filter', taps,
-             'give an odd number of taps that do not add up to 0, such as (1, 2, 1), or () for none')
+            'give an odd number of taps that do not add up to 0, such as (1, 2, 1), or () for none')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ class GeneratorConfig:
         require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
         _check_fmaps(self, 'generator')
         require(self.mapping_lr_multiplier > 0, 'generator.mapping_lr_multiplier', self.mapping_lr_multiplier,
-                 'give more than 0')
+                'give more than 0')
         _check_blur(self, 'generator')
         if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
             raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
@@ -169,11 +169,11 @@ class DiscriminatorConfig:
         require_choice('discriminator.architecture', self.architecture, ('stylegan', 'progan'))
         require_choice('discriminator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
         require(self.mbstd_num_features >= 1, 'discriminator.mbstd_num_features', self.mbstd_num_features,
-                 'give at least 1')
+                'give at least 1')
         _check_fmaps(self, 'discriminator')
         _check_blur(self, 'discriminator')
         require(num_fmaps(self, 1) % self.mbstd_num_features == 0, 'discriminator.mbstd_num_features',
-                 self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
+                self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
 
     @property
     def is_progan(self):
@@ -194,7 +194,7 @@ class ClassifierConfig:
 
     def __post_init__(self):
         require(len(self.label_names) == self.network.num_scores, 'label_names', self.label_names,
-                 f'give as many as the network has scores, {self.network.num_scores}')
+                f'give as many as the network has scores, {self.network.num_scores}')
 
     @property
     def image(self):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
-_STRIPS = 8
+_STRIPS = 8              # of an image, in filter gradients on a CPU
 
 
 def _forward(x, kernel, stride):

@@ -85,15 +85,17 @@ def test_one_dispatch_agrees_closely(float64):
     assert len(state) > 100 and largest_error({name: at_one_go[name] for name in state}, state) < 1e-11
 
 
-def test_one_dispatch_agrees_in_single_precision():
+def test_one_dispatch_agrees_in_single_precision(monkeypatch):
     """The moments of each network's gradients do; of a weight whose gradient nearly cancels, Adam enlarges rounding."""
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1),
                                    train=TrainConfig(ema_kimg=0.1, beta1=tiny.HARDLY_ANY))
+    for name in ('generator', 'discriminator'):      # not those that a test in double precision has made before
+        monkeypatch.setattr(tiny, name, getattr(tiny, name).__wrapped__)
     singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
     for part in ('g_optimizer.mu', 'g_optimizer.nu', 'd_optimizer.mu', 'd_optimizer.nu', 'd_params', 'g_ema'):
         a, b = (np.concatenate([array.ravel() for name, array in arrays.items() if name.startswith(f'.{part}')])
                 for arrays in (at_one_go, singly))
-        assert a.size > 100 and np.linalg.norm(a - b) < 3e-6 * np.linalg.norm(b), part
+        assert a.size > 100 and np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b), part
 
 
 def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
