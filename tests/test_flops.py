@@ -1,4 +1,6 @@
 """Counting operations: against formulas, through what wraps functions, and against the known size of a step."""
+import functools
+
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -7,7 +9,8 @@ import pytest
 
 from stylegan_jax.benchmarks.cases import Case, abstract_iteration, full_config, iteration
 from stylegan_jax.flops import model_flops
-from stylegan_jax.networks.convolution import convolve, filter_gradient, transposed_convolve
+from stylegan_jax.networks.convolution import (convolve, down_convolve, filter_gradient, transposed_convolve,
+                                               up_convolve)
 
 
 def shape(*sides):
@@ -23,16 +26,28 @@ def test_products():
     assert model_flops(lambda a, b: jnp.einsum('nij,njk->nik', a, b), shape(3, 4, 8), shape(3, 8, 16)) == 3 * PRODUCT
 
 
-@pytest.mark.parametrize('size, stride', [(3, 1), (4, 2)])
-def test_convolution_and_both_gradients_cost_the_same(size, stride):
-    """All three multiply every output with every weight that reaches it; inserted zeros are not multiplied."""
-    x, y, kernel = shape(2, 8, 8, 3), shape(2, 8 // stride, 8 // stride, 5), shape(5, size, size, 3)
-    expected = 2 * 2 * (8 // stride) ** 2 * size ** 2 * 3 * 5
-    assert model_flops(lambda x, k: convolve(x, k, stride), x, kernel) == expected
-    assert model_flops(lambda y, k: transposed_convolve(y, k, stride), y, kernel) == expected
-    assert model_flops(lambda x, y: filter_gradient(x, y, size, stride), x, y) == expected
-    assert model_flops(jax.grad(lambda x, k: convolve(x, k, stride).sum(), (0, 1)), x, kernel) == 2 * expected
-    second = jax.grad(lambda x, k: jnp.sum(jax.grad(lambda x: jnp.sum(convolve(x, k, stride) ** 2))(x) ** 2), (0, 1))
+def test_convolution_and_both_gradients_cost_the_same():
+    """All three multiply every output with every weight that reaches it."""
+    x, y, kernel = shape(2, 8, 8, 3), shape(2, 8, 8, 5), shape(5, 3, 3, 3)
+    expected = 2 * 2 * 8 ** 2 * 3 ** 2 * 3 * 5
+    assert model_flops(convolve, x, kernel) == expected
+    assert model_flops(transposed_convolve, y, kernel) == expected
+    assert model_flops(filter_gradient, x, y) == expected
+    assert_derivatives_cost(convolve, expected, x, kernel)
+
+
+def test_up_and_down_cost_4x4_kernels_of_stride_2():
+    """Inserted zeros are not multiplied; that a CPU takes fewer products does not count."""
+    weight, expected = shape(3, 3, 3, 5), 2 * 2 * 4 ** 2 * 4 ** 2 * 3 * 5
+    assert_derivatives_cost(down_convolve, expected, shape(2, 8, 8, 3), weight)
+    assert_derivatives_cost(functools.partial(up_convolve, flip=False), expected, shape(2, 4, 4, 3), weight)
+
+
+def assert_derivatives_cost(convolution, expected, x, kernel):
+    """Of one convolution, its gradients, and what R1 needs."""
+    assert model_flops(convolution, x, kernel) == expected
+    assert model_flops(jax.grad(lambda x, k: convolution(x, k).sum(), (0, 1)), x, kernel) == 2 * expected
+    second = jax.grad(lambda x, k: jnp.sum(jax.grad(lambda x: jnp.sum(convolution(x, k) ** 2))(x) ** 2), (0, 1))
     # Forward, and back to x; from there back through both, to the image and to the kernel of each.
     assert model_flops(second, x, kernel) == 6 * expected
 

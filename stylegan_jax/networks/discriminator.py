@@ -3,7 +3,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from stylegan_jax.network_config import DiscriminatorConfig, num_fmaps
-from stylegan_jax.networks import epilogue, ops
+from stylegan_jax.networks import convolution, epilogue, ops
 from stylegan_jax.networks.layers import Dense, FromRGB, channels_first, conv_weight, stage_name
 
 
@@ -17,7 +17,7 @@ class DiscriminatorLayer(nn.Module):
     @nn.compact
     def __call__(self, x):
         kernel = conv_weight(self, x, self.features)
-        x = ops.down_convolve(x, kernel) if self.down else ops.same_convolve(x, kernel)
+        x = convolution.down_convolve(x, kernel) if self.down else convolution.same_convolve(x, kernel)
         bias = self.param('bias', nn.initializers.zeros, (self.features,))
         taps = tuple(self.config.blur_filter) if self.blurs else ()
         return epilogue.rectify_channels(x, bias, self.config.nonlinearity, taps)

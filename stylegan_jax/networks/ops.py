@@ -8,10 +8,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.experimental.layout import Layout, with_layout_constraint
-
-from stylegan_jax.networks.convolution import convolve, transposed_convolve
 
 _LEAK = 0.2
 EPSILON = 1e-8                   # inside every square root of a norm, as in the official code
@@ -157,102 +153,6 @@ def downscale(x):
     """Averages 2x2 pixels: [N, H, W, C] -> [N, H / 2, W / 2, C]."""
     batch, height, width, channels = x.shape
     return jnp.mean(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
-
-
-# How weights [k, k, I, O] become kernels of `convolution`: of convolve, and of transposed_convolve.
-_FORWARD, _TRANSPOSED = (3, 0, 1, 2), (2, 0, 1, 3)
-
-
-def _in_order(kernel):
-    """Has axes in memory as they are; else XLA for GPUs turns weights, gradients and Adam's moments around for one."""
-    return jax.lax.platform_dependent(
-        kernel, cpu=lambda kernel: kernel,
-        default=lambda kernel: with_layout_constraint(kernel, Layout(tuple(range(kernel.ndim)))))
-
-
-@jax.custom_vjp
-def _from_weights(kernel):
-    """Starts from weights in order; stores their gradient in order, as updates that turn it around are not in place."""
-    return _in_order(kernel)
-
-
-_from_weights.defvjp(
-    lambda kernel: (_from_weights(kernel), None),
-    lambda _, d: (jax.lax.platform_dependent(_in_order(d), cpu=lambda d: d, default=jax.lax.optimization_barrier),))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _spread(kernel, order):
-    """Adds the four copies of a 3x3 kernel shifted by one pixel: [3, 3, I, O] -> [4, 4, I, O], transposed to `order`.
-
-    On a CPU as a product with a matrix [taps after, taps before], 15 times as fast there.
-    """
-    def as_product(kernel):
-        return _multiply_taps(_COPIES, kernel).transpose(order)
-
-    def as_sum(kernel):
-        return _add_neighbours(jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0))), 0).transpose(order)
-    return jax.lax.platform_dependent(kernel, cpu=as_product, default=as_sum)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _gather(kernel, order):
-    """Adjoint of `_spread`; on accelerators it adds first, and turns around no more than is left."""
-    back = tuple(np.argsort(order))
-
-    def as_product(kernel):
-        return _multiply_taps(_COPIES.T, kernel.transpose(back))
-
-    def as_sum(kernel):
-        return _in_order(_add_neighbours(kernel, 1)).transpose(back)
-    return jax.lax.platform_dependent(kernel, cpu=as_product, default=as_sum)
-
-
-def _multiply_taps(matrix, kernel):
-    taps = jnp.matmul(jnp.asarray(matrix, kernel.dtype), kernel.reshape(matrix.shape[1], -1), precision='highest')
-    side = math.isqrt(matrix.shape[0])
-    return taps.reshape(side, side, *kernel.shape[2:])
-
-
-def _add_neighbours(kernel, axis):
-    """Adds up 2x2 neighbours along `axis` and the one after."""
-    for axis in (axis, axis + 1):
-        size = kernel.shape[axis]
-        kernel = (jax.lax.slice_in_dim(kernel, 1, size, axis=axis)
-                  + jax.lax.slice_in_dim(kernel, 0, size - 1, axis=axis))
-    return kernel
-
-
-_COPIES = np.kron(*[np.eye(4, 3) + np.eye(4, 3, -1)] * 2)       # [16, 9]
-_spread.defvjp(lambda kernel, order: (_spread(kernel, order), None), lambda order, _, dy: (_gather(dy, order),))
-_gather.defvjp(lambda kernel, order: (_gather(kernel, order), None), lambda order, _, dy: (_spread(dy, order),))
-
-
-def same_convolve(x, kernel):
-    """Convolves with a 3x3 kernel [3, 3, I, O] and keeps the size."""
-    return convolve(x, _in_order(_from_weights(kernel.astype(x.dtype)).transpose(_FORWARD)))
-
-
-def up_convolve(x, kernel, *, flip):
-    """Doubles the size and convolves with a 3x3 kernel, in one 4x4 transposed convolution.
-
-    The same arithmetic as `upscale` followed by the convolution, at 4/9 of its cost.
-
-    Args:
-      x: [N, H, W, I].
-      kernel: [3, 3, I, O].
-      flip: mirror the kernel in both axes, as the official fused form does. That is what a transposed
-        convolution does by itself, so `False` is the case that turns the kernel around here.
-    """
-    kernel = _spread(_from_weights(kernel), _TRANSPOSED)
-    if not flip:
-        kernel = kernel[:, ::-1, ::-1]
-    return transposed_convolve(x, _in_order(kernel.astype(x.dtype)), 2)
-
-
-def down_convolve(x, kernel):
-    """Convolves with a 3x3 kernel [3, 3, I, O] and averages 2x2 pixels, in one 4x4 convolution of stride 2."""
-    return convolve(x, _in_order((_spread(_from_weights(kernel), _FORWARD) / 4).astype(x.dtype)), 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from stylegan_jax.network_config import GeneratorConfig, num_fmaps
-from stylegan_jax.networks import epilogue, ops
+from stylegan_jax.networks import convolution, epilogue, ops
 from stylegan_jax.networks.layers import (
     DENSE_INPUT_GAIN, Dense, ToRGB, conv_weight, from_channels_first, stage_name)
 
@@ -73,9 +73,9 @@ class SynthesisLayer(nn.Module):
             return from_channels_first(x, height, width).astype(dtype)
         kernel, x = conv_weight(self, x, features), x.astype(dtype)
         if self.source == 'conv':
-            return ops.same_convolve(x, kernel)
+            return convolution.same_convolve(x, kernel)
         flip = min(height, width) >= config.flip_from
-        return ops.up_convolve(x, kernel, flip=flip)
+        return convolution.up_convolve(x, kernel, flip=flip)
 
 
 class SynthesisBlock(nn.Module):

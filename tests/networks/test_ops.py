@@ -9,31 +9,12 @@ import tiny
 from stylegan_jax.networks import ops
 
 
-def mirrored(kernel):
-    return kernel[::-1, ::-1]
-
-
 def with_gradients(function, *arguments):
     """The value, the gradients of a nonlinear function of it, and the gradients of their squares."""
     every = tuple(range(len(arguments)))
     gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(function(*a))), argnums=every)
     second = jax.grad(lambda *a: sum(jnp.sum(jnp.square(g)) for g in gradients(*a)), argnums=every)
     return jax.jit(lambda *a: (function(*a), gradients(*a), second(*a)))(*arguments)
-
-
-@pytest.mark.parametrize('flip', [False, True])
-def test_up_convolve_is_upscale_then_convolution(float64, forms, flip):
-    x, kernel = tiny.normal(2, 3, 4, 3), tiny.normal(3, 3, 3, 5, seed=1)
-    fused = with_gradients(lambda x, k: ops.up_convolve(x, k, flip=flip), x, kernel)
-    plain = with_gradients(lambda x, k: ops.same_convolve(ops.upscale(x), mirrored(k) if flip else k), x, kernel)
-    tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
-
-
-def test_down_convolve_is_convolution_then_mean(float64, forms):
-    x, kernel = tiny.normal(2, 6, 8, 3), tiny.normal(3, 3, 3, 5, seed=1)
-    fused = with_gradients(ops.down_convolve, x, kernel)
-    plain = with_gradients(lambda x, k: ops.downscale(ops.same_convolve(x, k)), x, kernel)
-    tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
 
 
 def test_upscale_repeats_and_downscale_averages_pixels():
@@ -122,17 +103,6 @@ def test_sums_and_means_over_pixels(float64, forms):
     for ours, plain in ((ops.sum_over_images, lambda x: jnp.sum(x, axis=(0, 1, 2))),
                         (ops.mean_over_pixels, lambda x: jnp.mean(x, axis=(1, 2), keepdims=True))):
         tiny.assert_trees_close(with_gradients(ours, x), with_gradients(plain, x), rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize('order', [(3, 0, 1, 2), (2, 0, 1, 3)])
-def test_spread_adds_four_shifted_copies(float64, forms, order):
-    kernel = tiny.normal(3, 3, 2, 5)
-
-    def plain(kernel):
-        copies = (jnp.zeros((4, 4, 2, 5)).at[i:i + 3, j:j + 3].set(kernel) for i in range(2) for j in range(2))
-        return sum(copies).transpose(order)
-    tiny.assert_trees_close(with_gradients(lambda kernel: ops._spread(kernel, order), kernel),
-                            with_gradients(plain, kernel), rtol=1e-10, atol=1e-10)
 
 
 def exact_statistics(x):
