@@ -53,7 +53,7 @@ def transposed_convolve(y, kernel):
 @_in_float32
 def filter_gradient(x, y):
     """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [3, 3, I, O]."""
-    return _gather_taps(_WINOGRAD, [_correlate(*parts) for parts in zip(_tiles(x), _along_both(_to_tile, y))])
+    return _gather_taps(_WINOGRAD, jnp.stack([_correlate(*parts) for parts in zip(_tiles(x), _along_both(_to_tile, y))]))
 
 
 @_in_float32
@@ -63,8 +63,7 @@ def down(x, kernel):
     On one axis (a x[-1] + b x[0] + c x[1]) + (a x[0] + b x[1] + c x[2])
     = a (x[-1] - x[1]) + (a + b + c) (x[0] + x[1]) + c (x[2] - x[0]).
     """
-    factors = _combine_taps(_ENDS_AND_SUM, kernel)
-    return sum(_multiply(part, factor) for part, factor in zip(_pairs(x), factors))
+    return _multiply(_pairs(x), _combine_taps(_ENDS_AND_SUM, kernel).reshape(9 * x.shape[-1], -1))
 
 
 @_in_float32
@@ -77,7 +76,7 @@ def up(y, kernel):
 @_in_float32
 def down_filter_gradient(x, y):
     """Adjoint of `down` in its kernel: ([N, 2h, 2w, I], [N, h, w, O]) -> [3, 3, I, O]."""
-    return _gather_taps(_ENDS_AND_SUM, [_correlate(part, y) for part in _pairs(x)])
+    return _gather_taps(_ENDS_AND_SUM, _correlate(_pairs(x), y).reshape(9, x.shape[-1], -1))
 
 
 def _multiply(x, matrix):
@@ -97,9 +96,9 @@ def _combine_taps(matrix, kernel):
 
 
 def _gather_taps(matrix, factors):
-    """Adjoint of `_combine_taps`: m * m arrays [I, O] -> [3, 3, I, O]."""
-    both = jnp.asarray(np.kron(matrix, matrix).T, factors[0].dtype)
-    return (both @ jnp.stack(factors).reshape(len(factors), -1)).reshape(3, 3, *factors[0].shape)
+    """Adjoint of `_combine_taps`: [m * m, I, O] -> [3, 3, I, O]."""
+    both = jnp.asarray(np.kron(matrix, matrix).T, factors.dtype)
+    return (both @ factors.reshape(len(factors), -1)).reshape(3, 3, *factors.shape[1:])
 
 
 def _tiles(x):
@@ -111,11 +110,11 @@ def _tiles(x):
 
 
 def _pairs(x):
-    """The 9 sums of pixels that `down` multiplies: [N, 2h, 2w, C] -> [N, h, w, C] each."""
+    """The 9 sums of pixels that `down` multiplies, one after another: [N, 2h, 2w, C] -> [N, h, w, 9 * C]."""
     def sums(x, axis):
         d0, d1, d2, d3 = _around_pairs(x, axis)
         return d0 - d2, d1 + d2, d3 - d1
-    return _along_both(sums, _pad(x))
+    return jnp.concatenate(_along_both(sums, _pad(x)), axis=-1)
 
 
 def _from_tile(products, axis):

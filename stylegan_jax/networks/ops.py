@@ -113,14 +113,14 @@ def _sum_rows(x, kept, summed):
     """Adds up axes in the middle: [*kept, *summed, C] -> [*kept, C]."""
     axes = tuple(range(len(kept), len(kept) + len(summed)))
 
-    def as_products(x):      # on a CPU a plain sum jumps through memory; axis by axis little is lost to rounding
-        for size in reversed(summed):
-            x = jnp.matmul(jnp.ones(size, x.dtype), x, precision='highest')
-        return x
+    # The two sums stay apart: in one XLA jumps through memory on a CPU, and adds up in a row there; for GPUs it stores
+    # what is added up, unless many threads can do the first.
+    def rows(x):
+        return jnp.sum(jax.lax.optimization_barrier(jnp.sum(x, axis=axes[:-1])), axis=axes[0])
 
-    def in_two(x):           # what many threads can do first, or XLA for GPUs would store what is added up
+    def columns(x):
         return jnp.sum(jax.lax.optimization_barrier(jnp.sum(x, axis=axes[-1])), axis=axes[:-1])
-    return jax.lax.platform_dependent(x, cpu=as_products, default=in_two)
+    return jax.lax.platform_dependent(x, cpu=rows, default=columns)
 
 
 _sum_rows.defvjp(
