@@ -80,7 +80,9 @@ def features_of_colours(images, weight, bias, nonlinearity, dtype):
     if _is_short(dtype):
         return _short_features(images, weight, bias, nonlinearity, dtype)
     images = jnp.concatenate([images, jnp.ones_like(images[..., :1])], axis=-1)
-    return ops.rectify(ops.dense(images, jnp.concatenate([weight, bias[None]])), nonlinearity)
+    pixels = images.reshape(-1, images.shape[-1])       # flat, or XLA turns features around for the weight's gradient
+    features = ops.dense(pixels, jnp.concatenate([weight, bias[None]]))
+    return ops.rectify(features.reshape(*images.shape[:3], -1), nonlinearity)
 
 
 # As sums, which fuse. Images are much smaller than features, so whatever takes the slope computes it from them.

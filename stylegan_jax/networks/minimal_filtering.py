@@ -11,13 +11,9 @@ import functools
 import math
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 _LEAST_CHANNELS, _LEAST_PIXELS = 128, 256        # below, the sums of `convolve` cost more than they save
-# The factors that three weights of an axis (a, b, c) become.
-_WINOGRAD = np.array([[1, 0, 0], [.5, .5, .5], [.5, -.5, .5], [0, 0, 1]])
-_ENDS_AND_SUM = np.array([[1, 0, 0], [1, 1, 1], [0, 0, 1]])
 
 
 def saves_time(x, y):
@@ -39,21 +35,21 @@ def _in_float32(function):
 @_in_float32
 def convolve(x, kernel):
     """Correlates x [N, H, W, I], zero-padded, H and W even -> [N, H, W, O]."""
-    factors = _combine_taps(_WINOGRAD, kernel)
-    return _interleave(_from_tile, [_multiply(part, factor) for part, factor in zip(_tiles(x), factors)])
+    factors = _on_kernel(_four_of_taps, kernel)
+    return _interleave(_two_of_four, [_multiply(part, factor) for part, factor in zip(_tiles(x), factors)])
 
 
 @_in_float32
 def transposed_convolve(y, kernel):
     """Adjoint of `convolve` in its images: [N, H, W, O] -> [N, H, W, I]."""
-    factors = _combine_taps(_WINOGRAD[:, ::-1], kernel)
-    return _interleave(_from_tile, [_multiply(part, factor.T) for part, factor in zip(_tiles(y), factors)])
+    factors = _on_kernel(_four_of_taps, kernel[::-1, ::-1])
+    return _interleave(_two_of_four, [_multiply(part, factor.T) for part, factor in zip(_tiles(y), factors)])
 
 
 @_in_float32
 def filter_gradient(x, y):
     """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [3, 3, I, O]."""
-    return _gather_taps(_WINOGRAD, jnp.stack([_correlate(*parts) for parts in zip(_tiles(x), _along_both(_to_tile, y))]))
+    return _to_kernel(_taps_of_four, [_correlate(*parts) for parts in zip(_tiles(x), _on_pixels(_four_of_two, y))])
 
 
 @_in_float32
@@ -63,20 +59,20 @@ def down(x, kernel):
     On one axis (a x[-1] + b x[0] + c x[1]) + (a x[0] + b x[1] + c x[2])
     = a (x[-1] - x[1]) + (a + b + c) (x[0] + x[1]) + c (x[2] - x[0]).
     """
-    return _multiply(_pairs(x), _combine_taps(_ENDS_AND_SUM, kernel).reshape(9 * x.shape[-1], -1))
+    return _multiply(_pairs(x), jnp.concatenate(_on_kernel(_three_of_taps, kernel)))
 
 
 @_in_float32
 def up(y, kernel):
     """Adjoint of `down` in its images: [N, h, w, O] -> [N, 2h, 2w, I]."""
-    factors = _combine_taps(_ENDS_AND_SUM, kernel)
-    return _interleave(_from_pair, [_multiply(y, factor.T) for factor in factors])
+    products = _multiply(y, jnp.concatenate(_on_kernel(_three_of_taps, kernel)).T)
+    return _interleave(_two_of_three, jnp.split(products, 9, axis=-1))
 
 
 @_in_float32
 def down_filter_gradient(x, y):
     """Adjoint of `down` in its kernel: ([N, 2h, 2w, I], [N, h, w, O]) -> [3, 3, I, O]."""
-    return _gather_taps(_ENDS_AND_SUM, _correlate(_pairs(x), y).reshape(9, x.shape[-1], -1))
+    return _to_kernel(_taps_of_three, jnp.split(_correlate(_pairs(x), y), 9))
 
 
 def _multiply(x, matrix):
@@ -89,24 +85,51 @@ def _correlate(x, y):
     return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
 
 
-def _combine_taps(matrix, kernel):
-    """Applies a matrix [m, 3] to both axes of taps: [3, 3, I, O] -> [m * m, I, O]."""
-    both = jnp.asarray(np.kron(matrix, matrix), kernel.dtype)
-    return (both @ kernel.reshape(9, -1)).reshape(-1, *kernel.shape[2:])
+# --- of weights
+
+def _four_of_taps(a, b, c):
+    """What three weights of an axis become for `_tiles`."""
+    return a, (a + b + c) / 2, (a - b + c) / 2, c
 
 
-def _gather_taps(matrix, factors):
-    """Adjoint of `_combine_taps`: [m * m, I, O] -> [3, 3, I, O]."""
-    both = jnp.asarray(np.kron(matrix, matrix).T, factors.dtype)
-    return (both @ factors.reshape(len(factors), -1)).reshape(3, 3, *factors.shape[1:])
+def _taps_of_four(m0, m1, m2, m3):
+    """Adjoint of `_four_of_taps`."""
+    return m0 + (m1 + m2) / 2, (m1 - m2) / 2, (m1 + m2) / 2 + m3
 
+
+def _three_of_taps(a, b, c):
+    """What three weights of an axis become for `_pairs`."""
+    return a, a + b + c, c
+
+
+def _taps_of_three(m0, m1, m2):
+    """Adjoint of `_three_of_taps`."""
+    return m0 + m1, m1, m1 + m2
+
+
+def _on_kernel(sums, kernel):
+    """Applies `sums` of taps to both axes: [3, 3, I, O] -> arrays [I, O].
+
+    Array by array: of the rows of one product XLA would copy each before it multiplies.
+    """
+    return [factor for row in sums(*kernel) for factor in sums(*row)]
+
+
+def _to_kernel(sums, factors):
+    """Applies `sums` to taps of both axes, arrays [I, O] -> [3, 3, I, O]."""
+    side = math.isqrt(len(factors))
+    rows = [sums(*factors[start:start + side]) for start in range(0, len(factors), side)]
+    return jnp.stack([jnp.stack(column) for column in zip(*(sums(*taps) for taps in zip(*rows)))])
+
+
+# --- of pixels
 
 def _tiles(x):
     """The 16 sums of 4x4 pixels, every second pixel, that `convolve` multiplies: [N, H, W, C] -> [N, H/2, W/2, C] each."""
     def sums(x, axis):
         d0, d1, d2, d3 = _around_pairs(x, axis)
         return d0 - d2, d1 + d2, d2 - d1, d1 - d3
-    return _along_both(sums, _pad(x))
+    return _on_pixels(sums, _pad(x))
 
 
 def _pairs(x):
@@ -114,22 +137,22 @@ def _pairs(x):
     def sums(x, axis):
         d0, d1, d2, d3 = _around_pairs(x, axis)
         return d0 - d2, d1 + d2, d3 - d1
-    return jnp.concatenate(_along_both(sums, _pad(x)), axis=-1)
+    return jnp.concatenate(_on_pixels(sums, _pad(x)), axis=-1)
 
 
-def _from_tile(products, axis):
+def _two_of_four(products, axis):
     """Two outputs of an axis from four products."""
     m0, m1, m2, m3 = products
     return m0 + m1 + m2, m1 - m2 - m3
 
 
-def _to_tile(y, axis):
-    """Adjoint of `_from_tile`."""
+def _four_of_two(y, axis):
+    """Adjoint of `_two_of_four`."""
     even, odd = (lax.slice_in_dim(y, start, None, 2, axis) for start in range(2))
     return even, even + odd, even - odd, -odd
 
 
-def _from_pair(products, axis):
+def _two_of_three(products, axis):
     """Two outputs of an axis from three products; adjoint of the sums in `_pairs`."""
     a, both, c = products
     return both + _shift(c, 1, axis) - c, both + _shift(a, -1, axis) - a
@@ -152,7 +175,7 @@ def _shift(x, by, axis):
     return lax.pad(x, jnp.zeros((), x.dtype), edges)
 
 
-def _along_both(sums, x):
+def _on_pixels(sums, x):
     """Applies `sums` (x, axis) -> arrays to the rows of images, then to the columns of each."""
     return [part for rows in sums(x, 1) for part in sums(rows, 2)]
 

@@ -113,12 +113,10 @@ def _sum_rows(x, kept, summed):
     """Adds up axes in the middle: [*kept, *summed, C] -> [*kept, C]."""
     axes = tuple(range(len(kept), len(kept) + len(summed)))
 
-    # The two sums stay apart: in one XLA jumps through memory on a CPU, and adds up in a row there; for GPUs it stores
-    # what is added up, unless many threads can do the first.
-    def rows(x):
-        return jnp.sum(jax.lax.optimization_barrier(jnp.sum(x, axis=axes[:-1])), axis=axes[0])
+    def rows(x):             # on a CPU in two, or XLA jumps through memory and adds up all in a row
+        return jnp.matmul(jnp.ones(summed[-1], x.dtype), jnp.sum(x, axis=axes[:-1]), precision='highest')
 
-    def columns(x):
+    def columns(x):          # what many threads can do first, or XLA for GPUs would store what is added up
         return jnp.sum(jax.lax.optimization_barrier(jnp.sum(x, axis=axes[-1])), axis=axes[:-1])
     return jax.lax.platform_dependent(x, cpu=rows, default=columns)
 

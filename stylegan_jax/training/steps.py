@@ -7,7 +7,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.experimental.layout import Layout, with_layout_constraint
 
 from stylegan_jax.discriminator import discriminate
@@ -241,7 +240,7 @@ def _average_w(config, w_avg, w_mean):
 
 
 def _apply(config, gradients, optimizer, params, skipped, log2_scale, lr):
-    """Takes an Adam step, unless a gradient is not finite: then weights and moments stay as they are.
+    """Takes an Adam step, unless the gradients' norm is not finite: then weights and moments stay as they are.
 
     Returns:
       (params, optimizer, steps skipped in a row, log2 of the loss's scale in the next step, metrics).
@@ -249,8 +248,8 @@ def _apply(config, gradients, optimizer, params, skipped, log2_scale, lr):
     train = config.train
     # Gradients in the shape of the weights first: fused with what turns them around, updates could not be in place.
     gradients = jax.tree.map(lambda g: with_layout_constraint(g, Layout(tuple(range(g.ndim)))), gradients)
-    norm = optax.tree.norm(gradients)
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(gradients)]))
+    norm = jnp.sqrt(sum(jnp.vdot(g, g, precision='highest') for g in jax.tree.leaves(gradients)))
+    finite = jnp.isfinite(norm)
     updated = adam_update(gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2,
                           epsilon=train.epsilon)
     params, optimizer = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (params, optimizer))
