@@ -1,8 +1,8 @@
 """Floating point operations that the mathematics of a function asks for, counted in its jaxpr.
 
-Matrix products and convolutions alone, two for a multiply-add. Zeros that a transposed convolution puts between its
-inputs do not count, padding does, and what leads to no result does not: the count is a property of the function, not
-of how a compiler carries it out.
+Products of matrices (and of vectors: the norm of gradients) and convolutions alone, two for a multiply-add. Zeros that
+a transposed convolution puts between its inputs do not count, padding does, and what leads to no result does not: the
+count is a property of the function, not of how a compiler carries it out, or of the form that a platform prefers.
 """
 import math
 

@@ -71,6 +71,14 @@ def saved(generator, tmp_path_factory):
     return path
 
 
+def with_gradients(function, *arguments):
+    """The value, the gradients of a nonlinear function of it, and the gradients of their squares."""
+    every = tuple(range(len(arguments)))
+    gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(function(*a))), argnums=every)
+    second = jax.grad(lambda *a: sum(jnp.sum(jnp.square(g)) for g in gradients(*a)), argnums=every)
+    return jax.jit(lambda *a: (function(*a), gradients(*a), second(*a)))(*arguments)
+
+
 def normal(*shape, seed=0):
     """Reproducible normal numbers in the current default precision."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), float)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
@@ -22,13 +21,14 @@ from stylegan_jax.networks import minimal_filtering
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
 _STRIPS = 8              # of an image, in filter gradients on a CPU
-_FORWARD, _TRANSPOSED = (3, 0, 1, 2), (2, 0, 1, 3)       # weights [k, k, I, O] to a kernel of what makes O, or I
+_FORWARD = (3, 0, 1, 2)  # weights [k, k, I, O] to kernels [O, k, k, I]
+_TRANSPOSED = (2, 0, 1, 3)
 
 
-class _KernelForm(NamedTuple):
+class KernelForm(NamedTuple):
     """How a weight becomes the kernel of `convolve_down`."""
-    order: tuple             # of the axes of the weight in a kernel [O, 3, 3, I]
-    mirrored: bool = False   # in both axes of taps
+    transposed: bool = False     # the weight is [3, 3, O, I]
+    mirrored: bool = False       # in both axes of taps
     divisor: int = 1
 
 
@@ -39,13 +39,13 @@ def same_convolve(x, weight):
 
 def down_convolve(x, weight):
     """Convolves with a 3x3 weight [3, 3, I, O] and averages 2x2 pixels: [N, H, W, I] -> [N, H / 2, W / 2, O]."""
-    return convolve_down(x, _from_weights(weight), _KernelForm(_FORWARD, divisor=4))
+    return convolve_down(x, _from_weights(weight), KernelForm(divisor=4))
 
 
 def up_convolve(x, weight, *, flip):
     """Doubles the size and convolves with a 3x3 weight: [N, H, W, I] -> [N, 2 * H, 2 * W, O].
 
-    The same arithmetic as `ops.upscale` followed by the convolution, at 4/9 of its cost.
+    The same function as `ops.upscale` followed by the convolution, with 4/9 of its products or fewer.
 
     Args:
       x: [N, H, W, I].
@@ -53,7 +53,7 @@ def up_convolve(x, weight, *, flip):
       flip: mirror the weight in both axes, as the official fused form does. That is what a transposed
         convolution does by itself, so `False` is the case that turns the weight around here.
     """
-    return convolve_up(x, _from_weights(weight), _KernelForm(_TRANSPOSED, mirrored=not flip))
+    return convolve_up(x, _from_weights(weight), KernelForm(transposed=True, mirrored=not flip))
 
 
 # --- three that keep the size
@@ -70,8 +70,7 @@ def convolve(x, kernel):
       [N, H, W, O].
     """
     def on_cpu(x, kernel):
-        y = jax.ShapeDtypeStruct((*x.shape[:3], len(kernel)), x.dtype)
-        if minimal_filtering.saves_time(x, y):
+        if minimal_filtering.saves_time(x.shape, len(kernel)):
             return minimal_filtering.convolve(x, kernel.transpose(1, 2, 3, 0))
         return _correlate(x, kernel)
     return lax.platform_dependent(x, kernel, cpu=on_cpu, default=_correlate)
@@ -81,8 +80,7 @@ def convolve(x, kernel):
 def transposed_convolve(y, kernel):
     """Adjoint of `convolve` in its images: [N, H, W, O] -> [N, H, W, I]."""
     def on_cpu(y, kernel):
-        x = jax.ShapeDtypeStruct((*y.shape[:3], kernel.shape[-1]), y.dtype)
-        if minimal_filtering.saves_time(x, y):
+        if minimal_filtering.saves_time(y.shape, kernel.shape[-1]):
             return minimal_filtering.transposed_convolve(y, kernel.transpose(1, 2, 3, 0))
         return _correlate_transposed(y, kernel)
     return lax.platform_dependent(y, kernel, cpu=on_cpu,
@@ -93,8 +91,8 @@ def transposed_convolve(y, kernel):
 def filter_gradient(x, y):
     """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [O, 3, 3, I]."""
     def on_cpu(x, y):
-        if minimal_filtering.saves_time(x, y):
-            return minimal_filtering.filter_gradient(x, y).transpose(_FORWARD)
+        if minimal_filtering.saves_time(x.shape, y.shape[-1]):
+            return minimal_filtering.filter_gradient(x, y).astype(x.dtype).transpose(_FORWARD)
         if len(x) <= 2 and x.shape[1] % _STRIPS == 0:
             return _filter_gradient_in_strips(x, y)
         return _filter_gradient(x, y, 3)
@@ -120,7 +118,7 @@ def convolve_down(x, weight, form):
 
     Args:
       x: [N, 2 * h, 2 * w, I].
-      weight: [3, 3, I, O] or [3, 3, O, I], never shorter than float32.
+      weight: [3, 3, I, O] or [3, 3, O, I], in the type of `ops.widen` of the images.
       form: how it becomes the kernel.
 
     Returns:
@@ -143,10 +141,9 @@ def convolve_up(y, weight, form):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def down_filter_gradient(x, y, form):
     """Adjoint of `convolve_down` in its weight: ([N, 2 * h, 2 * w, I], [N, h, w, O]) -> a weight."""
-    wide = jnp.promote_types(x.dtype, jnp.float32)
     return lax.platform_dependent(
-        x, y, cpu=lambda x, y: _small_kernel(minimal_filtering.down_filter_gradient(x, y).astype(wide), form),
-        default=lambda x, y: _to_weight(_filter_gradient(x, y, 4, 2).astype(wide), form))
+        x, y, cpu=lambda x, y: _small_kernel(minimal_filtering.down_filter_gradient(x, y), form),
+        default=lambda x, y: _to_weight(_filter_gradient(x, y, 4, 2).astype(_wide(x)), form))
 
 
 convolve_down.defvjp(
@@ -158,6 +155,10 @@ convolve_up.defvjp(
 down_filter_gradient.defvjp(
     lambda x, y, form: (down_filter_gradient(x, y, form), (x, y)),
     lambda form, saved, dweight: (convolve_up(saved[1], dweight, form), convolve_down(saved[0], dweight, form)))
+
+
+def _wide(x):
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 # --- the forms that libraries know
@@ -186,7 +187,7 @@ def _filter_gradient(x, y, size, stride=1):
 
 
 def _filter_gradient_in_strips(x, y):
-    """The same for 3x3 kernels with each image cut into strips of rows: CPUs go along images, and one or two are few."""
+    """The same for 3x3 kernels with images cut into strips of rows: CPUs go along images, and one or two are few."""
     _, height, width, _ = y.shape
     rows = height // _STRIPS
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -216,25 +217,27 @@ def _from_weights(weight):
 
 _from_weights.defvjp(
     lambda weight: (_from_weights(weight), None),
-    lambda _, d: (lax.platform_dependent(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(_in_order(d))),))
+    lambda _, d: (lax.platform_dependent(d, cpu=lambda d: d,
+                                         default=lambda d: lax.optimization_barrier(_in_order(d))),))
 
 
 def _small_kernel(weight, form):
-    """The kernel [3, 3, I, O] of a weight; also its own adjoint."""
+    """The kernel [3, 3, I, O] of a weight; its own adjoint."""
     weight = (weight[::-1, ::-1] if form.mirrored else weight) / form.divisor
-    return weight if form.order == _FORWARD else weight.swapaxes(2, 3)
+    return weight.swapaxes(2, 3) if form.transposed else weight
 
 
 def _large_kernel(weight, form, dtype):
     """The kernel [O, 4, 4, I] that also adds up 2x2 pixels: four copies of a 3x3 one, each shifted by a pixel."""
-    kernel = _add_neighbours(jnp.pad(weight, ((1, 1), (1, 1), (0, 0), (0, 0))), 0).transpose(form.order)
+    kernel = _add_neighbours(jnp.pad(weight, ((1, 1), (1, 1), (0, 0), (0, 0))), 0)
+    kernel = kernel.transpose(_TRANSPOSED if form.transposed else _FORWARD)
     return _in_order(((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor).astype(dtype))
 
 
 def _to_weight(kernel, form):
     """Adjoint of `_large_kernel`; adds first, and turns around no more than is left."""
-    kernel = (kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor
-    return _in_order(_add_neighbours(kernel, 1)).transpose(np.argsort(form.order))
+    kernel = _in_order(_add_neighbours((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor, 1))
+    return kernel.transpose((1, 2, 0, 3) if form.transposed else (1, 2, 3, 0))
 
 
 def _add_neighbours(kernel, axis):

@@ -16,8 +16,8 @@ class DiscriminatorLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        kernel = conv_weight(self, x, self.features)
-        x = convolution.down_convolve(x, kernel) if self.down else convolution.same_convolve(x, kernel)
+        weight = conv_weight(self, x, self.features)
+        x = convolution.down_convolve(x, weight) if self.down else convolution.same_convolve(x, weight)
         bias = self.param('bias', nn.initializers.zeros, (self.features,))
         taps = tuple(self.config.blur_filter) if self.blurs else ()
         return epilogue.rectify_channels(x, bias, self.config.nonlinearity, taps)

@@ -2,8 +2,8 @@
 
 A 3x3 convolution takes 9 products an output. For 2x2 outputs together 16 do instead of 36 (F(2x2, 3x3) of Winograd's
 minimal filtering; Lavin and Gray 2016, Section 4.1). With the size halved behind it or doubled before it 9 do instead
-of the 16 of a 4x4 kernel (`down`, `up`). Each of these is a product of matrices over all pixels at once, for which no
-overlapping windows are copied; the sums around it cost little where there are many channels.
+of the 16 of a 4x4 kernel (`down`, `up`). Each of these is a product of matrices over all pixels at once. The sums that
+it multiplies take up to four times the memory of the images, and cost little time where there are many channels.
 
 Kernels are [3, 3, I, O]. Short types are computed in float32.
 """
@@ -13,22 +13,29 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
-_LEAST_CHANNELS, _LEAST_PIXELS = 128, 256        # below, the sums of `convolve` cost more than they save
+_LEAST_CHANNELS, _LEAST_PIXELS = 128, 256        # below, sums of `convolve` cost what they save
 
 
-def saves_time(x, y):
-    """Whether the forms that keep the size are faster than plain ones, for x [N, H, W, I] and y [N, H, W, O]."""
-    batch, height, width, inputs = x.shape
+def saves_time(shape, channels):
+    """Whether the forms that keep the size are faster than plain ones, from [N, H, W, C] to `channels` or back."""
+    batch, height, width, others = shape
     return (height % 2 == width % 2 == 0 and batch * height * width >= _LEAST_PIXELS
-            and min(inputs, y.shape[-1]) >= _LEAST_CHANNELS)
+            and min(channels, others) >= _LEAST_CHANNELS)
+
+
+def _widened(function):
+    """Has a function of two arrays compute in float32 at least."""
+    @functools.wraps(function)
+    def wrapped(*arrays):
+        return function(*(array.astype(jnp.promote_types(array.dtype, jnp.float32)) for array in arrays))
+    return wrapped
 
 
 def _in_float32(function):
-    """Has a function of two arrays compute in float32 at least, with a result in the type of the first."""
+    """Has a function of images and a kernel compute in float32 at least, and return the type of the images."""
     @functools.wraps(function)
-    def wrapped(*arrays):
-        wide = (array.astype(jnp.promote_types(array.dtype, jnp.float32)) for array in arrays)
-        return function(*wide).astype(arrays[0].dtype)
+    def wrapped(images, kernel):
+        return _widened(function)(images, kernel).astype(images.dtype)
     return wrapped
 
 
@@ -46,10 +53,11 @@ def transposed_convolve(y, kernel):
     return _interleave(_two_of_four, [_multiply(part, factor.T) for part, factor in zip(_tiles(y), factors)])
 
 
-@_in_float32
+@_widened
 def filter_gradient(x, y):
-    """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [3, 3, I, O]."""
-    return _to_kernel(_taps_of_four, [_correlate(*parts) for parts in zip(_tiles(x), _on_pixels(_four_of_two, y))])
+    """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [3, 3, I, O], wide."""
+    parts = zip(_tiles(x), _on_pixels(_four_of_two, y))
+    return _to_kernel(_taps_of_four, [_sum_of_products(*pair) for pair in parts])
 
 
 @_in_float32
@@ -69,10 +77,10 @@ def up(y, kernel):
     return _interleave(_two_of_three, jnp.split(products, 9, axis=-1))
 
 
-@_in_float32
+@_widened
 def down_filter_gradient(x, y):
-    """Adjoint of `down` in its kernel: ([N, 2h, 2w, I], [N, h, w, O]) -> [3, 3, I, O]."""
-    return _to_kernel(_taps_of_three, jnp.split(_correlate(_pairs(x), y), 9))
+    """Adjoint of `down` in its kernel: ([N, 2h, 2w, I], [N, h, w, O]) -> [3, 3, I, O], wide."""
+    return _to_kernel(_taps_of_three, jnp.split(_sum_of_products(_pairs(x), y), 9))
 
 
 def _multiply(x, matrix):
@@ -80,7 +88,7 @@ def _multiply(x, matrix):
     return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:3], -1)
 
 
-def _correlate(x, y):
+def _sum_of_products(x, y):
     """Sum over images and pixels of [N, H, W, I] and [N, H, W, O] -> [I, O]."""
     return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
 
@@ -110,7 +118,7 @@ def _taps_of_three(m0, m1, m2):
 def _on_kernel(sums, kernel):
     """Applies `sums` of taps to both axes: [3, 3, I, O] -> arrays [I, O].
 
-    Array by array: of the rows of one product XLA would copy each before it multiplies.
+    Each is an array of its own: XLA copies a slice of one before it multiplies with it.
     """
     return [factor for row in sums(*kernel) for factor in sums(*row)]
 
@@ -119,13 +127,13 @@ def _to_kernel(sums, factors):
     """Applies `sums` to taps of both axes, arrays [I, O] -> [3, 3, I, O]."""
     side = math.isqrt(len(factors))
     rows = [sums(*factors[start:start + side]) for start in range(0, len(factors), side)]
-    return jnp.stack([jnp.stack(column) for column in zip(*(sums(*taps) for taps in zip(*rows)))])
+    return jnp.stack([jnp.stack(row) for row in zip(*(sums(*taps) for taps in zip(*rows)))])
 
 
 # --- of pixels
 
 def _tiles(x):
-    """The 16 sums of 4x4 pixels, every second pixel, that `convolve` multiplies: [N, H, W, C] -> [N, H/2, W/2, C] each."""
+    """The 16 sums of each 4x4 window, in steps of two, for `convolve`: [N, H, W, C] -> [N, H/2, W/2, C] each."""
     def sums(x, axis):
         d0, d1, d2, d3 = _around_pairs(x, axis)
         return d0 - d2, d1 + d2, d2 - d1, d1 - d3
@@ -133,7 +141,7 @@ def _tiles(x):
 
 
 def _pairs(x):
-    """The 9 sums of pixels that `down` multiplies, one after another: [N, 2h, 2w, C] -> [N, h, w, 9 * C]."""
+    """The 9 sums of each 4x4 window, in steps of two, for `down`: [N, 2h, 2w, C] -> [N, h, w, 9 * C]."""
     def sums(x, axis):
         d0, d1, d2, d3 = _around_pairs(x, axis)
         return d0 - d2, d1 + d2, d3 - d1

@@ -113,7 +113,7 @@ def _sum_rows(x, kept, summed):
     """Adds up axes in the middle: [*kept, *summed, C] -> [*kept, C]."""
     axes = tuple(range(len(kept), len(kept) + len(summed)))
 
-    def rows(x):             # on a CPU in two, or XLA jumps through memory and adds up all in a row
+    def rows(x):             # and a product for the rest, or XLA for CPUs would merge them, and jump through memory
         return jnp.matmul(jnp.ones(summed[-1], x.dtype), jnp.sum(x, axis=axes[:-1]), precision='highest')
 
     def columns(x):          # what many threads can do first, or XLA for GPUs would store what is added up

@@ -71,11 +71,11 @@ class SynthesisLayer(nn.Module):
             weight = self.param('weight', nn.initializers.normal(1.0), (w.shape[-1], features * height * width))
             x = ops.dense(w, ops.equalized(weight, gain=DENSE_INPUT_GAIN, fan_in=w.shape[-1]))
             return from_channels_first(x, height, width).astype(dtype)
-        kernel, x = conv_weight(self, x, features), x.astype(dtype)
+        weight, x = conv_weight(self, x, features), x.astype(dtype)
         if self.source == 'conv':
-            return convolution.same_convolve(x, kernel)
+            return convolution.same_convolve(x, weight)
         flip = min(height, width) >= config.flip_from
-        return convolution.up_convolve(x, kernel, flip=flip)
+        return convolution.up_convolve(x, weight, flip=flip)
 
 
 class SynthesisBlock(nn.Module):

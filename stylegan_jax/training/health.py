@@ -10,7 +10,7 @@ from stylegan_jax.training.steps import (
 
 
 def first_bad_tensor(config, state, batch, *, stage, replicas):
-    """Names the first tensor of an iteration that holds a number that is not finite.
+    """Names the first tensor of an iteration that is not finite; of a gradient, the sum of its squares.
 
     Args:
       config: a Config.
@@ -44,10 +44,10 @@ def _flags(config, state, batch, stage, replica, names):
     """Returns whether each tensor is finite [tensors], and appends what they are called to `names`."""
     flags = []
 
-    def look(kind, tree, suffix=''):
+    def look(kind, tree, suffix='', measure=lambda x: x):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             names.append(' '.join(f'{kind} {jax.tree_util.keystr(path, simple=True, separator="/")} {suffix}'.split()))
-            flags.append(jnp.all(jnp.isfinite(leaf)))
+            flags.append(jnp.all(jnp.isfinite(measure(leaf))))
 
     def looking_at_outputs(network, suffix=''):
         def intercept(call, args, kwargs, context):
@@ -71,9 +71,14 @@ def _flags(config, state, batch, stage, replica, names):
     gradients, _, metrics = discriminator_gradients(config, state, batch.images, batch.labels, draws, stage=stage,
                                                     share=share)
     look('metric', metrics)
-    look('gradient of D', gradients)
+    look('gradient of D', gradients, measure=_squared_norm)
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
     gradients, _, metrics = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
     look('metric', metrics)
-    look('gradient of G', gradients)
+    look('gradient of G', gradients, measure=_squared_norm)
     return jnp.stack(flags)
+
+
+def _squared_norm(gradient):
+    """What a step is judged by."""
+    return jnp.vdot(gradient, gradient)

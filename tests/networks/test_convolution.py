@@ -12,7 +12,9 @@ from stylegan_jax.networks import convolution, minimal_filtering, ops
 from stylegan_jax.networks.convolution import convolve, filter_gradient, transposed_convolve
 
 pytestmark = pytest.mark.usefixtures('float64')
-DOWN = convolution._KernelForm((3, 0, 1, 2), divisor=4)
+DOWN = convolution.KernelForm(divisor=4)
+SAME, HALVING = ('convolve', 'transposed_convolve', 'filter_gradient'), (
+    'convolve_down', 'convolve_up', 'down_filter_gradient')
 
 
 def plain_convolve(x, kernel):
@@ -54,12 +56,12 @@ def second_derivatives(function):
     return jax.grad(lambda a, b: sum(jnp.sum(g ** 2) for g in gradients(function)(a, b)), argnums=(0, 1))
 
 
-@pytest.fixture(params=['library', 'minimal'])
-def any_size(request, monkeypatch):
-    """Has CPUs take the forms with fewer products for small images as well, or for none."""
-    monkeypatch.setattr(minimal_filtering, 'saves_time', lambda x, y: request.param == 'minimal')
+@pytest.fixture
+def minimal_forms(monkeypatch):
+    """Has CPUs take the forms with fewer products for few features as well."""
+    monkeypatch.setattr(minimal_filtering, 'saves_time', lambda shape, channels: True)
     jax.clear_caches()
-    yield request.param
+    yield
     jax.clear_caches()
 
 
@@ -67,12 +69,22 @@ derivatives = pytest.mark.parametrize('derive', [lambda function: function, grad
                                       ids=['value', 'gradients', 'second_derivatives'])
 
 
-@derivatives
-@pytest.mark.parametrize('name', cases())
-def test_equals_plain_convolution(forms, any_size, name, derive):
+def assert_equals_plain(name, derive):
     ours, plain, *arguments = cases()[name]
     tiny.assert_trees_close(jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10,
                             atol=1e-10)
+
+
+@derivatives
+@pytest.mark.parametrize('name', SAME + HALVING)
+def test_equals_plain_convolution(forms, name, derive):
+    assert_equals_plain(name, derive)
+
+
+@derivatives
+@pytest.mark.parametrize('name', SAME)
+def test_with_fewer_products_equals_plain_convolution(minimal_forms, name, derive):
+    assert_equals_plain(name, derive)
 
 
 @derivatives
@@ -91,9 +103,15 @@ def convolutions(function, *arguments):
     return set(re.findall(r'stablehlo.convolution.*?dim_numbers = (.*?), window = (\{.*?\}) ', text))
 
 
-@pytest.mark.parametrize('names', [['convolve', 'transposed_convolve', 'filter_gradient'],
-                                   ['convolve_down', 'convolve_up', 'down_filter_gradient']])
-def test_second_derivatives_use_no_other_forms_of_convolution(accelerator_forms, names):
+def test_second_derivatives_that_keep_the_size_use_no_other_forms_of_convolution(forms):
+    assert_only_three_forms(SAME)
+
+
+def test_second_derivatives_of_halving_use_no_other_forms_of_convolution(accelerator_forms):
+    assert_only_three_forms(HALVING)
+
+
+def assert_only_three_forms(names):
     trio = set().union(*(convolutions(ours, a, b) for ours, _, a, b in map(cases().get, names)))
     ours, _, a, b = cases()[names[0]]
     assert len(trio) == 3
@@ -115,19 +133,14 @@ def test_zero_padding_keeps_the_size():
 @pytest.mark.parametrize('flip', [False, True])
 def test_up_convolve_is_upscale_then_convolution(forms, flip):
     x, weight = tiny.normal(2, 3, 4, 3), tiny.normal(3, 3, 3, 5, seed=1)
-    fused = with_gradients(lambda x, w: convolution.up_convolve(x, w, flip=flip), x, weight)
-    plain = with_gradients(
+    fused = tiny.with_gradients(lambda x, w: convolution.up_convolve(x, w, flip=flip), x, weight)
+    plain = tiny.with_gradients(
         lambda x, w: convolution.same_convolve(ops.upscale(x), w[::-1, ::-1] if flip else w), x, weight)
     tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
 
 
 def test_down_convolve_is_convolution_then_mean(forms):
     x, weight = tiny.normal(2, 6, 8, 3), tiny.normal(3, 3, 3, 5, seed=1)
-    fused = with_gradients(convolution.down_convolve, x, weight)
-    plain = with_gradients(lambda x, w: ops.downscale(convolution.same_convolve(x, w)), x, weight)
+    fused = tiny.with_gradients(convolution.down_convolve, x, weight)
+    plain = tiny.with_gradients(lambda x, w: ops.downscale(convolution.same_convolve(x, w)), x, weight)
     tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
-
-
-def with_gradients(function, *arguments):
-    """The value, the gradients of a nonlinear function of it, and the gradients of their squares."""
-    return jax.jit(lambda *a: (function(*a), gradients(function)(*a), second_derivatives(function)(*a)))(*arguments)

@@ -9,14 +9,6 @@ import tiny
 from stylegan_jax.networks import ops
 
 
-def with_gradients(function, *arguments):
-    """The value, the gradients of a nonlinear function of it, and the gradients of their squares."""
-    every = tuple(range(len(arguments)))
-    gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(function(*a))), argnums=every)
-    second = jax.grad(lambda *a: sum(jnp.sum(jnp.square(g)) for g in gradients(*a)), argnums=every)
-    return jax.jit(lambda *a: (function(*a), gradients(*a), second(*a)))(*arguments)
-
-
 def test_upscale_repeats_and_downscale_averages_pixels():
     x = tiny.normal(2, 3, 4, 2)
     np.testing.assert_array_equal(ops.upscale(x), np.repeat(np.repeat(x, 2, axis=1), 2, axis=2))
@@ -37,8 +29,8 @@ def depthwise(x, taps):
 @pytest.mark.parametrize('taps', [(1, 2, 1), (1, 3, 7), (1, 4, 6, 4, 1), (2, 0, 0, 1, 5)])
 def test_blur_is_a_depthwise_convolution(float64, taps):
     x = tiny.normal(2, 5, 6, 3)
-    tiny.assert_trees_close(with_gradients(lambda x: ops.blur(x, taps), x),
-                            with_gradients(lambda x: depthwise(x, taps), x), rtol=1e-10, atol=1e-10)
+    tiny.assert_trees_close(tiny.with_gradients(lambda x: ops.blur(x, taps), x),
+                            tiny.with_gradients(lambda x: depthwise(x, taps), x), rtol=1e-10, atol=1e-10)
 
 
 def test_blur_without_taps_does_nothing():
@@ -102,7 +94,7 @@ def test_sums_and_means_over_pixels(float64, forms):
     x = tiny.normal(2, 3, 4, 5)
     for ours, plain in ((ops.sum_over_images, lambda x: jnp.sum(x, axis=(0, 1, 2))),
                         (ops.mean_over_pixels, lambda x: jnp.mean(x, axis=(1, 2), keepdims=True))):
-        tiny.assert_trees_close(with_gradients(ours, x), with_gradients(plain, x), rtol=1e-10, atol=1e-10)
+        tiny.assert_trees_close(tiny.with_gradients(ours, x), tiny.with_gradients(plain, x), rtol=1e-10, atol=1e-10)
 
 
 def exact_statistics(x):

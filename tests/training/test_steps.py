@@ -12,6 +12,8 @@ from stylegan_jax.batch import Batch
 from stylegan_jax.config import DataConfig, ImageConfig, LossConfig, TrainConfig
 from stylegan_jax.generator import map_latents
 from stylegan_jax.training import prepare_reals
+from stylegan_jax.training.optimizer import adam_init
+from stylegan_jax.training.steps import _apply
 
 LR = 0.01
 LABEL = jnp.zeros((4, 0))
@@ -159,6 +161,15 @@ def test_a_generator_gradient_that_is_not_finite_is_skipped():
     np.testing.assert_array_equal(state.w_avg, g_step()[0].w_avg)
     after, metrics = d_step(state)
     assert metrics['d_skipped'] == 0 and not tiny.trees_equal(after.d_params, state.d_params)
+
+
+def test_a_gradient_whose_norm_is_beyond_float32_is_skipped():
+    config, _ = compiled_step('d')
+    params, huge = {'weight': jnp.ones(3)}, {'weight': jnp.full(3, 1e20)}
+    optimizer = adam_init(params, config.train.beta1)
+    after, _, skipped, _, metrics = _apply(config, huge, optimizer, params, jnp.int32(1), jnp.float32(0), LR)
+    np.testing.assert_array_equal(after['weight'], 1)
+    assert skipped == 2 and metrics['skipped'] == 1 and np.isposinf(metrics['gradient_norm'])
 
 
 # Replicas.
