@@ -18,7 +18,7 @@ from stylegan_jax.errors import UserError
 PRECISION = 'bfloat16'
 BATCH = 4
 # resolution: (kernels, GB moved per image), as tests/graph/step_graph.py gave them; JAX 0.10.2, 2026-11-22.
-RECORDED = {64: (1057, 1.331), 256: (1387, 2.969), 1024: (1706, 9.976)}
+RECORDED = {64: (1001, 1.313), 256: (1310, 2.951), 1024: (1621, 9.957)}
 FLOAT32_CONVOLUTIONS = 20       # of the generator's layers up to 16x16, see networks/synthesis.py
 TOLERANCE = 1.05
 # A minute or two of two cores; more where others use them.
