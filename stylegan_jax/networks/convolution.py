@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from stylegan_jax.networks import minimal_filtering
+from stylegan_jax.networks import minimal_filtering, ops
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
 _STRIPS = 8              # of an image, in filter gradients on a CPU
@@ -143,7 +143,7 @@ def down_filter_gradient(x, y, form):
     """Adjoint of `convolve_down` in its weight: ([N, 2 * h, 2 * w, I], [N, h, w, O]) -> a weight."""
     return lax.platform_dependent(
         x, y, cpu=lambda x, y: _small_kernel(minimal_filtering.down_filter_gradient(x, y), form),
-        default=lambda x, y: _to_weight(_filter_gradient(x, y, 4, 2).astype(_wide(x)), form))
+        default=lambda x, y: _to_weight(ops.widen(_filter_gradient(x, y, 4, 2)), form))
 
 
 convolve_down.defvjp(
@@ -155,10 +155,6 @@ convolve_up.defvjp(
 down_filter_gradient.defvjp(
     lambda x, y, form: (down_filter_gradient(x, y, form), (x, y)),
     lambda form, saved, dweight: (convolve_up(saved[1], dweight, form), convolve_down(saved[0], dweight, form)))
-
-
-def _wide(x):
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 # --- the forms that libraries know

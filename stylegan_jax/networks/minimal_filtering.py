@@ -13,6 +13,8 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
+from stylegan_jax.networks.ops import widen
+
 _LEAST_CHANNELS, _LEAST_PIXELS = 128, 256        # below, sums of `convolve` cost what they save
 
 
@@ -27,7 +29,7 @@ def _widened(function):
     """Has a function of two arrays compute in float32 at least."""
     @functools.wraps(function)
     def wrapped(*arrays):
-        return function(*(array.astype(jnp.promote_types(array.dtype, jnp.float32)) for array in arrays))
+        return function(*map(widen, arrays))
     return wrapped
 
 
