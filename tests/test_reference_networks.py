@@ -79,13 +79,13 @@ def losses_and_gradients(case, lod):
     0.04 % of a gradient.
     """
     with jax.enable_x64(True):
-        return _losses_and_gradients(case, lod)
+        return _losses_and_gradients(case, lod, np.float64)
 
 
-def _losses_and_gradients(case, lod):
+def _losses_and_gradients(case, lod, dtype):
     arrays, settings = reference_case.open_case(case)
-    arrays = {name: array.astype(np.float64) for name, array in arrays.items() if '_grad_' not in name}
-    G, D = (jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), network(case, which)) for which in 'GD')
+    arrays = {name: array.astype(dtype) for name, array in arrays.items() if '_grad_' not in name}
+    G, D = (jax.tree.map(lambda x: jnp.asarray(x, dtype), network(case, which)) for which in 'GD')
     config = LossConfig(name=settings['loss'])
     label, reals = arrays['labels'], reals_at(arrays, lod)
     stage, alpha = stage_and_alpha(G.config.image, lod)
@@ -121,8 +121,20 @@ def test_losses(case, lod, net):
 @pytest.mark.parametrize('net', ['g', 'd'])
 @pytest.mark.parametrize('case, lod', LOSSES)
 def test_gradients(case, lod, net):
-    arrays, _ = reference_case.open_case(case)
     _, gradients = losses_and_gradients(case, lod)[net]
+    assert_gradients_match(case, lod, net, gradients)
+
+
+@pytest.mark.parametrize('case, lod', LOSSES)
+def test_gradients_in_single_precision(accelerator_forms, case, lod):
+    """With accelerators' convolutions, whose rounding leaves every feature on the official side of its rectifier."""
+    for net, (loss, gradients) in _losses_and_gradients(case, lod, np.float32).items():
+        assert loss.dtype == np.float32
+        assert_gradients_match(case, lod, net, gradients)
+
+
+def assert_gradients_match(case, lod, net, gradients):
+    arrays, _ = reference_case.open_case(case)
     prefix = f'{net}_grad_lod{lod}:'
     expected = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
     assert len(expected) == len(jax.tree.leaves(gradients))
