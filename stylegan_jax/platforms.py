@@ -5,6 +5,8 @@ Parameters, statistics, losses, penalties and optimisers are float32 whatever th
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.xla_options import known_options
+
 _ACTIVATIONS = {'bfloat16': jnp.bfloat16, 'float16': jnp.float16, 'tf32': jnp.float32, 'float32': jnp.float32,
                 'float64': jnp.float64}
 _FIRST_WITH_BFLOAT16 = 8         # major compute capability of NVIDIA GPUs (Ampere)
@@ -40,5 +42,8 @@ def matmul_precision(precision):
 
 
 def compiler_options(platform):
-    """Returns what `compile` of a lowered function takes as `compiler_options`, for a platform such as 'cpu'."""
-    return _COMPILER_OPTIONS.get('gpu' if platform in ('cuda', 'rocm') else platform, {})
+    """Returns what `compile` of a lowered function takes as `compiler_options`, for a platform such as 'cpu'.
+
+    Options that the installed XLA does not have are left out, see `xla_options`.
+    """
+    return known_options(_COMPILER_OPTIONS.get('gpu' if platform in ('cuda', 'rocm') else platform, {}))

@@ -7,11 +7,13 @@ import tempfile
 
 import pytest
 
+from stylegan_jax.xla_options import known_flags
+
 # Compiling is most of what these tests do; the results are the same to rounding. Runs use one of the eight devices
 # where they do not say otherwise.
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + (
-    ' --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
-    ' --xla_force_host_platform_device_count=8')
+os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *known_flags([
+    '--xla_backend_optimization_level=0', '--xla_cpu_use_fusion_emitters=false',
+    '--xla_force_host_platform_device_count=8'])])
 _MOST_MAPS = 20_000
 # Never the user's; removed when the tests end.
 _CACHE = tempfile.TemporaryDirectory(prefix='compiled-')

@@ -20,7 +20,7 @@ LAYERS = [
     ['network_config', 'config', 'schedule'],
     ['cluster'],
     ['batch', 'network_file'],
-    ['platforms'],
+    ['xla_options', 'platforms'],
     ['networks'],
     ['generator', 'discriminator'],
     ['sampling'],

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from stylegan_jax.benchmarks.h100 import compiler_library
@@ -17,8 +18,8 @@ from stylegan_jax.errors import UserError
 
 PRECISION = 'bfloat16'
 BATCH = 4
-# resolution: (kernels, GB moved per image), as tests/graph/step_graph.py gave them; JAX 0.10.2, 2026-11-22.
-RECORDED = {64: (1001, 1.313), 256: (1310, 2.951), 1024: (1621, 9.957)}
+# {version of JAX: {resolution: (kernels, GB moved per image)}}, as tests/graph/step_graph.py gave them on 2026-11-22.
+RECORDED = {'0.10.2': {64: (1001, 1.313), 256: (1310, 2.951), 1024: (1621, 9.957)}}
 FLOAT32_CONVOLUTIONS = 20       # of the generator's layers up to 16x16, see networks/synthesis.py
 TOLERANCE = 1.05
 # A minute or two of two cores; more where others use them.
@@ -67,6 +68,8 @@ def test_only_small_convolutions_are_float32(resolution):
 
 @pytest.mark.parametrize('resolution', RESOLUTIONS)
 def test_launches_and_bytes_do_not_grow(resolution):
-    graph, (kernels, gigabytes) = graph_of(resolution), RECORDED[resolution]
+    if jax.__version__ not in RECORDED:
+        pytest.skip(f'no figures are recorded for JAX {jax.__version__}, only for {", ".join(RECORDED)}')
+    graph, (kernels, gigabytes) = graph_of(resolution), RECORDED[jax.__version__][resolution]
     assert graph['kernels'] <= kernels * TOLERANCE
     assert graph['bytes_per_image'] <= gigabytes * 1e9 * TOLERANCE
