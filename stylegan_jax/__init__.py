@@ -2,14 +2,18 @@
 import importlib
 
 # Found when they are asked for: processes that only read data import this package without JAX.
-_PLACES = {'Config': 'config', 'Discriminator': 'discriminator', 'DiscriminatorConfig': 'network_config',
-           'Generator': 'generator', 'GeneratorConfig': 'network_config', 'ImageConfig': 'network_config',
-           'UserError': 'errors', 'adaptive_instance_norm': 'networks.ops', 'load': 'loading', 'mix': 'generator'}
+_PLACES = {'Config': 'config', 'Discriminator': 'networks.discriminator', 'DiscriminatorConfig': 'config',
+           'Generator': 'networks.generator', 'GeneratorConfig': 'config', 'ImageConfig': 'config',
+           'UserError': 'errors', 'adaptive_instance_norm': 'networks.ops', 'load': 'storage.loading',
+           'mix': 'networks.generator'}
+_MODULES = {'directions': 'editing.directions', 'official': 'storage.official'}
 
-__all__ = sorted(_PLACES)
+__all__ = sorted([*_PLACES, *_MODULES])
 
 
 def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f'{__name__}.{_MODULES[name]}')
     if name not in _PLACES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     return getattr(importlib.import_module(f'{__name__}.{_PLACES[name]}'), name)

@@ -16,12 +16,13 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from stylegan_jax import command, compilation
 from stylegan_jax.animation import film, paths, scenes, training
+from stylegan_jax.cli import command
+from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures.painter import Painter
-from stylegan_jax.generate import parse_seeds
-from stylegan_jax.network_flags import NetworkFlags
+from stylegan_jax.runtime import compile_cache
+from stylegan_jax.sampling.painter import Painter
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
@@ -52,7 +53,7 @@ _MOST_PLACES = 64            # of a grid
 def main(argv):
     """Makes the film that the flags ask for."""
     del argv
-    compilation.use_cache(compilation.CACHE.value)
+    compile_cache.use_cache(compile_cache.CACHE.value)
     if not _OUT.value:
         raise UserError('--out is missing; see --help')
     film.check(_OUT.value)

@@ -11,7 +11,7 @@ import os
 
 from absl import flags
 
-from stylegan_jax import command
+from stylegan_jax.cli import command
 from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError
 
@@ -49,9 +49,9 @@ def main(argv):
 
 
 def _measure_data(resolutions):
-    from stylegan_jax import machine
     from stylegan_jax.benchmarks import data
     from stylegan_jax.data.records import ENCODINGS
+    from stylegan_jax.runtime import machine
     encodings = _ENCODING.value or list(ENCODINGS)
     unknown = [encoding for encoding in encodings if encoding not in ENCODINGS]
     if unknown:
@@ -65,8 +65,8 @@ def _measure_device(what, resolutions, batches):
     """Measures with JAX; nothing of the data pipeline, of checkpoints or of TensorFlow Datasets is imported."""
     import jax
 
-    from stylegan_jax import machine
     from stylegan_jax.benchmarks import cases, compiling, device, generate, plot, table, train
+    from stylegan_jax.runtime import machine
     listed = cases.make_cases(resolutions, batches, _PRECISION.value)
     facts = machine.describe(jax.devices()[0])
     _say(machine.heading(facts))

@@ -17,13 +17,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from stylegan_jax import command, compilation
+from stylegan_jax.cli import command
+from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
 from stylegan_jax.feature_networks import catalogue
-from stylegan_jax.interruption import Interruption
-from stylegan_jax.network_flags import NetworkFlags
+from stylegan_jax.runtime import compile_cache
+from stylegan_jax.runtime.interruption import Interruption
 
 FLAGS = flags.FlagValues()
 flags.declare_key_flag('compilation_cache')
@@ -78,7 +79,7 @@ def main(argv):
     if not np.isfinite(_PSI.value):
         raise UserError(f'--psi={_PSI.value}: give a number')
     metrics = metric_names.parse(','.join(_METRICS.value))
-    compilation.use_cache(compilation.CACHE.value)
+    compile_cache.use_cache(compile_cache.CACHE.value)
     from stylegan_jax.evaluation.evaluator import Evaluator
     from stylegan_jax.evaluation.gathering import Store
     from stylegan_jax.evaluation.judging import Networks
@@ -144,7 +145,7 @@ def _subjects(is_run):
             raise UserError(f'--kimg={",".join(_KIMG.value)}: only a run has checkpoints')
         yield _Subject(_NETWORK.load(), _data(None))
         return
-    from stylegan_jax import checkpoint      # Orbax takes a second to import, and files do without it
+    from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
     for nimg in _chosen(checkpoint):
         generator, saved = checkpoint.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
         yield _Subject(generator, _data(saved.config.data), float(saved.state.lod), saved.nimg)

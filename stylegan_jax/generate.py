@@ -7,19 +7,21 @@ The outdir gets seedNNNN.png for each seed and grid.png with the first 64 of the
 in the official scripts.
 """
 import os
-import re
 
 import jax
 import numpy as np
 import tqdm
 from absl import flags
 
-from stylegan_jax import command, compilation, sampling
+from stylegan_jax.cli import command
+from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid
-from stylegan_jax.network_flags import NetworkFlags
 from stylegan_jax.networks.labels import as_label
-from stylegan_jax.sampling import latents
+from stylegan_jax.runtime import compile_cache
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling import sampler as sampling
+from stylegan_jax.sampling.latents import latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
@@ -29,14 +31,13 @@ _SEEDS = flags.DEFINE_string('seeds', '0-15', 'Which latents: numbers and ranges
                              flag_values=FLAGS)
 _NOISE = flags.DEFINE_enum('noise', 'const', sampling.NOISES, 'Noise inputs: the stored ones, fresh for each seed, or '
                            'none.', flag_values=FLAGS)
-_MOST_SEEDS = 100_000
 _MOST_IN_GRID = 64
 
 
 def main(argv):
     """Makes the pictures that the flags ask for."""
     del argv
-    compilation.use_cache(compilation.CACHE.value)
+    compile_cache.use_cache(compile_cache.CACHE.value)
     if not _OUTDIR.value:
         raise UserError('--outdir is missing; see --help')
     seeds = parse_seeds(_SEEDS.value)
@@ -53,27 +54,6 @@ def main(argv):
     height, width = images.shape[1:3]
     some = '' if len(images) == len(seeds) else f' of the first {len(images)}'
     print(f'{len(seeds)} pictures of {width}x{height} and grid.png{some} are in {_OUTDIR.value}')
-
-
-def parse_seeds(text, flag='seeds'):
-    """Returns the seeds that a text such as '0-15' or '3,7,20-25' names.
-
-    Args:
-      text: what was given.
-      flag: the name of the flag, for the error.
-
-    Raises:
-      UserError: the text has another form, or names no seed.
-    """
-    seeds = []
-    for part in text.split(','):
-        match = re.fullmatch(r'\s*(\d+)(?:\s*-\s*(\d+))?\s*', part, re.ASCII)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
-        if not first <= last < 2 ** 32 or last - first >= _MOST_SEEDS:
-            raise UserError(f'--{flag}={text}: give numbers below 2^32 and rising ranges of at most {_MOST_SEEDS:,}, '
-                            'such as 0-15 or 3,7,20-25')
-        seeds += range(first, last + 1)
-    return seeds
 
 
 def _generate(generator, seeds, lod):

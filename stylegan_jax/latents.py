@@ -13,18 +13,18 @@ strength, and DIRECTION.npz, the moved latents. A strength is in standard deviat
 that are coarse change shapes, fine ones colours.
 """
 import os
-import re
 
 import numpy as np
 import tqdm
 from absl import flags
 
-from stylegan_jax import command, compilation
+from stylegan_jax.cli import command
+from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.parsing import parse_layers, parse_seeds, parse_strengths
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid
-from stylegan_jax.generate import parse_seeds
-from stylegan_jax.network_flags import NetworkFlags
-from stylegan_jax.sampling import latents as seeded_latents
+from stylegan_jax.runtime import compile_cache
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.latents import latents as seeded_latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
@@ -64,7 +64,7 @@ _SMALLEST_CELL = 96         # pixels; smaller images are shown with larger pixel
 def main(argv):
     """Finds out what the flags ask for, or applies it."""
     del argv
-    compilation.use_cache(compilation.CACHE.value)
+    compile_cache.use_cache(compile_cache.CACHE.value)
     _NETWORK.check()
     for flag in (_DIRECTIONS, _DIRECTION, _OUTDIR) if _APPLY.value else (_OUT,):
         if not flag.value:
@@ -77,31 +77,9 @@ def main(argv):
                         'place') from None
 
 
-def parse_layers(text, count):
-    """Returns the layers that a text such as '0-3' or '4,5,6' names; UserError if there are not so many."""
-    layers = []
-    for part in text.split(','):
-        match = re.fullmatch(r'\s*(\d+)(?:\s*-\s*(\d+))?\s*', part, re.ASCII)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
-        if not first <= last < count:
-            raise UserError(f'--layers={text}: give numbers and rising ranges from 0 to {count - 1}, such as 0-3')
-        layers += range(first, last + 1)
-    return layers
-
-
-def parse_strengths(texts):
-    """Returns numbers; UserError for what is none."""
-    try:
-        strengths = [float(text) for text in texts]
-    except ValueError:
-        strengths = []
-    if not strengths or not np.isfinite(strengths).all():
-        raise UserError(f'--strengths={",".join(texts)}: give numbers, such as -3,0,3')
-    return strengths
-
-
 def _find_out():
-    from stylegan_jax import latent_file, latent_space
+    from stylegan_jax.editing import directions as latent_space
+    from stylegan_jax.editing import latent_file
     generator = _NETWORK.load()
     about = {'network': _NETWORK['network'], 'which': _NETWORK['which'], 'samples': _SAMPLES.value, 'seed': _SEED.value,
              'noise': _NOISE.value, 'class': _NETWORK['class']}
@@ -134,7 +112,7 @@ def _needed_for(spread, share):
 
 def _attributes(generator):
     """Returns Directions of attributes, by classifiers' verdicts on samples' images."""
-    from stylegan_jax import latent_space
+    from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.feature_networks.classifier import Classifier
     classifiers = [Classifier.load(name) for name in _CLASSIFIERS.value]
     names = [name for each in classifiers for name in each.label_names]
@@ -156,7 +134,8 @@ def _attributes(generator):
 
 def _sampled(generator):
     """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
-    from stylegan_jax import latent_space, sampling
+    from stylegan_jax.editing import directions as latent_space
+    from stylegan_jax.sampling import sampler as sampling
     generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))        # says at once what is not there
     sampler = sampling.Sampler(generator, lod=_NETWORK.lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
@@ -177,7 +156,8 @@ def _judged(classifier, images):
 
 
 def _apply():
-    from stylegan_jax import latent_file, latent_space
+    from stylegan_jax.editing import directions as latent_space
+    from stylegan_jax.editing import latent_file
     strengths = parse_strengths(_STRENGTHS.value)
     generator = _NETWORK.load()
     directions = latent_file.load_directions(_DIRECTIONS.value)
@@ -203,7 +183,7 @@ def _apply():
 
 def _subjects(generator):
     """Returns the Latents that are moved."""
-    from stylegan_jax import latent_file
+    from stylegan_jax.editing import latent_file
     if _LATENTS.value is None:
         seeds = parse_seeds(_SEEDS.value)
         w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))

@@ -15,8 +15,10 @@ import sys
 import jax
 from absl import flags
 
-from stylegan_jax import cluster, command, compilation, config_flags, dry_run
+from stylegan_jax.cli import command, config_flags
 from stylegan_jax.data.dataset import with_found_labels
+from stylegan_jax.run import dry_run
+from stylegan_jax.runtime import cluster, compile_cache
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks and the schedule, and exit.')
@@ -44,12 +46,12 @@ def main(argv):
     # (A shell's background jobs ignore Ctrl-C likewise.)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    compilation.use_cache(compilation.CACHE.value)
+    compile_cache.use_cache(compile_cache.CACHE.value)
     cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    from stylegan_jax import loop      # needs the logging and checkpoint packages; --dry_run does not
+    from stylegan_jax.run import loop  # needs the logging and checkpoint packages; --dry_run does not
     return loop.train(config, _WORKDIR.value or os.path.join('runs', config.name))
 
 
 if __name__ == '__main__':
-    with compilation.abandoned_at_exit():
+    with compile_cache.abandoned_at_exit():
         command.run(main, flags_parser=config_flags.parse)

@@ -14,20 +14,21 @@ import os
 import signal
 import sys
 
-from absl import flags
 import numpy as np
+from absl import flags
 
-from stylegan_jax import command
-from stylegan_jax.data import prepared, preparation
+from stylegan_jax.cli import command
+from stylegan_jax.config.network import ImageConfig
+from stylegan_jax.data import prepared
 from stylegan_jax.data.dataset import Dataset
-from stylegan_jax.data.pixels import NUM_THREADS
+from stylegan_jax.data.preparing import preparation
+from stylegan_jax.data.preparing.source_check import check
 from stylegan_jax.data.records import ENCODINGS
-from stylegan_jax.data.source_check import check
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid
-from stylegan_jax.network_config import ImageConfig
-from stylegan_jax.workdir_lock import WorkdirLock
+from stylegan_jax.runtime.folder_lock import WorkdirLock
+from stylegan_jax.runtime.threads import NUM_THREADS
+from stylegan_jax.sampling import grid
 
 FLAGS = flags.FlagValues()
 _SOURCE = flags.DEFINE_string('source', None, 'What to read; see above.', flag_values=FLAGS)

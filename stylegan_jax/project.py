@@ -23,13 +23,14 @@ import PIL.Image
 import tqdm
 from absl import flags
 
-from stylegan_jax import command, compilation
+from stylegan_jax.cli import command
+from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.data import fitting, pixels
 from stylegan_jax.data.sources.pictures import decode
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid
-from stylegan_jax.loading import load
-from stylegan_jax.network_flags import NetworkFlags
+from stylegan_jax.runtime import compile_cache
+from stylegan_jax.sampling import grid
+from stylegan_jax.storage.loading import load
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
@@ -72,7 +73,7 @@ def main(argv):
     for flag in (_IMAGE, _OUTDIR):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')
-    compilation.use_cache(compilation.CACHE.value)
+    compile_cache.use_cache(compile_cache.CACHE.value)
     generator, lod = _NETWORK.load(), _NETWORK.lod()
     if generator.config.is_progan:
         raise UserError(f'--network={_NETWORK["network"]}: a Progressive GAN generator has no intermediate latents w to '
@@ -132,7 +133,7 @@ def read_target(path, shape, *, allow_grey=False):
 
 def _targets(generator, lod):
     """Returns uint8 [N, H, W, C], and says what was done."""
-    from stylegan_jax.schedule import stage_and_alpha
+    from stylegan_jax.config.network import stage_and_alpha
     image = generator.config.image
     shape = (*image.stage_shape(stage_and_alpha(image, lod)[0]), image.channels)
     if image.channels not in (1, 3, 4):
@@ -147,7 +148,7 @@ def _targets(generator, lod):
 
 def _project(generator, targets, lod):
     """Projects batch after batch, and writes what is found."""
-    from stylegan_jax import latent_file, projection
+    from stylegan_jax.editing import latent_file, projection
     discriminator, lpips, compared = _judges(targets.shape)
     noise = _NOISE.value or ('optimize' if generator.config.use_noise else 'none')
     options = projection.Options(space=_SPACE.value, noise=noise, steps=_STEPS.value, rate=_RATE.value,
@@ -183,10 +184,10 @@ def side_by_side(targets, images):
 
 def _judges(shape):
     """Returns (Discriminator or None, LPIPS or None, in words what they are)."""
+    from stylegan_jax.editing.distance import LPIPS_LEAST
     from stylegan_jax.feature_networks import catalogue
     from stylegan_jax.feature_networks.lpips import LPIPS
     from stylegan_jax.feature_networks.weight_files import read_arrays
-    from stylegan_jax.projection_distance import LPIPS_LEAST
     reason = 'left out by --vgg=none'
     if _VGG.value != 'none':
         try:
@@ -238,7 +239,7 @@ class _Watcher:
     def finish(self):
         """Writes the video, and removes what showed the way."""
         if self._frames:
-            from stylegan_jax import atomic
+            from stylegan_jax.runtime import atomic
             first, *others = [PIL.Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in self._frames]
             with atomic.writing(self._path('optimisation.webp'), 'wb') as file:
                 first.save(file, format='WEBP', save_all=True, append_images=others, duration=_FRAME, loop=0,

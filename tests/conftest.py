@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from stylegan_jax.xla_options import known_flags
+from stylegan_jax.runtime.xla_options import known_flags
 
 # Compiling is most of what these tests do; the results are the same to rounding. Runs use one of the eight devices
 # where they do not say otherwise.
@@ -30,8 +30,8 @@ def few_programs():
     maps = pathlib.Path('/proc/self/maps')
     if 'jax' in sys.modules and maps.exists() and maps.read_bytes().count(b'\n') > _MOST_MAPS:
         import jax
-        if 'stylegan_jax.sampling' in sys.modules:
-            sys.modules['stylegan_jax.sampling']._graph.cache_clear()
+        if 'stylegan_jax.sampling.sampler' in sys.modules:
+            sys.modules['stylegan_jax.sampling.sampler']._graph.cache_clear()
         jax.clear_caches()
         gc.collect()
 
@@ -75,7 +75,7 @@ def run_command(capsys, tmp_path, monkeypatch):
     """Returns a function (module, *arguments) that runs a command in an empty folder: (exit code, stdout, stderr)."""
     from absl.testing import flagsaver
 
-    from stylegan_jax import command
+    from stylegan_jax.cli import command
     monkeypatch.chdir(tmp_path)
 
     def run(module, *arguments):

@@ -6,6 +6,7 @@ import dataclasses
 import os
 
 import tiny_run
+
 from stylegan_jax.config import TrainConfig
 from stylegan_jax.data import pipeline
 from stylegan_jax.errors import UserError

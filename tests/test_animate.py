@@ -5,16 +5,16 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
-
 import reference_case
 import tiny
+
 from stylegan_jax import animate, mix
 from stylegan_jax.animation import film, paths, scenes
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid
-from stylegan_jax.figures.painter import Painter
-from stylegan_jax.sampling import latents
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.latents import latents
+from stylegan_jax.sampling.painter import Painter
 
 CONFIG = tiny.generator_config(image=ImageConfig(16, base_shape=(4, 3)))
 

@@ -8,14 +8,14 @@ import time
 
 import jax
 import pytest
-
 import reference_case
 import tiny
 import tiny_run
+
 from stylegan_jax import evaluate, training
-from stylegan_jax.checkpoint import Checkpoints
 from stylegan_jax.config import ImageConfig, ScheduleConfig
 from stylegan_jax.evaluation import results
+from stylegan_jax.storage.checkpoint import Checkpoints
 
 CONFIG = tiny.generator_config(image=ImageConfig(32))
 

@@ -6,15 +6,16 @@ import jax
 import numpy as np
 import PIL.Image
 import pytest
-
 import reference_case
 import tiny
 import tiny_run
+
 from stylegan_jax import generate, load, training
-from stylegan_jax.checkpoint import Checkpoints
+from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid
+from stylegan_jax.sampling import grid
+from stylegan_jax.storage.checkpoint import Checkpoints
 
 CONFIG = tiny.generator_config(image=ImageConfig(8, label_dim=3))
 
@@ -78,13 +79,13 @@ def differ(a, b):
     ('7', [7]), ('0-3', [0, 1, 2, 3]), ('3,7,20-22', [3, 7, 20, 21, 22]), (' 1, 5-5 ', [1, 5]),
     ('2,2', [2, 2])])
 def test_seeds_are_numbers_and_ranges(text, expected):
-    assert generate.parse_seeds(text) == expected
+    assert parse_seeds(text) == expected
 
 
 @pytest.mark.parametrize('text', ['', '-1', '1-', '-', '1-2-3', 'a', '1.5', '1;2', '1,', '5-3', '4294967296'])
 def test_other_texts_are_no_seeds(text):
     with pytest.raises(UserError, match=f'--seeds={text}: '):
-        generate.parse_seeds(text)
+        parse_seeds(text)
 
 
 def test_seeds_mean_the_latents_of_the_official_scripts():

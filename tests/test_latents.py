@@ -2,13 +2,16 @@
 import numpy as np
 import PIL.Image
 import pytest
-
 import reference_case
 import tiny
-from stylegan_jax import generate, latent_file, latent_space, latents
+
+from stylegan_jax import generate, latents
 from stylegan_jax.config import ImageConfig
+from stylegan_jax.editing import directions as latent_space
+from stylegan_jax.editing import latent_file
 from stylegan_jax.feature_networks.classifier import Classifier
-from stylegan_jax.figures import grid
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.latents import draw_latents
 
 GENERATOR = tiny.generator(tiny.generator_config(resolution=8))
 
@@ -71,7 +74,7 @@ def test_attributes_by_the_classifier_that_ships(run, tmp_path):
     for name in names:
         assert f'{name}: ' in out and (name in found.names) == (f'{name}: ' + out.split(f'{name}: ')[1].split('\n')[0]
                                                                ).endswith('have it')
-    z = latent_space.draw_latents(0, 0, 64, generator.z_dim)
+    z = draw_latents(0, 0, 64, generator.z_dim)
     images = grid.to_uint8(generator(z, psi=1))
     share = np.mean(Classifier.load('toy_faces').logits(images)[:, 0] >= 0)
     assert f'{names[0]}: {share:.1%} of the samples' in out

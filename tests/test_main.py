@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 
-from absl.testing import flagsaver
 import numpy as np
 import PIL.Image
 import pytest
-
 import tiny_run
-from stylegan_jax import command, config_flags, main
-from stylegan_jax.config import Config, from_json
+from absl.testing import flagsaver
+
+from stylegan_jax import main
+from stylegan_jax.cli import command, config_flags
+from stylegan_jax.config import Config
+from stylegan_jax.config.serialization import from_json
 
 QUICK = {'image.resolution': 4, 'schedule.initial_resolution': 4, 'schedule.batch': 4,
          'schedule.batch_by_resolution': '', 'generator.mapping_layers': 2, 'generator.fmap_base': 32,

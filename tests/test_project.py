@@ -2,13 +2,13 @@
 import numpy as np
 import PIL.Image
 import pytest
-
 import reference_case
 import tiny
+
 from stylegan_jax import latents, project
+from stylegan_jax.editing.latent_file import Latents
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid
-from stylegan_jax.latent_file import Latents
+from stylegan_jax.sampling import grid
 
 GENERATOR = tiny.generator(tiny.generator_config(resolution=8))
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)

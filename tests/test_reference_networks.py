@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import reference_case
-from stylegan_jax import official
+
 from stylegan_jax.config import LossConfig
-from stylegan_jax.discriminator import discriminate
-from stylegan_jax.generator import broadcast_w, map_latents, synthesize_images
-from stylegan_jax.schedule import stage_and_alpha
+from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.networks.discriminator import discriminate
+from stylegan_jax.networks.generator import broadcast_w, map_latents, synthesize_images
+from stylegan_jax.storage import official
 from stylegan_jax.training import discriminator_loss, generator_loss
 
 pytestmark = pytest.mark.usefixtures('exact_products')

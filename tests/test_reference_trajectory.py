@@ -5,11 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import reference_case
-from stylegan_jax import official, training
+
+from stylegan_jax import training
 from stylegan_jax.config import Config, ScheduleConfig, TrainConfig
-from stylegan_jax.schedule import Setting, stage_and_alpha
+from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.config.schedule import Setting
+from stylegan_jax.storage import official
 
 ITERATIONS = 3
 # Adam without momentum takes a whole step where a gradient is nothing but rounding, so trajectories in single precision

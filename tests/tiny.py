@@ -6,9 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.config import (
-    Config, DiscriminatorConfig, GeneratorConfig, ImageConfig, ParallelConfig, ScheduleConfig)
-from stylegan_jax.discriminator import Discriminator
-from stylegan_jax.generator import Generator
+    Config,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    ImageConfig,
+    ParallelConfig,
+    ScheduleConfig,
+)
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator
 
 HARDLY_ANY = 1e-30         # momentum, where a test wants Adam to keep the gradient: as its first moment
 _WIDTHS = dict(fmap_base=32, fmap_max=8)

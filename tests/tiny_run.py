@@ -5,11 +5,11 @@ import os
 import threading
 
 import jax
-
 import tiny
-from stylegan_jax.checkpoint import Checkpoints
+
 from stylegan_jax.config import DataConfig, LogConfig, ScheduleConfig, TrainConfig
-from stylegan_jax.schedule import resolve
+from stylegan_jax.config.schedule import resolve
+from stylegan_jax.storage.checkpoint import Checkpoints
 
 
 def run_config(letter='F', **fields):

@@ -16,7 +16,7 @@ from absl import logging
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
 import stylegan_jax  # noqa: E402
-from stylegan_jax.checkpoint import Checkpoints  # noqa: E402
+from stylegan_jax.storage.checkpoint import Checkpoints  # noqa: E402
 
 _DIFFERS_BY_NATURE = re.compile('second|memory|per_')
 

@@ -10,8 +10,8 @@ import numpy as np
 import PIL.features
 import PIL.Image
 
-from stylegan_jax.data.pixels import MEMORY_BUDGET
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.threads import MEMORY_BUDGET
 
 SUFFIXES = '.mp4', '.webp', '.gif'
 _CRF = 16                    # constant quality of H.264; 17 is said to be visually lossless, and small images show more

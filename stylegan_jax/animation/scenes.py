@@ -1,4 +1,4 @@
-"""What moves: an iterable of frames for each kind of animation, made from a `figures.painter.Painter`.
+"""What moves: an iterable of frames for each kind of animation, made from a `sampling.painter.Painter`.
 
 Every frame is a pure function of the settings and of its number, and every scene ends where it began.
 """
@@ -10,9 +10,10 @@ import numpy as np
 
 from stylegan_jax.animation import paths
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid, layer_ranges
-from stylegan_jax.generator import draw_noise, mix
-from stylegan_jax.sampling import latents
+from stylegan_jax.figures import layer_ranges
+from stylegan_jax.networks.generator import draw_noise, mix
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.latents import latents
 
 # Pixels; smaller images are enlarged by powers of two until the longer side has as many.
 _SMALLEST_SIDE, _SMALLEST_OF_SEVERAL = 256, 128

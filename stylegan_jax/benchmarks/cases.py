@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax import training
-from stylegan_jax.batch import Batch
 from stylegan_jax.config import Config, DataConfig, ParallelConfig
+from stylegan_jax.config.network import ImageConfig
+from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
-from stylegan_jax.network_config import ImageConfig
 
 # Images a step where none are asked for; those for CPUs are what the official code was measured with.
 _BATCHES = {'cpu': {4: 16, 8: 16, 16: 16, 32: 8, 64: 4, 128: 2},

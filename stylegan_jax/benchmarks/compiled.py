@@ -6,7 +6,7 @@ import jax
 
 from stylegan_jax.benchmarks.graph import read_graph
 from stylegan_jax.benchmarks.timing import seconds_per_call
-from stylegan_jax.platforms import compiler_options
+from stylegan_jax.runtime.platforms import compiler_options
 
 
 def compile_timed(lower):

@@ -7,12 +7,13 @@ import time
 
 import numpy as np
 
-from stylegan_jax.data import toy_faces
-from stylegan_jax.data.pixels import NUM_THREADS, box_reduce, to_uint8
-from stylegan_jax.data.preparation import Options, prepare
+from stylegan_jax.config.network import ImageConfig
+from stylegan_jax.data.pixels import box_reduce, to_uint8
 from stylegan_jax.data.prepared import PreparedImages
+from stylegan_jax.data.preparing.preparation import Options, prepare
+from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
-from stylegan_jax.network_config import ImageConfig
+from stylegan_jax.runtime.threads import NUM_THREADS
 
 _FACES = 4                  # drawn; the rest are these with other noise
 _NOISE = 2.0                # standard deviation, about that of a camera: without it PNG would be flattered

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.benchmarks.timing import seconds_per_call
-from stylegan_jax.platforms import resolved
+from stylegan_jax.runtime.platforms import resolved
 
 _SIZES = {'cpu': (1024, 2048, 4096), 'accelerator': (2048, 4096, 8192, 16384)}
 _PASS_BYTES = {'cpu': 1 << 28, 'accelerator': 1 << 30}           # well above any cache

@@ -2,9 +2,9 @@
 import jax
 
 from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
-from stylegan_jax.flops import model_flops
-from stylegan_jax.generator import Generator
-from stylegan_jax.sampling import Sampler
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.runtime.flops import model_flops
+from stylegan_jax.sampling.sampler import Sampler
 
 
 def measure(case, rates):

@@ -15,7 +15,7 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.platforms import compiler_options
+from stylegan_jax.runtime.platforms import compiler_options
 
 COMPILER_VARIABLE = 'STYLEGAN_JAX_GPU_COMPILER'
 _LIBRARY = os.path.join('jax_plugins', 'xla_cuda12', 'xla_cuda_plugin.so')
@@ -59,7 +59,7 @@ def compiler_library(compiler=None):
 
 
 def _topology(library):
-    from jax._src import xla_bridge          # the public way to add a backend would have it look for the chip
+    from jax._src import xla_bridge  # the public way to add a backend would have it look for the chip
     jax.devices()                            # backends that are there are made now, without the new one
     if 'cuda' not in xla_bridge._backend_factories:
         xla_bridge.register_plugin('cuda', library_path=library, options={})

@@ -4,7 +4,7 @@ import jax
 from stylegan_jax import training
 from stylegan_jax.benchmarks.cases import LEARNING_RATE, abstract_iteration, iteration, noise_images
 from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
-from stylegan_jax.flops import model_flops
+from stylegan_jax.runtime.flops import model_flops
 
 
 def measure(case, rates):

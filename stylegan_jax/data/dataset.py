@@ -4,13 +4,14 @@ import typing
 
 import numpy as np
 
-from stylegan_jax.data import toy_faces
+from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.image_files import ImageFiles, find_label_dim
-from stylegan_jax.data.pixels import box_reduce, fits_memory, in_threads, to_uint8
+from stylegan_jax.data.pixels import box_reduce, to_uint8
 from stylegan_jax.data.prepared import PreparedImages, is_prepared, read_info
-from stylegan_jax.data.toy_faces_pool import draw_all
+from stylegan_jax.data.toy_faces import faces as toy_faces
+from stylegan_jax.data.toy_faces.pool import draw_all
 from stylegan_jax.errors import UserError
-from stylegan_jax.network_config import ImageConfig
+from stylegan_jax.runtime.threads import fits_memory, in_threads
 
 TOY_FACES_COUNT = 10000             # when data.count does not say
 

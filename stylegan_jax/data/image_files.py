@@ -11,11 +11,12 @@ import numpy as np
 
 from stylegan_jax.data.fitting import Unusable, fitted, placement
 from stylegan_jax.data.labels import FILE_NAME, WITHOUT, count_classes, read_labels
-from stylegan_jax.data.pixels import fits_memory, in_threads, to_uint8
+from stylegan_jax.data.pixels import to_uint8
 from stylegan_jax.data.sources.base import MAX_UNUSABLE
 from stylegan_jax.data.sources.files import PictureFiles, open_container, read_label_file
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.threads import fits_memory, in_threads
 
 _FLAG = '--config.data.path'
 _log = logging.getLogger(__name__)

@@ -7,19 +7,19 @@ import contextlib
 import functools
 import math
 import multiprocessing
-from multiprocessing import resource_tracker, util
 import os
 import shutil
 import signal
 import sys
+from multiprocessing import resource_tracker, util
 
-from absl import flags
 import numpy as np
+from absl import flags
 
-from stylegan_jax.batch import Batch
 from stylegan_jax.data import worker
-from stylegan_jax.data.pixels import NUM_THREADS, fits_memory
+from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory
 
 _PATIENCE = 5.0                 # seconds for a process that was killed to end
 _READ_AHEAD = 2                 # batches, without processes
@@ -97,7 +97,7 @@ class Batches:
           part: from the size of a batch to (first, how many) of it that are wanted here.
           workers: processes that read; 0 = a thread does; None = `default_workers`.
         """
-        import grain        # which imports JAX where there is one: not for those who need only what stands above
+        import grain  # which imports JAX where there is one: not for those who need only what stands above
         from grain.experimental import DatasetOptions, WithOptionsIterDataset
         workers = default_workers(dataset) if workers is None else workers
         self._workers = min(workers, len(iterations))

@@ -7,9 +7,9 @@ import pathlib
 
 import numpy as np
 
+from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.records import RecordFormat
 from stylegan_jax.errors import UserError
-from stylegan_jax.network_config import ImageConfig
 
 MARKER = 'prepared.json'            # what the set is; there only if the set is whole
 LABELS = 'labels.npy'

@@ -40,7 +40,7 @@ class RecordFormat:
     @functools.cached_property
     def features(self):
         """The tfds FeaturesDict: 'image', and 'label' where there are labels."""
-        import tensorflow_datasets as tfds       # takes most of a second, and reading does without
+        import tensorflow_datasets as tfds  # takes most of a second, and reading does without
         # tfds knows no WebP by name, but reads it where it is told no name.
         features = {'image': tfds.features.Tensor(shape=self.shape, dtype=np.uint8, encoding='bytes')
                     if self.encoding == 'raw' else

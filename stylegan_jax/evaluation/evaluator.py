@@ -6,7 +6,7 @@ import math
 import jax
 import numpy as np
 
-from stylegan_jax.config import to_json
+from stylegan_jax.config.serialization import to_json
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.judging import Networks
 from stylegan_jax.evaluation.metric_samples import Fakes, Reals, Steps
@@ -17,7 +17,7 @@ from stylegan_jax.metrics.inception_score import inception_score
 from stylegan_jax.metrics.kernel_distance import kernel_distance
 from stylegan_jax.metrics.path_length import path_length
 from stylegan_jax.metrics.precision_recall import precision_recall
-from stylegan_jax.sampling import fitting_batch
+from stylegan_jax.sampling.sampler import fitting_batch
 
 _FORMAT = 1             # of what is kept; raised where the same settings come to mean other numbers
 _GROUP = 4              # images of a device at least, and a divisor: pairs, and groups that official classifiers judge
@@ -226,7 +226,7 @@ class Evaluator:
         return [_result(metric.name, value.mean, value.standard_error, how | {'pairs': metric.fakes})]
 
     def _separability(self, metric):
-        from stylegan_jax.metrics.separability import separability      # scikit-learn takes a second to import
+        from stylegan_jax.metrics.separability import separability  # scikit-learn takes a second to import
         kept, how = self._get('latents', 'classifiers', metric.fakes)
         names = [name for one in self._networks.classifiers for name in one.label_names]
         results = []

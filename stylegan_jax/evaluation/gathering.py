@@ -10,10 +10,10 @@ import time
 import numpy as np
 import tqdm
 
-from stylegan_jax import atomic
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.kept import FORMS
-from stylegan_jax.workdir_lock import WorkdirLock
+from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime.folder_lock import WorkdirLock
 
 _SAVE_EVERY = 30.0      # seconds, against what no signal announces
 

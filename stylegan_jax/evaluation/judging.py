@@ -4,7 +4,6 @@ import functools
 import jax.numpy as jnp
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.evaluation.on_devices import OnDevices
 from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.feature_networks.inception import Inception
@@ -12,6 +11,7 @@ from stylegan_jax.feature_networks.lpips import LPIPS
 from stylegan_jax.feature_networks.vgg import VGG16, random_arrays, random_name
 from stylegan_jax.feature_networks.weight_files import read_arrays
 from stylegan_jax.metrics.diversity import pairs
+from stylegan_jax.runtime.on_devices import OnDevices
 
 
 class Networks:

@@ -8,9 +8,9 @@ import zipfile
 
 import numpy as np
 
-from stylegan_jax import atomic
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.moments import Moments
+from stylegan_jax.runtime import atomic
 
 _PIECE = 512            # samples that moments are merged with at a time; a signal may have to wait for one
 

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.data.pipeline import random_labels
 from stylegan_jax.errors import UserError
-from stylegan_jax.evaluation.on_devices import OnDevices, draw_keys, draw_normal, draw_uniform
-from stylegan_jax.generator import draw_noise, map_latents, synthesize_images
 from stylegan_jax.metrics import path_length
-from stylegan_jax.sampling import Sampler
-from stylegan_jax.schedule import stage_and_alpha
+from stylegan_jax.networks.generator import draw_noise, map_latents, synthesize_images
+from stylegan_jax.runtime.on_devices import OnDevices
+from stylegan_jax.sampling.latents import draw_keys, draw_normal, draw_uniform
+from stylegan_jax.sampling.sampler import Sampler
 
 # Purposes keep streams of random numbers apart that share a seed.
 _LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _PATH_NOISE, _MIRRORED = range(6)
@@ -73,7 +74,7 @@ class Fakes:
           seed: of latents, labels and noise.
           batch: images at a time over all devices; None for what suits them.
           devices: a tuple of devices of this process.
-          precision: see `sampling.Sampler`.
+          precision: see `sampling.sampler.Sampler`.
 
         Raises:
           UserError: labels are needed and there are none.

@@ -11,9 +11,9 @@ import re
 import typing
 import urllib.request
 
-from stylegan_jax import atomic
-from stylegan_jax.data.pixels import progress_bar
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime.progress import progress_bar
 
 _HERE = pathlib.Path(__file__).parent
 _TIMEOUT = 60           # seconds without a byte

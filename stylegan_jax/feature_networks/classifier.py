@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from stylegan_jax import network_file, official
+from stylegan_jax.config.network import ClassifierConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.arrays import digest
-from stylegan_jax.network_config import ClassifierConfig
+from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminate
+from stylegan_jax.storage import official
 
 _SHIPPED = {'toy_faces': pathlib.Path(__file__).parent / 'toy-faces-classifier.npz'}
 _ZIP_MAGIC = b'PK\x03\x04'

@@ -14,14 +14,16 @@ import os
 import tqdm
 from absl import flags
 
-from stylegan_jax import command, compilation
+from stylegan_jax.cli import command
+from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import catalogue, grid
+from stylegan_jax.figures import catalogue
 from stylegan_jax.figures import settings as figure_settings
 from stylegan_jax.figures.look import Look
-from stylegan_jax.figures.painter import Painter
-from stylegan_jax.generate import parse_seeds
-from stylegan_jax.network_flags import NetworkFlags
+from stylegan_jax.runtime import compile_cache
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.painter import Painter
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
@@ -67,7 +69,7 @@ _define('table_seeds', 'style-table: the seed that gets styles, and those that t
 def main(argv):
     """Makes the figures that the flags ask for."""
     del argv
-    compilation.use_cache(compilation.CACHE.value)
+    compile_cache.use_cache(compile_cache.CACHE.value)
     if not _OUTDIR.value:
         raise UserError('--outdir is missing; see --help')
     given = {field.name: _given(field.name) for field in dataclasses.fields(figure_settings.Settings)

@@ -1,9 +1,9 @@
 """Text for figures, drawn with the font that comes with Pillow."""
+import numpy as np
 import PIL.features
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
-import numpy as np
 
 from stylegan_jax.errors import UserError
 

@@ -1,7 +1,8 @@
 """How figures look: captions or none, gutters, and small images enlarged."""
 import dataclasses
 
-from stylegan_jax.figures import captions, grid, layout
+from stylegan_jax.figures import captions, layout
+from stylegan_jax.sampling import grid
 
 _SMALLEST_SIDE = 128         # pixels; smaller images are enlarged by powers of two until the longer side has as many
 _GUTTERS = 48                # an image is as wide as so many gutters

@@ -2,7 +2,8 @@
 import numpy as np
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import grid, layout, painter
+from stylegan_jax.figures import layout
+from stylegan_jax.sampling import grid, painter
 
 _AMPLIFICATION = 4           # of the standard deviation, as in the official script
 _CROPS = 2                   # rows and columns of crops

@@ -3,7 +3,7 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import layer_ranges
-from stylegan_jax.generator import mix
+from stylegan_jax.networks.generator import mix
 
 
 def missing(config):

@@ -1,10 +1,10 @@
 """How styles are split by resolution: a table of the layers, and what the styles of each resolution change."""
 import numpy as np
 
+from stylegan_jax.config.network import num_fmaps
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import captions, layer_ranges, layout, style_mixing
-from stylegan_jax.generator import mix
-from stylegan_jax.network_config import num_fmaps
+from stylegan_jax.networks.generator import mix
 
 missing = style_mixing.missing
 

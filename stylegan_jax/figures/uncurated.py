@@ -3,7 +3,8 @@ import numpy as np
 
 from stylegan_jax.data.pixels import lanczos_reduce
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import captions, grid, layout, painter
+from stylegan_jax.figures import captions, layout
+from stylegan_jax.sampling import grid, painter
 
 _LARGEST_SIDE = 256          # pixels of the first column, at least
 

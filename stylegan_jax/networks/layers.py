@@ -4,7 +4,8 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stylegan_jax.networks import epilogue, ops
+from stylegan_jax.networks import ops
+from stylegan_jax.networks.kernels import epilogue
 
 
 class Dense(nn.Module):

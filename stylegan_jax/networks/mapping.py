@@ -2,7 +2,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stylegan_jax.network_config import GeneratorConfig
+from stylegan_jax.config.network import GeneratorConfig
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.layers import Dense
 

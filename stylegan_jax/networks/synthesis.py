@@ -5,11 +5,10 @@ With styles and noise switched off it is the traditional generator (Figure 1a), 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from stylegan_jax.network_config import GeneratorConfig, num_fmaps
-from stylegan_jax.networks import convolution, epilogue, ops
-from stylegan_jax.networks.layers import (
-    DENSE_INPUT_GAIN, Dense, ToRGB, conv_weight, from_channels_first, stage_name)
-
+from stylegan_jax.config.network import GeneratorConfig, num_fmaps
+from stylegan_jax.networks import ops
+from stylegan_jax.networks.kernels import convolution, epilogue
+from stylegan_jax.networks.layers import DENSE_INPUT_GAIN, Dense, ToRGB, conv_weight, from_channels_first, stage_name
 
 # Pixels. With bfloat16 below as well, gradients of a few biases and noise strengths at 4x4 have a cosine of 0.92 to 0.97
 # with those in float32; so all have 0.99.

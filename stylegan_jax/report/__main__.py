@@ -4,7 +4,7 @@
 """
 from absl import flags
 
-from stylegan_jax import command
+from stylegan_jax.cli import command
 from stylegan_jax.errors import UserError
 from stylegan_jax.report import write
 

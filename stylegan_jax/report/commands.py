@@ -2,11 +2,11 @@
 import os
 import shlex
 
-from stylegan_jax import config as config_lib
-from stylegan_jax.config_flags import value_text
+from stylegan_jax.cli.config_flags import value_text
+from stylegan_jax.cli.experiments import experiments_package, load_experiment
+from stylegan_jax.config import serialization
+from stylegan_jax.config.schedule import resolve
 from stylegan_jax.errors import UserError
-from stylegan_jax.experiment_lookup import experiments_package, load_experiment
-from stylegan_jax.schedule import resolve
 
 
 def commands(run):
@@ -44,7 +44,7 @@ def changed_settings(config):
     except UserError:                   # a file of one's own with that name, and other content: which one was it?
         return None
     # 'auto' and None say that the run finds out; what it found is no change.
-    return [(name, there, here) for name, there, here in config_lib.differences(experiment, config)
+    return [(name, there, here) for name, there, here in serialization.differences(experiment, config)
             if there not in ('auto', None)]
 
 

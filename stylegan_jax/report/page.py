@@ -4,13 +4,13 @@ import json
 import os
 import pathlib
 
-from stylegan_jax import atomic
-from stylegan_jax.config_flags import value_text
+from stylegan_jax.cli.config_flags import value_text
 from stylegan_jax.report import curves, plots, reading
 from stylegan_jax.report.commands import changed_settings, commands
 from stylegan_jax.report.markup import Markup, data, element, joined
 from stylegan_jax.report.pictures import Pictures, spread
-from stylegan_jax.run_log import duration
+from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime.progress import duration
 
 FILE = 'report.html'
 _REALS = 'reals.png'

@@ -50,8 +50,8 @@ def draw(plots, spans, end):
     """
     if not plots:
         return []
-    import matplotlib                       # takes a second; runs that have nothing to draw do without
-    import matplotlib.figure                # not pyplot, which would choose a backend for the whole program
+    import matplotlib  # takes a second; runs that have nothing to draw do without
+    import matplotlib.figure  # not pyplot, which would choose a backend for the whole program
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         return [_drawn(plot, f'plot{number}', spans, end, matplotlib) for number, plot in enumerate(plots)]

@@ -5,10 +5,9 @@ import math
 import os
 import re
 
-from stylegan_jax import config as config_lib
-from stylegan_jax.config import Config
+from stylegan_jax.config import Config, serialization
+from stylegan_jax.config.schedule import resolve, stage_table
 from stylegan_jax.errors import UserError
-from stylegan_jax.schedule import resolve, stage_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +70,7 @@ def _config(path):
     except OSError as error:
         return None, '', f'config.json cannot be read ({error.strerror})'
     try:
-        config = config_lib.from_json(Config, text)
+        config = serialization.from_json(Config, text)
         stage_table(resolve(config))
     except (ValueError, TypeError, KeyError, AttributeError, UserError) as error:
         return None, text, f'config.json is damaged or of another version ({error})'

@@ -3,10 +3,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from stylegan_jax.training.randomness import draw_discriminator_step, draw_generator_step
+from stylegan_jax.training.draws import draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.sharing import Share
-from stylegan_jax.training.steps import (
-    discriminator_gradients, generate, generator_gradients, judge, prepare_reals)
+from stylegan_jax.training.steps import discriminator_gradients, generate, generator_gradients, judge, prepare_reals
 
 
 def first_bad_tensor(config, state, batch, *, stage, replicas):

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from stylegan_jax.batch import Batch
+from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
-from stylegan_jax.platforms import compiler_options
-from stylegan_jax.training.compiling import Compilation
+from stylegan_jax.runtime.compiling import Compilation
+from stylegan_jax.runtime.platforms import compiler_options
 from stylegan_jax.training.sharing import divisors, share_of
 from stylegan_jax.training.steps import iterate
 

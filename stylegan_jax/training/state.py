@@ -5,11 +5,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from stylegan_jax.discriminator import Discriminator
-from stylegan_jax.generator import Generator
-from stylegan_jax.schedule import needs_optimizer_reset
+from stylegan_jax.config.schedule import needs_optimizer_reset
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training.optimizer import adam_init
-
 
 # The official code begins at 64 and comes down, skipping a step each; float16 overflows beyond 16.
 _FIRST_LOSS_SCALE = 16.0

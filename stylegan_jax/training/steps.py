@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from stylegan_jax.discriminator import discriminate
-from stylegan_jax.generator import broadcast_w, map_latents, synthesize_images
 from stylegan_jax.networks import ops
-from stylegan_jax.platforms import activation_dtype, matmul_precision, resolved
+from stylegan_jax.networks.discriminator import discriminate
+from stylegan_jax.networks.generator import broadcast_w, map_latents, synthesize_images
+from stylegan_jax.runtime.platforms import activation_dtype, matmul_precision, resolved
+from stylegan_jax.training.draws import draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.losses import discriminator_loss, generator_loss
 from stylegan_jax.training.optimizer import adam_update
-from stylegan_jax.training.randomness import draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.sharing import Share, mean_over_replicas
 
 # Of the loss's scale, as log2: after a step with finite gradients, and after one without (the official values).

@@ -10,9 +10,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from stylegan_jax import benchmark, machine
+from stylegan_jax import benchmark
 from stylegan_jax.benchmarks import cases, data, device, plot, timing
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import machine
 
 # What the device gives at best is not what is tested.
 _SMALL = {'cpu': (256,)}, {'cpu': 1 << 22}

@@ -103,8 +103,8 @@ def write_lmdb(folder, values):
 def write_tfds(folder, pictures_by_split, *, names=('cat', 'dog'), image=None, label=None,
                form='array_record', classes=None):
     """Writes the directory of a version; labels count up unless `classes` lists them."""
-    from array_record.python.array_record_module import ArrayRecordWriter
     import tensorflow_datasets as tfds
+    from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.core import example_serializer
     folder.mkdir(parents=True)
     encoded = image is None

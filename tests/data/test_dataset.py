@@ -9,8 +9,9 @@ from PIL import Image
 
 from stylegan_jax.config import Config, DataConfig, ImageConfig
 from stylegan_jax.data import pixels as pixels_module
-from stylegan_jax.data import toy_faces, toy_faces_pool
 from stylegan_jax.data.dataset import Dataset, open_dataset, with_found_labels
+from stylegan_jax.data.toy_faces import faces as toy_faces
+from stylegan_jax.data.toy_faces import pool
 from stylegan_jax.errors import UserError
 
 
@@ -132,17 +133,17 @@ def test_toy_faces_beyond_the_budget_are_drawn_on_demand(monkeypatch):
 
 
 def test_processes_draw_the_same_faces(monkeypatch):
-    monkeypatch.setattr(toy_faces_pool, 'SMALL', 0)
-    monkeypatch.setattr(toy_faces_pool, 'NUM_THREADS', 2)
+    monkeypatch.setattr(pool, 'SMALL', 0)
+    monkeypatch.setattr(pool, 'NUM_THREADS', 2)
     expected = np.stack([toy_faces.draw(index, 8) for index in range(5)])
-    np.testing.assert_array_equal(toy_faces_pool.draw_all(5, 8), expected)
+    np.testing.assert_array_equal(pool.draw_all(5, 8), expected)
 
 
 def test_failing_process_is_reported(monkeypatch, capfd):
-    monkeypatch.setattr(toy_faces_pool, 'SMALL', 0)
-    monkeypatch.setattr(toy_faces_pool, 'NUM_THREADS', 2)
+    monkeypatch.setattr(pool, 'SMALL', 0)
+    monkeypatch.setattr(pool, 'NUM_THREADS', 2)
     with pytest.raises(RuntimeError, match='drawing toy face 0 failed: exit code 1'):
-        toy_faces_pool.draw_all(5, toy_faces.MAX_RESOLUTION + 1)
+        pool.draw_all(5, toy_faces.MAX_RESOLUTION + 1)
     assert 'ValueError' in capfd.readouterr().err
 
 
@@ -170,7 +171,7 @@ def test_data_does_not_import_jax():
             "package.__path__ = [sys.argv[1]]\n"
             "import stylegan_jax.data.dataset, stylegan_jax.data.pipeline\n"
             "sys.exit('jax' in sys.modules)\n")
-    package = pathlib.Path(toy_faces_pool.__file__).parents[1]
+    package = pathlib.Path(pool.__file__).parents[2]
     assert subprocess.run([sys.executable, '-c', code, str(package)], check=False).returncode == 0
 
 

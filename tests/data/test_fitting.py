@@ -4,8 +4,8 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data.fitting import Unusable, fitted, placement, pyramid

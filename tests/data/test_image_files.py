@@ -6,8 +6,8 @@ import logging
 import numpy as np
 import pytest
 from PIL import Image
-
 from source_files import encode, random_pixels, write_folder, write_zip
+
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data import pixels as pixels_module
 from stylegan_jax.data.image_files import ImageFiles, find_label_dim

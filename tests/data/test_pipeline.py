@@ -15,11 +15,11 @@ import pytest
 
 import stylegan_jax
 from stylegan_jax.config import Config, DiscriminatorConfig, ImageConfig, ScheduleConfig, TrainConfig
+from stylegan_jax.config.schedule import Iterations, resolve
 from stylegan_jax.data import pipeline
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.pipeline import Batches, epoch_order, indices_at, random_labels
 from stylegan_jax.errors import UserError
-from stylegan_jax.schedule import Iterations, resolve
 
 COUNT = 10
 

@@ -7,14 +7,14 @@ import subprocess
 import sys
 
 import numpy as np
-from PIL import Image
 import pytest
-
 import source_files as write
+from PIL import Image
 from source_files import encode, random_pixels
-from stylegan_jax.data import toy_faces
+
 from stylegan_jax.data.sources import Unusable, open_source
 from stylegan_jax.data.sources.base import changed_files
+from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
 
 PIXELS = np.stack([random_pixels(seed) for seed in range(4)])

@@ -1,10 +1,10 @@
 """From a small network to numbers: the same on any devices, and no number where something is missing."""
+import feature_reference
 import jax
 import numpy as np
 import pytest
-
-import feature_reference
 import tiny
+
 import stylegan_jax as sgj
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset

@@ -9,7 +9,7 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.gathering import Store
-from stylegan_jax.interruption import Interrupted
+from stylegan_jax.runtime.interruption import Interrupted
 
 COUNT, SIZE, COLUMNS = 50, 4, 3
 SAMPLES = np.random.default_rng(0).standard_normal((60, COLUMNS)).astype(np.float32) + 100

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import tiny
+
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.errors import UserError

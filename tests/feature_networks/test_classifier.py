@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import tiny
-from stylegan_jax import UserError, load, network_file
+
+from stylegan_jax import UserError, load
 from stylegan_jax.config import ImageConfig
-from stylegan_jax.data import toy_faces
-from stylegan_jax.discriminator import Discriminator
+from stylegan_jax.config.network import ClassifierConfig
+from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.feature_networks import classifier as classifier_lib
 from stylegan_jax.feature_networks.classifier import Classifier, init_params
 from stylegan_jax.metrics.label_accuracy import accuracy_by_label
-from stylegan_jax.network_config import ClassifierConfig
+from stylegan_jax.networks import file as network_file
+from stylegan_jax.networks.discriminator import Discriminator
 
 NAMES = ('hat', 'beard', 'glasses')
 CONFIG = ClassifierConfig(

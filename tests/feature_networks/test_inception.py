@@ -1,12 +1,12 @@
 """The Inception network against the official TensorFlow flow, clean-fid and pytorch-fid, with weights by the rule."""
 import functools
 
+import feature_reference
 import jax
+import metric_reference
 import numpy as np
 import pytest
 
-import feature_reference
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import inception
 from stylegan_jax.feature_networks.inception import Inception

@@ -1,10 +1,10 @@
 """LPIPS against the lpips package, with real and rule-made linear layers."""
+import feature_reference
 import jax
+import metric_reference
 import numpy as np
 import pytest
 
-import feature_reference
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import vgg
 from stylegan_jax.feature_networks.lpips import LPIPS, shipped_linear_arrays

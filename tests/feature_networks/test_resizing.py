@@ -1,11 +1,11 @@
 """Resized images against what TensorFlow 1, Pillow and PyTorch made of the same ones."""
+import feature_reference
 import jax
+import metric_reference
 import numpy as np
 import pytest
 from PIL import Image
 
-import feature_reference
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.resizing import resize, to_colour
 

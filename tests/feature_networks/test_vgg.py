@@ -1,11 +1,11 @@
 """VGG16: its activations against torchvision's, the features of its dense layers, and random weights."""
+import feature_reference
 import jax
 import jax.numpy as jnp
+import metric_reference
 import numpy as np
 import pytest
 
-import feature_reference
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import vgg
 from stylegan_jax.feature_networks.resizing import resize

@@ -8,9 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 import safetensors.numpy
-
 import torch_writer
 from torch_writer import Parameter, Storage, Tensor
+
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.weight_files import read_arrays
 

@@ -7,19 +7,27 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-
 import reference_case
 import tiny
+
 from stylegan_jax import load, mix
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data.pixels import lanczos_reduce
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import (
-    catalogue, grid, noise_components, noise_detail, settings, style_mixing, style_table, truncation,
-    uncurated)
+    catalogue,
+    noise_components,
+    noise_detail,
+    settings,
+    style_mixing,
+    style_table,
+    truncation,
+    uncurated,
+)
 from stylegan_jax.figures.look import Look
-from stylegan_jax.figures.painter import Painter, noise_keys
-from stylegan_jax.sampling import latents
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.latents import latents
+from stylegan_jax.sampling.painter import Painter, noise_keys
 
 SMALL = settings.Settings(
     rows=1, lods=(0, 1, 2), sources=(639, 701), destinations=(888, 1733, 845), ranges=('coarse', '4-5', 'fine'),

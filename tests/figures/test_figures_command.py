@@ -4,14 +4,14 @@ import os
 import numpy as np
 import PIL.Image
 import pytest
-
 import reference_case
 import tiny
+
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.figures import __main__ as command
 from stylegan_jax.figures import settings, style_mixing, truncation
 from stylegan_jax.figures.look import Look
-from stylegan_jax.figures.painter import Painter
+from stylegan_jax.sampling.painter import Painter
 
 CONFIG = tiny.generator_config(image=ImageConfig(16, label_dim=2))
 FEW = ['--samples=5']

@@ -1,7 +1,6 @@
 """Features that several metrics have references for."""
-import pytest
-
 import metric_reference
+import pytest
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """The Fréchet distance, against other implementations and where it is known in closed form."""
+import metric_reference
 import numpy as np
 import pytest
 
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.moments import Moments

@@ -1,8 +1,8 @@
 """The Inception Score, against other implementations and where it is known."""
+import metric_reference
 import numpy as np
 import pytest
 
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.inception_score import inception_score, inception_score_of_probabilities
 

@@ -1,10 +1,10 @@
 """The kernel distance, against other implementations and its definition written out."""
 import itertools
 
+import metric_reference
 import numpy as np
 import pytest
 
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import kernel_distance as module
 from stylegan_jax.metrics.kernel_distance import draw_subsets, full_set_distance, kernel_distance

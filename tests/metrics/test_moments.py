@@ -1,8 +1,8 @@
 """Moments of features that come in pieces."""
+import metric_reference
 import numpy as np
 import pytest
 
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.moments import Moments
 

@@ -3,10 +3,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import metric_reference
 import numpy as np
 import pytest
 
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.path_length import at_most_256, distances, face, lerp, path_length, slerp
 

@@ -1,9 +1,9 @@
 """Precision and recall, against other implementations and the definition written out."""
 import jax
+import metric_reference
 import numpy as np
 import pytest
 
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.precision_recall import inside, precision_recall, squared_radii
 

@@ -1,13 +1,19 @@
 """Linear separability, against the official implementation and where it is known."""
 import warnings
 
+import metric_reference
 import numpy as np
 import pytest
 
-import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.separability import (
-    conditional_entropy, entropy, most_confident, mutual_information, separability, separate)
+    conditional_entropy,
+    entropy,
+    most_confident,
+    mutual_information,
+    separability,
+    separate,
+)
 
 SPACES = 'latents', 'dlatents'
 

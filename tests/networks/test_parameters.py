@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import tiny
+
 from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
-from stylegan_jax.discriminator import Discriminator, discriminate
-from stylegan_jax.generator import Generator, broadcast_w, map_latents, synthesize_images
+from stylegan_jax.networks.discriminator import Discriminator, discriminate
+from stylegan_jax.networks.generator import Generator, broadcast_w, map_latents, synthesize_images
 
 # The trees of a generator and a discriminator of 8x8 images with 2 classes. Z 6, W 5, mapping width 7;
 # 8 feature maps at both stages; one more channel for the minibatch standard deviation.

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import tiny
+
 from stylegan_jax.config import LossConfig
 from stylegan_jax.networks import ops
 from stylegan_jax.training import discriminator_loss, generator_loss

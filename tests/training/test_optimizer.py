@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-
 import tiny
+
 from stylegan_jax.training import adam_init, adam_update
 
 STEPS = 5

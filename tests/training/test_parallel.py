@@ -11,14 +11,14 @@ import threading
 import jax
 import numpy as np
 import pytest
-
 import tiny
 import trajectory
 from tiny_run import count_compilations
+
 from stylegan_jax import training
 from stylegan_jax.config import ParallelConfig, TrainConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.training.compiling import Compilation, is_compiling
+from stylegan_jax.runtime.compiling import Compilation, is_compiling
 
 HERE = pathlib.Path(__file__).parent
 

@@ -5,10 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import tiny
+
 from stylegan_jax.config import ScheduleConfig
-from stylegan_jax.schedule import Setting, stage_and_alpha
+from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.config.schedule import Setting
 from stylegan_jax.training import create_state, enter_setting, network
 
 CONFIG = tiny.run_config(resolution=16)

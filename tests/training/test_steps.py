@@ -5,12 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import tiny
+
 from stylegan_jax import training
-from stylegan_jax.batch import Batch
 from stylegan_jax.config import DataConfig, ImageConfig, LossConfig, TrainConfig
-from stylegan_jax.generator import map_latents
+from stylegan_jax.data.batch import Batch
+from stylegan_jax.networks.generator import map_latents
 from stylegan_jax.training import prepare_reals
 from stylegan_jax.training.optimizer import adam_init
 from stylegan_jax.training.steps import _apply

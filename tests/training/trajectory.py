@@ -6,12 +6,12 @@ import sys
 
 import jax
 import numpy as np
-
 import tiny
+
 from stylegan_jax import training
-from stylegan_jax.batch import Batch
 from stylegan_jax.config import DataConfig, ParallelConfig, ScheduleConfig, TrainConfig
-from stylegan_jax.schedule import lod_at, setting_at
+from stylegan_jax.config.schedule import lod_at, setting_at
+from stylegan_jax.data.batch import Batch
 
 REPLICAS, BATCH = 8, 16
 
@@ -56,7 +56,7 @@ def named(tree):
 
 
 if __name__ == '__main__':
-    from stylegan_jax import cluster
+    from stylegan_jax.runtime import cluster
     coordinator, processes, process, out = sys.argv[1:]
     jax.config.update('jax_enable_x64', True)
     cluster.join(coordinator, int(processes), int(process))

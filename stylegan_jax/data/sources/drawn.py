@@ -4,8 +4,8 @@ import re
 import numpy as np
 import PIL
 
-from stylegan_jax.data import toy_faces
 from stylegan_jax.data.sources.base import PictureSource, check_labels_choice
+from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
 
 _COUNT, _RESOLUTION = 10000, 256        # where the name does not say

@@ -6,10 +6,10 @@ import numpy as np
 
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
-from stylegan_jax.data.pixels import progress_bar
 from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
 from stylegan_jax.data.sources.pictures import decode, failing_as_unusable
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.progress import progress_bar
 
 _SPLIT = r'[A-Za-z_]\w*(?:\[[^\]]*\])?'          # train, or train[:50%]
 _SPEC = re.compile(rf'tfds:(?P<where>.+?)(?::(?P<split>{_SPLIT}(?:\+{_SPLIT})*))?')
@@ -99,7 +99,7 @@ class TFDSPictures(PictureSource):
 
 
 def _find_builder(path, where):
-    import tensorflow_datasets as tfds       # takes most of a second, which other sources do without
+    import tensorflow_datasets as tfds  # takes most of a second, which other sources do without
     directory = pathlib.Path(where).expanduser()
     is_directory = where.startswith(('/', '.', '~')) or (directory / 'dataset_info.json').exists()
     if is_directory:

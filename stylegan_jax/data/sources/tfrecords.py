@@ -14,10 +14,10 @@ import numpy as np
 
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
-from stylegan_jax.data.pixels import progress_bar
 from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.progress import progress_bar
 
 _NAME = re.compile(r'(.*)-r(\d+)\.tfrecords')
 _WITHOUT = 'leave labels out (--labels=none)'

@@ -1,0 +1,304 @@
+"""The config on the command line: `--experiment=NAME --config.train.total_kimg=100`.
+
+An experiment is a Python file with `get_config() -> Config`. Its name is looked up first; then every field
+of its config becomes a flag whose default is the experiment's value; then the flags given are applied with
+`dataclasses.replace`, so that the config's own checks see them. A command uses it so:
+
+    app.run(main, flags_parser=config_flags.parse)      # and in main: config = config_flags.chosen_config()
+"""
+import dataclasses
+import difflib
+import inspect
+import math
+import re
+import sys
+import types
+import typing
+
+from absl import flags
+
+from stylegan_jax.cli.experiments import list_experiments, load_experiment
+from stylegan_jax.errors import UserError
+
+_PREFIX = 'config.'
+_HELP_FLAGS = ('help', 'helpshort', 'helpfull', '?')
+# The networks' copies of the image: inside a Config they always equal `Config.image`.
+_NOT_FLAGS = ('generator.image', 'discriminator.image')
+
+
+# One flag per field.
+
+class _FieldParser(flags.ArgumentParser):
+    """Text -> value of a field's type; values of the right type pass, as absl also parses defaults."""
+
+    def __init__(self, hint):
+        self.hint = hint
+        self.syntactic_help = _type_text(hint)
+
+    def parse(self, argument):
+        return _parse_text(argument, self.hint) if isinstance(argument, str) else argument
+
+    def flag_type(self):
+        return _type_text(self.hint)
+
+
+class _FieldSerializer(flags.ArgumentSerializer):
+    """Value -> the text that gives it on the command line."""
+
+    def serialize(self, value):
+        return value_text(value)
+
+
+def value_text(value):
+    """Returns a field's value as one writes it in a flag: 3,4 for a tuple, 8:256,16:128 for a table."""
+    if value is None:
+        return 'none'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ','.join(f'{key}:{item}' for key, item in value.items())
+    if isinstance(value, tuple):
+        return ','.join(map(str, value))
+    return str(value)
+
+
+def define_config_flags(config, flag_values=flags.FLAGS):
+    """Defines one flag for every field of a config, such as --config.train.total_kimg.
+
+    Args:
+      config: the Config whose values are the defaults.
+      flag_values: where the flags go; absl's global ones unless told otherwise.
+    """
+    for name, hint, default, comment in _fields(config):
+        help_text = comment or '(described in stylegan_jax/config.py)'
+        if default is None:
+            help_text += ' (default: none)'      # absl shows no default of None
+        if hint is bool:
+            flag = flags.BooleanFlag(_PREFIX + name, default, help_text)
+        else:
+            flag = flags.Flag(_FieldParser(hint), _FieldSerializer(), _PREFIX + name, default, help_text)
+        flags.DEFINE_flag(flag, flag_values, module_name='stylegan_jax.config')
+        # --help shows the flags that are key to the program.
+        flag_values.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def config_from_flags(config, flag_values=flags.FLAGS):
+    """Returns the config with the flags of the command line applied, all at once.
+
+    Args:
+      config: the Config that the flags were defined from.
+      flag_values: where they were defined; must be parsed.
+
+    Raises:
+      UserError: a value is not valid; the message names the field.
+    """
+    given = {}
+    for name, *_ in _fields(config):
+        flag = flag_values[_PREFIX + name]
+        if flag.present:
+            *sections, leaf = name.split('.')
+            given.setdefault(sections[0] if sections else '', {})[leaf] = flag.value
+    top = given.pop('', {})
+    image = dataclasses.replace(config.image, **given.pop('image', {}))
+    sections = {'image': image}
+    for section in ('generator', 'discriminator'):
+        # With the new image from the start: the values may be wrong for the old one.
+        sections[section] = dataclasses.replace(getattr(config, section), image=image, **given.pop(section, {}))
+    for section, values in given.items():
+        sections[section] = dataclasses.replace(getattr(config, section), **values)
+    return dataclasses.replace(config, **top, **sections)
+
+
+def _fields(config, prefix=''):
+    """Yields (dotted name, type, value, comment) of every leaf field that is a flag."""
+    hints = typing.get_type_hints(type(config))
+    comments = _comments(type(config))
+    for field in dataclasses.fields(config):
+        name, value = prefix + field.name, getattr(config, field.name)
+        if name in _NOT_FLAGS:
+            continue
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value, f'{name}.')
+        else:
+            yield name, hints[field.name], value, comments.get(field.name, '')
+
+
+def _comments(cls):
+    """Returns {field: its trailing comment in the source}, with the comment lines that continue it."""
+    try:
+        source = inspect.getsource(cls)
+    except OSError:
+        return {}            # a zipped or compiled package has no source to read
+    comments, last = {}, None
+    for line in source.splitlines():
+        field = re.match(r'    (\w+): [^#]*(?:#\s*(.*))?$', line)
+        continuation = re.match(r'\s{5,}#\s*(.*)$', line)
+        if field:
+            last = field[1]
+            comments[last] = field[2] or ''
+        elif continuation and last:
+            comments[last] += ' ' + continuation[1]
+        else:
+            last = None
+    return comments
+
+
+# Types.
+
+def _type_text(hint):
+    """How a type is written on the command line."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return ' or '.join('none' if arg is type(None) else _type_text(arg) for arg in args)
+    if origin is dict:
+        return f'table, RESOLUTION:{_type_text(args[1]).upper()},...'
+    if origin is tuple:
+        one = _type_text(args[0])
+        return f'{one},...' if args[-1] is Ellipsis else ','.join(map(_type_text, args))
+    return {int: 'integer', float: 'number', str: 'text', bool: 'true or false'}[hint]
+
+
+def _parse_text(text, hint):
+    """Returns the value that a text stands for in a field of type `hint`; ValueError if it is none."""
+    if hint is str:
+        return text
+    text, origin, args = text.strip(), typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        if text.lower() == 'none':
+            return None
+        return _parse_text(text, next(arg for arg in args if arg is not type(None)))
+    if origin is tuple:
+        parts = _split(text, '()')
+        kinds = [args[0]] * len(parts) if args[-1] is Ellipsis else args
+        if len(parts) != len(kinds):
+            raise ValueError(f'give {len(kinds)} values with commas between them ({_type_text(hint)})')
+        return tuple(_parse_text(part, kind) for part, kind in zip(parts, kinds))
+    if origin is dict:
+        return _parse_table(text, *args)
+    try:
+        value = hint(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError({int: 'give an integer, such as 8', float: 'give a number, such as 0.5'}[hint])
+    return value
+
+
+def _parse_table(text, key_type, value_type):
+    table = {}
+    for part in _split(text, '{}'):
+        key, colon, value = part.partition(':')
+        if not colon:
+            raise ValueError('give RESOLUTION:VALUE with commas between them, such as 8:256,16:128')
+        key = _parse_text(key.strip(), key_type)
+        if key in table:
+            raise ValueError(f'{key} is given twice')
+        table[key] = _parse_text(value.strip(), value_type)
+    return table
+
+
+def _split(text, brackets):
+    """Parts between commas; the brackets that Python would print around them are allowed."""
+    if text.startswith(brackets[0]) and text.endswith(brackets[1]):
+        text = text[1:-1]
+    return [part.strip() for part in text.split(',') if part.strip()]
+
+
+# The command line.
+
+def parse(argv, flag_values=flags.FLAGS):
+    """Parses a command line with an experiment; for `app.run(main, flags_parser=parse)`.
+
+    Everything that a user can get wrong ends the program with one line on stderr and exit code 2.
+
+    Args:
+      argv: the program's name and its arguments.
+      flag_values: where the flags go; absl's global ones unless told otherwise.
+
+    Returns:
+      A list with the program's name: no command of this project takes positional arguments.
+    """
+    try:
+        _define_experiment_flag(flag_values)
+        name = _experiment_in(argv)
+        if name is not None:
+            config = load_experiment(name)
+            define_config_flags(config, flag_values)
+        elif _asks_for_help(argv):
+            _print_experiments()
+        rest = _parse_flags(argv, flag_values)
+        if len(rest) > 1:
+            raise UserError(f'unexpected argument {rest[1]!r}; flags are written --name=value')
+        if name is not None:
+            config_from_flags(config, flag_values)       # so that its errors come now, before anything starts
+        return rest
+    except flags.UnrecognizedFlagError as error:
+        message = _unknown_flag_message(error, flag_values)
+    except (flags.Error, UserError) as error:
+        message = str(error)
+    print('error:', ' '.join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse_flags(argv, flag_values):
+    try:
+        return flag_values(argv)
+    except ValueError as error:          # absl's answer to --noNAME=VALUE
+        raise UserError(str(error)) from error
+
+
+def chosen_config(flag_values=flags.FLAGS):
+    """Returns the Config that a parsed command line stands for: its experiment with its flags applied.
+
+    Raises:
+      UserError: --experiment is missing, or a value is not valid.
+    """
+    if flag_values['experiment'].value is None:
+        raise UserError('--experiment is missing: give --experiment=NAME, or the path of a .py file; '
+                        '--help lists the names')
+    return config_from_flags(load_experiment(flag_values['experiment'].value), flag_values)
+
+
+def _define_experiment_flag(flag_values):
+    if 'experiment' not in flag_values:
+        flag = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), 'experiment', None,
+                          'NAME of an experiment, or the path of a .py file with get_config(). '
+                          'With it, --help shows every field of its config.')
+        flags.DEFINE_flag(flag, flag_values, module_name='stylegan_jax.cli.config_flags')
+        flag_values.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def _experiment_in(argv):
+    """The value of --experiment, read before the flags of its config can be known; None if it is absent."""
+    first_look = flags.FlagValues()
+    _define_experiment_flag(first_look)
+    first_look(argv, known_only=True)
+    return first_look['experiment'].value
+
+
+def _asks_for_help(argv):
+    return any(arg.startswith('-') and arg.lstrip('-') in _HELP_FLAGS for arg in argv[1:])
+
+
+def _print_experiments():
+    print('Experiments (--experiment=NAME; --help together with it shows the flags of its config):\n')
+    experiments = list_experiments()
+    width = max(map(len, experiments), default=0)
+    for name, line in experiments.items():
+        print(f'  {name:{width}}  {line}')
+    print()
+
+
+def _unknown_flag_message(error, flag_values):
+    """Names the flags that are nearest to an unknown one; absl's own search misses a wrong section."""
+    message = f'unknown flag --{error.flagname}'
+    known = list(flag_values)
+    if error.flagname.startswith(_PREFIX) and not any(name.startswith(_PREFIX) for name in known):
+        return message + '; flags of the config need --experiment=NAME'
+    leaf = error.flagname.rpartition('.')[2]
+    leaves = {name.rpartition('.')[2]: name for name in known}
+    # The last part counts most: --config.schedule.total_kimg stands for --config.train.total_kimg.
+    near = [name for name in known if '.' in name and name.endswith('.' + leaf)]
+    near = near or difflib.get_close_matches(error.flagname, known, n=2, cutoff=0.85)
+    near = near or [leaves[name] for name in difflib.get_close_matches(leaf, leaves, n=2)]
+    return message + (f'; did you mean {" or ".join("--" + name for name in near)}?' if near else '; see --help')

@@ -1,0 +1,221 @@
+"""What a network is: frozen dataclasses, validated when they are made. No JAX here.
+
+Networks live without a run as well (`Generator.init(key, config)`), so each config carries its own `image`.
+"""
+import dataclasses
+import math
+
+from stylegan_jax.errors import UserError, require, require_choice
+
+_LARGEST_RESOLUTION = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    """The images that a network makes or judges.
+
+    A stage is a resolution: stage 0 has the base shape and every further stage doubles it.
+    """
+    resolution: int = 1024                   # longer side at full size [pixels]
+    base_shape: tuple[int, int] = (4, 4)     # (H, W) of stage 0; (3, 4) gives 384x512
+    channels: int = 3                        # colour channels
+    label_dim: int = 0                       # K, length of a label; 0 = unconditional
+
+    def __post_init__(self):
+        object.__setattr__(self, 'base_shape', tuple(self.base_shape))
+        require(len(self.base_shape) == 2 and all(1 <= side <= 64 for side in self.base_shape),
+                'image.base_shape', self.base_shape, 'give two sides from 1 to 64, such as (4, 4) or (3, 4)')
+        side = max(self.base_shape)
+        doublings = self.resolution / side
+        require(1 <= self.resolution <= _LARGEST_RESOLUTION, 'image.resolution', self.resolution,
+                f'give 1 to {_LARGEST_RESOLUTION}')
+        require(doublings >= 1 and doublings == 2 ** round(math.log2(doublings)), 'image.resolution', self.resolution,
+                f'it must be {side} times a power of two ({side}, {side * 2}, {side * 4}, ...) '
+                f'for base_shape {self.base_shape}')
+        require(self.channels >= 1, 'image.channels', self.channels, 'give at least 1')
+        require(self.label_dim >= 0, 'image.label_dim', self.label_dim, 'give 0 (no labels) or more')
+
+    @property
+    def num_stages(self):
+        return round(math.log2(self.resolution / max(self.base_shape))) + 1
+
+    @property
+    def shape(self):
+        """(H, W, C) at full size."""
+        return (*self.stage_shape(self.num_stages - 1), self.channels)
+
+    def stage_shape(self, stage):
+        """(H, W) of a stage."""
+        return self.base_shape[0] << stage, self.base_shape[1] << stage
+
+    def stage_resolution(self, stage):
+        """Longer side of a stage [pixels], which is what tables by resolution are keyed by."""
+        return max(self.stage_shape(stage))
+
+
+def num_fmaps(config, level):
+    """Feature maps at a level of a network; stage s works at level s + 1 (ProGAN paper, Table 2).
+
+    Args:
+      config: a GeneratorConfig or DiscriminatorConfig.
+      level: 0 for the narrow end, s + 1 for stage s.
+    """
+    return max(1, min(int(config.fmap_base / 2.0 ** (level * config.fmap_decay)), config.fmap_max))
+
+
+def _check_fmaps(config, name):
+    require(config.fmap_base >= 1, f'{name}.fmap_base', config.fmap_base, 'give at least 1')
+    require(config.fmap_max >= 1, f'{name}.fmap_max', config.fmap_max, 'give at least 1')
+    require(abs(config.fmap_decay) <= 16, f'{name}.fmap_decay', config.fmap_decay, 'give a number from -16 to 16')
+
+
+def _check_blur(config, name):
+    object.__setattr__(config, 'blur_filter', tuple(config.blur_filter))      # hashable, for compiled functions
+    taps = config.blur_filter
+    require(not taps or (len(taps) % 2 == 1 and sum(taps) != 0), f'{name}.blur_filter', taps,
+            'give an odd number of taps that do not add up to 0, such as (1, 2, 1), or () for none')
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """A generator: style-based (configurations B to F of the paper's Table 1) or Progressive GAN's (A)."""
+    image: ImageConfig = ImageConfig()
+    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
+    z_dim: int = 512                         # Z
+    w_dim: int = 512                         # W
+    mapping_layers: int = 8                  # 0: w is the normalised z (with its label)
+    mapping_fmaps: int = 512                 # width of the hidden mapping layers
+    mapping_lr_multiplier: float = 0.01      # learning rate of the mapping layers, relative (Appendix C)
+    mapping_nonlinearity: str = 'lrelu'      # 'lrelu' (slope 0.2) or 'relu'
+    normalize_latents: bool = True           # pixel norm of the mapping network's input
+    fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
+    fmap_decay: float = 1.0                  # how fast they halve with the resolution
+    fmap_max: int = 512                      # most feature maps anywhere
+    use_styles: bool = True                  # configuration C on
+    const_input: bool = True                 # configuration D on: learned constant; else a dense layer of w
+    use_noise: bool = True                   # configuration E on
+    use_pixel_norm: bool = False             # configuration B
+    use_instance_norm: bool = True           # configuration C on (adaptive instance normalisation)
+    nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
+    blur_filter: tuple[int, ...] = (1, 2, 1)     # after every up convolution; () = none
+    flip_from: int = 128                     # up convolutions to this size and above apply the kernel flipped, as the
+                                             # official fused ones do; 0 = all (Progressive GAN)
+    truncation_psi: float | None = 0.7       # default of `Generator.truncate`; None = no truncation
+    truncation_cutoff: int | None = 8        # the first layers that it applies to; None = no truncation
+
+    def __post_init__(self):
+        require_choice('generator.architecture', self.architecture, ('stylegan', 'progan'))
+        for name in ('nonlinearity', 'mapping_nonlinearity'):
+            require_choice(f'generator.{name}', getattr(self, name), ('lrelu', 'relu'))
+        for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
+            require(getattr(self, name) >= 1, f'generator.{name}', getattr(self, name), 'give at least 1')
+        require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
+        _check_fmaps(self, 'generator')
+        require(self.mapping_lr_multiplier > 0, 'generator.mapping_lr_multiplier', self.mapping_lr_multiplier,
+                'give more than 0')
+        _check_blur(self, 'generator')
+        if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
+            raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
+                            'start from GeneratorConfig.progan()')
+
+    @classmethod
+    def progan(cls, image=ImageConfig(), **fields):
+        """Progressive GAN's generator (configuration A): the traditional one, fused and flipped at every size."""
+        return cls(**dict(image=image, architecture='progan', mapping_layers=0, use_styles=False, const_input=False,
+                          use_noise=False, use_pixel_norm=True, use_instance_norm=False, blur_filter=(), flip_from=0,
+                          truncation_psi=None) | fields)
+
+    @property
+    def is_progan(self):
+        return self.architecture == 'progan'
+
+    @property
+    def mapped_dim(self):
+        """W as the mapping network gives it; without layers w is the normalised z (and its label)."""
+        if self.mapping_layers:
+            return self.w_dim
+        label_width = self.image.label_dim if self.is_progan else self.z_dim
+        return self.z_dim + (label_width if self.image.label_dim else 0)
+
+    @property
+    def num_layers(self):
+        """Layers of the synthesis network: two a stage."""
+        return 2 * self.image.num_stages
+
+    @property
+    def num_ws(self):
+        """L: one w a layer; a single one where there are no styles."""
+        return self.num_layers if self.use_styles else 1
+
+    def noise_shape(self, layer):
+        """Shape [1, h, w, 1] of a layer's noise input."""
+        return (1, *self.image.stage_shape(layer // 2), 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorConfig:
+    """A discriminator; Progressive GAN's differs by fusing at every size, by no blur, and by ignoring labels."""
+    image: ImageConfig = ImageConfig()
+    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
+    fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
+    fmap_decay: float = 1.0                  # how fast they halve with the resolution
+    fmap_max: int = 512                      # most feature maps anywhere
+    nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
+    mbstd_group_size: int = 4                # minibatch standard deviation; 0 or 1 = none
+    mbstd_num_features: int = 1              # channels that it appends
+    blur_filter: tuple[int, ...] = (1, 2, 1)     # before every down convolution; () = none
+
+    def __post_init__(self):
+        require_choice('discriminator.architecture', self.architecture, ('stylegan', 'progan'))
+        require_choice('discriminator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
+        require(self.mbstd_num_features >= 1, 'discriminator.mbstd_num_features', self.mbstd_num_features,
+                'give at least 1')
+        _check_fmaps(self, 'discriminator')
+        _check_blur(self, 'discriminator')
+        require(num_fmaps(self, 1) % self.mbstd_num_features == 0, 'discriminator.mbstd_num_features',
+                self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
+
+    @property
+    def is_progan(self):
+        return self.architecture == 'progan'
+
+    @property
+    def num_scores(self):
+        """How many scores an image gets: one for each class; Progressive GAN's gives one in any case."""
+        return 1 if self.is_progan else max(self.image.label_dim, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierConfig:
+    """A classifier: a discriminator that does not grow, with a logit for each label; no part of a run."""
+    network: DiscriminatorConfig
+    label_names: tuple[str, ...]             # what each logit means
+    one_hot: bool = False                    # labels exclude one another (softmax), or each is for itself (sigmoid)
+
+    def __post_init__(self):
+        require(len(self.label_names) == self.network.num_scores, 'label_names', self.label_names,
+                f'give as many as the network has scores, {self.network.num_scores}')
+
+    @property
+    def image(self):
+        return self.network.image
+
+
+def stage_and_alpha(image, lod):
+    """Splits a level of detail into what is static and what is traced.
+
+    Args:
+      image: the ImageConfig that gives the number of stages.
+      lod: level of detail in [0, num_stages - 1]; 0 is full size.
+
+    Returns:
+      stage: index of the active resolution, that of floor(lod); 0 is the base shape.
+      alpha: weight of the stage's own block in (0, 1]; the stage below has 1 - alpha.
+
+    Raises:
+      UserError: lod is outside its range.
+    """
+    if not 0 <= lod <= image.num_stages - 1:
+        raise UserError(f'lod={lod!r}: give a level of detail from 0 ({image.resolution} pixels) to '
+                        f'{image.num_stages - 1} ({image.stage_resolution(0)} pixels)')
+    return image.num_stages - 1 - math.floor(lod), 1.0 - (lod - math.floor(lod))

@@ -1,0 +1,190 @@
+"""What a run is: frozen dataclasses, validated when they are made. No JAX here.
+
+`Config` is the whole of a run. The networks' copies of `image` always equal `Config.image` inside it.
+"""
+import dataclasses
+import math
+
+from stylegan_jax.config.network import DiscriminatorConfig, GeneratorConfig, ImageConfig
+from stylegan_jax.errors import require, require_choice
+
+PRECISIONS = 'auto', 'bfloat16', 'float16', 'tf32', 'float32', 'float64'
+_MOST_KIMG = 2_000_000           # images are counted in 32 bits
+_MOST_WORKERS = 256
+
+
+def _require_positive_table(field, table):
+    """Checks a {resolution: value} table; None stands for the published one."""
+    for key, value in (table or {}).items():
+        require(key >= 1 and 0 < value < math.inf, field, table,
+                f'{key}:{value} is not a resolution with a value above 0')
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where the real images come from."""
+    source: str = 'images'                   # 'images': what is at `path`; 'toy_faces': drawn by code
+    path: str = ''                           # prepared data set, or folder or zip of images
+    count: int = 0                           # toy_faces: how many; images: use the first so many, 0 = all
+    mirror: bool = False                     # flip each image with probability one half
+    find_labels: bool = False                # images: where label_dim is 0, take the classes of their dataset.json
+    workers: int | None = None               # processes that read ahead; 0 = a thread; None = a thread where all images
+                                             # fit memory, else by cores
+
+    def __post_init__(self):
+        require_choice('data.source', self.source, ('images', 'toy_faces'))
+        require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
+        require(self.workers is None or 0 <= self.workers <= _MOST_WORKERS, 'data.workers', self.workers,
+                f'give 0 (a thread) to {_MOST_WORKERS}, or none to let cores and memory decide')
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """The pair of losses."""
+    name: str = 'logistic'                   # 'logistic' (non-saturating) or 'wgan_gp'
+    r1_gamma: float = 10.0                   # logistic: weight of the penalty at real images
+    r2_gamma: float = 0.0                    # logistic: the same at generated images
+    lazy_r1_interval: int = 1                # logistic: R1 and R2 only every so many steps, with as many times the weight
+                                             # (StyleGAN2, Section 3.2); 1 = every step, as StyleGAN does
+    wgan_lambda: float = 10.0                # wgan_gp: weight of the gradient penalty
+    wgan_target: float = 1.0                 # wgan_gp: gradient norm to aim at
+    wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty
+
+    def __post_init__(self):
+        require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
+        for name in ('r1_gamma', 'r2_gamma', 'wgan_lambda', 'wgan_epsilon'):
+            require(0 <= getattr(self, name) < math.inf, f'loss.{name}', getattr(self, name), 'give 0 (off) or more')
+        require(self.lazy_r1_interval >= 1, 'loss.lazy_r1_interval', self.lazy_r1_interval, 'give 1 (every step) or more')
+        require(0 < self.wgan_target < math.inf, 'loss.wgan_target', self.wgan_target, 'give more than 0')
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+    """How training moves with the number of images shown. Tables are {resolution: value}."""
+    initial_resolution: int = 8              # growth starts here
+    stage_kimg: float = 600.0                # training at a resolution before the next fades in
+    fade_kimg: float = 600.0                 # length of a fade
+    batch: int | None = None                 # images a step over all replicas; None = published for `replicas`
+    batch_by_resolution: dict[int, int] | None = None        # exceptions to `batch`; None = published with a published
+                                             # `batch`, none with one's own
+    lr: float | None = None                  # learning rate of G and D; None = published (0.001)
+    lr_by_resolution: dict[int, float] | None = None         # exceptions to `lr`; None = published with the published
+                                             # `lr`, none with one's own
+    steps_per_evaluation: int = 4            # pairs of D and G steps between two looks at the schedule
+    reset_optimizer: bool = True             # forget Adam's moments when a fade begins or ends
+
+    def __post_init__(self):
+        for name in ('stage_kimg', 'fade_kimg'):
+            require(0 <= getattr(self, name) <= _MOST_KIMG, f'schedule.{name}', getattr(self, name),
+                    f'give 0 to {_MOST_KIMG}')
+        require(self.stage_kimg + self.fade_kimg >= 0.001, 'schedule.stage_kimg', self.stage_kimg,
+                'stage_kimg and fade_kimg cannot both be 0; to train at one size, set initial_resolution to it')
+        require(self.batch is None or self.batch >= 1, 'schedule.batch', self.batch, 'give at least 1')
+        require(self.lr is None or 0 < self.lr < math.inf, 'schedule.lr', self.lr, 'give more than 0')
+        _require_positive_table('schedule.batch_by_resolution', self.batch_by_resolution)
+        _require_positive_table('schedule.lr_by_resolution', self.lr_by_resolution)
+        require(self.steps_per_evaluation >= 1, 'schedule.steps_per_evaluation', self.steps_per_evaluation,
+                'give at least 1')
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """What the steps do besides the losses."""
+    total_kimg: float = 25000.0              # length of training [thousands of real images]
+    style_mixing_prob: float = 0.9           # mixing regularization (Section 3.1); configuration F
+    w_avg_beta: float = 0.995                # decay of the average w, which truncation pulls towards
+    ema_kimg: float = 10.0                   # half-life of the averaged generator [thousands of images]
+    beta1: float = 0.0                       # Adam: decay of the first moment
+    beta2: float = 0.99                      # Adam: decay of the second moment
+    epsilon: float = 1e-8                    # Adam: added to the root of the second moment
+    most_skipped: int = 100                  # steps in a row with gradients that are not finite, after which a run stops
+
+    def __post_init__(self):
+        require(self.most_skipped >= 1, 'train.most_skipped', self.most_skipped, 'give at least 1')
+        require(0 <= self.total_kimg <= _MOST_KIMG, 'train.total_kimg', self.total_kimg, f'give 0 to {_MOST_KIMG}')
+        for name in ('beta1', 'beta2'):
+            require(0 <= getattr(self, name) < 1, f'train.{name}', getattr(self, name), 'give 0 or more, and below 1')
+        require(self.epsilon > 0, 'train.epsilon', self.epsilon, 'give more than 0')
+        require(0 <= self.w_avg_beta <= 1, 'train.w_avg_beta', self.w_avg_beta, 'give a number from 0 to 1')
+        require(0 <= self.style_mixing_prob <= 1, 'train.style_mixing_prob', self.style_mixing_prob,
+                'give a probability from 0 to 1')
+        require(self.ema_kimg >= 0, 'train.ema_kimg', self.ema_kimg, 'give 0 (no averaging) or more')
+
+
+@dataclasses.dataclass(frozen=True)
+class ParallelConfig:
+    """How devices run the replicas. Nothing here changes the mathematics, nor the result beyond rounding."""
+    mode: str = 'jit'                        # 'jit' (over a mesh, with shard_map) or 'pmap'
+    devices: int | None = None               # how many devices work, over all processes; None = all there are
+    accumulate: int = 1                      # parts that a device takes its replicas in, one after another: saves memory
+    steps_per_dispatch: int | None = None    # pairs of steps that the host starts at one go; divides
+                                             # schedule.steps_per_evaluation; None = as many as that on accelerators
+                                             # below 64 pixels, and else 1
+
+    def __post_init__(self):
+        require_choice('parallel.mode', self.mode, ('jit', 'pmap'))
+        require(self.devices is None or self.devices >= 1, 'parallel.devices', self.devices,
+                'give at least 1, or none for all there are')
+        require(self.accumulate >= 1, 'parallel.accumulate', self.accumulate, 'give at least 1')
+        require(self.steps_per_dispatch is None or self.steps_per_dispatch >= 1, 'parallel.steps_per_dispatch',
+                self.steps_per_dispatch, 'give at least 1, or none for what suits the device')
+
+
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """What a run leaves behind, and how often."""
+    tick_kimg: float = 160.0                 # a log line and a sample grid every so often [thousands of images]
+    tick_kimg_by_resolution: dict[int, float] = dataclasses.field(       # exceptions to `tick_kimg`
+        default_factory=lambda: {4: 160, 8: 140, 16: 120, 32: 100, 64: 80, 128: 60, 256: 40, 512: 30, 1024: 20})
+    checkpoint_ticks: int = 1                # a checkpoint every so many ticks
+    keep_checkpoints: int = 3                # the newest ones that stay
+    keep_every_kimg: float | None = None     # the nearest ones to multiples of this stay as well; None = none
+    grid_size: tuple[int, int] | None = None     # (columns, rows) of the sample grid; None = what fits 1920x1080
+    metrics_every: int = 1                   # `metrics` at every so many checkpoints, and at the end
+    keep_best: bool = False                  # a copy of the checkpoint at which the first of `metrics` was best, in best/
+
+    def __post_init__(self):
+        require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
+        _require_positive_table('log.tick_kimg_by_resolution', self.tick_kimg_by_resolution)
+        require(self.grid_size is None or len(self.grid_size) == 2 and min(self.grid_size) >= 1, 'log.grid_size',
+                self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
+        require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
+        require(self.metrics_every >= 1, 'log.metrics_every', self.metrics_every, 'give at least 1')
+        require(self.keep_checkpoints >= 1, 'log.keep_checkpoints', self.keep_checkpoints, 'give at least 1')
+        require(self.keep_every_kimg is None or self.keep_every_kimg >= 0.001, 'log.keep_every_kimg',
+                self.keep_every_kimg, 'give at least 0.001, or none')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run: everything that its result depends on."""
+    name: str = 'custom'                     # of the experiment; part of the run's folder name
+    seed: int = 0                            # of everything random
+    replicas: int = 8                        # logical GPUs of the published setting; any number of devices runs them
+    init_from: str = ''                      # weights to start from: an official pickle, a run directory, a saved network
+    precision: str = 'auto'                  # activations: 'bfloat16', 'float16' (loss scaled), 'tf32' (float32 as fast as
+                                             # chips go), 'float32' (exact products), 'float64'; 'auto' = bfloat16 on
+                                             # accelerators that have it, float32 elsewhere
+    metrics: str = ''                        # measured on the averaged generator at checkpoints, such as 'fid10k,ppl_wend2k';
+                                             # '' = none
+    image: ImageConfig = ImageConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig = TrainConfig()
+    parallel: ParallelConfig = ParallelConfig()
+    log: LogConfig = LogConfig()
+
+    def __post_init__(self):
+        require(self.replicas >= 1, 'replicas', self.replicas, 'give at least 1')
+        require(0 <= self.seed < 2 ** 32, 'seed', self.seed, 'give 0 to 4294967295')
+        require_choice('precision', self.precision, PRECISIONS)
+        # The image is said once, here; the networks carry copies because they also live alone.
+        for name in ('generator', 'discriminator'):
+            object.__setattr__(self, name, dataclasses.replace(getattr(self, name), image=self.image))
+        start = self.schedule.initial_resolution
+        sizes = [self.image.stage_resolution(stage) for stage in range(self.image.num_stages)]
+        require(start in sizes or start > sizes[-1], 'schedule.initial_resolution', start,
+                'choose one of ' + ', '.join(map(str, sizes)))

@@ -1,0 +1,291 @@
+"""Images shown -> stage, alpha, batch and rates: progressive growing as arithmetic. No JAX, no state.
+
+Everything here is a function of the config and of the number of images shown (`cur_nimg`), so a run that
+stops and goes on finds the same schedule again. What the steps do with it is the business of `training`.
+
+Level of detail (lod) counts stages down from full size: 0 is full size, and the fraction is the weight of
+the lower resolution in a fade (Progressive GAN, Section 2).
+"""
+import bisect
+import collections.abc
+import dataclasses
+import math
+import types
+
+from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.errors import UserError
+
+# The official settings by number of GPUs: (images a step, exceptions by resolution).
+PUBLISHED_BATCHES = types.MappingProxyType({
+    1: (4, {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}),
+    2: (8, {4: 256, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}),
+    4: (16, {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}),
+    8: (32, {4: 512, 8: 256, 16: 128, 32: 64, 64: 32}),
+})
+PUBLISHED_LR = 0.001
+PUBLISHED_LR_BY_RESOLUTION = types.MappingProxyType({128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003})
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What training does at one moment."""
+    lod: float                               # 0 = full size
+    stage: int                               # index of the active resolution; static in the compiled steps
+    alpha: float                             # weight of that stage's own block; traced
+    batch: int                               # images a step, over all replicas
+    lr: float                                # of both networks
+    tick_kimg: float                         # distance between two log lines [thousands of images]
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """A stretch of training at one resolution, growing or grown."""
+    from_kimg: float
+    to_kimg: float                           # where the schedule is next evaluated, so it can pass the nominal end
+    resolution: tuple[int, int]              # (H, W) of the active stage
+    kind: str                                # 'fade' or 'steady'
+    batch: int
+    lr: float
+    steps: int                               # pairs of D and G steps
+
+
+def lod_at(config, cur_nimg):
+    """Returns the level of detail after `cur_nimg` images.
+
+    Training starts at `schedule.initial_resolution` and passes through phases: `stage_kimg` at one
+    resolution, then `fade_kimg` in which the next one comes in; once at full size it stays there.
+    Phases are counted in whole images, so that their edges are exact.
+
+    Args:
+      config: a Config, resolved or not.
+      cur_nimg: real images shown so far.
+
+    Returns:
+      lod, float in [0, num_stages - 1].
+    """
+    schedule = config.schedule
+    stage_nimg = round(schedule.stage_kimg * 1000)
+    phase_nimg = round((schedule.stage_kimg + schedule.fade_kimg) * 1000)
+    phase, nimg_in_phase = divmod(cur_nimg, phase_nimg)
+    lod = config.image.num_stages - 1 - _first_stage(config) - phase
+    faded_nimg = max(nimg_in_phase - stage_nimg, 0)
+    if faded_nimg:
+        lod -= faded_nimg / (phase_nimg - stage_nimg)
+    return max(float(lod), 0.0)
+
+
+def setting_at(config, cur_nimg):
+    """Returns the Setting after `cur_nimg` images.
+
+    Args:
+      config: a Config that went through `resolve`.
+      cur_nimg: real images shown so far.
+    """
+    lod = lod_at(config, cur_nimg)
+    stage, alpha = stage_and_alpha(config.image, lod)
+    return Setting(lod=lod, stage=stage, alpha=alpha, batch=_batch_of(config, stage), lr=_lr_of(config, stage),
+                   tick_kimg=_look_up(config.log.tick_kimg_by_resolution, config.image, stage, config.log.tick_kimg))
+
+
+def is_finished(config, cur_nimg):
+    """Whether training ends at this evaluation of the schedule."""
+    return cur_nimg >= config.train.total_kimg * 1000
+
+
+def needs_optimizer_reset(previous_lod, lod):
+    """Whether a fade began or ended between two evaluations, where the official loop forgets Adam's moments."""
+    return math.floor(previous_lod) != math.floor(lod) or math.ceil(previous_lod) != math.ceil(lod)
+
+
+def resolve(config):
+    """Fills in the published batch sizes and learning rates, and checks that every stage can be trained.
+
+    A value of one's own comes without the published exceptions to it: `schedule.batch=16` is 16 at every
+    resolution unless `schedule.batch_by_resolution` says otherwise. The same holds for `schedule.lr`.
+
+    Args:
+      config: a Config; resolving a resolved one changes nothing.
+
+    Returns:
+      The Config with no None in `schedule`.
+
+    Raises:
+      UserError: no published batch for this number of replicas, a table for a resolution that no stage has,
+        or a batch that the replicas, or the groups of the minibatch standard deviation, do not divide.
+    """
+    schedule = config.schedule
+    if schedule.batch is None and config.replicas not in PUBLISHED_BATCHES:
+        raise UserError(f'replicas={config.replicas}: batch sizes are published for 1, 2, 4 and 8 replicas only; '
+                        f'choose one of these or set schedule.batch')
+    batch, batches = (schedule.batch, {}) if schedule.batch is not None else PUBLISHED_BATCHES[config.replicas]
+    lr, rates = (schedule.lr, {}) if schedule.lr is not None else (PUBLISHED_LR, PUBLISHED_LR_BY_RESOLUTION)
+    if schedule.batch_by_resolution is not None:
+        batches = schedule.batch_by_resolution
+    if schedule.lr_by_resolution is not None:
+        rates = schedule.lr_by_resolution
+    config = dataclasses.replace(config, schedule=dataclasses.replace(
+        schedule, batch=batch, batch_by_resolution=dict(batches), lr=lr, lr_by_resolution=dict(rates)))
+    for name in ('batch_by_resolution', 'lr_by_resolution'):
+        _check_table_keys(f'schedule.{name}', getattr(config.schedule, name), config.image)
+    for stage in range(_first_stage(config), config.image.num_stages):
+        _check_batch(config, stage)
+    return config
+
+
+def stage_table(config):
+    """Returns the run as it will go, span by span.
+
+    The schedule is looked at only every `steps_per_evaluation` pairs of steps, with lod held in between, so
+    spans end up to one such group late; so does the run.
+
+    Args:
+      config: a Config that went through `resolve`.
+
+    Returns:
+      A list of Span, in order; the first starts at 0, and each starts where the one before it ends.
+    """
+    return [Span(
+        from_kimg=start / 1000, to_kimg=end / 1000, resolution=config.image.stage_shape(now.stage),
+        kind='steady' if now.alpha == 1 else 'fade', batch=now.batch, lr=now.lr, steps=(end - start) // now.batch)
+        for start, end, now in _spans_from(config, 0)]
+
+
+class Iterations(collections.abc.Sequence):
+    """All iterations of a run from some point on, in order: (images shown before it, Setting) of each.
+
+    The settings within a fade are computed when they are asked for; only the few stretches of equal batches are
+    kept, so this is small and quickly sent to another process.
+    """
+
+    def __init__(self, config, cur_nimg, group_nimg):
+        """Walks through the run.
+
+        Args:
+          config: a Config that went through `resolve`.
+          cur_nimg: real images shown so far.
+          group_nimg: images that had been shown when the schedule was last evaluated. A group of steps that began
+            there goes on to its end first, also beyond the end of the run.
+        """
+        self._config = config
+        self._firsts = []               # number of the first iteration of each stretch
+        self._stretches = []            # (its first position, its group's or None if groups begin with it, batch)
+        self._length = 0
+        rest, batch = self._rest_of_group(cur_nimg, group_nimg)
+        self._append(cur_nimg, group_nimg, batch, rest)
+        for start, end, now in _spans_from(config, cur_nimg + rest * batch):
+            self._append(start, None, now.batch, (end - start) // now.batch)
+
+    @property
+    def batches(self):
+        """The batch sizes that occur, a set of int."""
+        return {batch for _, _, batch in self._stretches}
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, index):
+        if not -self._length <= index < self._length:
+            raise IndexError(index)
+        index %= self._length
+        number = bisect.bisect_right(self._firsts, index) - 1
+        first, (start, group_nimg, batch) = self._firsts[number], self._stretches[number]
+        steps = index - first
+        if group_nimg is None:
+            group_nimg = start + steps // self._config.schedule.steps_per_evaluation * self._group(batch)
+        return start + steps * batch, setting_at(self._config, group_nimg)
+
+    def _group(self, batch):
+        return self._config.schedule.steps_per_evaluation * batch
+
+    def _rest_of_group(self, cur_nimg, group_nimg):
+        """Returns how many iterations end the group that was begun, and their batch size."""
+        batch = setting_at(self._config, group_nimg).batch
+        end = group_nimg + self._group(batch)
+        return math.ceil((end - cur_nimg) / batch) if group_nimg < cur_nimg < end else 0, batch
+
+    def _append(self, start, group_nimg, batch, steps):
+        if steps:
+            self._firsts.append(self._length)
+            self._stretches.append((start, group_nimg, batch))
+            self._length += steps
+
+
+def _spans_from(config, cur_nimg):
+    """Yields (images shown at its beginning, at its end, a Setting of it) of each span, the first one from a point on.
+
+    A span ends where an evaluation of the schedule finds another stage, or alpha 1 no longer or again.
+    """
+    total_nimg = math.ceil(config.train.total_kimg * 1000)
+    while cur_nimg < total_nimg:
+        now = setting_at(config, cur_nimg)
+        group_nimg = config.schedule.steps_per_evaluation * now.batch
+        end = min(_nominal_span_end(config, cur_nimg), total_nimg)
+        next_nimg = cur_nimg + math.ceil((end - cur_nimg) / group_nimg) * group_nimg
+        yield cur_nimg, next_nimg, now
+        cur_nimg = next_nimg
+
+
+def _first_stage(config):
+    """Stage that training starts at; an initial resolution above the full one means the full one."""
+    image = config.image
+    sizes = [image.stage_resolution(stage) for stage in range(image.num_stages)]
+    start = config.schedule.initial_resolution
+    return sizes.index(start) if start in sizes else image.num_stages - 1
+
+
+def _nominal_span_end(config, cur_nimg):
+    """First image count at which an evaluation would find another span than at `cur_nimg`."""
+    if lod_at(config, cur_nimg) == 0:
+        return math.inf
+    stage_nimg = round(config.schedule.stage_kimg * 1000)
+    phase_nimg = round((config.schedule.stage_kimg + config.schedule.fade_kimg) * 1000)
+    phase, nimg_in_phase = divmod(cur_nimg, phase_nimg)
+    is_steady = nimg_in_phase <= stage_nimg
+    # The fade weighs 0 at its very beginning, which therefore still belongs to the steady span.
+    return phase * phase_nimg + (min(stage_nimg + 1, phase_nimg) if is_steady else phase_nimg)
+
+
+def _power_of_two_above(side):
+    """The smallest power of two that is not below `side`."""
+    return 1 << (side - 1).bit_length()
+
+
+def _look_up(table, image, stage, default):
+    """Reads a table by resolution for a stage.
+
+    Published tables know powers of two only; another side (base shape (5, 7): 7, 14, 28, ...) takes the
+    entry of the next power of two, unless the table names it.
+    """
+    side = image.stage_resolution(stage)
+    return table.get(side, table.get(_power_of_two_above(side), default))
+
+
+def _batch_of(config, stage):
+    return _look_up(config.schedule.batch_by_resolution, config.image, stage, config.schedule.batch)
+
+
+def _lr_of(config, stage):
+    return _look_up(config.schedule.lr_by_resolution, config.image, stage, config.schedule.lr)
+
+
+def _check_table_keys(field, table, image):
+    """Refuses a key that can never be looked up, which would be ignored in silence."""
+    sizes = [image.stage_resolution(stage) for stage in range(image.num_stages)]
+    for key in table:
+        # Powers of two of any size pass, so that one table serves runs of several resolutions.
+        if key not in sizes and key != _power_of_two_above(key):
+            raise UserError(f'{field}={table!r}: no stage has {key} pixels; the stages are '
+                            + ', '.join(map(str, sizes)))
+
+
+def _check_batch(config, stage):
+    """Raises a UserError where replicas or minibatch-standard-deviation groups do not divide a stage's batch."""
+    batch, replicas = _batch_of(config, stage), config.replicas
+    height, width = config.image.stage_shape(stage)
+    where = f'stage {stage} ({height}x{width}): schedule.batch={batch}'
+    if batch % replicas:
+        raise UserError(f'{where} cannot be split over replicas={replicas}; give a multiple of {replicas}')
+    group = min(config.discriminator.mbstd_group_size, batch // replicas)
+    if group > 1 and (batch // replicas) % group:
+        raise UserError(f'{where} over replicas={replicas} leaves {batch // replicas} images a replica, which is no '
+                        f'multiple of discriminator.mbstd_group_size={group}; give a multiple of {replicas * group}')

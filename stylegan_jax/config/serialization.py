@@ -1,0 +1,62 @@
+"""Configs as JSON and back, and how two of them differ."""
+import dataclasses
+import json
+import typing
+
+from stylegan_jax.config.run import Config
+from stylegan_jax.errors import require
+
+_SECTIONS = tuple(field.name for field in dataclasses.fields(Config) if dataclasses.is_dataclass(field.type))
+
+
+def to_dict(config):
+    """Returns a config as plain dicts, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls, values, where=''):
+    """Builds a config of class `cls` from what `to_dict` gave, also after a trip through JSON.
+
+    Raises:
+      UserError: a field is unknown or its value is not valid; the message names it.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in values:
+        require(name in known, f'{where}{name}', values[name], f'unknown field of {cls.__name__}')
+    return cls(**{name: _from_plain(hints[name], value, f'{where}{name}') for name, value in values.items()})
+
+
+def _from_plain(hint, value, where):
+    if dataclasses.is_dataclass(hint):
+        return from_dict(hint, value, f'{where}.')
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, dict):          # tables by resolution: JSON has turned their keys into strings
+        return {int(key): item for key, item in value.items()}
+    return value
+
+
+def differences(before, now):
+    """Returns the fields in which two configs differ, as (dotted name, value before, value now).
+
+    The networks' copies of the image are left out: they always equal `Config.image`.
+    """
+    def flat(values, prefix=''):
+        fields = {}
+        for name, value in values.items():
+            fields |= flat(value, f'{prefix}{name}.') if name in _SECTIONS else {prefix + name: value}
+        return fields
+    before, now = flat(to_dict(before)), flat(to_dict(now))
+    return [(name, before[name], now[name]) for name in now
+            if before[name] != now[name] and '.image.' not in name]
+
+
+def to_json(config):
+    """Returns a config as JSON text that people can read."""
+    return json.dumps(to_dict(config), indent=2) + '\n'
+
+
+def from_json(cls, text):
+    """Builds a config of class `cls` from what `to_json` gave; see `from_dict`."""
+    return from_dict(cls, json.loads(text))

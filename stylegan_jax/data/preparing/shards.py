@@ -1,0 +1,220 @@
+"""Making the shards of a prepared set: each whole, at all stages at once, by one process, and stamped when it is there.
+
+A process holds one image at a time. A start after an interruption makes the shards that have no stamp.
+"""
+import concurrent.futures
+import contextlib
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import typing
+
+import numpy as np
+
+from stylegan_jax.data.fitting import fitted, pyramid
+from stylegan_jax.data.prepared import WORK, folder_of, name_of, shard_name
+from stylegan_jax.data.records import RecordFormat
+from stylegan_jax.data.sources import Unusable
+from stylegan_jax.data.sources.pictures import failing_as_unusable
+from stylegan_jax.data.worker import end_with_parent
+from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime.progress import progress_bar
+
+PART = '.part-'                     # and the number of a process follow the names of files that are not whole
+_WRITER_OPTIONS = 'group_size:1,uncompressed'       # each record can be read alone; pictures are compressed already
+
+
+class Job(typing.NamedTuple):
+    """A set that is made, and all that a process needs to make some of its shards.
+
+    Attributes:
+      source: a `sources.base.PictureSource`.
+      options: `preparation.Options`.
+      out: the set's folder, absolute.
+      per_shard: how many of the source's images a shard is made of; the last one may have fewer.
+      num_shards: how many shards there are.
+      one_hot: whether every label names one class.
+    """
+    source: typing.Any
+    options: typing.Any
+    out: str
+    per_shard: int
+    num_shards: int
+    one_hot: bool
+
+    def format_of(self, stage):
+        """Returns the RecordFormat of a stage."""
+        labels = self.source.labels
+        return RecordFormat((*self.options.image.stage_shape(stage), self.options.image.channels),
+                            self.options.encoding, labels.shape[1], self.one_hot, self.source.label_names)
+
+    def members(self, shard):
+        """Indices of the source's images in a shard."""
+        return _order(self.options.seed, len(self.source))[shard * self.per_shard:(shard + 1) * self.per_shard]
+
+    def size(self, shard):
+        """How many images a shard is made of."""
+        return min(self.per_shard, len(self.source) - shard * self.per_shard)
+
+    def path(self, stage, shard):
+        """Where the records of a shard at a stage are."""
+        return os.path.join(folder_of(self.out, self.options.image, stage),
+                            shard_name(name_of(self.out), shard, self.num_shards))
+
+    def stamp(self, shard):
+        """Where it says that a shard is made, and of what."""
+        return os.path.join(self.out, WORK, f'shard-{shard:05d}.json')
+
+
+@functools.lru_cache(maxsize=1)
+def _order(seed, count):
+    return np.random.Generator(np.random.PCG64(seed)).permutation(count)
+
+
+def make_shards(job, workers, say, title):
+    """Makes the shards of a Job that have no stamp.
+
+    Args:
+      job: Job.
+      workers: how many processes; 0 does the work in this one.
+      say: takes lines for people.
+      title: of the progress bar; None for none.
+
+    Raises:
+      UserError: a picture cannot be read now, or a process died.
+      OSError: there is no room.
+    """
+    missing = [shard for shard in range(job.num_shards) if not _is_made(job, shard)]
+    if len(missing) < job.num_shards:
+        say(f'{job.num_shards - len(missing)} of {job.num_shards} shards are there already')
+    with progress_bar(len(job.source), title) as bar:
+        bar.update(sum(job.size(shard) for shard in set(range(job.num_shards)) - set(missing)))
+        if not workers:
+            for shard in missing:
+                _make_shard(job, shard, bar.update)
+            return
+        context = multiprocessing.get_context('spawn')
+        pool = concurrent.futures.ProcessPoolExecutor(min(workers, len(missing) or 1), context, _begin_worker, (job,))
+        try:
+            futures = {pool.submit(_make_shard_in_worker, shard): shard for shard in missing}
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+                bar.update(job.size(futures[future]))
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise UserError('a process that prepares died, perhaps for lack of memory; start the same command again, '
+                            'with fewer --workers') from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+
+
+def _is_made(job, shard):
+    """Whether a shard has its stamp, and the files that the stamp is about."""
+    try:
+        with open(job.stamp(shard)) as file:
+            sizes = [size for size, _ in json.load(file)['files']]
+        return sizes == [os.path.getsize(job.path(stage, shard)) for stage in range(job.options.image.num_stages)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+_job = None             # of this worker process
+
+
+def _begin_worker(job):
+    global _job
+    _job = job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)         # the parent ends its workers
+    end_with_parent()
+
+
+def _make_shard_in_worker(shard):
+    _make_shard(_job, shard, lambda: None)
+
+
+def _make_shard(job, shard, advance):
+    """Writes a shard at all stages, and its stamp."""
+    paths = [job.path(stage, shard) for stage in range(job.options.image.num_stages)]
+    parts = [path + _part_suffix() for path in paths]
+    try:
+        members, skipped, content = _write_records(job, shard, parts, advance)
+    except RuntimeError as error:           # what the writers make of a full disk
+        raise OSError(f'{paths[-1]}: {" ".join(str(error).split())[:200]}') from error
+    for part, path in zip(parts, paths):
+        _check_readable(part, len(members))
+        with open(part, 'rb') as file:
+            os.fsync(file.fileno())         # before the stamp is
+        os.replace(part, path)
+    write_json(job.stamp(shard), {'members': members, 'skipped': skipped, 'content': content,
+                                  'files': [[os.path.getsize(path), _hash_of_file(path)] for path in paths]})
+
+
+def _write_records(job, shard, paths, advance):
+    """Writes the records of a shard to a file a stage.
+
+    Returns:
+      (indices that were written, [name, reason] of those that were not, hash of what was).
+    """
+    from array_record.python.array_record_module import ArrayRecordWriter
+    image, options = job.options.image, job.options
+    formats = [job.format_of(stage) for stage in range(image.num_stages)]
+    members, skipped, content = [], [], hashlib.blake2b(digest_size=16)
+    with contextlib.ExitStack() as stack:
+        writers = [ArrayRecordWriter(path, _WRITER_OPTIONS) for path in paths]
+        for writer in writers:
+            stack.callback(writer.close)
+        for index in map(int, job.members(shard)):
+            advance()
+            try:
+                with failing_as_unusable():
+                    pixels = fitted(job.source.picture(index), image.shape, fit=options.fit,
+                                    resize_filter=options.resize_filter)
+            except Unusable as error:
+                skipped.append([job.source.name(index), str(error)])
+                continue
+            label, levels = job.source.labels[index], pyramid(pixels, image, options.level_filter)
+            content.update(np.ascontiguousarray(levels[0]))
+            content.update(np.ascontiguousarray(label))
+            for writer, form, level in zip(writers, formats, reversed(levels)):
+                writer.write(form.serialize(level, label))
+            members.append(index)
+    return members, skipped, content.hexdigest()
+
+
+def _check_readable(path, count):
+    """Raises an OSError for a file that lost its end: the writer reports no full disk at its close."""
+    from array_record.python.array_record_module import ArrayRecordReader
+    try:
+        reader = ArrayRecordReader(path)
+        found = reader.num_records()
+        reader.close()
+    except (RuntimeError, ValueError) as error:
+        raise OSError(f'{path}: written in part only ({" ".join(str(error).split())[:100]})') from error
+    if found != count:
+        raise OSError(f'{path}: {found} of {count} records were written; the disk may be full')
+
+
+def _hash_of_file(path):
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def writing(path, mode='w'):
+    """Opens a file of the set for writing, which appears whole or not at all; see `atomic.writing`."""
+    return atomic.writing(path, mode, suffix=_part_suffix(), to_disk=True)
+
+
+def write_json(path, value):
+    """Writes a file of the set as JSON."""
+    with writing(path) as file:
+        json.dump(value, file, indent=1)
+
+
+def _part_suffix():
+    """Of this process alone: one of a preparation that was killed just now may still write the same shard."""
+    return f'{PART}{os.getpid()}'

@@ -1,0 +1,184 @@
+"""What is in a source and what would become of it, read in full before anything is written."""
+import collections
+import hashlib
+import threading
+import typing
+
+import numpy as np
+
+from stylegan_jax.data.fitting import Unusable, as_picture, placement, to_channels
+from stylegan_jax.data.labels import is_one_hot
+from stylegan_jax.data.sources.pictures import failing_as_unusable
+from stylegan_jax.runtime.threads import in_threads
+
+_LISTED = 20                        # names or rows under one heading
+_COLOURLESS = ('1', 'L', 'LA', 'La', 'I', 'I;16', 'I;16B', 'F')
+
+
+class Report(typing.NamedTuple):
+    """What `check` found."""
+    text: str
+    usable: bool                    # whether a set could be prepared for such images
+
+
+class _Tally:
+    """What has been seen, added to from several threads."""
+
+    def __init__(self, count):
+        self.sizes, self.kinds, self.notes = (collections.Counter() for _ in range(3))
+        self.skipped = collections.defaultdict(lambda: [0, []])         # reason -> how many, indices of the first
+        self.digests = np.zeros(count, np.uint64)       # 8 bytes: 3 million pictures meet by chance once in 4 million
+        self.decoded = np.zeros(count, bool)
+        self.lock = threading.Lock()
+
+    def skip(self, index, kind, reason):
+        """Counts a picture that cannot be used, under a heading that others share."""
+        with self.lock:
+            entry = self.skipped[kind]
+            entry[0] += 1
+            entry[1] = sorted([*entry[1], (index, reason)])[:_LISTED]
+
+
+def check(source, image, *, fit, max_skipped=None):
+    """Reads every picture of a source and reports on them, with a progress bar.
+
+    Args:
+      source: see `sources.open_source`.
+      image: ImageConfig that the pictures are meant for.
+      fit: see `fitting.placement`.
+      max_skipped: largest share of the pictures that may be left out; the default is the source's.
+
+    Returns:
+      A Report: text, and whether a set that `image` fits could be prepared.
+
+    Raises:
+      UserError: `fit` does not make images of such a shape.
+    """
+    if max_skipped is None:
+        max_skipped = source.max_skipped
+    tally = _Tally(len(source))
+    in_threads(lambda index: _examine(source, index, image, fit, tally), len(source), 'checking pictures')
+    problems = _problems(source, image, tally, max_skipped)
+    lines = [f'{source.path}: {len(source)} pictures ({source.kind})',
+             *_seen_lines(tally), *_skipped_lines(source, tally), *_duplicate_lines(source, tally),
+             *_label_lines(source), *(f'note: {number} {note}' for note, number in tally.notes.most_common())]
+    if problems:
+        lines += [f'PROBLEM: {problem}' for problem in problems]
+    else:
+        height, width, channels = image.shape
+        lines.append(f'{len(source) - _num_skipped(tally)} images can be prepared: {width}x{height} with {channels} '
+                     f'channel{"s" if channels > 1 else ""}, fit {fit}')
+    return Report('\n'.join(lines), not problems)
+
+
+def _examine(source, index, image, fit, tally):
+    """Reads one picture into the tally."""
+    try:
+        picture = source.picture(index)
+        with failing_as_unusable():
+            if isinstance(picture, np.ndarray):
+                picture = as_picture(picture)
+            pixels = to_channels(picture, 4)         # palettes, and grey that is stored as colour, are looked through
+    except Unusable as error:
+        tally.skip(index, 'cannot be decoded', str(error))
+        return
+    shape = f'{pixels.shape}'.encode()
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=8, key=shape).digest()
+    with tally.lock:
+        tally.sizes[pixels.shape[:2]] += 1
+        tally.kinds[f'{picture.mode} {picture.format or "array"}'] += 1
+        tally.notes.update(_notes(picture.mode, picture.has_transparency_data, image.channels))
+    tally.digests[index], tally.decoded[index] = np.frombuffer(digest, np.uint64)[0], True
+    try:
+        placement(*pixels.shape[:2], image.shape, fit)
+    except Unusable as error:
+        tally.skip(index, 'of the wrong size' if fit == 'exact' else 'too small', str(error))
+
+
+def _notes(mode, transparent, channels):
+    """Says what a change of channels does to a picture."""
+    if transparent and channels != 4:
+        yield 'have transparency, which is composited on white'
+    if mode in _COLOURLESS and channels != 1:
+        yield 'are grey, which is repeated in every colour'
+    if mode not in _COLOURLESS and channels == 1:
+        yield 'are in colour, of which the luma is kept'
+    if not transparent and channels == 4:
+        yield 'have no transparency and become opaque'
+    if mode.startswith('I'):
+        yield 'have 16 bits, of which the high byte is kept'
+
+
+def _num_skipped(tally):
+    return sum(number for number, _ in tally.skipped.values())
+
+
+def _problems(source, image, tally, max_skipped):
+    """Returns why no set could be prepared that `image` fits."""
+    skipped, label_dim, problems = _num_skipped(tally), source.labels.shape[1], []
+    if skipped == len(source):
+        problems.append('no picture can be used')
+    elif skipped > max_skipped * len(source):
+        problems.append(f'{skipped} of {len(source)} pictures cannot be used, more than a share of {max_skipped:g}; '
+                        'mend or remove them, or allow more with --max_skipped')
+    if image.channels not in (1, 3, 4):
+        problems.append(f'image.channels={image.channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)')
+    if image.label_dim not in (0, label_dim):
+        problems.append(f'image.label_dim={image.label_dim}, but the labels have {label_dim} entries; '
+                        f'set --config.image.label_dim={label_dim}, or choose other --labels')
+    return problems
+
+
+def _listed(lines, total):
+    """Returns the first lines, and how many more there are."""
+    lines = lines[:_LISTED]
+    return [f'  {line}' for line in lines] + ([f'  ... and {total - len(lines)} more'] if total > len(lines) else [])
+
+
+def _seen_lines(tally):
+    sizes = [f'{width}x{height}: {number}' for (height, width), number in tally.sizes.most_common()]
+    kinds = [f'{kind}: {number}' for kind, number in tally.kinds.most_common()]
+    return ['sizes:', *_listed(sizes, len(sizes)), 'modes and formats:', *_listed(kinds, len(kinds))]
+
+
+def _skipped_lines(source, tally):
+    if not tally.skipped:
+        return ['skipped: none']
+    lines = [f'skipped: {_num_skipped(tally)}']
+    for kind, (number, examples) in sorted(tally.skipped.items()):
+        lines += [f' {number} {kind}:', *_listed([f'{source.name(index)}: {why}' for index, why in examples], number)]
+    return lines
+
+
+def _duplicate_lines(source, tally):
+    """Lists pictures whose decoded pixels are those of an earlier one."""
+    decoded = np.flatnonzero(tally.decoded)
+    order = decoded[np.argsort(tally.digests[decoded], kind='stable')]      # stable: the first of equals comes first
+    digests = tally.digests[order]
+    starts = np.concatenate([[True], digests[1:] != digests[:-1]])[:len(order)]
+    first = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    again = np.flatnonzero(~starts)
+    again = again[np.argsort(order[again])]
+    if not len(again):
+        return ['duplicates: none']
+    pairs = [f'{source.name(order[row])} is {source.name(first[row])}' for row in again[:_LISTED]]
+    return [f'duplicates: {len(again)}', *_listed(pairs, len(again))]
+
+
+def _label_lines(source):
+    """Lists how often each entry of the labels is set."""
+    labels = source.labels
+    if not labels.shape[1]:
+        return ['labels: none']
+    names = source.label_names or [f'class {number}' for number in range(labels.shape[1])]
+    if not np.isin(labels, (0, 1)).all():
+        means = [f'{name}: mean {mean:.3g}' for name, mean in zip(names, labels.mean(axis=0))]
+        return [f'labels: {len(names)} numbers each', *_listed(means, len(means))]
+    numbers = labels.sum(axis=0, dtype=np.int64)
+    lines = [f'{name}: {number} ({number / len(labels):.1%})' for name, number in zip(names, numbers)]
+    kind = 'classes' if is_one_hot(labels) else 'attributes'
+    lines = [f'labels: {len(names)} {kind}, {numbers.min()} to {numbers.max()} pictures each',
+             *_listed(lines, len(lines))]
+    if empty := np.flatnonzero(numbers == 0).tolist():
+        lines.append(f'note: {len(empty)} of these without a picture, such as {names[empty[0]]}')
+    return lines

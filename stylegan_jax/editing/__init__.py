@@ -1,0 +1,1 @@
+"""Steering and finding latents: directions of W, projection of pictures, files of latents."""

@@ -1,0 +1,295 @@
+"""Projection: which latents make a given image? An optimisation of w (or of one per layer) and of the noise inputs.
+
+Many images, each from several starts, are one batch of one compiled loop; no image depends on the others of its batch.
+
+Reference: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", Appendix D, and Abdal et al.
+2019, "Image2StyleGAN" (one w per layer). The ramps of the learning rate are the former's.
+"""
+import dataclasses
+import functools
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.editing import directions
+from stylegan_jax.editing.distance import LPIPS_LEAST, Distance, noise_regularization, normalized_noise
+from stylegan_jax.errors import UserError
+from stylegan_jax.metrics.moments import Moments
+from stylegan_jax.networks.generator import Generator, synthesize_images
+from stylegan_jax.runtime.platforms import compiler_options, matmul_precision
+from stylegan_jax.sampling.sampler import to_uint8
+
+SPACES = 'w', 'w+'
+NOISES = 'optimize', 'const', 'none'
+_SAMPLES = 10_000               # of W, for its mean and spread
+_NARROWEST = 0.01               # of the widest direction of W; narrower ones are taken to be as wide
+_PIXELS_AT_ONCE = 2 ** 18       # of candidates
+_RAMP_UP, _RAMP_DOWN = 0.05, 0.25       # shares of the steps
+_JITTER_UNTIL = 0.75            # of the steps
+_JITTER = 0x71                  # the purpose of a key
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How images are projected.
+
+    Attributes:
+      space: 'w' (all layers have the same one) or 'w+' (each its own).
+      noise: 'optimize' (they start as the stored ones), 'const' (the stored ones) or 'none'.
+      steps: of the optimiser.
+      rate: highest learning rate of Adam, in standard deviations of W.
+      restarts: starts for each image: the mean of W, and the samples that look most like it. The best goes on after
+        the first tenth of the steps.
+      candidates: how many samples are looked at for that.
+      jitter: of w while it is optimised, in standard deviations; it fades away.
+      noise_weight: of the regularisation of noise inputs.
+      seed: of the samples and the jitter.
+    """
+    space: str = 'w+'
+    noise: str = 'optimize'
+    steps: int = 300
+    rate: float = 0.1
+    restarts: int = 4
+    candidates: int = 1000
+    jitter: float = 0.05
+    noise_weight: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, choices in (('space', SPACES), ('noise', NOISES)):
+            if getattr(self, name) not in choices:
+                raise UserError(f'{name}={getattr(self, name)!r}: choose ' + ', '.join(map(repr, choices)))
+        for name, least in (('steps', 1), ('restarts', 1), ('candidates', 1), ('seed', 0)):
+            if getattr(self, name) < least:
+                raise UserError(f'{name}={getattr(self, name)}: give {least} or more')
+        for name in ('rate', 'jitter', 'noise_weight'):
+            if not 0 <= getattr(self, name) < float('inf'):
+                raise UserError(f'{name}={getattr(self, name)}: give a number from 0')
+        if self.restarts > self.candidates + 1:
+            raise UserError(f'restarts={self.restarts}: give at most one more than the {self.candidates} candidates')
+
+
+class Projection(typing.NamedTuple):
+    """What was found, or what there is after some steps.
+
+    Attributes:
+      images: what the latents make, uint8 [N, H, W, C].
+      distance: what was minimised, without the regularisation of noise, [N].
+      psnr: peak signal-to-noise ratio of the images against the targets [dB], [N].
+      start: which start each image came from, int [N]: 0 is the mean of W, others are samples.
+      ws: [N, L, W].
+      noise: arrays [N, h, w, 1], one a layer up to the stage; empty unless they were optimised.
+    """
+    images: np.ndarray
+    distance: np.ndarray
+    psnr: np.ndarray
+    start: np.ndarray
+    ws: np.ndarray
+    noise: tuple
+
+
+def project(generator, targets, *, discriminator=None, lpips=None, options=Options(), lod=0.0, every=25,
+            report=lambda step, found: None):
+    """Finds latents that make the given images.
+
+    Args:
+      generator: a Generator with latents w.
+      targets: uint8 [N, H, W, C] of the size that `lod` means. All of them times `options.restarts` are one batch.
+      discriminator: a Discriminator of the same training, whose features are compared; or None.
+      lpips: an LPIPS, which takes its place; or None.
+      options: an Options.
+      lod: see `Generator.synthesize`.
+      every: steps between reports.
+      report: called with (steps done, Projection) as the optimisation goes on, and at its end.
+
+    Returns:
+      A Projection.
+
+    Raises:
+      UserError: a shape does not fit, the network has no w or no noise inputs, or numbers became infinite.
+    """
+    problem, first = _posed(generator, targets, discriminator, lpips, options, lod)
+    advance, show = _compiled(jax.devices()[0].platform)
+    rows = np.repeat(np.arange(len(targets)), options.restarts)
+    start = np.tile(np.arange(options.restarts), len(targets))
+    scouting, step, chosen = options.steps // 10, 0, None
+    with matmul_precision('float32'):
+        state = _first_state(problem, first[rows, start], options)
+        while step < options.steps:
+            until = min(step + every, scouting if step < scouting else options.steps)
+            state = advance(problem.of(rows), state, start, np.int32(until - step), options)
+            step = until
+            found = _described(show(problem.of(rows), state, options), targets, rows, start)
+            found = found._replace(distance=np.where(np.isfinite(found.distance), found.distance, np.inf))
+            chosen = [min(np.flatnonzero(rows == row), key=lambda place: found.distance[place])
+                      for row in range(len(targets))]
+            if not np.isfinite(found.distance[chosen]).all():       # of all starts of a target
+                raise UserError(f'projecting left the finite numbers after {step} steps; give a lower rate than '
+                                f'{options.rate:g}')
+            report(step, jax.tree.map(lambda x: x[chosen], found))
+            if step == scouting:
+                state = jax.tree.map(lambda x: x[np.array(chosen)] if jnp.ndim(x) else x, state)
+                rows, start = rows[chosen], start[chosen]
+    return jax.tree.map(lambda x: x[chosen], found)
+
+
+class _Problem(typing.NamedTuple):
+    """What does not change in the loop."""
+    generator: Generator
+    distance: Distance
+    targets: dict               # `Distance.seen` of them
+    noise: tuple                # the stored inputs; empty for none
+    mean: jax.Array             # [W]
+    basis: jax.Array            # [W, W]; coordinates of unit covariance, times it, are w - mean
+
+    def of(self, rows):
+        """The problem of these targets, one for each row of a batch."""
+        return self._replace(targets=jax.tree.map(lambda x: x[rows], self.targets))
+
+    def synthesize(self, variables):
+        """Images [M, H, W, C] of variables."""
+        return synthesize_images(self.generator.config, self.generator.params, self.ws(variables),
+                                 variables['noise'] or self.noise, stage=self.distance.stage, alpha=self.distance.alpha)
+
+    def ws(self, variables):
+        """[M, L, W] of variables."""
+        w = self.mean + variables['place'] @ self.basis
+        return jnp.broadcast_to(w, (w.shape[0], self.generator.num_ws, w.shape[2]))
+
+
+class _State(typing.NamedTuple):
+    variables: dict             # 'place' [M, 1 or L, W] in coordinates of unit covariance, and 'noise'
+    adam: tuple
+    step: jax.Array
+
+
+def _posed(generator, targets, discriminator, lpips, options, lod):
+    """Returns the _Problem, and the places where each target's starts are, [N, restarts, W]."""
+    stage, alpha = stage_and_alpha(generator.config.image, lod)
+    shape = (*generator.config.image.stage_shape(stage), generator.config.image.channels)
+    if targets.dtype != np.uint8 or targets.ndim != 4 or targets.shape[1:] != shape:
+        raise UserError(f'targets are {targets.dtype} {list(targets.shape)}; give uint8 [N, '
+                        + ', '.join(map(str, shape)) + ']')
+    if options.noise == 'optimize' and not generator.config.use_noise:
+        raise UserError("noise='optimize': this network has no noise inputs; give 'const' or 'none'")
+    if discriminator is not None and discriminator.config.image != generator.config.image:
+        raise UserError('the discriminator is for other images than the generator; leave it out')
+    if lpips is not None and min(shape[:2]) < LPIPS_LEAST:
+        raise UserError(f'LPIPS needs images of {LPIPS_LEAST} pixels or more; these are {shape[1]}x{shape[0]}')
+    sampled = [w for _, w in directions.mapped_samples(generator, max(_SAMPLES, options.candidates),
+                                                         seed=options.seed)]
+    sampled = np.concatenate(sampled)
+    moments = Moments.of(sampled)
+    variances, vectors = np.linalg.eigh(moments.covariance())
+    spread = np.sqrt(np.maximum(variances, _NARROWEST ** 2 * variances[-1]))
+    dtype = generator.w_avg.dtype
+    distance = Distance(discriminator, lpips, jnp.asarray(alpha, dtype), stage)
+    problem = _Problem(generator, distance, distance.seen(_as_floats(targets, dtype)),
+                       () if options.noise == 'none' else generator.noise[:2 * (stage + 1)],
+                       jnp.asarray(moments.mean, dtype), jnp.asarray((vectors * spread).T, dtype))
+    places = ((sampled[:options.candidates] - moments.mean) @ (vectors / spread)).astype(dtype)
+    nearest = _nearest(problem, places, options.restarts - 1)
+    return problem, np.concatenate([np.zeros((len(targets), 1, places.shape[1]), dtype), places[nearest]], axis=1)
+
+
+def _nearest(problem, places, count):
+    """Returns which places look most like each target, the nearest first, [N, count]."""
+    if not count:
+        return np.zeros((len(problem.targets['pixels'][0]), 0), int)
+    # LPIPS of every pair would take longer than all that follows.
+    problem = problem._replace(distance=dataclasses.replace(problem.distance, lpips=None))
+    problem = problem._replace(targets=problem.targets | {'features': problem.distance.seen(
+        problem.targets['pixels'][0])['features']})
+    pixels = np.prod(problem.targets['pixels'][0].shape[1:3])
+    size = int(max(1, min(len(places), _PIXELS_AT_ONCE // pixels)))
+    found = [_distances_of_pairs(problem, places[np.minimum(np.arange(first, first + size), len(places) - 1)])
+             for first in range(0, len(places), size)]
+    return np.argsort(np.concatenate(found, axis=1)[:, :len(places)], axis=1, kind='stable')[:, :count]
+
+
+@jax.jit
+def _distances_of_pairs(problem, places):
+    """Distance of each target from each place's image, [N, K]."""
+    images = problem.synthesize({'place': places[:, None], 'noise': ()})
+    found = problem.distance.seen(images)
+    return jax.lax.map(lambda target: problem.distance.between(found, jax.tree.map(lambda x: x[None], target))[0],
+                       problem.targets)
+
+
+def _first_state(problem, places, options):
+    """The state at places [M, W]."""
+    layers = problem.generator.num_ws if options.space == 'w+' else 1
+    noise = ()
+    if options.noise == 'optimize':
+        noise = normalized_noise([jnp.repeat(x, len(places), axis=0) for x in problem.noise])
+    variables = {'place': jnp.repeat(jnp.asarray(places)[:, None], layers, axis=1), 'noise': noise}
+    return _State(variables, _optimizer(options).init(variables), jnp.int32(0))
+
+
+@functools.cache
+def _compiled(platform):
+    """Returns (advance, show), compiled as is best for a platform."""
+    compiled = functools.partial(jax.jit, static_argnames='options', compiler_options=compiler_options(platform))
+    return compiled(_advance), compiled(_show)
+
+
+def _advance(problem, state, start, steps, options):
+    """Takes some steps; `start` [M] says which start each row came from."""
+    key = jax.random.fold_in(jax.random.key(options.seed), _JITTER)
+
+    def objective(variables, shift):
+        moved = variables | {'place': variables['place'] + shift}
+        distance, _ = problem.distance(problem.synthesize(moved), problem.targets)
+        return jnp.sum(distance + options.noise_weight * noise_regularization(variables['noise']))
+
+    def step(_, state):
+        # The same for all images, so that none depends on its place in the batch.
+        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.fold_in(key, state.step)))(start)
+        shape = state.variables['place'].shape[1:]
+        normal = jax.vmap(lambda key: jax.random.normal(key, shape, problem.mean.dtype))(keys)
+        left = jnp.maximum(0, 1 - state.step / (_JITTER_UNTIL * options.steps)) ** 2
+        gradient = jax.grad(objective)(state.variables, (options.jitter * left).astype(normal.dtype) * normal)
+        update, adam = _optimizer(options).update(gradient, state.adam)
+        variables = optax.apply_updates(state.variables, update)
+        return _State(variables | {'noise': normalized_noise(variables['noise'])}, adam, state.step + 1)
+    return jax.lax.fori_loop(0, steps, step, state)
+
+
+def _show(problem, state, options):
+    """Returns (uint8 images, distance [M], ws [M, L, W], noise)."""
+    images = problem.synthesize(state.variables)
+    return (to_uint8(images), problem.distance(images, problem.targets)[0], problem.ws(state.variables),
+            state.variables['noise'])
+
+
+def _described(shown, targets, rows, start):
+    images, distance, ws, noise = jax.tree.map(np.asarray, shown)
+    return Projection(images, distance, psnr(images, targets[rows]), start, ws, noise)
+
+
+def psnr(images, targets):
+    """Returns the peak signal-to-noise ratio of uint8 images [N, H, W, C] [dB], [N]; infinite where they are equal."""
+    errors = np.mean((images.astype(np.float64) - targets) ** 2, axis=(1, 2, 3))
+    with np.errstate(divide='ignore'):
+        return 10 * np.log10(255 ** 2 / errors)
+
+
+def _optimizer(options):
+    return optax.adam(functools.partial(_rate, options))
+
+
+def _rate(options, step):
+    """Learning rate of a step."""
+    done = step / options.steps
+    up = jnp.minimum(1, (done + 1 / options.steps) / _RAMP_UP)
+    down = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1, (1 - done) / _RAMP_DOWN))
+    return options.rate * up * down
+
+
+def _as_floats(images, dtype):
+    """The middle of what `sampling.sampler.to_uint8` rounds to each value."""
+    return (images.astype(dtype) - 127.5) / 127.5

@@ -1,0 +1,77 @@
+"""The project's own file for one network: an .npz of named arrays and its config as JSON. No pickle.
+
+Not for training state: that is `checkpoint`'s.
+"""
+import json
+
+import numpy as np
+
+from stylegan_jax.config import serialization
+from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, GeneratorConfig
+from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import atomic
+
+_HEADER = 'header'
+_KINDS = {'generator': GeneratorConfig, 'discriminator': DiscriminatorConfig, 'classifier': ClassifierConfig}
+
+
+def write(path, *, kind, config, arrays, dtype=None):
+    """Writes a network file; the file appears whole or not at all.
+
+    Args:
+      path: where to; an existing file is replaced.
+      kind: 'generator', 'discriminator' or 'classifier'.
+      config: its config.
+      arrays: {name: array}.
+      dtype: in which they are stored, such as 'float16' for half the size; None for their own.
+    """
+    header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': serialization.to_dict(config)})
+    with atomic.writing(path, 'wb') as file:
+        np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a, dtype) for name, a in arrays.items()})
+
+
+def read(path):
+    """Reads what `write` wrote.
+
+    Returns:
+      (kind, config, {name: array}); arrays that were stored in float16 are float32.
+
+    Raises:
+      UserError: the file is damaged or is not a network file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if _HEADER not in file.files:
+                raise UserError('this .npz file is not a network saved by stylegan_jax')
+            header = json.loads(str(file[_HEADER]))
+            arrays = {name: _at_least_float32(file[name]) for name in file.files if name != _HEADER}
+        if header.get('version') != 1 or header.get('kind') not in _KINDS:
+            raise UserError(f'unknown kind of network file (version {header.get("version")}, '
+                            f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it')
+        return header['kind'], serialization.from_dict(_KINDS[header['kind']], header['config']), arrays
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None
+    except Exception as error:      # damaged archives fail in every way there is
+        message = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise UserError(f'{path}: damaged network file ({message})') from error
+
+
+def _at_least_float32(array):
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def check_arrays(arrays, template):
+    """Compares arrays {name: array} with those that a config means, of which only the shapes count.
+
+    Raises:
+      UserError: an array is missing, too many, or of another shape; the message names it.
+    """
+    missing = sorted(template.keys() - arrays.keys())
+    if missing:
+        raise UserError(f'the network lacks {len(missing)} of its arrays, first {missing[0]}')
+    extra = sorted(arrays.keys() - template.keys())
+    if extra:
+        raise UserError(f'the network has {len(extra)} arrays that its settings do not explain, first {extra[0]}')
+    for name, expected in template.items():
+        if np.shape(arrays[name]) != expected.shape:
+            raise UserError(f'{name} has shape {np.shape(arrays[name])}; its settings mean {expected.shape}')

@@ -1,0 +1,144 @@
+"""What an iteration of each stage costs a device: operations, and an estimate of its memory. No arrays are made.
+
+The estimate: weights, averages and moments; gradients; the random draws of all images of a device; and for each image
+that is computed at once, the outputs of all layers times a factor. The factor was fitted to XLA's own plan for an H100
+(temporary memory in bfloat16, batch 4, full-width networks, compiled 2026-11-22): 0.70 GB at 256x256 and 2.7 GB at
+1024x1024. It was not checked against longer activations.
+"""
+import dataclasses
+import os
+
+import jax
+import jax.numpy as jnp
+
+from stylegan_jax import training
+from stylegan_jax.config.network import num_fmaps
+from stylegan_jax.config.schedule import stage_table
+from stylegan_jax.errors import UserError
+from stylegan_jax.networks.synthesis import LONG_UP_TO
+from stylegan_jax.runtime.flops import model_flops
+from stylegan_jax.runtime.platforms import activation_dtype
+from stylegan_jax.training.draws import draw_discriminator_step
+from stylegan_jax.training.sharing import Share, share_of
+from stylegan_jax.training.steps import generate, judge
+
+_COPIES = 2.34                  # bytes at the peak of an iteration, over bytes of all outputs of layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a stage needs.
+
+    Attributes:
+      resolution: (H, W).
+      batch: images of a step over all devices.
+      images: of a step on each device.
+      accumulate: parts that these are computed in.
+      replicas: on each device.
+      flops_per_image: operations of an iteration.
+      fixed_bytes: weights, averages, moments and gradients.
+      held_bytes: draws for all images.
+      bytes_per_image: of one that is computed at once.
+    """
+    resolution: tuple[int, int]
+    batch: int
+    images: int
+    accumulate: int
+    replicas: int
+    flops_per_image: float
+    fixed_bytes: int
+    held_bytes: int
+    bytes_per_image: float
+
+    @property
+    def activation_bytes(self):
+        return self.held_bytes + self.images / self.accumulate * self.bytes_per_image
+
+    @property
+    def total_bytes(self):
+        return self.fixed_bytes + self.activation_bytes
+
+    def verdict(self, memory):
+        """Returns whether so many bytes hold it, as text: 'yes', or what would make it fit."""
+        if self.total_bytes <= memory:
+            return 'yes'
+        for parts in range(self.accumulate + 1, self.replicas + 1):
+            if self.replicas % parts == 0 and dataclasses.replace(self, accumulate=parts).total_bytes <= memory:
+                return f'with parallel.accumulate={parts}'
+        return 'no, with no parallel.accumulate'
+
+
+def plans(config):
+    """Returns a Plan for each stage and batch of a run.
+
+    Args:
+      config: a resolved Config.
+
+    Raises:
+      UserError: devices do not divide the replicas, or `parallel.accumulate` not those of a device.
+    """
+    count = config.parallel.devices or len(jax.devices())
+    share = share_of(config, count)
+    spans = {(span.resolution, span.batch): None for span in stage_table(config)}
+    stages = {config.image.stage_shape(stage): stage for stage in range(config.image.num_stages)}
+    state = jax.eval_shape(lambda: training.create_state(config))
+    return [_plan(config, state, stages[tuple(resolution)], batch, share) for resolution, batch in spans]
+
+
+def _plan(config, state, stage, batch, share):
+    per_replica = batch // config.replicas
+    images = per_replica * share.replicas
+    draws = jax.eval_shape(lambda key: draw_discriminator_step(
+        config, key, 0, per_replica, stage=stage, replicas=jnp.zeros(1, jnp.int32)), state.key)
+    networks = state.g_params, state.d_params, state.g_ema, state.g_optimizer, state.d_optimizer
+    # Gradients of one network at a time.
+    fixed = _bytes(networks) + max(_bytes(state.g_params), _bytes(state.d_params))
+    return Plan(config.image.stage_shape(stage), batch, images, share.parts, share.replicas,
+                _flops(config, state, draws, stage, per_replica) / per_replica, fixed,
+                images * _bytes(draws) // per_replica, _COPIES * output_bytes(config, stage))
+
+
+def _flops(config, state, draws, stage, images):
+    """Operations of an iteration of one replica, by those of forward passes: tracing derivatives takes long."""
+    image = config.image
+    label = jax.ShapeDtypeStruct((images, image.label_dim), jnp.float32)
+    pixels = jax.ShapeDtypeStruct((images, *image.stage_shape(stage), image.channels), jnp.float32)
+    generator = model_flops(lambda params, label, draws: generate(config, params, label, draws, stage, 0.5),
+                            state.g_params, label, draws)
+    discriminator = model_flops(lambda params, label, images: judge(config, params, label, stage, 0.5, Share(1))(
+        images), state.d_params, label, pixels)
+    return 4 * generator + (8 + _penalty_passes(config.loss)) * discriminator
+
+
+def _penalty_passes(loss):
+    """Forward passes of D that gradient penalties cost as much as, an iteration."""
+    if loss.name != 'logistic':
+        return 6            # WGAN-GP's takes images of its own, forward and back
+    return 3 * (bool(loss.r1_gamma) + bool(loss.r2_gamma)) / loss.lazy_r1_interval
+
+
+def output_bytes(config, stage):
+    """Returns the bytes of what all layers of both networks give for one image at a stage."""
+    short, total = jnp.dtype(activation_dtype(config.precision)).itemsize, 0
+    for s in range(stage + 1):
+        height, width = config.image.stage_shape(s)
+        long = max(short, 4) if config.image.stage_resolution(s) <= LONG_UP_TO else short
+        # Of the generator two layers; of the discriminator one, and what comes from the stage above or from colours.
+        total += 2 * height * width * (num_fmaps(config.generator, s + 1) * long
+                                       + num_fmaps(config.discriminator, s + 1) * short)
+    return total
+
+
+def _bytes(tree):
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def device_memory():
+    """Returns (bytes of one device at hand, where that is known from)."""
+    device = jax.devices()[0]
+    limit = (device.memory_stats() or {}).get('bytes_limit')
+    if limit:
+        return limit, device.device_kind
+    if device.platform != 'cpu':
+        raise UserError(f'{device.device_kind} does not say how much memory it has')
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'), 'memory of this machine, shared by its devices'

@@ -1,0 +1,1 @@
+"""Latents in, pictures out: samplers for numbers, painters for figures, grids of images."""

@@ -1,0 +1,1 @@
+"""Whatever a network or a run is read from: checkpoints, official pickles, saved networks."""

@@ -1,0 +1,56 @@
+"""From a path to a Generator or a Discriminator, whatever kind of file it is."""
+import os
+import pathlib
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.networks import file as network_file
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.storage import official
+
+# Networks that come with the package, by name.
+_SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
+_ZIP_MAGIC = b'PK\x03\x04'
+_PICKLE_MAGIC = b'\x80'
+
+
+def load(path, which='ema'):
+    """Loads a network.
+
+    Args:
+      path: an official pickle (StyleGAN or Progressive GAN), a run directory, a file that `.save` wrote, or 'toyfaces',
+        a network of 32x32 that comes with the package.
+      which: 'ema' (the averaged generator), 'G' (the generator as trained) or 'D'; a saved file holds one network,
+        a generator serves as either 'ema' or 'G'.
+
+    Returns:
+      A Generator, or a Discriminator for 'D'.
+
+    Raises:
+      UserError: the path does not exist, is damaged, or holds no such network.
+    """
+    path = os.fspath(path)
+    if which not in ('ema', 'G', 'D'):
+        raise UserError(f"which={which!r}: choose 'ema', 'G' or 'D'")
+    if path in _SHIPPED and not os.path.exists(path):
+        path = os.fspath(_SHIPPED[path] / ('discriminator.npz' if which == 'D' else 'generator.npz'))
+    if os.path.isdir(path):
+        from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
+        return checkpoint.load_network(path, which)
+    try:
+        with open(path, 'rb') as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}; give an official pickle, a run directory or a saved '
+                        'network') from None
+    if magic != _ZIP_MAGIC and magic[:1] != _PICKLE_MAGIC:
+        raise UserError(f'{path}: not a network; give an official pickle, a run directory or a saved network')
+    if magic != _ZIP_MAGIC:
+        return official.load(path, which)
+    kind, config, arrays = network_file.read(path)
+    if kind != ('discriminator' if which == 'D' else 'generator'):
+        raise UserError(f'{path}: this file holds a {kind}, and {which!r} was asked for')
+    try:
+        return (Discriminator if kind == 'discriminator' else Generator).from_arrays(config, arrays)
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None

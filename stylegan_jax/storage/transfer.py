@@ -1,0 +1,152 @@
+"""Starting a run from weights that exist already: what fits is taken over by name, the rest is fresh.
+
+The image size and the labels may be others than the file's. Going on with a run is `checkpoint`'s business.
+"""
+import dataclasses
+import math
+import os
+import re
+import zipfile
+
+import jax
+import jax.numpy as jnp
+
+from stylegan_jax import training
+from stylegan_jax.errors import UserError
+from stylegan_jax.networks import file as network_file
+from stylegan_jax.storage import loading
+
+_BLOCK = re.compile(r'(synthesis/)?[^/]+')       # what the report groups arrays by: mapping, synthesis/8x8, 8x8, noise
+_LAST_DENSE = re.compile(r'\d+x\d+/dense1/(weight|bias)')        # of the discriminator: a column a class
+_FEW = 3         # arrays of a block that are listed one by one
+_FATES = {'adapted': 'adapted to the labels', 'reshaped': 'fresh, of another shape in the file',
+          'new': 'fresh, not in the file', 'unused': 'in the file, not used'}
+
+
+def transferred(path, config):
+    """Makes the networks that a run starts with out of those of a file.
+
+    Args:
+      path: an official pickle, a run directory, or a file that `.save` wrote.
+      config: the new run's Config; the seed of what is fresh is its own.
+
+    Returns:
+      (Generator, Discriminator, averaged Generator, report) as `training.create_state` takes them, None for a
+      network that the file does not have. The report is a list of lines for people: what is fresh, adapted, unused.
+
+    Raises:
+      UserError: the file cannot be read, is of another architecture, or has no weights that fit.
+    """
+    theirs = {which: loading.load(path, which) for which in _networks_in(path)}
+    for which, network in theirs.items():
+        ours = (config.discriminator if which == 'D' else config.generator).architecture
+        if network.config.architecture != ours:
+            raise UserError(f'{path}: the architecture of its {which} is {network.config.architecture!r}, and this '
+                            f'run\'s is {ours!r}; start from another file, or choose an experiment that has it')
+    state = training.create_state(config)
+    networks, lines, fitting = {}, {}, []
+    for which in theirs:
+        fresh = training.network(config, state, which)
+        networks[which], fates = _merged(theirs[which], fresh)
+        lines[which] = _described(theirs[which], fresh, fates)
+        fitting += [name for name in fates['taken'] + fates['adapted'] if name.endswith('weight')]
+    if not fitting:      # biases, noise and the average w may fit by chance
+        raise UserError(f'{path}: none of its weights fits the networks of this run ({lines[which][-1]}); start from '
+                        'another file, or choose its settings')
+    return *map(networks.get, ('G', 'D', 'ema')), _report(lines)
+
+
+def _networks_in(path):
+    """Which of 'G', 'D' and 'ema' a path has; a saved generator serves as both."""
+    if os.path.isfile(path) and zipfile.is_zipfile(path):
+        return ['D'] if network_file.read(path)[0] == 'discriminator' else ['G', 'ema']
+    return ['G', 'D', 'ema']
+
+
+def _merged(theirs, fresh):
+    """Puts arrays of a file into a fresh network.
+
+    Returns:
+      (network with the config of `fresh`, {fate: names}), where the fate is 'taken' or one of _FATES.
+    """
+    old, new = _named(theirs), _named(fresh)
+    fates = {fate: [] for fate in ('taken', *_FATES)}
+    arrays = []
+    for name, array in new.items():
+        if name not in old:
+            fate = 'new'
+        elif old[name].shape == array.shape:
+            fate, array = 'taken', jnp.asarray(old[name], array.dtype)
+        else:
+            adapted = _adapted(name, old[name], array.shape, theirs.config, fresh.config)
+            fate, array = ('reshaped', array) if adapted is None else ('adapted', jnp.asarray(adapted, array.dtype))
+        fates[fate].append(name)
+        arrays.append(array)
+    fates['unused'] = [name for name in old if name not in new]
+    return jax.tree.unflatten(jax.tree.structure(fresh), arrays), fates
+
+
+def _adapted(name, array, shape, theirs, ours):
+    """Fits an array to another number of labels; None if that is not why the shapes differ.
+
+    Args:
+      name: in the parameter tree.
+      array: the file's.
+      shape: wanted.
+      theirs, ours: configs of the file's network and of the new one.
+    """
+    if name == 'mapping/dense0/weight' and theirs.z_dim == ours.z_dim and array.shape[1] == shape[1]:
+        # The input is z, then the embedded label if there is one. Equalized learning rate divides by the root of the
+        # fan-in. With normalize_latents, z keeps its scale exactly only where the embedding is as long as z is; the
+        # two are drawn alike.
+        rows = array[:ours.z_dim] * math.sqrt(shape[0] / array.shape[0])
+        return jnp.pad(rows, ((0, shape[0] - ours.z_dim), (0, 0)))
+    if _LAST_DENSE.fullmatch(name) and array.shape[:-1] == shape[:-1]:
+        return jnp.broadcast_to(jnp.mean(array, axis=-1, keepdims=True), shape)
+    return None
+
+
+def _named(network):
+    """{'mapping/dense0/bias': array, ..., 'w_avg': array, 'noise/0': array, ...}, in the order of the leaves."""
+    return {jax.tree_util.keystr(path, simple=True, separator='/').removeprefix('params/'): leaf
+            for path, leaf in jax.tree_util.tree_leaves_with_path(network)}
+
+
+def _described(theirs, fresh, fates):
+    """Lines that say what became of the arrays, and which settings differ."""
+    old, new = _named(theirs), _named(fresh)
+    taken = len(fates['taken'])
+    lines = [f'all {taken} arrays taken over' if taken == len(new) == len(old) else
+             f'{taken} of {len(new)} arrays taken over']
+    for fate, heading in _FATES.items():
+        blocks = {}
+        for name in fates[fate]:
+            blocks.setdefault(_BLOCK.match(name)[0], []).append(name)
+        lines += [f'{heading}: {_block_line(block, names, old, new)}' for block, names in blocks.items()]
+    theirs, ours = _settings(theirs.config), _settings(fresh.config)
+    changed = [f'{name} {theirs[name]!r} -> {ours[name]!r}' for name in ours if theirs[name] != ours[name]]
+    return lines + (["settings that differ from the file's: " + ', '.join(changed)] if changed else [])
+
+
+def _block_line(block, names, old, new):
+    """'synthesis/8x8 (12 arrays: conv0_up, conv1, to_rgb)', and both shapes of what has two."""
+    has_both = names[0] in old and names[0] in new
+    shapes = [f'{name} {old[name].shape} -> {new[name].shape}' for name in names if has_both]
+    if len(names) <= _FEW and has_both or len(names) == 1:
+        return ', '.join(shapes or names)
+    layers = dict.fromkeys(name[len(block) + 1:].partition('/')[0] for name in names)
+    return f'{block} ({len(names)} arrays: {", ".join(layers)}' + (f'; first {shapes[0]})' if has_both else ')')
+
+
+def _settings(config):
+    """{field: value}; an image's fields stand beside those of the network."""
+    fields = dataclasses.asdict(config)
+    return fields.pop('image') | fields
+
+
+def _report(lines):
+    """Lines of all networks; the two generators share theirs where they are the same."""
+    lines = {which: lines.get(which, ['not in the file, fresh']) for which in ('G', 'D', 'ema')}
+    if lines['G'] == lines['ema']:
+        lines = {'G and ema': lines['G'], 'D': lines['D']}
+    return [f'{which}: {line}' for which, its_lines in lines.items() for line in its_lines]

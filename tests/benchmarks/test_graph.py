@@ -1,0 +1,75 @@
+"""What XLA makes of one D step and G step on an H100, seen without the chip.
+
+How to get the compiler is said in stylegan_jax/benchmarks/h100.py; without it these tests are skipped.
+"""
+import functools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from stylegan_jax.benchmarks.h100 import compiler_library
+from stylegan_jax.errors import UserError
+
+PRECISION = 'bfloat16'
+BATCH = 4
+# {version of JAX: {resolution: (kernels, GB moved per image)}}, as tests/benchmarks/step_graph.py gave them on 2026-11-22.
+RECORDED = {'0.10.2': {64: (1001, 1.313), 256: (1310, 2.951), 1024: (1621, 9.957)}}
+FLOAT32_CONVOLUTIONS = 20       # of the generator's layers up to 16x16, see networks/synthesis.py
+TOLERANCE = 1.05
+# A minute or two of two cores; more where others use them.
+pytestmark = pytest.mark.timeout(3000)
+RESOLUTIONS = [64, 256, pytest.param(1024, marks=pytest.mark.slow)]
+
+
+@functools.cache
+def graph_of(resolution):
+    """Compiles once for all tests."""
+    try:
+        compiler_library()
+    except UserError as error:
+        pytest.skip(str(error))
+    script = pathlib.Path(__file__).with_name('step_graph.py')
+    environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {
+        'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(pathlib.Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script, str(resolution), str(BATCH), PRECISION], env=environment, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stderr)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_gradients_stay_small_convolutions(resolution):
+    """A filter gradient that is not recognised as one becomes a convolution with a window of a whole image."""
+    graph = graph_of(resolution)
+    # D goes over images 3 times and its gradients follow; G as well: far more calls than layers.
+    assert graph['convolutions'] > 50
+    assert not graph['oversized_filters']
+
+
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_no_convolution_runs_over_inserted_zeros(resolution):
+    assert not graph_of(resolution)['dilated_pads']
+
+
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_only_small_convolutions_are_float32(resolution):
+    lines = graph_of(resolution)['float32_convolutions']
+    assert len(lines) <= FLOAT32_CONVOLUTIONS
+    sides = [max(map(int, shape)) for line in lines for shape in re.findall(rf'= \(f32\[{BATCH},(\d+),(\d+),', line)]
+    assert sides and max(sides) <= 16
+
+
+@pytest.mark.parametrize('resolution', RESOLUTIONS)
+def test_launches_and_bytes_do_not_grow(resolution):
+    if jax.__version__ not in RECORDED:
+        pytest.skip(f'no figures are recorded for JAX {jax.__version__}, only for {", ".join(RECORDED)}')
+    graph, (kernels, gigabytes) = graph_of(resolution), RECORDED[jax.__version__][resolution]
+    assert graph['kernels'] <= kernels * TOLERANCE
+    assert graph['bytes_per_image'] <= gigabytes * 1e9 * TOLERANCE

@@ -1,0 +1,62 @@
+"""How commands end: exit codes, and one line for what a user got wrong."""
+import pytest
+from absl import flags, logging
+
+from stylegan_jax.cli import command
+from stylegan_jax.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def verbosity():
+    """Puts back what a command changes."""
+    flags.FLAGS.mark_as_parsed()
+    before = logging.get_verbosity()
+    yield
+    logging.set_verbosity(before)
+
+
+def failing(error):
+    def main(argv):
+        raise error
+    return main
+
+
+def ended(capsys, run):
+    """(exit code, stderr) of what ends the process."""
+    with pytest.raises(SystemExit) as caught:
+        run()
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    return caught.value.code, captured.err
+
+
+def test_user_errors_are_one_line_and_exit_code_2(capsys):
+    main = command.reported_to_user(failing(UserError('first\n   second')))
+    assert ended(capsys, lambda: main(['program'])) == (2, 'error: first second\n')
+
+
+def test_other_errors_keep_their_traceback():
+    with pytest.raises(ValueError, match='a bug'):
+        command.reported_to_user(failing(ValueError('a bug')))(['program'])
+
+
+def test_exit_code_is_what_main_returns(monkeypatch, capsys):
+    for code in (0, 143):
+        assert ended(capsys, lambda: command.run(lambda argv: code, flags_parser=lambda argv: argv)) == (code, '')
+
+
+def test_libraries_log_warnings_only():
+    logging.set_verbosity(logging.INFO)
+    command.reported_to_user(lambda argv: None)(['program'])
+    assert logging.get_verbosity() == logging.WARNING
+
+
+@pytest.mark.parametrize('argument, expected', [
+    ('--no_such_flag=1', "error: Unknown command line flag 'no_such_flag'"),
+    ('--verbosity=loud', 'error: flag --verbosity=loud'),
+    ('seeds=3', "error: unexpected argument 'seeds=3'; flags are written --name=value"),
+])
+def test_wrong_flags_are_one_line_and_exit_code_2(monkeypatch, capsys, argument, expected):
+    monkeypatch.setattr('sys.argv', ['program', argument])
+    code, err = ended(capsys, lambda: command.run(lambda argv: 0))
+    assert code == 2 and err.startswith(expected) and err.count('\n') == 1

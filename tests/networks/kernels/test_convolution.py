@@ -1,0 +1,147 @@
+"""The convolutions and their adjoints against plain ones, up to second derivatives."""
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from jax import lax
+
+from stylegan_jax.networks import ops
+from stylegan_jax.networks.kernels import convolution, minimal_filtering
+from stylegan_jax.networks.kernels.convolution import convolve, filter_gradient, transposed_convolve
+
+pytestmark = pytest.mark.usefixtures('float64')
+DOWN = convolution.KernelForm(divisor=4)
+SAME, HALVING = ('convolve', 'transposed_convolve', 'filter_gradient'), (
+    'convolve_down', 'convolve_up', 'down_filter_gradient')
+
+
+def plain_convolve(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=('NHWC', 'OHWI', 'NHWC'))
+
+
+def plain_down(x, weight):
+    return ops.downscale(plain_convolve(x, weight.transpose(3, 0, 1, 2)))
+
+
+def adjoints(plain, x, kernel):
+    """Of a bilinear function in its first and in its second argument, both as functions of two arrays."""
+    return (lambda y, kernel: jax.vjp(lambda x: plain(x, kernel), jnp.zeros_like(x))[1](y)[0],
+            lambda x, y: jax.vjp(lambda kernel: plain(x, kernel), jnp.zeros_like(kernel))[1](y)[0])
+
+
+def cases(batch=2, height=4):
+    """(ours, plain, two arguments) for each of the six."""
+    x, y, small = (tiny.normal(batch, height, 6, 3), tiny.normal(batch, height, 6, 5, seed=1),
+                   tiny.normal(batch, height // 2, 3, 5, seed=1))
+    kernel, weight = tiny.normal(5, 3, 3, 3, seed=2), tiny.normal(3, 3, 3, 5, seed=2)
+    transposed, gradient = adjoints(plain_convolve, x, kernel)
+    up, down_gradient = adjoints(plain_down, x, weight)
+    return {
+        'convolve': (convolve, plain_convolve, x, kernel),
+        'transposed_convolve': (transposed_convolve, transposed, y, kernel),
+        'filter_gradient': (filter_gradient, gradient, x, y),
+        'convolve_down': (lambda a, b: convolution.convolve_down(a, b, DOWN), plain_down, x, weight),
+        'convolve_up': (lambda a, b: convolution.convolve_up(a, b, DOWN), up, small, weight),
+        'down_filter_gradient': (lambda a, b: convolution.down_filter_gradient(a, b, DOWN), down_gradient, x, small)}
+
+
+def gradients(function):
+    return jax.grad(lambda a, b: jnp.sum(jnp.sin(function(a, b))), argnums=(0, 1))
+
+
+def second_derivatives(function):
+    """Derivatives of the gradients' squares: what R1 needs."""
+    return jax.grad(lambda a, b: sum(jnp.sum(g ** 2) for g in gradients(function)(a, b)), argnums=(0, 1))
+
+
+@pytest.fixture
+def minimal_forms(monkeypatch):
+    """Has CPUs take the forms with fewer products for few features as well."""
+    monkeypatch.setattr(minimal_filtering, 'saves_time', lambda shape, channels: True)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+derivatives = pytest.mark.parametrize('derive', [lambda function: function, gradients, second_derivatives],
+                                      ids=['value', 'gradients', 'second_derivatives'])
+
+
+def assert_equals_plain(name, derive):
+    ours, plain, *arguments = cases()[name]
+    tiny.assert_trees_close(jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10,
+                            atol=1e-10)
+
+
+@derivatives
+@pytest.mark.parametrize('name', SAME + HALVING)
+def test_equals_plain_convolution(forms, name, derive):
+    assert_equals_plain(name, derive)
+
+
+@derivatives
+@pytest.mark.parametrize('name', SAME)
+def test_with_fewer_products_equals_plain_convolution(minimal_forms, name, derive):
+    assert_equals_plain(name, derive)
+
+
+@derivatives
+@pytest.mark.parametrize('batch, height', [(1, 8), (2, 16), (3, 16)])
+def test_filter_gradient_in_strips(forms, batch, height, derive):
+    ours, plain, *arguments = cases(batch, height)['filter_gradient']
+    tiny.assert_trees_close(jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10,
+                            atol=1e-10)
+    strips = f'{8 * batch}x{height // 8 + 2}x8x3xf64' in jax.jit(ours).lower(*arguments).as_text()
+    assert strips == (forms == 'own' and jax.default_backend() == 'cpu' and batch < 3)
+
+
+def convolutions(function, *arguments):
+    """The kinds of convolutions that a function consists of."""
+    text = jax.jit(function).lower(*arguments).as_text()
+    return set(re.findall(r'stablehlo.convolution.*?dim_numbers = (.*?), window = (\{.*?\}) ', text))
+
+
+def test_second_derivatives_that_keep_the_size_use_no_other_forms_of_convolution(forms):
+    assert_only_three_forms(SAME)
+
+
+def test_second_derivatives_of_halving_use_no_other_forms_of_convolution(accelerator_forms):
+    assert_only_three_forms(HALVING)
+
+
+def assert_only_three_forms(names):
+    trio = set().union(*(convolutions(ours, a, b) for ours, _, a, b in map(cases().get, names)))
+    ours, _, a, b = cases()[names[0]]
+    assert len(trio) == 3
+    assert convolutions(second_derivatives(ours), a, b) == trio
+
+
+def test_cpus_halve_and_double_without_convolutions(forms):
+    ours, _, a, b = cases()['convolve_down']
+    assert bool(convolutions(second_derivatives(ours), a, b)) == (
+        forms == 'accelerator' or jax.default_backend() != 'cpu')
+
+
+def test_zero_padding_keeps_the_size():
+    x = jnp.ones((1, 4, 4, 1))
+    y = convolve(x, jnp.ones((1, 3, 3, 1)))[0, :, :, 0]
+    np.testing.assert_array_equal(y, [[4, 6, 6, 4], [6, 9, 9, 6], [6, 9, 9, 6], [4, 6, 6, 4]])
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_up_convolve_is_upscale_then_convolution(forms, flip):
+    x, weight = tiny.normal(2, 3, 4, 3), tiny.normal(3, 3, 3, 5, seed=1)
+    fused = tiny.with_gradients(lambda x, w: convolution.up_convolve(x, w, flip=flip), x, weight)
+    plain = tiny.with_gradients(
+        lambda x, w: convolution.same_convolve(ops.upscale(x), w[::-1, ::-1] if flip else w), x, weight)
+    tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
+
+
+def test_down_convolve_is_convolution_then_mean(forms):
+    x, weight = tiny.normal(2, 6, 8, 3), tiny.normal(3, 3, 3, 5, seed=1)
+    fused = tiny.with_gradients(convolution.down_convolve, x, weight)
+    plain = tiny.with_gradients(lambda x, w: ops.downscale(convolution.same_convolve(x, w)), x, weight)
+    tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)

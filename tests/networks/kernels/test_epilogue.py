@@ -1,0 +1,150 @@
+"""What follows a convolution, against plain compositions of the operations, up to second derivatives."""
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from stylegan_jax.networks import ops
+from stylegan_jax.networks.kernels import epilogue
+
+SHAPE = BATCH, _, _, CHANNELS = 2, 4, 5, 3
+TAPS = {'none': (), 'symmetric': (1, 2, 1), 'asymmetric': (1, 3, 7)}
+# Of short types against float32, as a share of the norm. bfloat16 rounds by up to 0.004, 0.0017 on average.
+LOOSE = 0.01
+each_nonlinearity = pytest.mark.parametrize('nonlinearity', ['lrelu', 'relu'])
+each_taps = pytest.mark.parametrize('taps', TAPS.values(), ids=TAPS)
+
+
+@pytest.fixture(params=['kept', 'recomputed'])
+def memory(request, monkeypatch):
+    """Runs a test with what derivatives need kept, as in float64, and computed again, as in short types."""
+    if request.param == 'kept':
+        yield request.param
+        return
+    monkeypatch.setattr(epilogue, '_is_short', lambda dtype: True)
+    jax.clear_caches()           # a trace made the other way would pass for this one
+    yield request.param
+    jax.clear_caches()
+
+
+def gradients(function, count):
+    """Of a nonlinear function of the result, so that every element counts differently."""
+    return jax.grad(lambda *a: jnp.sum(jnp.sin(ops.widen(function(*a)))), argnums=tuple(range(count)))
+
+
+def derivatives(function, *arguments):
+    """(value, gradients, gradients of the squares of the gradients) in all arguments."""
+    count = len(arguments)
+    first = gradients(function, count)
+
+    def squares(*a):
+        return sum(jnp.sum(jnp.square(ops.widen(g))) for g in first(*a))
+    second = jax.grad(squares, argnums=tuple(range(count)))
+    return jax.jit(lambda *a: (function(*a), first(*a), second(*a)))(*arguments)
+
+
+def assert_same(ours, plain, arguments):
+    ours, plain = derivatives(ours, *arguments), derivatives(plain, *arguments)
+    assert all(np.any(np.asarray(x)) for x in jax.tree.leaves(plain))       # nothing is compared with nothing
+    tiny.assert_trees_close(ours, plain, rtol=1e-8, atol=1e-8)
+
+
+def assert_roughly_same(short, exact):
+    def check(path, x, y):
+        error = np.linalg.norm(np.asarray(x, np.float64) - y) / np.linalg.norm(y)
+        assert error < LOOSE, f'{jax.tree_util.keystr(path)}: {error:.4f}'
+    jax.tree_util.tree_map_with_path(check, short, exact)
+
+
+# The discriminator's.
+
+def plain_rectify(x, bias, nonlinearity, taps):
+    return ops.blur(ops.rectify(x + bias, nonlinearity), taps)
+
+
+@each_taps
+@each_nonlinearity
+def test_rectify_channels(float64, nonlinearity, taps):
+    arguments = tiny.normal(*SHAPE), tiny.normal(CHANNELS, seed=1)
+    assert_same(lambda *a: epilogue.rectify_channels(*a, nonlinearity, taps),
+                lambda *a: plain_rectify(*a, nonlinearity, taps), arguments)
+
+
+@each_taps
+def test_the_derivatives_of_rectify_channels_in_short_types(taps):
+    x, bias = tiny.normal(2, 8, 8, 16).astype(jnp.bfloat16), tiny.normal(16, seed=1)
+
+    def ours(x, bias):
+        return epilogue.rectify_channels(x, bias, 'lrelu', taps)
+    short, exact = derivatives(ours, x, bias), derivatives(ours, x.astype(jnp.float32), bias)
+    assert short[0].dtype == short[1][0].dtype == jnp.bfloat16 and short[1][1].dtype == jnp.float32
+    assert_roughly_same(short, exact)
+
+
+def colours(float_type=float):
+    return [a.astype(float_type) for a in (tiny.normal(2, 4, 5, 3), tiny.normal(3, 6, seed=1), tiny.normal(6, seed=2))]
+
+
+@each_nonlinearity
+def test_features_of_colours(float64, nonlinearity):
+    assert_same(lambda *a: epilogue.features_of_colours(*a, nonlinearity, jnp.float64),
+                lambda x, weight, bias: ops.rectify(ops.dense(x, weight) + bias, nonlinearity), colours())
+
+
+@each_nonlinearity
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
+def test_features_of_colours_in_short_types(nonlinearity, dtype):
+    short, exact = (derivatives(lambda *a: epilogue.features_of_colours(*a, nonlinearity, dtype), *colours())
+                    for dtype in (dtype, jnp.float32))
+    assert short[0].dtype == dtype and {g.dtype for g in short[1] + short[2]} == {jnp.dtype('float32')}
+    assert_roughly_same(short, exact)
+
+
+# The generator's.
+
+def plain_stylize(x, noise, strength, bias, style, nonlinearity, taps):
+    x = ops.blur(x, taps) + bias
+    if noise is not None:
+        x = x + noise * strength
+    x = ops.rectify(x, nonlinearity)
+    mean = jnp.mean(x, axis=(1, 2), keepdims=True)
+    deviation = jnp.sqrt(jnp.mean(jnp.square(x - mean), axis=(1, 2), keepdims=True) + ops.EPSILON)
+    return ops.stylize((x - mean) / deviation, style)
+
+
+def stylize_case(function, noises, nonlinearity, taps, shape=SHAPE):
+    """(function of all its array arguments, those arguments); no noise where `noises` is 0."""
+    batch, height, width, channels = shape
+    x, bias, style = tiny.normal(*shape), tiny.normal(channels, seed=1), tiny.normal(batch, 2 * channels, seed=2)
+    if not noises:
+        return lambda x, bias, style: function(x, None, None, bias, style, nonlinearity, taps), (x, bias, style)
+    noise, strength = tiny.normal(noises, height, width, 1, seed=3), tiny.normal(channels, seed=4)
+    return lambda *a: function(*a, nonlinearity, taps), (x, noise, strength, bias, style)
+
+
+@each_taps
+@each_nonlinearity
+@pytest.mark.parametrize('noises', [0, 1, BATCH])
+def test_stylize_channels(float64, memory, noises, nonlinearity, taps):
+    ours, arguments = stylize_case(epilogue.stylize_channels, noises, nonlinearity, taps)
+    assert_same(ours, stylize_case(plain_stylize, noises, nonlinearity, taps)[0], arguments)
+
+
+def test_only_short_activations_are_computed_again(float64, memory):
+    ours, arguments = stylize_case(epilogue.stylize_channels, 1, 'lrelu', (1, 2, 1))
+    text = str(jax.make_jaxpr(gradients(ours, len(arguments)))(*arguments))
+    # Each of four times is kept apart from the ones before.
+    assert len(re.findall(r'f64\[2,4,5,3\] = optimization_barrier', text)) == {'kept': 0, 'recomputed': 10}[memory]
+
+
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize('noises', [0, 1, 4])
+def test_stylize_channels_in_short_types(dtype, noises):
+    ours, (x, *rest) = stylize_case(epilogue.stylize_channels, noises, 'lrelu', (1, 2, 1), (4, 8, 8, 16))
+    x = x.astype(dtype)
+    short, exact = ((ours(x, *rest), gradients(ours, 1 + len(rest))(x, *rest)) for x in (x, x.astype(jnp.float32)))
+    assert short[0].dtype == short[1][0].dtype == dtype and {g.dtype for g in short[1][1:]} == {jnp.dtype('float32')}
+    assert_roughly_same(short, exact)

@@ -1,0 +1,74 @@
+"""What a run writes: lines for people, lines for programs, scalars."""
+import json
+import os
+
+import pytest
+
+from stylegan_jax.run.log import RunLog
+from stylegan_jax.runtime.progress import duration
+
+ENTRY = {'tick': 3, 'nimg': 96, 'kimg': 0.096, 'resolution': '8x8', 'alpha': 0.5, 'batch': 4, 'seconds': 75.0,
+         'tick_seconds': 25.0, 'images_per_second': 1.25, 'maintenance_seconds': 0.5, 'g_loss': 0.75,
+         'd_loss': 1.5}
+
+
+@pytest.fixture
+def open_log(tmp_path):
+    """Returns a function that opens the log of the one workdir."""
+    logs = []
+
+    def open_log(nimg=0):
+        logs.append(RunLog(str(tmp_path), nimg=nimg, total_nimg=1000))
+        return logs[-1]
+    yield open_log
+    for log in logs:
+        log.close()
+
+
+@pytest.mark.parametrize('seconds, text', [
+    (0, '0s'), (59.4, '59s'), (59.6, '1m 00s'), (187, '3m 07s'), (3599.7, '1h 00m 00s'),
+    (18131, '5h 02m 11s'), (176400, '2d 01h 00m')])
+def test_durations_are_written_as_people_do(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_tick_is_a_line_for_people_and_one_for_programs(open_log, tmp_path, capsys):
+    open_log().tick(ENTRY)
+    line = capsys.readouterr().out
+    for text in ('tick 3', 'kimg 0.1', '8x8', 'alpha 0.50', 'batch 4', '1m 15s', '1.2 img/s', '0.5s',
+                 'G  0.750', 'D  1.500'):
+        assert text in line, text
+    assert (tmp_path / 'log.txt').read_text() == line and line.count('\n') == 1
+    assert [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()] == [ENTRY]
+
+
+def test_numbers_go_to_tensorboard_and_texts_do_not(open_log, tmp_path):
+    log = open_log()
+    log.tick(ENTRY)
+    log.close()
+    (name,) = os.listdir(tmp_path / 'tensorboard')
+    events = (tmp_path / 'tensorboard' / name).read_bytes()
+    assert all(field.encode() in events for field in ('g_loss', 'kimg', 'alpha'))
+    assert b'resolution' not in events and b'nimg' not in events
+
+
+def test_entries_beyond_the_checkpoint_and_torn_lines_are_dropped(open_log, tmp_path):
+    path = tmp_path / 'log.jsonl'
+    path.write_text('{"nimg": 32}\n{"nimg": 64}\n{"nimg": 96}\n{"nim')
+    open_log(nimg=64).tick(ENTRY)
+    assert [json.loads(line)['nimg'] for line in path.read_text().splitlines()] == [32, 64, 96]
+    assert not (tmp_path / 'log.jsonl.part').exists()
+
+
+def test_messages_of_all_sessions_stay(open_log, tmp_path, capsys):
+    open_log().message('one')
+    open_log(nimg=8).message('two')
+    assert (tmp_path / 'log.txt').read_text() == capsys.readouterr().out == 'one\ntwo\n'
+
+
+def test_the_progress_line_stays_off_a_file(open_log, capsys):
+    """Where stderr is no terminal, as under pytest and Slurm."""
+    log = open_log()
+    log.activity('compiling 8x8')
+    log.progress(4, '8x8', 0.5, 4)
+    assert capsys.readouterr().err == ''

@@ -1,0 +1,151 @@
+"""The cache of compiled programs, and ending while something is still being compiled."""
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from jax.experimental.compilation_cache import compilation_cache
+
+from stylegan_jax import training
+from stylegan_jax.data.batch import Batch
+from stylegan_jax.runtime import compile_cache
+
+# What is compiled takes much longer than the rest.
+PROGRAM = '''
+import sys, time
+import jax, jax.numpy as jnp
+from stylegan_jax import compilation
+from stylegan_jax.training.compiling import Compilation, is_compiling
+
+def slow(x):
+    for number in range({size}):
+        x = jnp.sin(x @ x + number)
+    return x
+
+going = Compilation(lambda: jax.jit(slow).lower(jnp.ones([8, 8])).compile())
+time.sleep(1.0)
+'''
+LEAVING = PROGRAM.format(size=4000) + '''
+def end():
+    print('unflushed', end='')
+    assert is_compiling()
+    {end}
+
+with compilation.abandoned_at_exit():
+    end()
+'''
+
+
+def run(program):
+    return subprocess.run([sys.executable, '-c', program], text=True, capture_output=True, timeout=300)
+
+
+@pytest.mark.parametrize('end, code, last_line', [
+    ('sys.exit(0)', 0, ''), ('sys.exit()', 0, ''), ('sys.exit(143)', 143, ''), ('sys.exit("a reason")', 1, 'a reason'),
+    ('raise ValueError("a reason")', 1, 'ValueError: a reason')])
+def test_a_process_that_compiles_ends_as_it_should(end, code, last_line):
+    done = run(LEAVING.format(end=end))
+    assert (done.returncode, done.stdout) == (code, 'unflushed'), done.stderr
+    assert done.stderr.strip().rpartition('\n')[2] == last_line, done.stderr
+
+
+def test_whoever_knows_nothing_of_it_waits_for_the_end():
+    done = run(PROGRAM.format(size=1500) + 'import atexit\natexit.register(lambda: print("not yet", is_compiling()))')
+    assert (done.returncode, done.stdout) == (0, 'not yet True\n'), done.stderr
+
+
+def test_an_end_without_compiling_is_an_ordinary_one():
+    with pytest.raises(SystemExit) as caught, compile_cache.abandoned_at_exit():
+        sys.exit(7)
+    assert caught.value.code == 7
+
+
+# The cache.
+
+@pytest.fixture(autouse=True)
+def settings():
+    """Gives JAX back the folder it had."""
+    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update('jax_compilation_cache_dir', before[0])
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', before[1])
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.parametrize('variables, expected', [
+    (dict(JAX_COMPILATION_CACHE_DIR='HERE/jax', XDG_CACHE_HOME='HERE/xdg'), 'jax'),
+    (dict(XDG_CACHE_HOME='HERE/xdg'), 'xdg/stylegan_jax'), ({}, '.cache/stylegan_jax')])
+def test_default_folder(monkeypatch, tmp_path, variables, expected):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for name in ('JAX_COMPILATION_CACHE_DIR', 'XDG_CACHE_HOME'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace('HERE', str(tmp_path)))
+    assert compile_cache.use_cache() == str(tmp_path / expected) == jax.config.jax_compilation_cache_dir
+    assert os.path.isdir(tmp_path / expected)
+
+
+@pytest.mark.parametrize('directory', ['', 'none'])
+def test_no_cache(directory):
+    assert compile_cache.use_cache(directory) is None and jax.config.jax_compilation_cache_dir is None
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(tmp_path, capfd):
+    (tmp_path / 'file').write_text('')
+    assert compile_cache.use_cache(str(tmp_path / 'file' / 'below')) is None
+    out, err = capfd.readouterr()
+    assert out == '' and err.count('\n') == 1
+    assert err.startswith(f'warning: --compilation_cache={tmp_path}/file/below cannot be used (Not a directory); ')
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_torn_entries_are_removed(tmp_path, recwarn):
+    compile_cache.use_cache(str(tmp_path))
+    for number in range(3):
+        jax.jit(lambda x: x * 2.5 + number)(np.ones(3))
+    entries = sorted(tmp_path.glob('*-cache'))
+    assert len(entries) == 3
+    os.truncate(entries[0], entries[0].stat().st_size // 2)
+    os.truncate(entries[1], 0)
+    compile_cache.use_cache(str(tmp_path))
+    assert sorted(tmp_path.glob('*-cache')) == entries[2:]
+    # What was looked at is not read again.
+    os.truncate(entries[2], 0)
+    os.utime(entries[2], (1, 1))
+    compile_cache.use_cache(str(tmp_path))
+    assert entries[2].exists()
+
+
+def test_what_comes_from_the_cache_computes_the_same(tmp_path):
+    """To the bit; so a run that goes on elsewhere ends the same."""
+    hits, config = [], tiny.run_config()
+    batch = Batch(np.full([4, 8, 8, 3], 77, np.uint8), *[np.zeros([4, 0], np.float32)] * 2)
+
+    def listen(event, **kwargs):
+        if event == '/jax/compilation_cache/cache_hits':
+            hits.append(event)
+
+    def trained(directory):
+        jax.clear_caches()
+        compilation_cache.reset_cache()
+        compile_cache.use_cache(directory)
+        devices = training.Devices(config)
+        state, step = devices.replicate(training.create_state(config)), devices.compile()
+        hits.clear()
+        for _ in range(3):
+            state, metrics = step(state, devices.arrange(batch), 0.001, stage=1)
+        return jax.tree.map(np.asarray, (state.replace(key=0), metrics)), len(hits)
+
+    jax.monitoring.register_event_listener(listen)
+    try:
+        (without, none), (cold, first), (warm, second) = (
+            trained(directory) for directory in ('none', str(tmp_path), str(tmp_path)))
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
+    assert none == first == 0 < second
+    assert tiny.trees_equal(cold, warm) and tiny.trees_equal(cold, without)
