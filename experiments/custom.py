@@ -11,15 +11,24 @@ Not a row of the paper. What to change first:
     --config.generator.fmap_base=8192 --config.generator.fmap_max=512             the paper's width
     --config.discriminator.fmap_base=8192 --config.discriminator.fmap_max=512     of both networks
 """
-from stylegan_jax.config import (Config, DataConfig, DiscriminatorConfig, GeneratorConfig, ImageConfig,
-                                 ParallelConfig, ScheduleConfig, TrainConfig)
+
+from stylegan_jax.config import (
+    Config,
+    DataConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    ImageConfig,
+    ParallelConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
 
 
 def get_config():
     return Config(
         name='custom',
         replicas=1,
-        parallel=ParallelConfig(devices=1),      # a replica cannot be shared
+        parallel=ParallelConfig(devices=1),  # a replica cannot be shared
         image=ImageConfig(resolution=64, label_dim=0),
         generator=GeneratorConfig(z_dim=256, w_dim=256, mapping_fmaps=256, fmap_base=2048, fmap_max=256),
         discriminator=DiscriminatorConfig(fmap_base=2048, fmap_max=256),

@@ -7,6 +7,7 @@ Reproduces Table 1, row F, column FFHQ. Published cost on Tesla V100: 6 days 14 
 Expected: FID 4.40; path length 664.9 (full Z), 233.3 (full W), 666.1 (end Z), 197.2 (end W); separability
 165.0 (Z), 3.74 (W), the last six measured on the official network.
 """
+
 from stylegan_jax.config import Config, DataConfig, ImageConfig, LossConfig, ScheduleConfig
 
 

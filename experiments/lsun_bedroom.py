@@ -6,12 +6,15 @@ The settings of ffhq without mirroring. Published cost at this size: 3 days 8 ho
 Expected: FID 2.65. The paper trained its LSUN Bedroom network longer, for 70,000 kimg
 (--config.train.total_kimg=70000).
 """
+
 import dataclasses
 
-from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.experiments import ffhq
+
+from stylegan_jax.config import DataConfig, ImageConfig
 
 
 def get_config():
     return dataclasses.replace(
-        ffhq.get_config(), name='lsun_bedroom', image=ImageConfig(resolution=256), data=DataConfig(mirror=False))
+        ffhq.get_config(), name='lsun_bedroom', image=ImageConfig(resolution=256), data=DataConfig(mirror=False)
+    )

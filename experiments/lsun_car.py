@@ -8,12 +8,15 @@ The settings of ffhq without mirroring. Published cost at this size: 4 days 10 h
 Expected: FID 3.27. The paper trained its LSUN Car network longer, for 46,000 kimg
 (--config.train.total_kimg=46000).
 """
+
 import dataclasses
 
-from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.experiments import ffhq
+
+from stylegan_jax.config import DataConfig, ImageConfig
 
 
 def get_config():
     return dataclasses.replace(
-        ffhq.get_config(), name='lsun_car', image=ImageConfig(resolution=512), data=DataConfig(mirror=False))
+        ffhq.get_config(), name='lsun_car', image=ImageConfig(resolution=512), data=DataConfig(mirror=False)
+    )

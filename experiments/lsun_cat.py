@@ -6,12 +6,15 @@ The settings of ffhq without mirroring. Published cost at this size: 3 days 8 ho
 Expected: FID 8.53. The paper trained its LSUN Cat network longer, for 70,000 kimg
 (--config.train.total_kimg=70000).
 """
+
 import dataclasses
 
-from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.experiments import ffhq
+
+from stylegan_jax.config import DataConfig, ImageConfig
 
 
 def get_config():
     return dataclasses.replace(
-        ffhq.get_config(), name='lsun_cat', image=ImageConfig(resolution=256), data=DataConfig(mirror=False))
+        ffhq.get_config(), name='lsun_cat', image=ImageConfig(resolution=256), data=DataConfig(mirror=False)
+    )

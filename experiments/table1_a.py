@@ -5,10 +5,12 @@
 Progressive GAN's own pair of networks, WGAN-GP, from 4x4, 12,000 kimg. No cost was published.
 Expected: FID 8.04 on FFHQ (7.79 on CelebA-HQ).
 """
+
 import dataclasses
 
-from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, LossConfig
 from stylegan_jax.experiments import ffhq
+
+from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, LossConfig
 
 
 def get_config():

@@ -5,6 +5,7 @@
 Published cost: 6 days 14 hours with 8 Tesla V100.
 Expected: FID 4.40 on FFHQ (5.17 on CelebA-HQ: celebahq.py).
 """
+
 import dataclasses
 
 from stylegan_jax.experiments import ffhq

@@ -5,6 +5,7 @@
 Cost: as ffhq.
 Expected: FID 4.83.
 """
+
 import dataclasses
 
 from stylegan_jax.experiments import ffhq
@@ -13,4 +14,5 @@ from stylegan_jax.experiments import ffhq
 def get_config():
     config = ffhq.get_config()
     return dataclasses.replace(
-        config, name='table2_mix100', train=dataclasses.replace(config.train, style_mixing_prob=1.0))
+        config, name='table2_mix100', train=dataclasses.replace(config.train, style_mixing_prob=1.0)
+    )

@@ -5,6 +5,7 @@
 w is the normalised z itself. Cost: as ffhq.
 Expected: FID 5.06.
 """
+
 import dataclasses
 
 from stylegan_jax.experiments import ffhq
@@ -13,4 +14,5 @@ from stylegan_jax.experiments import ffhq
 def get_config():
     config = ffhq.get_config()
     return dataclasses.replace(
-        config, name='table4_style0', generator=dataclasses.replace(config.generator, mapping_layers=0))
+        config, name='table4_style0', generator=dataclasses.replace(config.generator, mapping_layers=0)
+    )

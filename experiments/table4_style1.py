@@ -5,6 +5,7 @@
 Configuration F otherwise. Cost: as ffhq.
 Expected: FID 4.60.
 """
+
 import dataclasses
 
 from stylegan_jax.experiments import ffhq
@@ -13,4 +14,5 @@ from stylegan_jax.experiments import ffhq
 def get_config():
     config = ffhq.get_config()
     return dataclasses.replace(
-        config, name='table4_style1', generator=dataclasses.replace(config.generator, mapping_layers=1))
+        config, name='table4_style1', generator=dataclasses.replace(config.generator, mapping_layers=1)
+    )

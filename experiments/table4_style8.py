@@ -5,6 +5,7 @@
 Row F of Table 1, the same as ffhq. Cost: as ffhq.
 Expected: FID 4.40.
 """
+
 import dataclasses
 
 from stylegan_jax.experiments import ffhq
@@ -13,4 +14,5 @@ from stylegan_jax.experiments import ffhq
 def get_config():
     config = ffhq.get_config()
     return dataclasses.replace(
-        config, name='table4_style8', generator=dataclasses.replace(config.generator, mapping_layers=8))
+        config, name='table4_style8', generator=dataclasses.replace(config.generator, mapping_layers=8)
+    )

@@ -5,6 +5,7 @@
 The same as row B of Table 1.
 Expected: FID 5.25.
 """
+
 import dataclasses
 
 from stylegan_jax.experiments import table1_b

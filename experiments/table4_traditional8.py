@@ -5,6 +5,7 @@
 Row B of Table 1 with w in place of z at its input; no styles.
 Expected: FID 4.87.
 """
+
 import dataclasses
 
 from stylegan_jax.experiments import table1_b
@@ -13,4 +14,5 @@ from stylegan_jax.experiments import table1_b
 def get_config():
     config = table1_b.get_config()
     return dataclasses.replace(
-        config, name='table4_traditional8', generator=dataclasses.replace(config.generator, mapping_layers=8))
+        config, name='table4_traditional8', generator=dataclasses.replace(config.generator, mapping_layers=8)
+    )

@@ -1,11 +1,20 @@
 """StyleGAN in JAX and Flax: `load` a network, or `Generator.init` a fresh one."""
+
 import importlib
 
 # Found when they are asked for: processes that only read data import this package without JAX.
-_PLACES = {'Config': 'config', 'Discriminator': 'networks.discriminator', 'DiscriminatorConfig': 'config',
-           'Generator': 'networks.generator', 'GeneratorConfig': 'config', 'ImageConfig': 'config',
-           'UserError': 'errors', 'adaptive_instance_norm': 'networks.ops', 'load': 'storage.loading',
-           'mix': 'networks.generator'}
+_PLACES = {
+    'Config': 'config',
+    'Discriminator': 'networks.discriminator',
+    'DiscriminatorConfig': 'config',
+    'Generator': 'networks.generator',
+    'GeneratorConfig': 'config',
+    'ImageConfig': 'config',
+    'UserError': 'errors',
+    'adaptive_instance_norm': 'networks.ops',
+    'load': 'storage.loading',
+    'mix': 'networks.generator',
+}
 _MODULES = {'directions': 'editing.directions', 'official': 'storage.official'}
 
 __all__ = sorted([*_PLACES, *_MODULES])

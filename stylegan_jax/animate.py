@@ -9,6 +9,7 @@ walk goes from seed to seed and back; mixing lets the coarse, middle or fine sty
 truncation goes through psi; noise turns the noise inputs; training shows the sample grids of a run. All but the last
 one end where they began. The suffix of --out decides: .mp4 needs `pip install -e '.[video]'`, .webp and .gif nothing.
 """
+
 import math
 import re
 
@@ -27,27 +28,40 @@ from stylegan_jax.sampling.painter import Painter
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS)
-_KIND = flags.DEFINE_enum('kind', 'walk', ['walk', 'mixing', 'truncation', 'noise', 'training'], 'What moves.',
-                          flag_values=FLAGS)
+_KIND = flags.DEFINE_enum(
+    'kind', 'walk', ['walk', 'mixing', 'truncation', 'noise', 'training'], 'What moves.', flag_values=FLAGS
+)
 _OUT = flags.DEFINE_string('out', None, 'The film, such as walk.mp4, walk.webp or walk.gif.', flag_values=FLAGS)
-_SEEDS = flags.DEFINE_string('seeds', '0-7', 'walk, mixing: the latents that are passed. truncation, noise: those that '
-                             'are shown.', flag_values=FLAGS)
-_GRID = flags.DEFINE_string('grid', None, 'walk: COLUMNSxROWS walks at a time, whose seeds follow one another in '
-                            '--seeds.', flag_values=FLAGS)
+_SEEDS = flags.DEFINE_string(
+    'seeds',
+    '0-7',
+    'walk, mixing: the latents that are passed. truncation, noise: those that are shown.',
+    flag_values=FLAGS,
+)
+_GRID = flags.DEFINE_string(
+    'grid', None, 'walk: COLUMNSxROWS walks at a time, whose seeds follow one another in --seeds.', flag_values=FLAGS
+)
 _SPACE = flags.DEFINE_enum('space', 'z', ['z', 'w'], 'walk: between latents z, or w.', flag_values=FLAGS)
-_PATH = flags.DEFINE_enum('path', None, paths.KINDS, 'walk: along great circles (only in z, where it is the default), '
-                          'a spline (the default in w), or straight lines.', flag_values=FLAGS)
-_DESTINATIONS = flags.DEFINE_string('destinations', '888,829', 'mixing: the latents whose other styles stay, a row '
-                                    'each.', flag_values=FLAGS)
+_PATH = flags.DEFINE_enum(
+    'path',
+    None,
+    paths.KINDS,
+    'walk: along great circles (only in z, where it is the default), a spline (the default in w), or straight lines.',
+    flag_values=FLAGS,
+)
+_DESTINATIONS = flags.DEFINE_string(
+    'destinations', '888,829', 'mixing: the latents whose other styles stay, a row each.', flag_values=FLAGS
+)
 _PSIS = flags.DEFINE_string('psis', '1,-1', 'truncation: psi at the start, and at the turn.', flag_values=FLAGS)
 _RUN = flags.DEFINE_string('run', None, 'training: the folder of the run.', flag_values=FLAGS)
-_SECONDS = flags.DEFINE_float('seconds', None, 'How long; the default is two seconds a seed for walks, and eight else.',
-                              flag_values=FLAGS)
+_SECONDS = flags.DEFINE_float(
+    'seconds', None, 'How long; the default is two seconds a seed for walks, and eight else.', flag_values=FLAGS
+)
 _FPS = flags.DEFINE_float('fps', None, 'Frames a second; the default is 30, and 4 for training.', flag_values=FLAGS)
 _LARGEST_FPS, _MOST_FRAMES = 240, 100_000
 _SECONDS_A_SEED, _SECONDS_ELSE = 2, 8
-_HOLD = 2                    # seconds that the last picture of a training stays
-_MOST_PLACES = 64            # of a grid
+_HOLD = 2  # seconds that the last picture of a training stays
+_MOST_PLACES = 64  # of a grid
 
 
 def main(argv):
@@ -58,9 +72,10 @@ def main(argv):
         raise UserError('--out is missing; see --help')
     film.check(_OUT.value)
     for flag, most in ((_FPS, _LARGEST_FPS), (_SECONDS, math.inf)):
-        if flag.value is not None and not 0 < flag.value <= most or flag.value == math.inf:
-            raise UserError(f'--{flag.name}={flag.value}: give a number above 0'
-                            + (f', at most {most}' if most < math.inf else ''))
+        if (flag.value is not None and not 0 < flag.value <= most) or flag.value == math.inf:
+            raise UserError(
+                f'--{flag.name}={flag.value}: give a number above 0' + (f', at most {most}' if most < math.inf else '')
+            )
     if _KIND.value == 'training':
         _film_of_training()
     else:
@@ -89,8 +104,9 @@ def _film_of_network():
     if not 1 <= count <= _MOST_FRAMES:
         raise UserError(f'{count} frames: a film has 1 to {_MOST_FRAMES:,}; change --seconds or --fps')
     with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
-        artist = Painter(generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'],
-                         drawn=bar.update)
+        artist = Painter(
+            generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'], drawn=bar.update
+        )
         frames, places = _scene(artist, seeds, count, columns, rows)
         bar.total = count * places
         film.write(_OUT.value, frames, count, fps)
@@ -101,8 +117,9 @@ def _scene(artist, seeds, count, columns, rows):
     """Returns (frames, how many images each has)."""
     psi, across = _NETWORK['psi'], int(np.ceil(np.sqrt(len(seeds))))
     if _KIND.value == 'walk':
-        frames = scenes.walk(artist, seeds, count=count, space=_SPACE.value, path=_PATH.value, psi=psi, rows=rows,
-                             columns=columns)
+        frames = scenes.walk(
+            artist, seeds, count=count, space=_SPACE.value, path=_PATH.value, psi=psi, rows=rows, columns=columns
+        )
         return frames, rows * columns
     if _KIND.value == 'mixing':
         destinations = parse_seeds(_DESTINATIONS.value, 'destinations')

@@ -1,11 +1,12 @@
 """Measure how fast this machine is.
 
-    python -m stylegan_jax.benchmark --what=train
-    python -m stylegan_jax.benchmark --what=train --resolution=64,256 --batch=32,16 --plot=roofline.png
-    python -m stylegan_jax.benchmark --what=generate --precision=tf32 --json=generate.json
-    python -m stylegan_jax.benchmark --what=compile --resolution=256 --batch=8
-    python -m stylegan_jax.benchmark --what=data --resolution=64,1024 --encoding=raw,png
+python -m stylegan_jax.benchmark --what=train
+python -m stylegan_jax.benchmark --what=train --resolution=64,256 --batch=32,16 --plot=roofline.png
+python -m stylegan_jax.benchmark --what=generate --precision=tf32 --json=generate.json
+python -m stylegan_jax.benchmark --what=compile --resolution=256 --batch=8
+python -m stylegan_jax.benchmark --what=data --resolution=64,1024 --encoding=raw,png
 """
+
 import json
 import os
 
@@ -18,16 +19,27 @@ from stylegan_jax.errors import UserError
 _DATA_RESOLUTIONS = [64, 256, 1024]
 
 FLAGS = flags.FlagValues()
-_WHAT = flags.DEFINE_enum('what', 'train', ['train', 'generate', 'compile', 'data'],
-                          'train: a D step and a G step of the full-width network; generate: images from latents; '
-                          'compile: one stage, with and without a persistent cache; data: reading and decoding '
-                          'prepared records.', flag_values=FLAGS)
-_RESOLUTION = flags.DEFINE_list('resolution', None, 'Sides [pixels]; by itself what suits the device.',
-                                flag_values=FLAGS)
-_BATCH = flags.DEFINE_list('batch', None, 'Images a step, one number for each resolution or one for all; by itself '
-                           'what suits the device. Not for data.', flag_values=FLAGS)
-_PRECISION = flags.DEFINE_string('precision', Config().precision, 'As --config.precision of training. Not for data.',
-                                 flag_values=FLAGS)
+_WHAT = flags.DEFINE_enum(
+    'what',
+    'train',
+    ['train', 'generate', 'compile', 'data'],
+    'train: a D step and a G step of the full-width network; generate: images from latents; '
+    'compile: one stage, with and without a persistent cache; data: reading and decoding '
+    'prepared records.',
+    flag_values=FLAGS,
+)
+_RESOLUTION = flags.DEFINE_list(
+    'resolution', None, 'Sides [pixels]; by itself what suits the device.', flag_values=FLAGS
+)
+_BATCH = flags.DEFINE_list(
+    'batch',
+    None,
+    'Images a step, one number for each resolution or one for all; by itself what suits the device. Not for data.',
+    flag_values=FLAGS,
+)
+_PRECISION = flags.DEFINE_string(
+    'precision', Config().precision, 'As --config.precision of training. Not for data.', flag_values=FLAGS
+)
 _ENCODING = flags.DEFINE_list('encoding', None, 'data: encodings of the records; by itself all.', flag_values=FLAGS)
 _JSON = flags.DEFINE_string('json', None, 'A file to write the results to as well.', flag_values=FLAGS)
 _PLOT = flags.DEFINE_string('plot', None, 'train, generate: a PNG file to draw a roofline into.', flag_values=FLAGS)
@@ -36,11 +48,13 @@ _PLOT = flags.DEFINE_string('plot', None, 'train, generate: a PNG file to draw a
 def main(argv):
     """Measures and prints; returns the exit code."""
     del argv
-    resolutions, batches = (_numbers(flag, values.value) for flag, values in
-                            (('resolution', _RESOLUTION), ('batch', _BATCH)))
+    resolutions, batches = (
+        _numbers(flag, values.value) for flag, values in (('resolution', _RESOLUTION), ('batch', _BATCH))
+    )
     _check_flags()
-    measured = (_measure_data(resolutions) if _WHAT.value == 'data' else
-                _measure_device(_WHAT.value, resolutions, batches))
+    measured = (
+        _measure_data(resolutions) if _WHAT.value == 'data' else _measure_device(_WHAT.value, resolutions, batches)
+    )
     if _JSON.value:
         with open(_JSON.value, 'w') as file:
             json.dump({'what': _WHAT.value, **measured}, file, indent=1)
@@ -52,6 +66,7 @@ def _measure_data(resolutions):
     from stylegan_jax.benchmarks import data
     from stylegan_jax.data.records import ENCODINGS
     from stylegan_jax.runtime import machine
+
     encodings = _ENCODING.value or list(ENCODINGS)
     unknown = [encoding for encoding in encodings if encoding not in ENCODINGS]
     if unknown:
@@ -67,6 +82,7 @@ def _measure_device(what, resolutions, batches):
 
     from stylegan_jax.benchmarks import cases, compiling, device, generate, plot, table, train
     from stylegan_jax.runtime import machine
+
     listed = cases.make_cases(resolutions, batches, _PRECISION.value)
     facts = machine.describe(jax.devices()[0])
     _say(machine.heading(facts))
@@ -102,8 +118,12 @@ def _numbers(flag, values):
 def _check_flags():
     """Refuses what would be ignored, and files that could not be written after all the measuring."""
     what = _WHAT.value
-    for flag, does_it_use in ((_BATCH, what != 'data'), (_PRECISION, what != 'data'), (_ENCODING, what == 'data'),
-                              (_PLOT, what in ('train', 'generate'))):
+    for flag, does_it_use in (
+        (_BATCH, what != 'data'),
+        (_PRECISION, what != 'data'),
+        (_ENCODING, what == 'data'),
+        (_PLOT, what in ('train', 'generate')),
+    ):
         if flag.present and not does_it_use:
             raise UserError(f'--{flag.name}: --what={what} does not use it; leave it out')
     for flag in _JSON, _PLOT:

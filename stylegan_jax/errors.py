@@ -1,16 +1,42 @@
 """The error that users can cause."""
 
+_NO_VALUE = object()
+
 
 class UserError(ValueError):
-    """Something that the user gave cannot be used; the message says what, where, which value, what to do."""
+    """Something that the user gave cannot be used.
+
+    A setting is named as the library's callers know it, such as 'psi' or 'data.path'. Commands show the flag that sets
+    it in its place (`cli.command.fail`), so no module below them needs to know a flag.
+
+    Attributes:
+      problem: what is wrong, in words.
+      field: the name of the setting that is at fault; None if it is not one setting.
+      value: its value as it was given; absent in the text if there is none to show.
+      remedy: what to do about it; None if the problem says so itself.
+    """
+
+    def __init__(self, problem: str, *, field: str | None = None, value: object = _NO_VALUE, remedy: str | None = None):
+        super().__init__(problem)
+        self.problem, self.field, self.remedy = problem, field, remedy
+        self.has_value, self.value = value is not _NO_VALUE, None if value is _NO_VALUE else value
+
+    def text(self, name: str | None) -> str:
+        """Returns the message with another name in the place of the setting's own."""
+        setting = f'{name}={self.value}' if self.has_value else name
+        message = self.problem if name is None else f'{setting}: {self.problem}'
+        return message if self.remedy is None else f'{message}; {self.remedy}'
+
+    def __str__(self):
+        return self.text(self.field)
 
 
-def require(condition, field, value, remedy):
+def require(condition: bool, field: str, value: object, remedy: str):
     """Raises a UserError about the value of a setting unless a condition holds."""
     if not condition:
-        raise UserError(f'{field}={value!r}: {remedy}')
+        raise UserError(remedy, field=field, value=repr(value))
 
 
-def require_choice(field, value, choices):
+def require_choice(field: str, value: object, choices):
     """Raises a UserError unless a setting has one of some values."""
     require(value in choices, field, value, 'choose one of ' + ', '.join(map(repr, choices)))

@@ -9,6 +9,7 @@ Metrics: fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, ppl_wfull, ppl_z
 fd_toy, which is no FID; any number may take the place of these. Each result is a line of JSON with how it was obtained.
 The same command goes on where it was stopped.
 """
+
 import dataclasses
 import os
 import typing
@@ -30,40 +31,89 @@ FLAGS = flags.FlagValues()
 flags.declare_key_flag('compilation_cache')
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
 _METRICS = flags.DEFINE_list('metrics', None, 'What to measure; see above.', flag_values=FLAGS)
-_DATA = flags.DEFINE_string('data', None, 'Real images: a prepared set, a folder or zip, or toy_faces; the default is '
-                            'what a run was trained on.', flag_values=FLAGS)
+_DATA = flags.DEFINE_string(
+    'data',
+    None,
+    'Real images: a prepared set, a folder or zip, or toy_faces; the default is what a run was trained on.',
+    flag_values=FLAGS,
+)
 _COUNT = flags.DEFINE_integer('data_count', 0, 'Use the first so many images of --data; 0 = all.', flag_values=FLAGS)
-_MIRROR = flags.DEFINE_bool('mirror', None, 'Mirror real images at random, as published numbers of FFHQ do; the default '
-                            'is what a run was trained with, and otherwise no.', flag_values=FLAGS)
+_MIRROR = flags.DEFINE_bool(
+    'mirror',
+    None,
+    'Mirror real images at random, as published numbers of FFHQ do; the default '
+    'is what a run was trained with, and otherwise no.',
+    flag_values=FLAGS,
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of everything random.', lower_bound=0, flag_values=FLAGS)
 _PSI = flags.DEFINE_float('psi', 1.0, 'Truncation; published numbers have none (1).', flag_values=FLAGS)
-_RESIZE = flags.DEFINE_enum('resize', 'legacy', ['legacy', 'clean', 'half_pixel'], 'How images get the size of '
-                            'Inception: as in the published numbers, antialiased (clean-fid), or as pytorch-fid does.',
-                            flag_values=FLAGS)
-_PRECISION = flags.DEFINE_enum('precision', 'float32', ['float32', 'bfloat16'], 'Of samples and features; path lengths '
-                               'are always float32.', flag_values=FLAGS)
-_CROP = flags.DEFINE_bool('crop_faces', False, 'Path lengths of the face in aligned pictures, as published for faces.',
-                          flag_values=FLAGS)
-_DDOF = flags.DEFINE_enum('covariance', 'n-1', ['n-1', 'n'], 'What covariances divide by: n-1 as most, n as '
-                          'StyleGAN2-ADA.', flag_values=FLAGS)
-_SOLVER = flags.DEFINE_enum('solver', 'official', ['official', 'primal'], 'Of the planes of ls: as in 2019, which may '
-                            'stop early, or one that converges.', flag_values=FLAGS)
-_CLASSIFIERS = flags.DEFINE_list('classifiers', ['toy_faces'], 'For ls: toy_faces, files of train_classifier, or '
-                                 'official pickles.', flag_values=FLAGS)
-_INCEPTION = flags.DEFINE_string('inception', None, 'File of the weights of Inception; the default is the one in the '
-                                 'cache.', flag_values=FLAGS)
-_VGG = flags.DEFINE_string('vgg', None, 'File of the weights of VGG16, or random: then path lengths are no published '
-                           'ones. The default is the one in the cache.', flag_values=FLAGS)
+_RESIZE = flags.DEFINE_enum(
+    'resize',
+    'legacy',
+    ['legacy', 'clean', 'half_pixel'],
+    'How images get the size of '
+    'Inception: as in the published numbers, antialiased (clean-fid), or as pytorch-fid does.',
+    flag_values=FLAGS,
+)
+_PRECISION = flags.DEFINE_enum(
+    'precision',
+    'float32',
+    ['float32', 'bfloat16'],
+    'Of samples and features; path lengths are always float32.',
+    flag_values=FLAGS,
+)
+_CROP = flags.DEFINE_bool(
+    'crop_faces', False, 'Path lengths of the face in aligned pictures, as published for faces.', flag_values=FLAGS
+)
+_DDOF = flags.DEFINE_enum(
+    'covariance', 'n-1', ['n-1', 'n'], 'What covariances divide by: n-1 as most, n as StyleGAN2-ADA.', flag_values=FLAGS
+)
+_SOLVER = flags.DEFINE_enum(
+    'solver',
+    'official',
+    ['official', 'primal'],
+    'Of the planes of ls: as in 2019, which may stop early, or one that converges.',
+    flag_values=FLAGS,
+)
+_CLASSIFIERS = flags.DEFINE_list(
+    'classifiers',
+    ['toy_faces'],
+    'For ls: toy_faces, files of train_classifier, or official pickles.',
+    flag_values=FLAGS,
+)
+_INCEPTION = flags.DEFINE_string(
+    'inception', None, 'File of the weights of Inception; the default is the one in the cache.', flag_values=FLAGS
+)
+_VGG = flags.DEFINE_string(
+    'vgg',
+    None,
+    'File of the weights of VGG16, or random: then path lengths are no published '
+    'ones. The default is the one in the cache.',
+    flag_values=FLAGS,
+)
 _DOWNLOAD = flags.DEFINE_bool('download', False, 'Fetch weights that are missing, once.', flag_values=FLAGS)
-_BATCH = flags.DEFINE_integer('batch', None, 'Images at a time; the default suits the devices.', lower_bound=1,
-                              flag_values=FLAGS)
-_KIMG = flags.DEFINE_list('kimg', None, 'Of a run: the checkpoints at so many thousand images, or all; the default is '
-                          'the newest.', flag_values=FLAGS)
-_RESULTS = flags.DEFINE_string('results', None, 'File that gets a line for each result; the default is metrics.jsonl in '
-                               'the run, or here.', flag_values=FLAGS)
-_STORE = flags.DEFINE_string('store', None, 'Folder for what is kept of samples; the default is metrics in '
-                             '$STYLEGAN_JAX_CACHE, or in stylegan_jax in $XDG_CACHE_HOME or ~/.cache.',
-                             flag_values=FLAGS)
+_BATCH = flags.DEFINE_integer(
+    'batch', None, 'Images at a time; the default suits the devices.', lower_bound=1, flag_values=FLAGS
+)
+_KIMG = flags.DEFINE_list(
+    'kimg',
+    None,
+    'Of a run: the checkpoints at so many thousand images, or all; the default is the newest.',
+    flag_values=FLAGS,
+)
+_RESULTS = flags.DEFINE_string(
+    'results',
+    None,
+    'File that gets a line for each result; the default is metrics.jsonl in the run, or here.',
+    flag_values=FLAGS,
+)
+_STORE = flags.DEFINE_string(
+    'store',
+    None,
+    'Folder for what is kept of samples; the default is metrics in '
+    '$STYLEGAN_JAX_CACHE, or in stylegan_jax in $XDG_CACHE_HOME or ~/.cache.',
+    flag_values=FLAGS,
+)
 _COMPARE = flags.DEFINE_list('compare', None, 'Only print results of these files side by side.', flag_values=FLAGS)
 
 
@@ -83,6 +133,7 @@ def main(argv):
     from stylegan_jax.evaluation.evaluator import Evaluator
     from stylegan_jax.evaluation.gathering import Store
     from stylegan_jax.evaluation.judging import Networks
+
     store = Store(_STORE.value or os.path.join(catalogue.cache_folder(), 'metrics'))
     is_run = os.path.isdir(_NETWORK['network'])
     path = _RESULTS.value or os.path.join(_NETWORK['network'] if is_run else '', 'metrics.jsonl')
@@ -91,13 +142,19 @@ def main(argv):
         for subject in _subjects(is_run):
             dataset, options = dataset or _dataset(subject), _options(subject)
             networks = networks or Networks(options, jax.local_devices())
-            evaluator = Evaluator(subject.generator, options, store, dataset=dataset, networks=networks,
-                                  lod=subject.lod if _NETWORK['lod'] is None else _NETWORK['lod'])
+            evaluator = Evaluator(
+                subject.generator,
+                options,
+                store,
+                dataset=dataset,
+                networks=networks,
+                lod=subject.lod if _NETWORK['lod'] is None else _NETWORK['lod'],
+            )
             evaluator.check(metrics)
             for _, found in evaluator.measure(metrics):
                 _record(found, path, subject)
             passes += evaluator.passes
-        for identity, count in passes:      # not before: a stopped command would begin anew
+        for identity, count in passes:  # not before: a stopped command would begin anew
             store.forget(identity, count)
     return 0
 
@@ -116,11 +173,23 @@ def _record(found, path, subject):
 
 def _options(subject):
     from stylegan_jax.evaluation.evaluator import Options
+
     mirror = _MIRROR.value if _MIRROR.value is not None else bool(subject.data and subject.data.mirror)
-    return Options(seed=_SEED.value, psi=_PSI.value, mirror=mirror, resize=_RESIZE.value, precision=_PRECISION.value,
-                   crop=_CROP.value, ddof=int(_DDOF.value == 'n-1'), solver=_SOLVER.value, batch=_BATCH.value,
-                   inception=_INCEPTION.value, vgg=_VGG.value, classifiers=tuple(_CLASSIFIERS.value),
-                   download=_DOWNLOAD.value)
+    return Options(
+        seed=_SEED.value,
+        psi=_PSI.value,
+        mirror=mirror,
+        resize=_RESIZE.value,
+        precision=_PRECISION.value,
+        crop=_CROP.value,
+        ddof=int(_DDOF.value == 'n-1'),
+        solver=_SOLVER.value,
+        batch=_BATCH.value,
+        inception=_INCEPTION.value,
+        vgg=_VGG.value,
+        classifiers=tuple(_CLASSIFIERS.value),
+        download=_DOWNLOAD.value,
+    )
 
 
 class _Subject(typing.NamedTuple):
@@ -132,6 +201,7 @@ class _Subject(typing.NamedTuple):
       lod: level of detail that it has reached.
       nimg: images shown to it, for a checkpoint of a run, or None.
     """
+
     generator: typing.Any
     data: DataConfig | None
     lod: float = 0.0
@@ -146,6 +216,7 @@ def _subjects(is_run):
         yield _Subject(_NETWORK.load(), _data(None))
         return
     from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
+
     for nimg in _chosen(checkpoint):
         generator, saved = checkpoint.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
         yield _Subject(generator, _data(saved.config.data), float(saved.state.lod), saved.nimg)
@@ -168,13 +239,18 @@ def _data(trained_on):
     data = trained_on
     if _DATA.value is not None:
         is_toy = _DATA.value == 'toy_faces'
-        data = dataclasses.replace(trained_on or DataConfig(), source='toy_faces' if is_toy else 'images', count=0,
-                                   path='' if is_toy else _DATA.value)
+        data = dataclasses.replace(
+            trained_on or DataConfig(),
+            source='toy_faces' if is_toy else 'images',
+            count=0,
+            path='' if is_toy else _DATA.value,
+        )
     return dataclasses.replace(data, count=_COUNT.value) if data and _COUNT.value else data
 
 
 def _dataset(subject):
     from stylegan_jax.data.dataset import open_dataset
+
     return subject.data and open_dataset(subject.data, subject.generator.config.image)
 
 

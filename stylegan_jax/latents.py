@@ -1,10 +1,10 @@
 """Look into the space of latents w, and steer images through it.
 
     python -m stylegan_jax.latents --network=runs/quickstart --what=attributes --out=directions.npz
-    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz --direction=dark_hair \\
-        --strengths=-3,0,3 --seeds=0-5 --outdir=out
-    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz --direction=smiling \\
-        --latents=projected/latents.npz --strengths=-2,-1,0,1,2 --outdir=out
+    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz \\
+        --direction=dark_hair --strengths=-3,0,3 --seeds=0-5 --outdir=out
+    python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz \\
+        --direction=smiling --latents=projected/latents.npz --strengths=-2,-1,0,1,2 --outdir=out
 
 --what: statistics (mean and spread of W), principal (the directions in which W spreads most: pc0, pc1, ...) or
 attributes (directions that classifiers' verdicts part, one for each attribute that some samples have and some have not;
@@ -12,6 +12,7 @@ attributes (directions that classifiers' verdicts part, one for each attribute t
 strength, and DIRECTION.npz, the moved latents. A strength is in standard deviations of W along the direction. Layers
 that are coarse change shapes, fine ones colours.
 """
+
 import os
 
 import numpy as np
@@ -29,36 +30,65 @@ from stylegan_jax.sampling.latents import latents as seeded_latents
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'lod', 'psi'))
-_WHAT = flags.DEFINE_enum('what', 'attributes', ['statistics', 'principal', 'attributes'], 'What to find out.',
-                          flag_values=FLAGS)
+_WHAT = flags.DEFINE_enum(
+    'what', 'attributes', ['statistics', 'principal', 'attributes'], 'What to find out.', flag_values=FLAGS
+)
 _OUT = flags.DEFINE_string('out', None, 'File (.npz) for what was found out.', flag_values=FLAGS)
-_SAMPLES = flags.DEFINE_integer('samples', 10_000, 'Of W; attributes need an image of each.', lower_bound=2,
-                                flag_values=FLAGS)
-_COUNT = flags.DEFINE_integer('count', None, 'Principal directions to keep; the default is the first 20, or all.',
-                              lower_bound=1, flag_values=FLAGS)
-_CLASSIFIERS = flags.DEFINE_list('classifiers', ['toy_faces'], 'For attributes: toy_faces, files of train_classifier, '
-                                 'or official pickles.', flag_values=FLAGS)
-_WITHOUT = flags.DEFINE_list('without', [], 'With --apply: other directions that are not to change, taken out of '
-                             '--direction; all for all others.', flag_values=FLAGS)
+_SAMPLES = flags.DEFINE_integer(
+    'samples', 10_000, 'Of W; attributes need an image of each.', lower_bound=2, flag_values=FLAGS
+)
+_COUNT = flags.DEFINE_integer(
+    'count',
+    None,
+    'Principal directions to keep; the default is the first 20, or all.',
+    lower_bound=1,
+    flag_values=FLAGS,
+)
+_CLASSIFIERS = flags.DEFINE_list(
+    'classifiers',
+    ['toy_faces'],
+    'For attributes: toy_faces, files of train_classifier, or official pickles.',
+    flag_values=FLAGS,
+)
+_WITHOUT = flags.DEFINE_list(
+    'without',
+    [],
+    'With --apply: other directions that are not to change, taken out of --direction; all for all others.',
+    flag_values=FLAGS,
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the samples.', lower_bound=0, flag_values=FLAGS)
-_NOISE = flags.DEFINE_enum('noise', 'const', ['const', 'none'], 'Noise inputs of the images that are judged, and of '
-                           'those of --seeds: the stored ones, or none.', flag_values=FLAGS)
+_NOISE = flags.DEFINE_enum(
+    'noise',
+    'const',
+    ['const', 'none'],
+    'Noise inputs of the images that are judged, and of those of --seeds: the stored ones, or none.',
+    flag_values=FLAGS,
+)
 _APPLY = flags.DEFINE_bool('apply', False, 'Move latents along a direction, and show it.', flag_values=FLAGS)
-_DIRECTIONS = flags.DEFINE_string('directions', None, 'With --apply: file that --what=principal or attributes wrote.',
-                                  flag_values=FLAGS)
-_DIRECTION = flags.DEFINE_list('direction', None, 'With --apply: names of directions, such as glasses or pc0; each '
-                               'gets a figure.', flag_values=FLAGS)
-_STRENGTHS = flags.DEFINE_list('strengths', ['-3', '-1.5', '0', '1.5', '3'], 'With --apply: how far, in standard '
-                               'deviations.', flag_values=FLAGS)
-_LAYERS = flags.DEFINE_string('layers', None, 'With --apply: which layers move, such as 0-3 or 4,5,6; the default is '
-                              'all.', flag_values=FLAGS)
+_DIRECTIONS = flags.DEFINE_string(
+    'directions', None, 'With --apply: file that --what=principal or attributes wrote.', flag_values=FLAGS
+)
+_DIRECTION = flags.DEFINE_list(
+    'direction',
+    None,
+    'With --apply: names of directions, such as glasses or pc0; each gets a figure.',
+    flag_values=FLAGS,
+)
+_STRENGTHS = flags.DEFINE_list(
+    'strengths', ['-3', '-1.5', '0', '1.5', '3'], 'With --apply: how far, in standard deviations.', flag_values=FLAGS
+)
+_LAYERS = flags.DEFINE_string(
+    'layers', None, 'With --apply: which layers move, such as 0-3 or 4,5,6; the default is all.', flag_values=FLAGS
+)
 _SEEDS = flags.DEFINE_string('seeds', '0-5', 'With --apply: which latents, as generate has them.', flag_values=FLAGS)
-_LATENTS = flags.DEFINE_string('latents', None, 'With --apply: file of latents (of project, or of --apply) in place of '
-                               '--seeds.', flag_values=FLAGS)
-_OUTDIR = flags.DEFINE_string('outdir', None, 'With --apply: folder for the figures; made if missing.',
-                              flag_values=FLAGS)
+_LATENTS = flags.DEFINE_string(
+    'latents', None, 'With --apply: file of latents (of project, or of --apply) in place of --seeds.', flag_values=FLAGS
+)
+_OUTDIR = flags.DEFINE_string(
+    'outdir', None, 'With --apply: folder for the figures; made if missing.', flag_values=FLAGS
+)
 _MOST_PRINCIPAL = 20
-_SMALLEST_CELL = 96         # pixels; smaller images are shown with larger pixels
+_SMALLEST_CELL = 96  # pixels; smaller images are shown with larger pixels
 
 
 def main(argv):
@@ -73,16 +103,24 @@ def main(argv):
         _apply() if _APPLY.value else _find_out()
     except OSError as error:
         flag = _OUTDIR if _APPLY.value else _OUT
-        raise UserError(f'--{flag.name}={flag.value}: cannot be written ({error.strerror}); choose another '
-                        'place') from None
+        raise UserError(
+            f'--{flag.name}={flag.value}: cannot be written ({error.strerror}); choose another place'
+        ) from None
 
 
 def _find_out():
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.editing import latent_file
+
     generator = _NETWORK.load()
-    about = {'network': _NETWORK['network'], 'which': _NETWORK['which'], 'samples': _SAMPLES.value, 'seed': _SEED.value,
-             'noise': _NOISE.value, 'class': _NETWORK['class']}
+    about = {
+        'network': _NETWORK['network'],
+        'which': _NETWORK['which'],
+        'samples': _SAMPLES.value,
+        'seed': _SEED.value,
+        'noise': _NOISE.value,
+        'class': _NETWORK['class'],
+    }
     directory = os.path.dirname(_OUT.value)
     os.makedirs(directory or '.', exist_ok=True)
     if _WHAT.value == 'attributes':
@@ -94,9 +132,11 @@ def _find_out():
     if _WHAT.value == 'principal':
         directions = latent_space.principal_directions(moments, _COUNT.value or min(_MOST_PRINCIPAL, generator.w_dim))
     spread = np.sqrt(np.maximum(np.linalg.eigvalsh(moments.covariance())[::-1], 0))
-    print(f'{moments.count} samples of W ({len(moments.mean)} dimensions): mean of length '
-          f'{np.linalg.norm(moments.mean):.3f}, standard deviation {spread[0]:.3f} along the widest direction and '
-          f'{spread[-1]:.2g} along the narrowest; {_needed_for(spread, 0.9)} directions have 90% of the variance')
+    print(
+        f'{moments.count} samples of W ({len(moments.mean)} dimensions): mean of length '
+        f'{np.linalg.norm(moments.mean):.3f}, standard deviation {spread[0]:.3f} along the widest direction and '
+        f'{spread[-1]:.2g} along the narrowest; {_needed_for(spread, 0.9)} directions have 90% of the variance'
+    )
     if _WHAT.value == 'statistics':
         latent_file.save_statistics(_OUT.value, moments, about=about)
     else:
@@ -106,7 +146,7 @@ def _find_out():
 
 
 def _needed_for(spread, share):
-    variances = spread ** 2
+    variances = spread**2
     return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
 
 
@@ -114,12 +154,14 @@ def _attributes(generator):
     """Returns Directions of attributes, by classifiers' verdicts on samples' images."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.feature_networks.classifier import Classifier
+
     classifiers = [Classifier.load(name) for name in _CLASSIFIERS.value]
     names = [name for each in classifiers for name in each.label_names]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise UserError(f'--classifiers={",".join(_CLASSIFIERS.value)}: several judge {", ".join(doubled)}; give '
-                        'one of them')
+        raise UserError(
+            f'--classifiers={",".join(_CLASSIFIERS.value)}: several judge {", ".join(doubled)}; give one of them'
+        )
     ws, logits = [], []
     for w, images in _sampled(generator):
         logits.append(np.concatenate([_judged(each, images) for each in classifiers], axis=1))
@@ -136,7 +178,8 @@ def _sampled(generator):
     """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.sampling import sampler as sampling
-    generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))        # says at once what is not there
+
+    generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))  # says at once what is not there
     sampler = sampling.Sampler(generator, lod=_NETWORK.lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
         for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class']):
@@ -152,18 +195,21 @@ def _judged(classifier, images):
     """Logits [N, K]; as many images are filled up as the classifier's groups need."""
     group = classifier.config.network.mbstd_group_size or 1
     padded = images[np.minimum(np.arange(-(-len(images) // group) * group), len(images) - 1)]
-    return np.asarray(classifier.logits(padded))[:len(images)]
+    return np.asarray(classifier.logits(padded))[: len(images)]
 
 
 def _apply():
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.editing import latent_file
+
     strengths = parse_strengths(_STRENGTHS.value)
     generator = _NETWORK.load()
     directions = latent_file.load_directions(_DIRECTIONS.value)
     if directions.normals.shape[1] != generator.w_dim:
-        raise UserError(f'--directions={_DIRECTIONS.value}: directions of {directions.normals.shape[1]} dimensions, '
-                        f'and {_NETWORK["network"]} has {generator.w_dim}; give those of this network')
+        raise UserError(
+            f'--directions={_DIRECTIONS.value}: directions of {directions.normals.shape[1]} dimensions, '
+            f'and {_NETWORK["network"]} has {generator.w_dim}; give those of this network'
+        )
     layers = range(generator.num_ws) if _LAYERS.value is None else parse_layers(_LAYERS.value, generator.num_ws)
     subjects = _subjects(generator)
     others = directions.names if _WITHOUT.value == ['all'] else _WITHOUT.value
@@ -172,44 +218,61 @@ def _apply():
     for name, step in steps.items():
         moved = [latent_space.move(subjects.ws, step, strength, layers) for strength in strengths]
         _save_figure(os.path.join(_OUTDIR.value, f'{name}.png'), generator, subjects, moved)
-        repeated = subjects.noise if isinstance(subjects.noise, str) else [
-            x if len(x) == 1 else np.repeat(x, len(strengths), axis=0) for x in subjects.noise]
+        repeated = (
+            subjects.noise
+            if isinstance(subjects.noise, str)
+            else [x if len(x) == 1 else np.repeat(x, len(strengths), axis=0) for x in subjects.noise]
+        )
         names = tuple(f'{each}, {name} {strength:+g}' for each in subjects.names for strength in strengths)
         ws = np.stack(moved, axis=1).reshape(-1, *moved[0].shape[1:])
         latent_file.Latents(ws, names, repeated, subjects.lod).save(os.path.join(_OUTDIR.value, f'{name}.npz'))
-    print(f'{", ".join(_DIRECTION.value)} in {_OUTDIR.value}: rows are {", ".join(subjects.names)}; columns are '
-          f'{", ".join(f"{strength:+g}" for strength in strengths)} standard deviations')
+    print(
+        f'{", ".join(_DIRECTION.value)} in {_OUTDIR.value}: rows are {", ".join(subjects.names)}; columns are '
+        f'{", ".join(f"{strength:+g}" for strength in strengths)} standard deviations'
+    )
 
 
 def _subjects(generator):
     """Returns the Latents that are moved."""
     from stylegan_jax.editing import latent_file
+
     if _LATENTS.value is None:
         seeds = parse_seeds(_SEEDS.value)
         w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))
         ws = np.asarray(generator.truncate(w, _NETWORK['psi']))
-        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value,
-                                   _NETWORK.lod())
+        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value, _NETWORK.lod())
     found = latent_file.Latents.load(_LATENTS.value)
     if found.ws.shape[1:] != (generator.num_ws, generator.w_dim):
-        raise UserError(f'--latents={_LATENTS.value}: ws have shape {found.ws.shape}, and {_NETWORK["network"]} takes '
-                        f'[N, {generator.num_ws}, {generator.w_dim}]; give latents of this network')
+        raise UserError(
+            f'--latents={_LATENTS.value}: ws have shape {found.ws.shape}, and {_NETWORK["network"]} takes '
+            f'[N, {generator.num_ws}, {generator.w_dim}]; give latents of this network'
+        )
     return found
 
 
 def _save_figure(path, generator, subjects, moved):
     """Draws a row for each subject and a column for each of `moved`, a list of ws [N, L, W]."""
-    rows = [grid.to_uint8(np.concatenate([
-        np.asarray(generator.synthesize(ws[row:row + 1], noise=subjects.noise_of(row), lod=subjects.lod))
-        for ws in moved])) for row in range(len(subjects.ws))]
+    rows = [
+        grid.to_uint8(
+            np.concatenate(
+                [
+                    np.asarray(generator.synthesize(ws[row : row + 1], noise=subjects.noise_of(row), lod=subjects.lod))
+                    for ws in moved
+                ]
+            )
+        )
+        for row in range(len(subjects.ws))
+    ]
     picture = grid.image_grid(np.concatenate(rows), len(moved))
     grid.save_png(path, grid.enlarge(picture, max(1, _SMALLEST_CELL // rows[0].shape[1])))
 
 
 def _label(generator, count):
     from stylegan_jax.networks.labels import as_label
-    return np.asarray(as_label(None if _NETWORK['class'] is None else np.full(count, _NETWORK['class']), count,
-                               generator.label_dim))
+
+    return np.asarray(
+        as_label(None if _NETWORK['class'] is None else np.full(count, _NETWORK['class']), count, generator.label_dim)
+    )
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@
 The workdir gets config.json, log.txt, log.jsonl, TensorBoard scalars, reals.png, a grid of samples a tick and
 checkpoints. The same command again goes on from the newest checkpoint.
 """
+
 import dataclasses
 import os
 import signal
@@ -22,10 +23,15 @@ from stylegan_jax.runtime import cluster, compile_cache
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks and the schedule, and exit.')
-_INIT_FROM = flags.DEFINE_string('init_from', None, 'Weights to start a new run from: an official pickle, a run '
-                                                    'directory, or a saved network. Short for --config.init_from.')
-_COORDINATOR = flags.DEFINE_string('coordinator', None, 'HOST:PORT of process 0, where several processes train '
-                                                        'together; Slurm tells by itself.')
+_INIT_FROM = flags.DEFINE_string(
+    'init_from',
+    None,
+    'Weights to start a new run from: an official pickle, a run '
+    'directory, or a saved network. Short for --config.init_from.',
+)
+_COORDINATOR = flags.DEFINE_string(
+    'coordinator', None, 'HOST:PORT of process 0, where several processes train together; Slurm tells by itself.'
+)
 _NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'With --coordinator: how many processes there are.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'With --coordinator: which of them this is, from 0.')
 flags.declare_key_flag('compilation_cache')
@@ -49,6 +55,7 @@ def main(argv):
     compile_cache.use_cache(compile_cache.CACHE.value)
     cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     from stylegan_jax.run import loop  # needs the logging and checkpoint packages; --dry_run does not
+
     return loop.train(config, _WORKDIR.value or os.path.join('runs', config.name))
 
 

@@ -10,6 +10,7 @@ A source is a folder (searched to any depth) or zip of PNG, JPEG and WebP images
 multi-resolution TFRecords, an LSUN LMDB, an .npz of arrays, tfds:NAME (or tfds:DIRECTORY) of TensorFlow Datasets, or
 toy_faces:COUNT@RESOLUTION. Train on the result with --config.data.path=OUT.
 """
+
 import os
 import signal
 import sys
@@ -32,40 +33,71 @@ from stylegan_jax.sampling import grid
 
 FLAGS = flags.FlagValues()
 _SOURCE = flags.DEFINE_string('source', None, 'What to read; see above.', flag_values=FLAGS)
-_OUT = flags.DEFINE_string('out', None, 'Folder of the prepared set; its name becomes the name of the set.',
-                           flag_values=FLAGS)
+_OUT = flags.DEFINE_string(
+    'out', None, 'Folder of the prepared set; its name becomes the name of the set.', flag_values=FLAGS
+)
 _RESOLUTION = flags.DEFINE_integer('resolution', None, 'Longer side at full size [pixels].', flag_values=FLAGS)
-_BASE_SHAPE = flags.DEFINE_string('base_shape', '4,4',
-                                  'H,W of the lowest stage; 3,4 makes 384x512 of --resolution=512.', flag_values=FLAGS)
+_BASE_SHAPE = flags.DEFINE_string(
+    'base_shape', '4,4', 'H,W of the lowest stage; 3,4 makes 384x512 of --resolution=512.', flag_values=FLAGS
+)
 _CHANNELS = flags.DEFINE_integer('channels', 3, '1 (grey), 3 (colour) or 4 (with transparency).', flag_values=FLAGS)
-_FIT = flags.DEFINE_enum('fit', 'crop', ['crop', 'pad', 'resize', 'exact', 'wide'],
-                         'How pictures of other sizes become full-size ones: the largest central box, reduced (crop); '
-                         'whole, on black (pad); whole, of another aspect (resize); not at all (exact); 4:3 on a black '
-                         'square by the arithmetic of the official LSUN Car (wide).', flag_values=FLAGS)
-_RESIZE_FILTER = flags.DEFINE_enum('resize_filter', None, ['box', 'lanczos'],
-                                   'Of the reduction to full size; the default is lanczos for LSUN, box otherwise.',
-                                   flag_values=FLAGS)
-_LEVEL_FILTER = flags.DEFINE_enum('level_filter', 'box', ['box', 'lanczos'], 'Of the reduction to the stages below.',
-                                  flag_values=FLAGS)
-_ENCODING = flags.DEFINE_enum('encoding', 'raw', ENCODINGS,
-                              'raw reads fastest; png and webp are smaller and lose nothing; jpeg is smallest.',
-                              flag_values=FLAGS)
-_LABELS = flags.DEFINE_enum('labels', 'auto', ['auto', 'none', 'folders', 'attributes'],
-                            "auto: those of a dataset.json, or the source's own; folders: names of the top folders; "
-                            'attributes: of toy faces.', flag_values=FLAGS)
+_FIT = flags.DEFINE_enum(
+    'fit',
+    'crop',
+    ['crop', 'pad', 'resize', 'exact', 'wide'],
+    'How pictures of other sizes become full-size ones: the largest central box, reduced (crop); '
+    'whole, on black (pad); whole, of another aspect (resize); not at all (exact); 4:3 on a black '
+    'square by the arithmetic of the official LSUN Car (wide).',
+    flag_values=FLAGS,
+)
+_RESIZE_FILTER = flags.DEFINE_enum(
+    'resize_filter',
+    None,
+    ['box', 'lanczos'],
+    'Of the reduction to full size; the default is lanczos for LSUN, box otherwise.',
+    flag_values=FLAGS,
+)
+_LEVEL_FILTER = flags.DEFINE_enum(
+    'level_filter', 'box', ['box', 'lanczos'], 'Of the reduction to the stages below.', flag_values=FLAGS
+)
+_ENCODING = flags.DEFINE_enum(
+    'encoding',
+    'raw',
+    ENCODINGS,
+    'raw reads fastest; png and webp are smaller and lose nothing; jpeg is smallest.',
+    flag_values=FLAGS,
+)
+_LABELS = flags.DEFINE_enum(
+    'labels',
+    'auto',
+    ['auto', 'none', 'folders', 'attributes'],
+    "auto: those of a dataset.json, or the source's own; folders: names of the top folders; attributes: of toy faces.",
+    flag_values=FLAGS,
+)
 _COUNT = flags.DEFINE_integer('count', 0, 'Use the first so many images; 0 = all.', flag_values=FLAGS)
-_MIRROR_SAFE = flags.DEFINE_bool('mirror_safe', False, 'Note that a mirrored image is as good as the image.',
-                                 flag_values=FLAGS)
-_MAX_SKIPPED = flags.DEFINE_float('max_skipped', None, 'Largest share of images that may be left out as too small or '
-                                                       'damaged; the default is 1 for LSUN, 0.01 otherwise.',
-                                                       flag_values=FLAGS)
+_MIRROR_SAFE = flags.DEFINE_bool(
+    'mirror_safe', False, 'Note that a mirrored image is as good as the image.', flag_values=FLAGS
+)
+_MAX_SKIPPED = flags.DEFINE_float(
+    'max_skipped',
+    None,
+    'Largest share of images that may be left out as too small or damaged; the default is 1 for LSUN, 0.01 otherwise.',
+    flag_values=FLAGS,
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.', lower_bound=0, flag_values=FLAGS)
-_WORKERS = flags.DEFINE_integer('workers', None, 'Processes; the default is one a core, 16 at most; 0 does the work in '
-                                                 'this one.', lower_bound=0, flag_values=FLAGS)
-_CHECK = flags.DEFINE_bool('check', False, 'Read the source, report what would be prepared, and write nothing.',
-                           flag_values=FLAGS)
-_DESCRIBE = flags.DEFINE_string('describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.',
-                                flag_values=FLAGS)
+_WORKERS = flags.DEFINE_integer(
+    'workers',
+    None,
+    'Processes; the default is one a core, 16 at most; 0 does the work in this one.',
+    lower_bound=0,
+    flag_values=FLAGS,
+)
+_CHECK = flags.DEFINE_bool(
+    'check', False, 'Read the source, report what would be prepared, and write nothing.', flag_values=FLAGS
+)
+_DESCRIBE = flags.DEFINE_string(
+    'describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.', flag_values=FLAGS
+)
 
 
 def main(argv):
@@ -101,13 +133,17 @@ def describe(path):
     info, image = images.info, images.image
     stages = ', '.join('x'.join(map(str, image.stage_shape(stage))) for stage in range(image.num_stages))
     size = sum(size for shard in info['shards'] for size, _ in shard['files'])
-    lines = [f'{path}: {len(images)} images of {"x".join(map(str, image.shape))}, {size / 2 ** 20:.1f} MiB',
-             f'stages: {stages}', f'source: {info["source"]["kind"]} {info["source"]["path"]}'
-             + (f'; {info["num_skipped"]} images skipped' if info['num_skipped'] else ''),
-             f'made with: fit {info["fit"]}, {info["resize_filter"]} filter to full size, {info["level_filter"]} '
-             f'filter below; stored as {info["encoding"]}, order of seed {info["seed"]}',
-             f'mirrored images are {"as good" if info["mirror_safe"] else "not known to be as good"}',
-             f'content hash: {info["content_hash"]}', *_label_lines(images)]
+    lines = [
+        f'{path}: {len(images)} images of {"x".join(map(str, image.shape))}, {size / 2**20:.1f} MiB',
+        f'stages: {stages}',
+        f'source: {info["source"]["kind"]} {info["source"]["path"]}'
+        + (f'; {info["num_skipped"]} images skipped' if info['num_skipped'] else ''),
+        f'made with: fit {info["fit"]}, {info["resize_filter"]} filter to full size, {info["level_filter"]} '
+        f'filter below; stored as {info["encoding"]}, order of seed {info["seed"]}',
+        f'mirrored images are {"as good" if info["mirror_safe"] else "not known to be as good"}',
+        f'content hash: {info["content_hash"]}',
+        *_label_lines(images),
+    ]
     sheet = os.path.join(path, 'contact_sheet.png')
     columns, rows = int(np.clip(1280 // image.shape[1], 4, 16)), int(np.clip(960 // image.shape[0], 3, 12))
     pixels = Dataset(images).images(np.arange(min(len(images), columns * rows)), image.num_stages - 1)
@@ -121,25 +157,34 @@ def _label_lines(images):
     names = images.label_names or [f'class {label}' for label in range(images.labels.shape[1])]
     counts = np.asarray(images.labels > 0.5).sum(axis=0)
     listed = [f'  {name}: {count}' for name, count in zip(names, counts)]
-    return [f'labels: {len(names)} ' + ('classes' if images.info['one_hot'] else 'attributes'), *listed[:50],
-            *(['  ...'] if len(listed) > 50 else [])]
+    return [
+        f'labels: {len(names)} ' + ('classes' if images.info['one_hot'] else 'attributes'),
+        *listed[:50],
+        *(['  ...'] if len(listed) > 50 else []),
+    ]
 
 
 def _options(source):
     try:
         base_shape = tuple(int(side) for side in _BASE_SHAPE.value.split(','))
     except ValueError:
-        raise UserError(f'--base_shape={_BASE_SHAPE.value}: give two sides with a comma between them, '
-                        'such as 4,4') from None
+        raise UserError(
+            f'--base_shape={_BASE_SHAPE.value}: give two sides with a comma between them, such as 4,4'
+        ) from None
     return preparation.Options(
-        image=ImageConfig(_RESOLUTION.value, base_shape, _CHANNELS.value, source.labels.shape[1]), fit=_FIT.value,
-        resize_filter=_RESIZE_FILTER.value or source.resize_filter, level_filter=_LEVEL_FILTER.value,
-        encoding=_ENCODING.value, mirror_safe=_MIRROR_SAFE.value, seed=_SEED.value,
-        max_skipped=source.max_skipped if _MAX_SKIPPED.value is None else _MAX_SKIPPED.value)
+        image=ImageConfig(_RESOLUTION.value, base_shape, _CHANNELS.value, source.labels.shape[1]),
+        fit=_FIT.value,
+        resize_filter=_RESIZE_FILTER.value or source.resize_filter,
+        level_filter=_LEVEL_FILTER.value,
+        encoding=_ENCODING.value,
+        mirror_safe=_MIRROR_SAFE.value,
+        seed=_SEED.value,
+        max_skipped=source.max_skipped if _MAX_SKIPPED.value is None else _MAX_SKIPPED.value,
+    )
 
 
 def _workers(source):
-    if source.kind == 'arrays':         # each process would hold all of them
+    if source.kind == 'arrays':  # each process would hold all of them
         return 0
     return NUM_THREADS if _WORKERS.value is None else _WORKERS.value
 

@@ -14,6 +14,7 @@ and CelebA-HQ were, need faces that are aligned in the same way (eyes and mouth 
 Pictures are compared by LPIPS where the weights of VGG16 are found (see evaluate --download), else by features of the
 discriminator in the same file or run, and by pixels at all sizes.
 """
+
 import os
 import pathlib
 
@@ -37,32 +38,56 @@ FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
 _IMAGE = flags.DEFINE_list('image', None, 'Pictures (PNG, JPEG, WebP), with commas between them.', flag_values=FLAGS)
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for what is found; made if missing.', flag_values=FLAGS)
-_SPACE = flags.DEFINE_enum('space', 'w+', ['w', 'w+'], 'One w for all layers (w: nearer to what the network would make '
-                           'by itself), or one for each (w+: nearer to the picture).', flag_values=FLAGS)
-_NOISE = flags.DEFINE_enum('noise', None, ['optimize', 'const', 'none'], 'Noise inputs: optimised as well, the stored '
-                           'ones, or none; the default is optimize, and none where the network has no noise inputs.',
-                           flag_values=FLAGS)
+_SPACE = flags.DEFINE_enum(
+    'space',
+    'w+',
+    ['w', 'w+'],
+    'One w for all layers (w: nearer to what the network would make '
+    'by itself), or one for each (w+: nearer to the picture).',
+    flag_values=FLAGS,
+)
+_NOISE = flags.DEFINE_enum(
+    'noise',
+    None,
+    ['optimize', 'const', 'none'],
+    'Noise inputs: optimised as well, the stored '
+    'ones, or none; the default is optimize, and none where the network has no noise inputs.',
+    flag_values=FLAGS,
+)
 _STEPS = flags.DEFINE_integer('steps', 300, 'Of the optimiser.', lower_bound=1, flag_values=FLAGS)
-_RATE = flags.DEFINE_float('rate', 0.1, 'Learning rate, in standard deviations of W.', lower_bound=0.0,
-                           flag_values=FLAGS)
-_RESTARTS = flags.DEFINE_integer('restarts', 4, 'Starts for each picture: the mean of W, and the samples that are most '
-                                 'like the picture.', lower_bound=1, flag_values=FLAGS)
-_CANDIDATES = flags.DEFINE_integer('candidates', 1000, 'Samples that are looked at for that.', lower_bound=1,
-                                   flag_values=FLAGS)
+_RATE = flags.DEFINE_float(
+    'rate', 0.1, 'Learning rate, in standard deviations of W.', lower_bound=0.0, flag_values=FLAGS
+)
+_RESTARTS = flags.DEFINE_integer(
+    'restarts',
+    4,
+    'Starts for each picture: the mean of W, and the samples that are most like the picture.',
+    lower_bound=1,
+    flag_values=FLAGS,
+)
+_CANDIDATES = flags.DEFINE_integer(
+    'candidates', 1000, 'Samples that are looked at for that.', lower_bound=1, flag_values=FLAGS
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of everything random.', lower_bound=0, flag_values=FLAGS)
-_BATCH = flags.DEFINE_integer('batch', None, 'Pictures at a time; the default suits their size.', lower_bound=1,
-                              flag_values=FLAGS)
-_VGG = flags.DEFINE_string('vgg', None, 'File of the weights of VGG16, for LPIPS; the default is the one in the cache, '
-                           'if there is one; none does without LPIPS.', flag_values=FLAGS)
+_BATCH = flags.DEFINE_integer(
+    'batch', None, 'Pictures at a time; the default suits their size.', lower_bound=1, flag_values=FLAGS
+)
+_VGG = flags.DEFINE_string(
+    'vgg',
+    None,
+    'File of the weights of VGG16, for LPIPS; the default is the one in the cache, '
+    'if there is one; none does without LPIPS.',
+    flag_values=FLAGS,
+)
 _GREY = flags.DEFINE_bool('allow_grey', False, 'Take grey pictures for a network of colours.', flag_values=FLAGS)
 _VIDEO = flags.DEFINE_bool('video', False, 'Write optimisation.webp.', flag_values=FLAGS)
-_PIXELS_AT_ONCE = 2 ** 22       # of all restarts
-_EVERY = 10                     # steps between looks
-_CURRENT_EVERY = 5              # looks
-_SMALLEST_CELL = 128            # pixels; smaller images are shown with larger pixels
-_FRAME = 80                     # milliseconds
-_FRAMES_BYTES = 2 ** 30         # of pictures in a video, which then ends earlier
-_LONGEST_VIDEO = 16383          # pixels of a side, in WebP
+_PIXELS_AT_ONCE = 2**22  # of all restarts
+_EVERY = 10  # steps between looks
+_CURRENT_EVERY = 5  # looks
+_SMALLEST_CELL = 128  # pixels; smaller images are shown with larger pixels
+_FRAME = 80  # milliseconds
+_FRAMES_BYTES = 2**30  # of pictures in a video, which then ends earlier
+_LONGEST_VIDEO = 16383  # pixels of a side, in WebP
 _GREY_MODES = '1', 'L', 'LA', 'La', 'I', 'F'
 
 
@@ -76,21 +101,26 @@ def main(argv):
     compile_cache.use_cache(compile_cache.CACHE.value)
     generator, lod = _NETWORK.load(), _NETWORK.lod()
     if generator.config.is_progan:
-        raise UserError(f'--network={_NETWORK["network"]}: a Progressive GAN generator has no intermediate latents w to '
-                        'find; give a StyleGAN')
+        raise UserError(
+            f'--network={_NETWORK["network"]}: a Progressive GAN generator has no intermediate latents w to '
+            'find; give a StyleGAN'
+        )
     targets = _targets(generator, lod)
     height = side_by_side(targets, targets).shape[0]
     if _VIDEO.value and height > _LONGEST_VIDEO:
-        raise UserError(f'--video: {len(targets)} pictures make frames {height} pixels high, and WebP has '
-                        f'{_LONGEST_VIDEO} at most; project fewer at a time')
+        raise UserError(
+            f'--video: {len(targets)} pictures make frames {height} pixels high, and WebP has '
+            f'{_LONGEST_VIDEO} at most; project fewer at a time'
+        )
     if generator.label_dim:
         print('this network has labels: w are searched near those of no class')
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
         _project(generator, targets, lod)
     except OSError as error:
-        raise UserError(f'--outdir={_OUTDIR.value}: cannot be written ({error.strerror}); choose another '
-                        'folder') from None
+        raise UserError(
+            f'--outdir={_OUTDIR.value}: cannot be written ({error.strerror}); choose another folder'
+        ) from None
 
 
 def read_target(path, shape, *, allow_grey=False):
@@ -110,8 +140,10 @@ def read_target(path, shape, *, allow_grey=False):
     try:
         picture = decode(pathlib.Path(path).expanduser().read_bytes())
         if shape[2] >= 3 and not allow_grey and picture.mode.startswith(_GREY_MODES):
-            raise UserError(f'{path}: the picture is grey, and the network makes colours; give a picture in colours, '
-                            'or --allow_grey')
+            raise UserError(
+                f'{path}: the picture is grey, and the network makes colours; give a picture in colours, '
+                'or --allow_grey'
+            )
         fitted = pixels.to_uint8(fitting.fitted(picture, shape, fit='crop', resize_filter='box'))
         placement = fitting.placement(picture.height, picture.width, shape, 'crop')
     except OSError as error:
@@ -134,6 +166,7 @@ def read_target(path, shape, *, allow_grey=False):
 def _targets(generator, lod):
     """Returns uint8 [N, H, W, C], and says what was done."""
     from stylegan_jax.config.network import stage_and_alpha
+
     image = generator.config.image
     shape = (*image.stage_shape(stage_and_alpha(image, lod)[0]), image.channels)
     if image.channels not in (1, 3, 4):
@@ -149,11 +182,18 @@ def _targets(generator, lod):
 def _project(generator, targets, lod):
     """Projects batch after batch, and writes what is found."""
     from stylegan_jax.editing import latent_file, projection
+
     discriminator, lpips, compared = _judges(targets.shape)
     noise = _NOISE.value or ('optimize' if generator.config.use_noise else 'none')
-    options = projection.Options(space=_SPACE.value, noise=noise, steps=_STEPS.value, rate=_RATE.value,
-                                 restarts=_RESTARTS.value, candidates=max(_CANDIDATES.value, _RESTARTS.value - 1),
-                                 seed=_SEED.value)
+    options = projection.Options(
+        space=_SPACE.value,
+        noise=noise,
+        steps=_STEPS.value,
+        rate=_RATE.value,
+        restarts=_RESTARTS.value,
+        candidates=max(_CANDIDATES.value, _RESTARTS.value - 1),
+        seed=_SEED.value,
+    )
     if generator.num_ws == 1:
         print('this network has one w for all layers: w+ is w')
     print(f'compared by {compared}; noise inputs: {noise if generator.config.use_noise else "the network has none"}')
@@ -163,8 +203,18 @@ def _project(generator, targets, lod):
     with _Watcher(targets, options.steps) as watcher:
         for first in range(0, len(targets), size):
             some = slice(first, first + size)
-            found.append(projection.project(generator, targets[some], discriminator=discriminator, lpips=lpips,
-                                            options=options, lod=lod, every=_EVERY, report=watcher.batch(first)))
+            found.append(
+                projection.project(
+                    generator,
+                    targets[some],
+                    discriminator=discriminator,
+                    lpips=lpips,
+                    options=options,
+                    lod=lod,
+                    every=_EVERY,
+                    report=watcher.batch(first),
+                )
+            )
     found = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     names = tuple(os.path.basename(path) for path in _IMAGE.value)
     latents = latent_file.Latents(found.ws, names, found.noise if noise == 'optimize' else noise, lod)
@@ -188,6 +238,7 @@ def _judges(shape):
     from stylegan_jax.feature_networks import catalogue
     from stylegan_jax.feature_networks.lpips import LPIPS
     from stylegan_jax.feature_networks.weight_files import read_arrays
+
     reason = 'left out by --vgg=none'
     if _VGG.value != 'none':
         try:
@@ -223,27 +274,32 @@ class _Watcher:
 
     def batch(self, first):
         """Returns what `projection.project` reports to, for the targets from `first` on."""
+
         def report(step, found):
             some = slice(first, first + len(found.images))
             self._images[some] = found.images
-            self._bar.set_postfix(distance=f'{found.distance.mean():.4f}', psnr=f'{found.psnr.mean():.1f} dB',
-                                  refresh=False)
+            self._bar.set_postfix(
+                distance=f'{found.distance.mean():.4f}', psnr=f'{found.psnr.mean():.1f} dB', refresh=False
+            )
             self._bar.update((first * self._steps + step * len(found.images)) - self._bar.n)
             if _VIDEO.value and len(self._frames) * self._targets.nbytes < _FRAMES_BYTES:
                 self._frames.append(side_by_side(self._targets, self._images))
             if self._looks % _CURRENT_EVERY == 0:
                 grid.save_png(self._path('current.png'), side_by_side(self._targets, self._images))
             self._looks += 1
+
         return report
 
     def finish(self):
         """Writes the video, and removes what showed the way."""
         if self._frames:
             from stylegan_jax.runtime import atomic
+
             first, *others = [PIL.Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in self._frames]
             with atomic.writing(self._path('optimisation.webp'), 'wb') as file:
-                first.save(file, format='WEBP', save_all=True, append_images=others, duration=_FRAME, loop=0,
-                           lossless=True)
+                first.save(
+                    file, format='WEBP', save_all=True, append_images=others, duration=_FRAME, loop=0, lossless=True
+                )
         os.unlink(self._path('current.png'))
 
     def _path(self, name):

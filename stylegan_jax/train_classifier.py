@@ -7,6 +7,7 @@ A tenth of the images is held out, and the accuracy on them printed; of toy face
 that exclude one another are learned as classes, others as attributes. Beside OUT goes a .json file that says how the
 weights came about.
 """
+
 import dataclasses
 import datetime
 import importlib.metadata
@@ -41,23 +42,41 @@ _NETWORK = DiscriminatorConfig()
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_DATA = flags.DEFINE_string('data', None, "'toy_faces', a prepared data set, or a folder or zip of images with a "
-                            'dataset.json of classes.', flag_values=FLAGS)
-_OUT = flags.DEFINE_string('out', None, 'File for the weights, NAME.npz; NAME is the name of the classifier.',
-                           flag_values=FLAGS)
-_RESOLUTION = flags.DEFINE_integer('resolution', None, 'Longer side of the images [pixels]; the default is that of a '
-                                   f'prepared set, and {_TOY_FACES_RESOLUTION} for toy faces.', flag_values=FLAGS)
-_COUNT = flags.DEFINE_integer('count', 0, f'Use the first so many images; 0 = all, and {TOY_FACES_COUNT} toy faces.',
-                              lower_bound=0, flag_values=FLAGS)
+_DATA = flags.DEFINE_string(
+    'data',
+    None,
+    "'toy_faces', a prepared data set, or a folder or zip of images with a dataset.json of classes.",
+    flag_values=FLAGS,
+)
+_OUT = flags.DEFINE_string(
+    'out', None, 'File for the weights, NAME.npz; NAME is the name of the classifier.', flag_values=FLAGS
+)
+_RESOLUTION = flags.DEFINE_integer(
+    'resolution',
+    None,
+    'Longer side of the images [pixels]; the default is that of a '
+    f'prepared set, and {_TOY_FACES_RESOLUTION} for toy faces.',
+    flag_values=FLAGS,
+)
+_COUNT = flags.DEFINE_integer(
+    'count',
+    0,
+    f'Use the first so many images; 0 = all, and {TOY_FACES_COUNT} toy faces.',
+    lower_bound=0,
+    flag_values=FLAGS,
+)
 _KIMG = flags.DEFINE_float('kimg', _DEFAULTS.kimg, 'Images shown, in thousands.', flag_values=FLAGS)
 _BATCH = flags.DEFINE_integer('batch', _DEFAULTS.batch, 'Images a step.', flag_values=FLAGS)
 _LR = flags.DEFINE_float('lr', _DEFAULTS.lr, 'Learning rate at the start; it falls to 0.', flag_values=FLAGS)
-_MIRROR = flags.DEFINE_bool('mirror', _DEFAULTS.mirror, 'Flip images at random; only where no label changes with it.',
-                            flag_values=FLAGS)
-_FMAP_BASE = flags.DEFINE_integer('fmap_base', _NETWORK.fmap_base, 'Feature maps at side r: 2 * fmap_base / r ...',
-                                  flag_values=FLAGS)
-_FMAP_MAX = flags.DEFINE_integer('fmap_max', _NETWORK.fmap_max, '... and at most so many, which is how many features '
-                                 'there are.', flag_values=FLAGS)
+_MIRROR = flags.DEFINE_bool(
+    'mirror', _DEFAULTS.mirror, 'Flip images at random; only where no label changes with it.', flag_values=FLAGS
+)
+_FMAP_BASE = flags.DEFINE_integer(
+    'fmap_base', _NETWORK.fmap_base, 'Feature maps at side r: 2 * fmap_base / r ...', flag_values=FLAGS
+)
+_FMAP_MAX = flags.DEFINE_integer(
+    'fmap_max', _NETWORK.fmap_max, '... and at most so many, which is how many features there are.', flag_values=FLAGS
+)
 _SEED = flags.DEFINE_integer('seed', _DEFAULTS.seed, 'Of everything random.', lower_bound=0, flag_values=FLAGS)
 
 
@@ -112,8 +131,10 @@ def _open(data, resolution, count):
         count = count or TOY_FACES_COUNT
         return open_dataset(DataConfig('toy_faces', count=count + classifier_training.num_held_out(count)), image)
     if not os.path.exists(os.path.expanduser(data)):
-        raise UserError(f"--data={data}: there is nothing there; give 'toy_faces', a prepared data set, or a folder or "
-                        'zip of images')
+        raise UserError(
+            f"--data={data}: there is nothing there; give 'toy_faces', a prepared data set, or a folder or "
+            'zip of images'
+        )
     if is_prepared(data):
         stored = read_info(data)['image']
         image = ImageConfig(**stored | {'resolution': resolution or stored['resolution']})
@@ -137,12 +158,19 @@ def _config(dataset, parts):
     """Returns the ClassifierConfig for a data set, and says what it is."""
     names = dataset.label_names or tuple(f'class {k}' for k in range(dataset.labels.shape[1]))
     one_hot = classifier_training.check_labels(dataset.labels, names, parts, f'--data={_DATA.value}')
-    print(f'{len(parts[0])} images of {"x".join(map(str, dataset.image.shape))} to learn from, '
-          f'{len(parts[1])} held out; '
-          + (f'{len(names)} classes, of which an image has one (softmax)' if one_hot
-             else f'{len(names)} attributes, each for itself (sigmoid)'), flush=True)
-    network = DiscriminatorConfig(dataset.image, fmap_base=_FMAP_BASE.value, fmap_max=_FMAP_MAX.value,
-                                  mbstd_group_size=1)
+    print(
+        f'{len(parts[0])} images of {"x".join(map(str, dataset.image.shape))} to learn from, '
+        f'{len(parts[1])} held out; '
+        + (
+            f'{len(names)} classes, of which an image has one (softmax)'
+            if one_hot
+            else f'{len(names)} attributes, each for itself (sigmoid)'
+        ),
+        flush=True,
+    )
+    network = DiscriminatorConfig(
+        dataset.image, fmap_base=_FMAP_BASE.value, fmap_max=_FMAP_MAX.value, mbstd_group_size=1
+    )
     return ClassifierConfig(network, names, one_hot)
 
 
@@ -160,16 +188,30 @@ def _judge(dataset, indices, classifier):
 def _provenance(classifier, dataset, parts, options, losses, accuracies):
     """Returns what anybody must know to trust the weights, or to make them again; plain dicts for JSON."""
     return {
-        'name': classifier.name, 'digest': classifier.digest, 'config': to_dict(classifier.config),
-        'data': {'data': _DATA.value, 'signature': dataset.signature, 'images_learned_from': len(parts[0]),
-                 'images_held_out': len(parts[1])},
-        'training': dataclasses.asdict(options) | {
-            'images_seen': options.steps * options.batch, 'last_losses': float(np.mean(losses[-100:]))},
-        'held_out_accuracy': {entry.name: {'share': round(entry.share, 4), 'accuracy': round(entry.accuracy, 4),
-                                           'balanced': round(entry.balanced, 4)} for entry in accuracies},
-        'versions': {'python': platform.python_version()} | {
-            name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'numpy', 'pillow')},
-        'device': jax.devices()[0].device_kind, 'date': datetime.date.today().isoformat()}
+        'name': classifier.name,
+        'digest': classifier.digest,
+        'config': to_dict(classifier.config),
+        'data': {
+            'data': _DATA.value,
+            'signature': dataset.signature,
+            'images_learned_from': len(parts[0]),
+            'images_held_out': len(parts[1]),
+        },
+        'training': dataclasses.asdict(options)
+        | {'images_seen': options.steps * options.batch, 'last_losses': float(np.mean(losses[-100:]))},
+        'held_out_accuracy': {
+            entry.name: {
+                'share': round(entry.share, 4),
+                'accuracy': round(entry.accuracy, 4),
+                'balanced': round(entry.balanced, 4),
+            }
+            for entry in accuracies
+        },
+        'versions': {'python': platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'numpy', 'pillow')},
+        'device': jax.devices()[0].device_kind,
+        'date': datetime.date.today().isoformat(),
+    }
 
 
 if __name__ == '__main__':

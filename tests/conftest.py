@@ -1,4 +1,5 @@
 """Settings and fixtures for all tests."""
+
 import gc
 import os
 import pathlib
@@ -11,9 +12,18 @@ from stylegan_jax.runtime.xla_options import known_flags
 
 # Compiling is most of what these tests do; the results are the same to rounding. Runs use one of the eight devices
 # where they do not say otherwise.
-os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *known_flags([
-    '--xla_backend_optimization_level=0', '--xla_cpu_use_fusion_emitters=false',
-    '--xla_force_host_platform_device_count=8'])])
+os.environ['XLA_FLAGS'] = ' '.join(
+    [
+        os.environ.get('XLA_FLAGS', ''),
+        *known_flags(
+            [
+                '--xla_backend_optimization_level=0',
+                '--xla_cpu_use_fusion_emitters=false',
+                '--xla_force_host_platform_device_count=8',
+            ]
+        ),
+    ]
+)
 _MOST_MAPS = 20_000
 # Never the user's; removed when the tests end.
 _CACHE = tempfile.TemporaryDirectory(prefix='compiled-')
@@ -30,6 +40,7 @@ def few_programs():
     maps = pathlib.Path('/proc/self/maps')
     if 'jax' in sys.modules and maps.exists() and maps.read_bytes().count(b'\n') > _MOST_MAPS:
         import jax
+
         if 'stylegan_jax.sampling.sampler' in sys.modules:
             sys.modules['stylegan_jax.sampling.sampler']._graph.cache_clear()
         jax.clear_caches()
@@ -40,6 +51,7 @@ def few_programs():
 def float64():
     """Runs a test in double precision."""
     import jax
+
     with jax.enable_x64(True):
         yield
 
@@ -48,6 +60,7 @@ def float64():
 def exact_products():
     """Keeps graphics chips from rounding factors."""
     import jax
+
     with jax.default_matmul_precision('highest'):
         yield
 
@@ -56,8 +69,9 @@ def exact_products():
 def accelerator_forms(monkeypatch):
     """Runs a test with the forms for other platforms than a CPU, which are as exact there."""
     import jax
+
     monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, default, **_: default(*arguments))
-    jax.clear_caches()           # a trace made in the other form would pass for this one
+    jax.clear_caches()  # a trace made in the other form would pass for this one
     yield
     jax.clear_caches()
 
@@ -76,11 +90,12 @@ def run_command(capsys, tmp_path, monkeypatch):
     from absl.testing import flagsaver
 
     from stylegan_jax.cli import command
+
     monkeypatch.chdir(tmp_path)
 
     def run(module, *arguments):
         own = flagsaver.save_flag_values(module.FLAGS)
-        with flagsaver.flagsaver():             # takes the command's flags away again
+        with flagsaver.flagsaver():  # takes the command's flags away again
             try:
                 command.parse([module.__name__, *arguments], module.FLAGS)
                 code = command.reported_to_user(module.main)([module.__name__])
@@ -89,4 +104,5 @@ def run_command(capsys, tmp_path, monkeypatch):
             finally:
                 flagsaver.restore_flag_values(own, module.FLAGS)
         return code, *capsys.readouterr()
+
     return run

@@ -1,4 +1,6 @@
-"""The rules by which weights and images of the references for feature networks are made; see tests/reference/README.md."""
+"""The rules by which weights and images of the references for feature networks are made; see
+tests/reference/README.md."""
+
 import zlib
 
 import numpy as np
@@ -10,7 +12,7 @@ def crc(array):
 
 def rule_array(name, shape, gain):
     """The float32 array that the rule gives a name; `gain` is that of convolutions."""
-    rng = np.random.RandomState(zlib.crc32(name.encode()) & 0xffffffff)
+    rng = np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF)
     if len(shape) == 4:
         values = rng.randn(*shape)
         values -= values.mean((1, 2, 3), keepdims=True)
@@ -30,7 +32,7 @@ def rule_arrays(shapes, gain):
 
 def rule_linear(name, width):
     """A linear layer of LPIPS by the rule, [1, C, 1, 1] as in files."""
-    rng = np.random.RandomState(zlib.crc32(name.encode()) & 0xffffffff)
+    rng = np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF)
     return np.float32(0.1 * np.abs(rng.randn(1, width, 1, 1)))
 
 

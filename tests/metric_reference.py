@@ -1,4 +1,5 @@
 """What public implementations of the metrics computed; tests/reference/README.md says which, and from what."""
+
 import functools
 import json
 import pathlib

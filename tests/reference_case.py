@@ -1,4 +1,5 @@
 """Access to the numbers under tests/reference; see the README there."""
+
 import functools
 import json
 import pathlib
@@ -52,7 +53,7 @@ def parameter(tree, variable):
     """
     path = re.sub('^G_(mapping|synthesis)/', r'\1/', variable)
     if 'synthesis' in tree and not path.startswith(('mapping/', 'synthesis/')):
-        path = 'synthesis/' + path       # Progressive GAN has no components
+        path = 'synthesis/' + path  # Progressive GAN has no components
     top = max(int(name.split('x')[0]) for name in tree.get('synthesis', tree))
     colours = re.search(r'(To|From)RGB_lod(\d+)', path)
     if colours:

@@ -1,13 +1,14 @@
 """Films: paths through latents, scenes against images made directly, the files, and the command."""
+
 import os
 import sys
 
 import numpy as np
 import PIL.Image
 import pytest
+
 import reference_case
 import tiny
-
 from stylegan_jax import animate, mix
 from stylegan_jax.animation import film, paths, scenes
 from stylegan_jax.config import ImageConfig
@@ -42,13 +43,14 @@ def tile(*images, columns):
 
 # Paths.
 
+
 @pytest.mark.parametrize('kind', paths.KINDS)
 def test_paths_pass_all_points_and_are_closed(kind):
     points = np.random.default_rng(0).standard_normal((4, 6))
     places = paths.path(points, 40, kind)
     np.testing.assert_allclose(places[::10], points, atol=1e-12)
     steps = np.linalg.norm(np.diff(places, axis=0, append=places[:1]), axis=1)
-    assert steps.max() < 4 * steps.mean()                        # no jump, neither at the end
+    assert steps.max() < 4 * steps.mean()  # no jump, neither at the end
 
 
 def test_slerp_keeps_lengths_and_goes_at_an_even_speed():
@@ -65,8 +67,10 @@ def test_slerp_of_latents_in_one_line_is_finite(factor):
 
 def test_splines_have_no_corners():
     points = np.random.default_rng(0).standard_normal((5, 3))
-    turns = {kind: np.abs(np.diff(np.concatenate([p := paths.path(points, 500, kind), p[:2]]), 2, axis=0)).max()
-             for kind in ('spline', 'linear')}
+    turns = {
+        kind: np.abs(np.diff(np.concatenate([p := paths.path(points, 500, kind), p[:2]]), 2, axis=0)).max()
+        for kind in ('spline', 'linear')
+    }
     assert turns['spline'] < turns['linear'] / 10
 
 
@@ -81,6 +85,7 @@ def test_there_and_back():
 
 
 # Scenes.
+
 
 def assert_near(frame, expected):
     """The same but for rounding, by which batches of other sizes differ."""
@@ -102,8 +107,11 @@ def test_mixing_moves_one_range_a_column(artist):
     frames = list(scenes.mixing(artist, [1, 2], [5, 6, 7], count=4))
     G = artist.generator
     ws = {seed: G.truncate(G.map(latents([seed], 6)), 1) for seed in (1, 2, 5, 6, 7)}
-    mixed = [grid.to_uint8(G.synthesize(mix(ws[still], ws[2], layers)))[0] for still in (5, 6, 7)
-             for layers in (range(0, 2), range(2, 4), range(4, 6))]
+    mixed = [
+        grid.to_uint8(G.synthesize(mix(ws[still], ws[2], layers)))[0]
+        for still in (5, 6, 7)
+        for layers in (range(0, 2), range(2, 4), range(4, 6))
+    ]
     assert_near(frames[2], tile(*mixed, columns=3))
 
 
@@ -122,7 +130,7 @@ def test_noise_turns_while_latents_stay(artist):
     assert_near(frames[5], tile(*images, columns=2))
     assert len({frame.tobytes() for frame in frames}) == 20
     alone = list(scenes.noise(artist, [4], count=20, psi=0.7))
-    assert_near(alone[3][::16, ::16], frames[3][::8, 96::8])    # a seed's noise is its own
+    assert_near(alone[3][::16, ::16], frames[3][::8, 96::8])  # a seed's noise is its own
     turned = [np.cos(1) * a + np.sin(1) * b for a, b in zip(*ends)]
     assert 0.85 < np.std(turned[-1]) < 1.15
 
@@ -134,17 +142,19 @@ def test_scenes_are_the_same_every_time(artist):
 
 # Files.
 
+
 def frames_of(count, height=20, width=34, channels=3):
     """Frames that differ, and that encoders can keep: a bright square walks over a dark ground."""
     for number in range(count):
         frame = np.full([height, width, channels], 30, np.uint8)
-        frame[4:12, 2 * number:2 * number + 8] = 220
+        frame[4:12, 2 * number : 2 * number + 8] = 220
         yield frame
 
 
 def read_mp4(path):
     """(frames, {fps, size, ...}) of an MP4."""
     import imageio_ffmpeg
+
     reader = imageio_ffmpeg.read_frames(str(path))
     about = next(reader)
     width, height = about['size']
@@ -195,6 +205,7 @@ def test_a_film_that_fails_leaves_nothing_and_what_was_there(tmp_path):
     def failing():
         yield from frames_of(2)
         raise UserError('stopped')
+
     (tmp_path / 'film.mp4').write_text('before')
     with pytest.raises(UserError, match='stopped'):
         film.write(str(tmp_path / 'film.mp4'), failing(), 5, 30)
@@ -219,22 +230,29 @@ def test_films_that_are_too_large(tmp_path, monkeypatch):
 
 # The command.
 
+
 @pytest.fixture
 def error(run_command):
     """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+
     def run(*arguments):
         code, out, err = run_command(animate, *arguments)
         assert (code, out) == (2, '') and err.count('\n') == 1 and err.startswith('error: '), (code, out, err)
         return err
+
     return run
 
 
-@pytest.mark.parametrize('arguments, frames, size', [
-    (['--seeds=1-3', '--seconds=0.5', '--fps=12'], 6, (192, 256)),
-    (['--seeds=1-4', '--seconds=0.5', '--fps=12', '--grid=2x1', '--space=w'], 6, (192, 128)),
-    (['--kind=mixing', '--seeds=1-3', '--seconds=0.5', '--fps=12'], 6, (3 * 96, 2 * 128)),
-    (['--kind=truncation', '--seeds=1-3', '--seconds=0.5', '--fps=12', '--psis=1,0'], 6, (192, 256)),
-    (['--kind=noise', '--seeds=1', '--seconds=0.5', '--fps=12', '--lod=1'], 6, (192, 256))])
+@pytest.mark.parametrize(
+    'arguments, frames, size',
+    [
+        (['--seeds=1-3', '--seconds=0.5', '--fps=12'], 6, (192, 256)),
+        (['--seeds=1-4', '--seconds=0.5', '--fps=12', '--grid=2x1', '--space=w'], 6, (192, 128)),
+        (['--kind=mixing', '--seeds=1-3', '--seconds=0.5', '--fps=12'], 6, (3 * 96, 2 * 128)),
+        (['--kind=truncation', '--seeds=1-3', '--seconds=0.5', '--fps=12', '--psis=1,0'], 6, (192, 256)),
+        (['--kind=noise', '--seeds=1', '--seconds=0.5', '--fps=12', '--lod=1'], 6, (192, 256)),
+    ],
+)
 def test_kinds_of_film(run_command, network, tmp_path, arguments, frames, size):
     code, out, err = run_command(animate, f'--network={network}', '--out=film.webp', *arguments)
     assert code is None, err
@@ -249,8 +267,9 @@ def test_walks_last_two_seconds_a_seed(run_command, network, tmp_path):
 
 
 def test_progressive_gan_walks(run_command, tmp_path):
-    code, _, err = run_command(animate, f'--network={reference_case.pickle_path("a32")}', '--out=film.gif',
-                               '--seeds=1-2', '--seconds=0.2')
+    code, _, err = run_command(
+        animate, f'--network={reference_case.pickle_path("a32")}', '--out=film.gif', '--seeds=1-2', '--seconds=0.2'
+    )
     assert code is None, err
     with PIL.Image.open(tmp_path / 'film.gif') as picture:
         assert picture.size == (256, 256) and picture.n_frames > 1
@@ -281,38 +300,47 @@ def test_pictures_of_another_run_or_damaged(error, run_dir):
     assert 'fakes000005.png: is no whole picture' in error(*arguments)
 
 
-@pytest.mark.parametrize('arguments, expected', [
-    (['--out='], '--out is missing'),
-    (['--out=film.avi'], '--out=film.avi: name a file that ends in .mp4, .webp, .gif'),
-    (['--fps=0'], '--fps=0.0: give a number above 0, at most 240'),
-    (['--fps=nan'], '--fps=nan'),
-    (['--seconds=-1'], '--seconds=-1.0'),
-    (['--seconds=inf'], '--seconds=inf'),
-    (['--seconds=1e9'], 'frames: a film has 1 to 100,000'),
-    (['--seconds=0.001'], '0 frames'),
-    (['--seconds=0.1'], '3 frames are too few to pass 8 points'),
-    (['--grid=3x2'], '8 seeds cannot be shared out among 6 places'),
-    (['--grid=0x2'], '--grid=0x2'),
-    (['--grid=9x9'], '--grid=9x9'),
-    (['--grid=2x1', '--kind=noise'], '--grid=2x1: is for walks'),
-    (['--space=w', '--path=slerp'], '--path=slerp is for --space=z'),
-    (['--psis=1', '--kind=truncation'], '--psis=1: give two numbers'),
-    (['--psi=1', '--kind=truncation'], '--psi: '),
-    (['--seeds=x'], '--seeds=x'),
-    (['--destinations=x', '--kind=mixing'], '--destinations=x'),
-    (['--network='], '--network is missing'),
-    (['--kind=training'], '--run is missing'),
-    (['--kind=training', '--run=nowhere'], '--run=nowhere: has no fakes*.png'),
-    (['--kind=training', '--run=nowhere', '--seconds=3'], '--seconds: '),
-])
+@pytest.mark.parametrize(
+    'arguments, expected',
+    [
+        (['--out='], '--out is missing'),
+        (['--out=film.avi'], '--out=film.avi: name a file that ends in .mp4, .webp, .gif'),
+        (['--fps=0'], '--fps=0.0: give a number above 0, at most 240'),
+        (['--fps=nan'], '--fps=nan'),
+        (['--seconds=-1'], '--seconds=-1.0'),
+        (['--seconds=inf'], '--seconds=inf'),
+        (['--seconds=1e9'], 'frames: a film has 1 to 100,000'),
+        (['--seconds=0.001'], '0 frames'),
+        (['--seconds=0.1'], '3 frames are too few to pass 8 points'),
+        (['--grid=3x2'], '8 seeds cannot be shared out among 6 places'),
+        (['--grid=0x2'], '--grid=0x2'),
+        (['--grid=9x9'], '--grid=9x9'),
+        (['--grid=2x1', '--kind=noise'], '--grid=2x1: is for walks'),
+        (['--space=w', '--path=slerp'], '--path=slerp is for --space=z'),
+        (['--psis=1', '--kind=truncation'], '--psis=1: give two numbers'),
+        (['--psi=1', '--kind=truncation'], '--psi: '),
+        (['--seeds=x'], '--seeds=x'),
+        (['--destinations=x', '--kind=mixing'], '--destinations=x'),
+        (['--network='], '--network is missing'),
+        (['--kind=training'], '--run is missing'),
+        (['--kind=training', '--run=nowhere'], '--run=nowhere: has no fakes*.png'),
+        (['--kind=training', '--run=nowhere', '--seconds=3'], '--seconds: '),
+    ],
+)
 def test_wrong_flag(error, network, arguments, expected):
     assert expected in error(f'--network={network}', '--out=film.gif', *arguments)
 
 
-@pytest.mark.parametrize('case, arguments, expected', [
-    ('a32', ['--kind=mixing'], 'no styles'), ('a32', ['--kind=truncation'], 'no W'),
-    ('a32', ['--space=w'], 'has no W'), ('c32', ['--kind=noise'], 'no noise inputs'),
-    ('a32', ['--psi=0.5'], 'no truncation')])
+@pytest.mark.parametrize(
+    'case, arguments, expected',
+    [
+        ('a32', ['--kind=mixing'], 'no styles'),
+        ('a32', ['--kind=truncation'], 'no W'),
+        ('a32', ['--space=w'], 'has no W'),
+        ('c32', ['--kind=noise'], 'no noise inputs'),
+        ('a32', ['--psi=0.5'], 'no truncation'),
+    ],
+)
 def test_films_that_a_network_cannot_make(error, case, arguments, expected):
     message = error(f'--network={reference_case.pickle_path(case)}', '--out=film.gif', *arguments)
     assert expected in message and arguments[0].partition('=')[0] in message
@@ -321,8 +349,9 @@ def test_films_that_a_network_cannot_make(error, case, arguments, expected):
 def test_encoder_that_is_missing(error, network, monkeypatch):
     monkeypatch.setitem(sys.modules, 'imageio_ffmpeg', None)
     message = error(f'--network={network}', '--out=film.mp4')
-    assert message == ("error: --out=film.mp4: MP4 needs an encoder: pip install -e '.[video]', or name a .webp or "
-                       '.gif\n')
+    assert message == (
+        "error: --out=film.mp4: MP4 needs an encoder: pip install -e '.[video]', or name a .webp or .gif\n"
+    )
 
 
 def test_ffmpeg_that_is_missing(error, network, monkeypatch):

@@ -1,22 +1,39 @@
 """The floors of the house (docs/architecture.md), what is light to import, and that all is described."""
+
 import ast
 import functools
-import io
 import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
-from pyflakes import api, reporter
+from ruff import find_ruff_bin
 
 import stylegan_jax
 
 PACKAGE = pathlib.Path(stylegan_jax.__file__).parent
 DOCUMENT = PACKAGE.parent / 'docs' / 'architecture.md'
-WITHOUT_JAX = ['errors', 'config', 'cli.command', 'cli.config_flags', 'cli.experiments', 'cli.parsing', 'data',
-               'networks.file', 'prepare_data', 'report', 'run.log', 'runtime.atomic', 'runtime.folder_lock',
-               'runtime.interruption', 'runtime.progress', 'runtime.threads', 'sampling.grid', 'storage.official_pickle']
+WITHOUT_JAX = [
+    'errors',
+    'config',
+    'cli.command',
+    'cli.config_flags',
+    'cli.experiments',
+    'cli.parsing',
+    'data',
+    'networks.file',
+    'prepare_data',
+    'report',
+    'run.log',
+    'runtime.atomic',
+    'runtime.folder_lock',
+    'runtime.interruption',
+    'runtime.progress',
+    'runtime.threads',
+    'sampling.grid',
+    'storage.official_pickle',
+]
 
 
 def module_name(path):
@@ -66,7 +83,7 @@ def floor_of(name):
     part, _, rest = name.partition('.')
     if name == 'errors':
         return -1
-    if not rest and part in COMMANDS or rest == '__main__':
+    if (not rest and part in COMMANDS) or rest == '__main__':
         return len(FLOORS)
     return next(number for number, parts in enumerate(FLOORS) if part in parts)
 
@@ -77,7 +94,9 @@ COMMANDS = [name for name in FILES if '.' not in name and FILES[name].name != '_
 @pytest.mark.parametrize('name', FILES)
 def test_module_imports_only_from_floors_above(name):
     """Also where the import stands inside a function. The package itself only names what others hold."""
-    others = {other for other in own_imports_of(name, tree_of(name)) if other.partition('.')[0] != name.partition('.')[0]}
+    others = {
+        other for other in own_imports_of(name, tree_of(name)) if other.partition('.')[0] != name.partition('.')[0]
+    }
     assert name == '__init__' or not [other for other in others if floor_of(other) >= floor_of(name)]
 
 
@@ -105,6 +124,7 @@ def does_without_jax(name):
 def test_module_does_without_jax(name):
     def heavy(name):
         return re.match(r'(jax|flax|optax|orbax)\b', name)
+
     assert not [full for full in imports_of(tree_of(name)) if heavy(full)]
     others = set(own_imports_of(name, tree_of(name)))
     assert all(map(does_without_jax, others)), 'it imports JAX by way of another module'
@@ -115,22 +135,34 @@ def test_library_does_without_what_only_commands_need():
     done = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True, check=True)
     loaded = done.stdout.split()
     assert 'stylegan_jax.training.steps' in loaded
-    assert not {'tensorflow_datasets', 'tensorflow', 'torch', 'tqdm', 'tensorboardX', 'orbax',
-                'orbax.checkpoint', 'PIL', 'absl.app'} & set(loaded)
+    assert not {
+        'tensorflow_datasets',
+        'tensorflow',
+        'torch',
+        'tqdm',
+        'tensorboardX',
+        'orbax',
+        'orbax.checkpoint',
+        'PIL',
+        'absl.app',
+    } & set(loaded)
 
 
 @pytest.mark.parametrize('name', FILES)
 def test_everything_public_has_a_docstring(name):
     """Methods and properties that only give what their name says need none."""
     module = tree_of(name)
-    public = [node for node in module.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))
-              and not node.name.startswith('_')]
+    public = [
+        node
+        for node in module.body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith('_')
+    ]
     assert ast.get_docstring(module)
     assert not [node.name for node in public if not ast.get_docstring(node)]
 
 
-def test_every_name_is_defined_and_used():
-    found = io.StringIO()
-    folders = [str(PACKAGE)] + [str(PACKAGE.parent / name) for name in ('experiments', 'launch', 'tests')]
-    api.checkRecursive(folders, reporter.Reporter(found, found))
-    assert not found.getvalue()
+def test_lint_and_format():
+    """By ruff, as pyproject.toml says."""
+    for arguments in (['check'], ['format', '--check']):
+        done = subprocess.run([find_ruff_bin(), *arguments, PACKAGE.parent], text=True, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,5 @@
 """The command that measures networks, as a user meets it."""
+
 import functools
 import os
 import signal
@@ -8,10 +9,10 @@ import time
 
 import jax
 import pytest
+
 import reference_case
 import tiny
 import tiny_run
-
 from stylegan_jax import evaluate, training
 from stylegan_jax.config import ImageConfig, ScheduleConfig
 from stylegan_jax.evaluation import results
@@ -49,16 +50,19 @@ def run(run_command):
 @pytest.fixture
 def error(run):
     """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+
     def error(*args):
         code, out, err = run(*args)
         assert code == 2 and err.startswith('error: ') and err.count('\n') == 1, (code, out, err)
         return err
+
     return error
 
 
 def test_saved_network(run, network):
-    code, out, err = run(f'--network={network}', '--data=toy_faces', '--data_count=40',
-                         '--metrics=fd_toy24,fd_toy24_full')
+    code, out, err = run(
+        f'--network={network}', '--data=toy_faces', '--data_count=40', '--metrics=fd_toy24,fd_toy24_full'
+    )
     assert code == 0, err
     one, other = results.read('metrics.jsonl')
     assert [line.split()[0] for line in out.splitlines()] == ['fd_toy24', 'fd_toy24_full']
@@ -89,9 +93,19 @@ def test_official_pickle(run):
 
 def test_stopped_in_the_middle_goes_on(network, tmp_path):
     """SIGTERM ends it within a second, whatever it is doing, and with what it did; the values are those of one pass."""
+
     def args(store):
-        return [sys.executable, '-m', 'stylegan_jax.evaluate', f'--network={network}', '--batch=16', '--metrics=ls4k',
-                f'--store={tmp_path / store}', f'--results={tmp_path / store}.jsonl']
+        return [
+            sys.executable,
+            '-m',
+            'stylegan_jax.evaluate',
+            f'--network={network}',
+            '--batch=16',
+            '--metrics=ls4k',
+            f'--store={tmp_path / store}',
+            f'--results={tmp_path / store}.jsonl',
+        ]
+
     first = subprocess.Popen(args('stopped'), stderr=subprocess.PIPE, text=True)
     kept = []
     while first.poll() is None and not (kept and kept[0].stat().st_size):
@@ -105,29 +119,38 @@ def test_stopped_in_the_middle_goes_on(network, tmp_path):
     assert 0 < kept[0].stat().st_size < 4000 * 16 * 4 and not (tmp_path / 'stopped.jsonl').exists()
     for store in 'stopped', 'whole':
         subprocess.run(args(store), check=True, capture_output=True)
-    stopped, whole = ([result['value'] for result in results.read(tmp_path / f'{store}.jsonl')]
-                      for store in ('stopped', 'whole'))
+    stopped, whole = (
+        [result['value'] for result in results.read(tmp_path / f'{store}.jsonl')] for store in ('stopped', 'whole')
+    )
     assert len(whole) == 2 and stopped == whole
 
 
 # What users get wrong.
 
-@pytest.mark.parametrize('args, expected', [
-    (['--metrics=fid50k'], '--network is missing'),
-    (['--network=nowhere.pkl', '--metrics=fd_toy'], 'nowhere.pkl: No such file'),
-    (['--network=NETWORK'], '--metrics is missing'),
-    (['--network=NETWORK', '--metrics=fidd'], "metric 'fidd': there is none"),
-    (['--network=NETWORK', '--metrics=fd_toy'], 'give them with --data'),
-    (['--network=NETWORK', '--metrics=fd_toy', '--data=toy_faces', '--data_count=40'], 'needs 5,000 real images'),
-    (['--network=NETWORK', '--metrics=fd_toy24', '--data=toy_faces', '--psi=nan'], '--psi=nan'),
-    (['--network=NETWORK', '--metrics=fd_toy24', '--data=nowhere'], 'nowhere'),
-    (['--network=NETWORK', '--metrics=fd_toy24', '--kimg=5'], 'only a run has checkpoints'),
-    (['--network=NETWORK', '--metrics=ppl_wend8', '--vgg=NETWORK'], 'NETWORK: '),
-    (['--network=NETWORK', '--metrics=ls40', '--classifiers=NETWORK'], 'holds a generator, and a classifier'),
-    (['--network=RUN', '--metrics=fd_toy24', '--kimg=0.02'], 'no checkpoint at 0.02 kimg; there are those at 0.016, 0.032'),
-    (['--network=RUN', '--metrics=fd_toy24', '--kimg=some'], '--kimg=some: give numbers'),
-    (['--compare=nowhere.jsonl'], 'nowhere.jsonl: cannot be read'),
-], ids=lambda value: value if isinstance(value, str) else '')
+
+@pytest.mark.parametrize(
+    'args, expected',
+    [
+        (['--metrics=fid50k'], '--network is missing'),
+        (['--network=nowhere.pkl', '--metrics=fd_toy'], 'nowhere.pkl: No such file'),
+        (['--network=NETWORK'], '--metrics is missing'),
+        (['--network=NETWORK', '--metrics=fidd'], "metric 'fidd': there is none"),
+        (['--network=NETWORK', '--metrics=fd_toy'], 'give them with --data'),
+        (['--network=NETWORK', '--metrics=fd_toy', '--data=toy_faces', '--data_count=40'], 'needs 5,000 real images'),
+        (['--network=NETWORK', '--metrics=fd_toy24', '--data=toy_faces', '--psi=nan'], '--psi=nan'),
+        (['--network=NETWORK', '--metrics=fd_toy24', '--data=nowhere'], 'nowhere'),
+        (['--network=NETWORK', '--metrics=fd_toy24', '--kimg=5'], 'only a run has checkpoints'),
+        (['--network=NETWORK', '--metrics=ppl_wend8', '--vgg=NETWORK'], 'NETWORK: '),
+        (['--network=NETWORK', '--metrics=ls40', '--classifiers=NETWORK'], 'holds a generator, and a classifier'),
+        (
+            ['--network=RUN', '--metrics=fd_toy24', '--kimg=0.02'],
+            'no checkpoint at 0.02 kimg; there are those at 0.016, 0.032',
+        ),
+        (['--network=RUN', '--metrics=fd_toy24', '--kimg=some'], '--kimg=some: give numbers'),
+        (['--compare=nowhere.jsonl'], 'nowhere.jsonl: cannot be read'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
 def test_mistakes(error, network, run_dir, args, expected):
     args = [arg.replace('NETWORK', network).replace('RUN', run_dir) for arg in args]
     assert expected.replace('NETWORK', network) in error(*args)
@@ -135,6 +158,7 @@ def test_mistakes(error, network, run_dir, args, expected):
 
 def test_data_set_of_another_size(error, network, run_command, tmp_path):
     from stylegan_jax import prepare_data
+
     code, _, err = run_command(prepare_data, '--source=toy_faces:20@16', '--out=set', '--resolution=16', '--workers=0')
     assert code == 0, err
     message = error(f'--network={network}', '--metrics=fd_toy10', '--data=set')

@@ -1,4 +1,5 @@
 """The command that makes pictures: its flags, the networks it takes, and what it says to wrong ones."""
+
 import os
 import pickle
 
@@ -6,10 +7,10 @@ import jax
 import numpy as np
 import PIL.Image
 import pytest
+
 import reference_case
 import tiny
 import tiny_run
-
 from stylegan_jax import generate, load, training
 from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.config import ImageConfig
@@ -51,21 +52,23 @@ def pictures(run_command, tmp_path):
 
     def run(network, **given):
         outdir = tmp_path / f'out{next(count)}' / 'deep'
-        code, out, err = run_command(generate, *given_as_flags(dict(network=network, outdir=outdir) | given))
+        code, out, err = run_command(generate, *given_as_flags({'network': network, 'outdir': outdir} | given))
         assert code is None, err
         print(out, end='')
-        return {name: np.asarray(PIL.Image.open(outdir / name)).astype(int)
-                for name in sorted(os.listdir(outdir))}
+        return {name: np.asarray(PIL.Image.open(outdir / name)).astype(int) for name in sorted(os.listdir(outdir))}
+
     return run
 
 
 @pytest.fixture
 def error(run_command, tmp_path):
     """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+
     def run(**given):
-        code, out, err = run_command(generate, *given_as_flags(dict(outdir=tmp_path / 'out', seeds='0') | given))
+        code, out, err = run_command(generate, *given_as_flags({'outdir': tmp_path / 'out', 'seeds': '0'} | given))
         assert (code, out) == (2, '') and err.count('\n') == 1 and err.startswith('error: '), (code, out, err)
         return err
+
     return run
 
 
@@ -75,9 +78,11 @@ def differ(a, b):
 
 # Seeds.
 
-@pytest.mark.parametrize('text, expected', [
-    ('7', [7]), ('0-3', [0, 1, 2, 3]), ('3,7,20-22', [3, 7, 20, 21, 22]), (' 1, 5-5 ', [1, 5]),
-    ('2,2', [2, 2])])
+
+@pytest.mark.parametrize(
+    'text, expected',
+    [('7', [7]), ('0-3', [0, 1, 2, 3]), ('3,7,20-22', [3, 7, 20, 21, 22]), (' 1, 5-5 ', [1, 5]), ('2,2', [2, 2])],
+)
 def test_seeds_are_numbers_and_ranges(text, expected):
     assert parse_seeds(text) == expected
 
@@ -95,11 +100,14 @@ def test_seeds_mean_the_latents_of_the_official_scripts():
 
 # Pictures.
 
+
 def test_a_picture_a_seed_and_a_grid(network, pictures, capsys):
-    made = pictures(network, seeds='0-17')          # more than go at a time, and not a multiple
+    made = pictures(network, seeds='0-17')  # more than go at a time, and not a multiple
     assert list(made) == ['grid.png', *(f'seed{seed:04d}.png' for seed in range(18))]
-    rows = [np.concatenate([made.get(f'seed{seed:04d}.png', np.zeros([8, 8, 3]))
-                            for seed in range(row, row + 5)], axis=1) for row in range(0, 20, 5)]
+    rows = [
+        np.concatenate([made.get(f'seed{seed:04d}.png', np.zeros([8, 8, 3])) for seed in range(row, row + 5)], axis=1)
+        for row in range(0, 20, 5)
+    ]
     np.testing.assert_array_equal(made['grid.png'], np.concatenate(rows))
     assert len({image.tobytes() for image in made.values()}) == 19
     assert capsys.readouterr().out.startswith('18 pictures of 8x8 and grid.png are in ')
@@ -124,8 +132,9 @@ def test_random_noise_is_that_of_the_seed(network, pictures):
     np.testing.assert_allclose(made['seed0005.png'], expected, atol=1)
 
 
-@pytest.mark.parametrize('given', [
-    {'psi': 0.1}, {'noise': 'none'}, {'noise': 'random'}, {'class': 1}, {'lod': 0.5}], ids=str)
+@pytest.mark.parametrize(
+    'given', [{'psi': 0.1}, {'noise': 'none'}, {'noise': 'random'}, {'class': 1}, {'lod': 0.5}], ids=str
+)
 def test_flags_change_pictures(network, pictures, given):
     assert differ(pictures(network, seeds='5'), pictures(network, seeds='5', **given))
 
@@ -170,16 +179,20 @@ def test_official_pickle(pictures, case):
 
 # What users get wrong.
 
-@pytest.mark.parametrize('given, expected', [
-    ({'class': 3}, ['class 3 does not exist', '0 to 2']),
-    ({'class': -1}, ['class -1 does not exist']),
-    ({'lod': 2.5}, ['lod=2.5', 'from 0 (8 pixels) to 1 (4 pixels)']),
-    ({'lod': -1.0}, ['lod=-1.0']),
-    ({'seeds': '5-3'}, ['--seeds=5-3']),
-    ({'outdir': None}, ['--outdir is missing']),
-    ({'network': None}, ['--network is missing']),
-    ({'network': 'nowhere.pkl'}, ['nowhere.pkl: No such file']),
-])
+
+@pytest.mark.parametrize(
+    'given, expected',
+    [
+        ({'class': 3}, ['class 3 does not exist', '0 to 2']),
+        ({'class': -1}, ['class -1 does not exist']),
+        ({'lod': 2.5}, ['lod=2.5', 'from 0 (8 pixels) to 1 (4 pixels)']),
+        ({'lod': -1.0}, ['lod=-1.0']),
+        ({'seeds': '5-3'}, ['--seeds=5-3']),
+        ({'outdir': None}, ['--outdir is missing']),
+        ({'network': None}, ['--network is missing']),
+        ({'network': 'nowhere.pkl'}, ['nowhere.pkl: No such file']),
+    ],
+)
 def test_wrong_flag(network, error, given, expected):
     message = error(**{'network': network} | given)
     assert all(text in message for text in expected), message
@@ -217,6 +230,7 @@ def test_pickle_that_asks_for_a_program_runs_nothing(error, tmp_path):
     class Touch:
         def __reduce__(self):
             return os.system, (f'touch {tmp_path}/executed',)
+
     path = tmp_path / 'bad.pkl'
     path.write_bytes(pickle.dumps(Touch()))
     assert 'refused' in error(network=str(path))
@@ -234,7 +248,7 @@ def test_outdir_that_is_a_file(network, error, tmp_path):
 
 
 def test_picture_that_cannot_be_written(network, error, tmp_path):
-    (tmp_path / 'seed0020.png').mkdir()          # a thread finds it
+    (tmp_path / 'seed0020.png').mkdir()  # a thread finds it
     message = error(network=network, outdir=str(tmp_path), seeds='0-40')
     assert f'--outdir={tmp_path}: cannot be written (Is a directory)' in message
     assert not [name for name in os.listdir(tmp_path) if name.endswith('.part')]

@@ -1,10 +1,11 @@
 """The command that looks into W and steers: its files, its figures, and what it says to wrong flags."""
+
 import numpy as np
 import PIL.Image
 import pytest
+
 import reference_case
 import tiny
-
 from stylegan_jax import generate, latents
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.editing import directions as latent_space
@@ -32,21 +33,25 @@ def directions(tmp_path_factory):
 @pytest.fixture
 def run(run_command):
     """Returns a function that runs the command with flags, which has to end well, and gives what it prints."""
+
     def run(*flags, **given):
         code, out, err = run_command(latents, *flags, *(f'--{name}={value}' for name, value in given.items()))
         assert code is None, err
         return out
+
     return run
 
 
 @pytest.fixture
 def error(run_command, tmp_path):
     """Returns a function that runs the command and gives the one line that it ends with; nothing is written."""
+
     def run(*flags, **given):
         code, out, err = run_command(latents, *flags, *(f'--{name}={value}' for name, value in given.items()))
         assert (code, out) == (2, '') and err.count('\n') == 1 and err.startswith('error: '), (code, out, err)
         assert not list(tmp_path.iterdir())
         return err
+
     return run
 
 
@@ -72,8 +77,9 @@ def test_attributes_by_the_classifier_that_ships(run, tmp_path):
     names = Classifier.load('toy_faces').label_names
     assert set(found.names) <= set(names) and f'{len(found.names)} directions' in out
     for name in names:
-        assert f'{name}: ' in out and (name in found.names) == (f'{name}: ' + out.split(f'{name}: ')[1].split('\n')[0]
-                                                               ).endswith('have it')
+        assert f'{name}: ' in out and (name in found.names) == (
+            f'{name}: ' + out.split(f'{name}: ')[1].split('\n')[0]
+        ).endswith('have it')
     z = draw_latents(0, 0, 64, generator.z_dim)
     images = grid.to_uint8(generator(z, psi=1))
     share = np.mean(Classifier.load('toy_faces').logits(images)[:, 0] >= 0)
@@ -81,17 +87,26 @@ def test_attributes_by_the_classifier_that_ships(run, tmp_path):
 
 
 def test_figure_has_a_row_for_each_seed_and_a_column_for_each_strength(run, network, directions, tmp_path):
-    out = run('--apply', network=network, directions=directions, direction='pc1', strengths='-2,0,1.5', layers='1-2',
-              seeds='3,5', psi=0.8, outdir='out')
+    out = run(
+        '--apply',
+        network=network,
+        directions=directions,
+        direction='pc1',
+        strengths='-2,0,1.5',
+        layers='1-2',
+        seeds='3,5',
+        psi=0.8,
+        outdir='out',
+    )
     step = latent_file.load_directions(directions).step('pc1')
     ws = GENERATOR.truncate(GENERATOR.map(generate.latents([3, 5], 6)), 0.8)
     expected = [latent_space.move(ws, step, strength, [1, 2]) for strength in (-2, 0, 1.5)]
-    picture = np.asarray(PIL.Image.open(tmp_path / 'out' / 'pc1.png'))[::12, ::12]       # a pixel of each
+    picture = np.asarray(PIL.Image.open(tmp_path / 'out' / 'pc1.png'))[::12, ::12]  # a pixel of each
     assert picture.shape == (16, 24, 3)
     for row in range(2):
         for column in range(3):
-            image = grid.to_uint8(GENERATOR.synthesize(expected[column][row:row + 1]))[0]
-            np.testing.assert_array_equal(picture[8 * row:8 * row + 8, 8 * column:8 * column + 8], image)
+            image = grid.to_uint8(GENERATOR.synthesize(expected[column][row : row + 1]))[0]
+            np.testing.assert_array_equal(picture[8 * row : 8 * row + 8, 8 * column : 8 * column + 8], image)
     saved = latent_file.Latents.load(tmp_path / 'out' / 'pc1.npz')
     assert saved.names[4] == 'seed 5, pc1 +0' and saved.ws.shape == (6, 4, 5)
     np.testing.assert_allclose(saved.ws[3], expected[0][1])
@@ -102,40 +117,61 @@ def test_latents_from_a_file_keep_their_noise(run, network, directions, tmp_path
     ws = np.asarray(GENERATOR.truncate(GENERATOR.map(generate.latents([3], 6))))
     noise = tuple(np.asarray(tiny.normal(*GENERATOR.config.noise_shape(layer))) for layer in range(4))
     latent_file.Latents(ws, ('me',), noise).save('me.npz')
-    run('--apply', network=network, directions=directions, direction='pc0,pc2', without='all', latents='me.npz',
-        strengths='0', outdir='out')
+    run(
+        '--apply',
+        network=network,
+        directions=directions,
+        direction='pc0,pc2',
+        without='all',
+        latents='me.npz',
+        strengths='0',
+        outdir='out',
+    )
     expected = grid.to_uint8(GENERATOR.synthesize(ws, noise=list(noise)))[0]
     for name in ('pc0', 'pc2'):
         picture = np.asarray(PIL.Image.open(tmp_path / 'out' / f'{name}.png'))
         np.testing.assert_array_equal(picture[::12, ::12], expected)
 
 
-@pytest.mark.parametrize('flags, given, expected', [
-    ([], dict(network=None), '--network is missing'),
-    ([], {}, '--out is missing'),
-    (['--apply'], {}, '--directions is missing'),
-    ([], dict(out='x.npz', classifiers='nowhere.npz'), 'nowhere.npz: No such file'),
-    ([], dict(out='x.npz', classifiers='toy_faces,toy_faces'), 'several judge bald, beard'),
-    ([], dict(out='x.npz', samples=16), 'this classifier takes uint8 [N, 32, 32, 3]'),
-    ([], dict(out='x.npz', what='principal', count=6), 'W has 5 dimensions'),
-    (['--apply'], dict(direction='nose'), "direction 'nose' does not exist; there are pc0, pc1, pc2"),
-    (['--apply'], dict(direction='pc0', layers='3-4'), '--layers=3-4: give numbers and rising ranges from 0 to 3'),
-    (['--apply'], dict(direction='pc0', strengths='1,much'), '--strengths=1,much: give numbers'),
-    (['--apply'], dict(direction='pc0', latents='nowhere.npz'), 'nowhere.npz: No such file'),
-    (['--apply'], dict(direction='pc0', without='nose'), "direction 'nose' does not exist"),
-    (['--apply'], dict(direction='pc0', seeds='5-3'), '--seeds=5-3'),
-    (['--apply'], dict(direction='pc0', psi='nan'), '--psi=nan: give a number'),
-], ids=str)
+@pytest.mark.parametrize(
+    'flags, given, expected',
+    [
+        ([], {'network': None}, '--network is missing'),
+        ([], {}, '--out is missing'),
+        (['--apply'], {}, '--directions is missing'),
+        ([], {'out': 'x.npz', 'classifiers': 'nowhere.npz'}, 'nowhere.npz: No such file'),
+        ([], {'out': 'x.npz', 'classifiers': 'toy_faces,toy_faces'}, 'several judge bald, beard'),
+        ([], {'out': 'x.npz', 'samples': 16}, 'this classifier takes uint8 [N, 32, 32, 3]'),
+        ([], {'out': 'x.npz', 'what': 'principal', 'count': 6}, 'W has 5 dimensions'),
+        (['--apply'], {'direction': 'nose'}, "direction 'nose' does not exist; there are pc0, pc1, pc2"),
+        (
+            ['--apply'],
+            {'direction': 'pc0', 'layers': '3-4'},
+            '--layers=3-4: give numbers and rising ranges from 0 to 3',
+        ),
+        (['--apply'], {'direction': 'pc0', 'strengths': '1,much'}, '--strengths=1,much: give numbers'),
+        (['--apply'], {'direction': 'pc0', 'latents': 'nowhere.npz'}, 'nowhere.npz: No such file'),
+        (['--apply'], {'direction': 'pc0', 'without': 'nose'}, "direction 'nose' does not exist"),
+        (['--apply'], {'direction': 'pc0', 'seeds': '5-3'}, '--seeds=5-3'),
+        (['--apply'], {'direction': 'pc0', 'psi': 'nan'}, '--psi=nan: give a number'),
+    ],
+    ids=str,
+)
 def test_mistakes(error, network, directions, flags, given, expected):
     if flags and given:
-        given = dict(directions=directions, outdir='out') | given
-    given = {name: value for name, value in (dict(network=network) | given).items() if value is not None}
+        given = {'directions': directions, 'outdir': 'out'} | given
+    given = {name: value for name, value in ({'network': network} | given).items() if value is not None}
     assert expected in error(*flags, **given)
 
 
 def test_directions_of_another_network(error, directions):
-    assert 'and ' in error('--apply', network=reference_case.pickle_path('f32-labels'), directions=directions,
-                           direction='pc0', outdir='out')
+    assert 'and ' in error(
+        '--apply',
+        network=reference_case.pickle_path('f32-labels'),
+        directions=directions,
+        direction='pc0',
+        outdir='out',
+    )
 
 
 @pytest.mark.parametrize('what', ['statistics', 'attributes'])

@@ -1,4 +1,5 @@
 """The training command as a user meets it."""
+
 import os
 import pathlib
 import signal
@@ -8,18 +9,27 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
-import tiny_run
 from absl.testing import flagsaver
 
+import tiny_run
 from stylegan_jax import main
 from stylegan_jax.cli import command, config_flags
 from stylegan_jax.config import Config
 from stylegan_jax.config.serialization import from_json
 
-QUICK = {'image.resolution': 4, 'schedule.initial_resolution': 4, 'schedule.batch': 4,
-         'schedule.batch_by_resolution': '', 'generator.mapping_layers': 2, 'generator.fmap_base': 32,
-         'discriminator.fmap_base': 32, 'data.count': 40, 'train.total_kimg': 0.6,
-         'train.style_mixing_prob': 0, 'log.tick_kimg': 0.1}
+QUICK = {
+    'image.resolution': 4,
+    'schedule.initial_resolution': 4,
+    'schedule.batch': 4,
+    'schedule.batch_by_resolution': '',
+    'generator.mapping_layers': 2,
+    'generator.fmap_base': 32,
+    'discriminator.fmap_base': 32,
+    'data.count': 40,
+    'train.total_kimg': 0.6,
+    'train.style_mixing_prob': 0,
+    'log.tick_kimg': 0.1,
+}
 SMALL = {'image.resolution': 8, 'generator.fmap_max': 8, 'discriminator.fmap_max': 8}
 
 
@@ -35,32 +45,41 @@ def run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
 
     def run(*args):
-        with flagsaver.flagsaver():        # takes the flags of the experiment away again
+        with flagsaver.flagsaver():  # takes the flags of the experiment away again
             try:
                 code = command.reported_to_user(main.main)(config_flags.parse(['main', *args]))
             except SystemExit as end:
                 code = end.code
         return code, *capsys.readouterr()
+
     return run
 
 
 @pytest.fixture
 def error(run):
     """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+
     def error(*args):
         code, out, err = run(*args)
         assert (code, out) == (2, '') and err.startswith('error: ') and err.count('\n') == 1, (code, out, err)
         return err
+
     return error
 
 
 # A run from the shell.
 
+
 def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
     environment = os.environ | {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.5'}
     compiled = tmp_path / 'compiled'
-    args = [sys.executable, '-m', 'stylegan_jax.main', *config_args('quickstart', QUICK),
-            f'--compilation_cache={compiled}']
+    args = [
+        sys.executable,
+        '-m',
+        'stylegan_jax.main',
+        *config_args('quickstart', QUICK),
+        f'--compilation_cache={compiled}',
+    ]
     folder = tmp_path / 'cwd'
     folder.mkdir()
     first = subprocess.Popen(args, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
@@ -81,7 +100,13 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
     assert lines[0].startswith('going on at 0.') and lines[0].endswith('kimg in runs/quickstart')
     assert lines[-1].startswith('done: 0.6 kimg')
     assert [entry['nimg'] for entry in tiny_run.log_entries(folder / 'runs/quickstart')] == [
-        112, 224, 336, 448, 560, 608]
+        112,
+        224,
+        336,
+        448,
+        560,
+        608,
+    ]
     assert not [path for path in set(compiled.glob('*-cache')) - programs if 'iteration' in path.name]
     assert os.listdir(folder) == ['runs'] and os.listdir(folder / 'runs') == ['quickstart']
 
@@ -91,11 +116,26 @@ def test_a_run_that_ends_while_a_stage_is_compiled_ends_in_good_order(tmp_path, 
     """Nothing waits for the thread, which is not done when the process ends."""
     here = pathlib.Path(__file__).parent
     path = f'{here}:' + os.environ.get('PYTHONPATH', '')
-    environment = os.environ | {'KILLED_RUN_NIMG': '480', 'PYTHONPATH': path, 'XLA_FLAGS': '',      # thorough, so slow
-                                'KILLED_RUN_FAIL_AT': '44' if end == 'unreadable image' else ''}
-    process = subprocess.Popen([sys.executable, '-m', 'stylegan_jax.main', f'--experiment={here / "killed_run.py"}',
-                                f'--workdir={tmp_path}', '--compilation_cache=none'], env=environment, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    environment = os.environ | {
+        'KILLED_RUN_NIMG': '480',
+        'PYTHONPATH': path,
+        'XLA_FLAGS': '',  # thorough, so slow
+        'KILLED_RUN_FAIL_AT': '44' if end == 'unreadable image' else '',
+    }
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'stylegan_jax.main',
+            f'--experiment={here / "killed_run.py"}',
+            f'--workdir={tmp_path}',
+            '--compilation_cache=none',
+        ],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         lines = []
         for line in process.stdout:
@@ -115,18 +155,27 @@ def test_a_run_that_ends_while_a_stage_is_compiled_ends_in_good_order(tmp_path, 
         assert [path.name for path in (tmp_path / 'checkpoints').iterdir()] == ['4']
 
 
-@pytest.mark.parametrize('module, args, expected', [
-    ('main', ['--experiment=ffqh'], 'error: --experiment=ffqh: unknown experiment, did you mean ffhq'),
-    ('generate', ['--network=nowhere', '--outdir=out'], 'error: nowhere: No such file or directory'),
-])
+@pytest.mark.parametrize(
+    'module, args, expected',
+    [
+        ('main', ['--experiment=ffqh'], 'error: --experiment=ffqh: unknown experiment, did you mean ffhq'),
+        ('generate', ['--network=nowhere', '--outdir=out'], 'error: nowhere: No such file or directory'),
+    ],
+)
 def test_a_mistake_is_one_line_in_the_shell(tmp_path, module, args, expected):
-    done = subprocess.run([sys.executable, '-m', f'stylegan_jax.{module}', *args], cwd=tmp_path, text=True,
-                          capture_output=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, '-m', f'stylegan_jax.{module}', *args],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert done.returncode == 2 and done.stdout == ''
     assert done.stderr.startswith(expected) and done.stderr.count('\n') == 1
 
 
 # --dry_run.
+
 
 def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
     code, out, err = run('--experiment=ffhq', '--dry_run', '--config.train.total_kimg=3000')
@@ -137,20 +186,29 @@ def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
     assert generator.split()[-2:] == ['Total', '26,219,627']
     assert discriminator.split()[-2:] == ['Total', '23,087,249']
     assert [line.split()[3:5] for line in schedule.splitlines()[2:]] == [
-        ['8x8', 'steady'], ['16x16', 'fade'], ['16x16', 'steady'], ['32x32', 'fade'], ['32x32', 'steady']]
+        ['8x8', 'steady'],
+        ['16x16', 'fade'],
+        ['16x16', 'steady'],
+        ['32x32', 'fade'],
+        ['32x32', 'steady'],
+    ]
     assert [line.split()[0] for line in memory.splitlines()[2:5]] == ['8x8', '16x16', '32x32']
 
 
 # What users get wrong.
 
-@pytest.mark.parametrize('args, expected', [
-    (['--experiment=quickstar'], ['--experiment=quickstar', 'did you mean quickstart']),
-    (['--experiment=quickstart', '--config.schedule.batch=many'], ['schedule.batch=many', 'an integer']),
-    (['--experiment=quickstart', '--config.train.kimg=1'], ['unknown flag --config.train.kimg']),
-    (['--experiment=quickstart', '--config.image.resolution=100'], ['image.resolution=100', 'power of two']),
-    (['--experiment=quickstart', '--config.replicas=3'], ['replicas=3', 'schedule.batch']),
-    ([], ['--experiment is missing']),
-])
+
+@pytest.mark.parametrize(
+    'args, expected',
+    [
+        (['--experiment=quickstar'], ['--experiment=quickstar', 'did you mean quickstart']),
+        (['--experiment=quickstart', '--config.schedule.batch=many'], ['schedule.batch=many', 'an integer']),
+        (['--experiment=quickstart', '--config.train.kimg=1'], ['unknown flag --config.train.kimg']),
+        (['--experiment=quickstart', '--config.image.resolution=100'], ['image.resolution=100', 'power of two']),
+        (['--experiment=quickstart', '--config.replicas=3'], ['replicas=3', 'schedule.batch']),
+        ([], ['--experiment is missing']),
+    ],
+)
 @pytest.mark.parametrize('dry_run', [[], ['--dry_run']], ids=['run', 'dry_run'])
 def test_wrong_flags(error, args, expected, dry_run):
     message = error(*args, *dry_run)

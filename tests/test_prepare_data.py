@@ -1,4 +1,5 @@
 """The preparing command as a user meets it."""
+
 import functools
 import json
 import os
@@ -30,13 +31,22 @@ def pictures(tmp_path):
 
 
 def test_prepares_and_describes(run, pictures):
-    code, out, _ = run(f'--source={pictures}', '--out=set', '--resolution=8', '--labels=folders', '--workers=0',
-                       '--mirror_safe')
+    code, out, _ = run(
+        f'--source={pictures}', '--out=set', '--resolution=8', '--labels=folders', '--workers=0', '--mirror_safe'
+    )
     assert code == 0 and 'set: 20 images\n' in out and '--config.data.path=set' in out
     code, out, _ = run('--describe=set')
     assert code == 0
-    for line in ('set: 20 images of 8x8x3', 'stages: 4x4, 8x8', 'source: folder pictures', 'fit crop, box filter',
-                 'mirrored images are as good', 'labels: 2 classes', '  cats: 10', '  dogs: 10'):
+    for line in (
+        'set: 20 images of 8x8x3',
+        'stages: 4x4, 8x8',
+        'source: folder pictures',
+        'fit crop, box filter',
+        'mirrored images are as good',
+        'labels: 2 classes',
+        '  cats: 10',
+        '  dogs: 10',
+    ):
         assert line in out, out
     assert np.asarray(PIL.Image.open('set/contact_sheet.png')).shape == (2 * 8 * 8, 16 * 8 * 8, 3)
 
@@ -49,36 +59,60 @@ def test_check_writes_nothing(run, pictures):
     assert code == 2 and 'too few' in out
 
 
-@pytest.mark.parametrize('args, message', [
-    (['--out=set', '--resolution=8'], '--source is missing'),
-    (['--source=pictures', '--resolution=8'], '--out is missing'),
-    (['--source=pictures', '--out=set'], '--resolution is missing'),
-    (['--source=nowhere', '--out=set', '--resolution=8'], 'nowhere'),
-    (['--source=pictures', '--out=set', '--resolution=9'], 'image.resolution=9'),
-    (['--source=pictures', '--out=set', '--resolution=8', '--base_shape=four'], '--base_shape=four'),
-    (['--source=pictures', '--out=set', '--resolution=8', '--encoding=jpeg', '--channels=4'], '--encoding=jpeg'),
-    (['--source=pictures', '--out=pictures/set', '--resolution=8'], '--out=pictures/set: it is inside the source'),
-    (['--source=pictures', '--out=file', '--resolution=8'], '--out=file: cannot be made'),
-    (['--describe=pictures'], 'no prepared data set here'),
-])
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--out=set', '--resolution=8'], '--source is missing'),
+        (['--source=pictures', '--resolution=8'], '--out is missing'),
+        (['--source=pictures', '--out=set'], '--resolution is missing'),
+        (['--source=nowhere', '--out=set', '--resolution=8'], 'nowhere'),
+        (['--source=pictures', '--out=set', '--resolution=9'], 'image.resolution=9'),
+        (['--source=pictures', '--out=set', '--resolution=8', '--base_shape=four'], '--base_shape=four'),
+        (['--source=pictures', '--out=set', '--resolution=8', '--encoding=jpeg', '--channels=4'], '--encoding=jpeg'),
+        (['--source=pictures', '--out=pictures/set', '--resolution=8'], '--out=pictures/set: it is inside the source'),
+        (['--source=pictures', '--out=file', '--resolution=8'], '--out=file: cannot be made'),
+        (['--describe=pictures'], 'no prepared data set here'),
+    ],
+)
 def test_mistakes_are_one_line(run, pictures, args, message):
     with open('file', 'w'):
         pass
-    code, out, err = run(*args)
+    code, _out, err = run(*args)
     assert code == 2 and err.startswith('error: ') and err.count('\n') == 1 and message in err
 
 
 def test_it_trains_conditionally_on_what_it_prepared(run, pictures, tmp_path):
-    (tmp_path / 'pictures' / 'dataset.json').write_text(json.dumps({'labels': [
-        [f'{("cats", "dogs")[index % 2]}/{index:02d}.png', index % 2] for index in range(20)]}))
+    (tmp_path / 'pictures' / 'dataset.json').write_text(
+        json.dumps({'labels': [[f'{("cats", "dogs")[index % 2]}/{index:02d}.png', index % 2] for index in range(20)]})
+    )
     assert run(f'--source={pictures}', '--out=set', '--resolution=8')[0] == 0
-    flags_ = {'image.resolution': 8, 'schedule.initial_resolution': 8, 'schedule.batch': 4,
-              'schedule.batch_by_resolution': '', 'generator.fmap_base': 32, 'discriminator.fmap_base': 32,
-              'generator.mapping_layers': 1, 'train.total_kimg': 0.05, 'log.tick_kimg': 0.05}
+    flags_ = {
+        'image.resolution': 8,
+        'schedule.initial_resolution': 8,
+        'schedule.batch': 4,
+        'schedule.batch_by_resolution': '',
+        'generator.fmap_base': 32,
+        'discriminator.fmap_base': 32,
+        'generator.mapping_layers': 1,
+        'train.total_kimg': 0.05,
+        'log.tick_kimg': 0.05,
+    }
     environment = os.environ | {'XLA_FLAGS': os.environ['XLA_FLAGS'].replace('device_count=8', 'device_count=1')}
-    done = subprocess.run([sys.executable, '-m', 'stylegan_jax.main', '--experiment=custom', '--config.data.path=set',
-                           '--workdir=run', *(f'--config.{name}={value}' for name, value in flags_.items())],
-                          env=environment, text=True, capture_output=True, timeout=300)
+    done = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'stylegan_jax.main',
+            '--experiment=custom',
+            '--config.data.path=set',
+            '--workdir=run',
+            *(f'--config.{name}={value}' for name, value in flags_.items()),
+        ],
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert '20 images' in done.stdout
     assert json.loads((tmp_path / 'run' / 'config.json').read_text())['image']['label_dim'] == 2

@@ -1,10 +1,11 @@
 """The command that projects: what it writes, what it does to pictures, and what it says to wrong ones."""
+
 import numpy as np
 import PIL.Image
 import pytest
+
 import reference_case
 import tiny
-
 from stylegan_jax import latents, project
 from stylegan_jax.editing.latent_file import Latents
 from stylegan_jax.errors import UserError
@@ -32,16 +33,28 @@ def faces(tmp_path_factory):
 @pytest.fixture
 def error(run_command, tmp_path):
     """Returns a function that runs the command and gives the one line on stderr that it ends with."""
+
     def run(**given):
         code, _, err = run_command(project, *(f'--{name}={value}' for name, value in given.items()), '--vgg=none')
         assert code == 2 and err.count('\n') == 1 and err.startswith('error: '), (code, err)
         return err
+
     return run
 
 
 def test_everything_is_written(run_command, network, faces, tmp_path):
-    code, out, err = run_command(project, f'--network={network}', f'--image={",".join(faces)}', '--outdir=deep/out',
-                                 '--steps=30', '--restarts=2', '--candidates=10', '--batch=1', '--video', '--vgg=none')
+    code, out, err = run_command(
+        project,
+        f'--network={network}',
+        f'--image={",".join(faces)}',
+        '--outdir=deep/out',
+        '--steps=30',
+        '--restarts=2',
+        '--candidates=10',
+        '--batch=1',
+        '--video',
+        '--vgg=none',
+    )
     assert code is None, err
     folder = tmp_path / 'deep' / 'out'
     assert sorted(path.name for path in folder.iterdir()) == ['latents.npz', 'optimisation.webp', 'projection.png']
@@ -51,18 +64,30 @@ def test_everything_is_written(run_command, network, faces, tmp_path):
     assert picture.shape == (16, 16, 3)
     images = grid.to_uint8(GENERATOR.synthesize(found.ws, noise=list(found.noise))).astype(int)
     for row, face in enumerate(faces):
-        cells = picture[8 * row:8 * row + 8]
+        cells = picture[8 * row : 8 * row + 8]
         np.testing.assert_array_equal(cells[:, :8], np.asarray(PIL.Image.open(face)))
         assert np.abs(cells[:, 8:] - images[row]).max() <= 1
     video = PIL.Image.open(folder / 'optimisation.webp')
-    assert video.n_frames == 8 and video.size == (256, 256)             # steps 3, 13, 23, 30 of each
-    for text in ('a.png: 8x8\n', 'pixels at all sizes (no LPIPS: left out by --vgg=none; no discriminator in ',
-                 'noise inputs: optimize', 'b.png: PSNR '):
+    assert video.n_frames == 8 and video.size == (256, 256)  # steps 3, 13, 23, 30 of each
+    for text in (
+        'a.png: 8x8\n',
+        'pixels at all sizes (no LPIPS: left out by --vgg=none; no discriminator in ',
+        'noise inputs: optimize',
+        'b.png: PSNR ',
+    ):
         assert text in out
 
     code, _, err = run_command(latents, f'--network={network}', '--what=principal', '--samples=20', '--out=d.npz')
-    code, _, err = run_command(latents, f'--network={network}', '--apply', '--directions=d.npz', '--direction=pc0',
-                               '--latents=deep/out/latents.npz', '--strengths=0', '--outdir=moved')
+    code, _, err = run_command(
+        latents,
+        f'--network={network}',
+        '--apply',
+        '--directions=d.npz',
+        '--direction=pc0',
+        '--latents=deep/out/latents.npz',
+        '--strengths=0',
+        '--outdir=moved',
+    )
     assert code is None, err
     moved = np.asarray(PIL.Image.open(tmp_path / 'moved' / 'pc0.png'))[::12, ::12]
     assert np.abs(moved - picture[:, 8:].astype(int)).max() <= 1
@@ -71,8 +96,16 @@ def test_everything_is_written(run_command, network, faces, tmp_path):
 def test_official_pickle_has_its_discriminator(run_command, tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (40, 32, 3), np.uint8)
     PIL.Image.fromarray(picture).save('me.png')
-    code, out, err = run_command(project, f'--network={reference_case.pickle_path("c32")}', '--image=me.png',
-                                 '--steps=2', '--outdir=out', '--restarts=1', '--candidates=4', '--vgg=none')
+    code, out, err = run_command(
+        project,
+        f'--network={reference_case.pickle_path("c32")}',
+        '--image=me.png',
+        '--steps=2',
+        '--outdir=out',
+        '--restarts=1',
+        '--candidates=4',
+        '--vgg=none',
+    )
     assert code is None, err
     assert 'me.png: 32x40, cropped to the central 32x32' in out
     assert 'compared by features of the discriminator' in out and 'noise inputs: the network has none' in out
@@ -80,6 +113,7 @@ def test_official_pickle_has_its_discriminator(run_command, tmp_path):
 
 
 # Pictures.
+
 
 def test_picture_is_cropped_and_reduced_as_it_says(tmp_path):
     PIL.Image.fromarray(COLOURS).save(tmp_path / 'a.png')
@@ -114,24 +148,35 @@ def test_pictures_that_cannot_be_used(error, network, faces, tmp_path):
     (tmp_path / 'text.png').write_text('no picture')
     PIL.Image.new('RGB', (7, 30)).save(tmp_path / 'small.png')
     half = open(faces[0], 'rb').read()
-    (tmp_path / 'half.png').write_bytes(half[:len(half) // 2])
-    for name, expected in (('nowhere.png', 'nowhere.png: cannot be read (No such file'),
-                           ('text.png', 'text.png: not a PNG, JPEG or WebP image'), ('half.png', 'half.png: '),
-                           ('small.png', 'small.png: its 7x30 pixels are too few for 8x8')):
+    (tmp_path / 'half.png').write_bytes(half[: len(half) // 2])
+    for name, expected in (
+        ('nowhere.png', 'nowhere.png: cannot be read (No such file'),
+        ('text.png', 'text.png: not a PNG, JPEG or WebP image'),
+        ('half.png', 'half.png: '),
+        ('small.png', 'small.png: its 7x30 pixels are too few for 8x8'),
+    ):
         assert expected in error(network=network, image=name, outdir='out')
     assert not (tmp_path / 'out').exists()
 
 
 # Flags.
 
-@pytest.mark.parametrize('given, expected', [
-    (dict(network=None), '--network is missing'), (dict(image=None), '--image is missing'),
-    (dict(outdir=None), '--outdir is missing'), (dict(network='nowhere.pkl'), 'nowhere.pkl: No such file'),
-    (dict(lod=5), 'lod=5.0'), (dict(lod='nan'), '--lod=nan: give a number'),
-    (dict(network=reference_case.pickle_path('a32')), 'Progressive GAN generator has no intermediate latents w'),
-], ids=str)
+
+@pytest.mark.parametrize(
+    'given, expected',
+    [
+        ({'network': None}, '--network is missing'),
+        ({'image': None}, '--image is missing'),
+        ({'outdir': None}, '--outdir is missing'),
+        ({'network': 'nowhere.pkl'}, 'nowhere.pkl: No such file'),
+        ({'lod': 5}, 'lod=5.0'),
+        ({'lod': 'nan'}, '--lod=nan: give a number'),
+        ({'network': reference_case.pickle_path('a32')}, 'Progressive GAN generator has no intermediate latents w'),
+    ],
+    ids=str,
+)
 def test_mistakes(error, network, faces, given, expected):
-    given = dict(network=network, image=faces[0], outdir='out') | given
+    given = {'network': network, 'image': faces[0], 'outdir': 'out'} | given
     assert expected in error(**{name: value for name, value in given.items() if value is not None})
 
 

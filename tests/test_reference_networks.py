@@ -1,12 +1,13 @@
 """Images, scores, losses and gradients against what the official implementation computed."""
+
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_case
 
+import reference_case
 from stylegan_jax.config import LossConfig
 from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.networks.discriminator import discriminate
@@ -20,8 +21,12 @@ VALUE_ERROR, GRADIENT_ERROR = 1e-5, 1e-4
 
 def arrays_named(prefix):
     """[(case, rest of the name)] of all arrays that begin so."""
-    return [(case, name.removeprefix(prefix)) for case in reference_case.CASES
-            for name in reference_case.open_case(case)[0] if name.startswith(prefix)]
+    return [
+        (case, name.removeprefix(prefix))
+        for case in reference_case.CASES
+        for name in reference_case.open_case(case)[0]
+        if name.startswith(prefix)
+    ]
 
 
 @functools.cache
@@ -44,8 +49,9 @@ def test_images(case, lod):
     arrays, _ = reference_case.open_case(case)
     G = network(case, 'ema')
     untruncated = {} if G.config.is_progan else {'psi': 1}
-    assert_images_match(G(arrays['latents'], arrays['labels'], lod=float(lod), **untruncated),
-                        arrays[f'images_lod{lod}'])
+    assert_images_match(
+        G(arrays['latents'], arrays['labels'], lod=float(lod), **untruncated), arrays[f'images_lod{lod}']
+    )
 
 
 @pytest.mark.parametrize('case, truncation', arrays_named('images_psi'))
@@ -95,12 +101,18 @@ def _losses_and_gradients(case, lod, dtype):
 
     def g_loss(g_params):
         ws = broadcast_w(G.config, map_latents(G.config, g_params, arrays['latents'], label))
-        fakes = synthesize_images(G.config, g_params, ws, G.noise[:2 * stage + 2], stage=stage, alpha=alpha)
+        fakes = synthesize_images(G.config, g_params, ws, G.noise[: 2 * stage + 2], stage=stage, alpha=alpha)
         return jnp.mean(generator_loss(config, logits_of(D.params, fakes))), fakes
 
     def d_loss(d_params, fakes):
-        loss, _ = discriminator_loss(config, functools.partial(logits_of, d_params), reals, fakes,
-                                     shrink=2 ** int(lod), gp_factors=arrays['gp_mixing_factors'])
+        loss, _ = discriminator_loss(
+            config,
+            functools.partial(logits_of, d_params),
+            reals,
+            fakes,
+            shrink=2 ** int(lod),
+            gp_factors=arrays['gp_mixing_factors'],
+        )
         return jnp.mean(loss)
 
     (g_value, fakes), g_gradients = jax.jit(jax.value_and_grad(g_loss, has_aux=True))(G.params)
@@ -140,5 +152,5 @@ def assert_gradients_match(case, lod, net, gradients):
     assert len(expected) == len(jax.tree.leaves(gradients))
     for variable, array in expected.items():
         gradient = reference_case.parameter(gradients, variable)
-        assert np.any(gradient) == np.any(array), variable       # nothing where the stage does not reach
+        assert np.any(gradient) == np.any(array), variable  # nothing where the stage does not reach
         assert reference_case.relative_error(gradient, array) <= GRADIENT_ERROR, variable

@@ -1,12 +1,13 @@
 """The first iterations of training, step by step, against the official implementation."""
+
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_case
 
+import reference_case
 from stylegan_jax import training
 from stylegan_jax.config import Config, ScheduleConfig, TrainConfig
 from stylegan_jax.config.network import stage_and_alpha
@@ -20,7 +21,7 @@ LOSS_ERRORS = (1e-5, 2e-3, 1e-2)
 LOSS_ERRORS_OF_DOUBLE_PRECISION = (1e-5, 2e-5, 2e-3)
 # As in training; rounded as in unoptimised code, a few weights leave in the first iteration already.
 OPTIMIZED = {'xla_backend_optimization_level': 1, 'xla_cpu_use_fusion_emitters': True}
-SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.98}      # that agree after so many iterations
+SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.98}  # that agree after so many iterations
 SHARES_OF_DOUBLE_PRECISION = {1: 0.999, 3: 0.99}
 
 
@@ -33,12 +34,18 @@ def trajectory(precision='float32'):
     G, D, ema = (official.load(path, which) for which in ('G', 'D', 'ema'))
     batch, lr, label = settings['batch'], settings['lr'], jnp.zeros((settings['batch'], 0))
     config = Config(
-        replicas=1, precision=precision, image=G.config.image, generator=G.config, discriminator=D.config,
+        replicas=1,
+        precision=precision,
+        image=G.config.image,
+        generator=G.config,
+        discriminator=D.config,
         schedule=ScheduleConfig(batch=batch, lr=lr),
-        train=TrainConfig(style_mixing_prob=0, ema_kimg=settings['ema_halflife_kimg'], **settings['adam']))
-    d_step, g_step = (jax.jit(functools.partial(step, config), static_argnames='stage',
-                              compiler_options=OPTIMIZED)
-                      for step in (training.discriminator_step, training.generator_step))
+        train=TrainConfig(style_mixing_prob=0, ema_kimg=settings['ema_halflife_kimg'], **settings['adam']),
+    )
+    d_step, g_step = (
+        jax.jit(functools.partial(step, config), static_argnames='stage', compiler_options=OPTIMIZED)
+        for step in (training.discriminator_step, training.generator_step)
+    )
     state = training.create_state(config, generator=G, discriminator=D, ema=ema, lod=settings['lods'][0])
     losses, states = [], []
     for i, lod in enumerate(settings['lods'][:ITERATIONS]):
@@ -87,15 +94,20 @@ def exact_trajectory():
 
 @pytest.mark.parametrize('iteration', range(ITERATIONS))
 def test_losses_follow_double_precision(iteration):
-    np.testing.assert_allclose(trajectory()[0][iteration], exact_trajectory()[0][iteration],
-                               atol=LOSS_ERRORS_OF_DOUBLE_PRECISION[iteration], rtol=0)
+    np.testing.assert_allclose(
+        trajectory()[0][iteration],
+        exact_trajectory()[0][iteration],
+        atol=LOSS_ERRORS_OF_DOUBLE_PRECISION[iteration],
+        rtol=0,
+    )
 
 
 @pytest.mark.parametrize('network', ['g_params', 'd_params', 'g_ema'])
 @pytest.mark.parametrize('iterations', SHARES_OF_DOUBLE_PRECISION)
 def test_weights_follow_double_precision(iterations, network):
-    ours, exact = (jax.tree.leaves(getattr(states[iterations - 1], network))
-                   for states in (trajectory()[1], exact_trajectory()[1]))
+    ours, exact = (
+        jax.tree.leaves(getattr(states[iterations - 1], network)) for states in (trajectory()[1], exact_trajectory()[1])
+    )
     close = [np.ravel(np.abs(x - y) <= 1e-5 + 1e-3 * np.abs(y)) for x, y in zip(ours, exact, strict=True)]
     assert np.mean(np.concatenate(close)) >= SHARES_OF_DOUBLE_PRECISION[iterations]
 
@@ -103,4 +115,5 @@ def test_weights_follow_double_precision(iterations, network):
 def test_averaging_factor_is_the_official_one():
     arrays, settings = reference_case.open_case('trajectory32')
     assert 0.5 ** (settings['batch'] / (settings['ema_halflife_kimg'] * 1000)) == pytest.approx(
-        float(arrays['ema_beta']), rel=1e-6)
+        float(arrays['ema_beta']), rel=1e-6
+    )

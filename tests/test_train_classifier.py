@@ -1,4 +1,5 @@
 """The command that trains classifiers, as a user meets it."""
+
 import functools
 import json
 import os
@@ -43,8 +44,12 @@ def test_toy_faces(run):
     classifier, record = Classifier.load('some/toy.npz'), json.load(open('some/toy.json'))
     assert classifier.label_names == toy_faces.ATTRIBUTES and not classifier.config.one_hot
     assert classifier.digest == record['digest'] and f'classifier toy, digest {classifier.digest}' in out
-    assert record['data'] == {'data': 'toy_faces', 'signature': 'ToyFaces 330', 'images_learned_from': 300,
-                              'images_held_out': 30}
+    assert record['data'] == {
+        'data': 'toy_faces',
+        'signature': 'ToyFaces 330',
+        'images_learned_from': 300,
+        'images_held_out': 30,
+    }
     assert record['training']['images_seen'] == 128 and record['training']['mirror'] is False
     run('--data=toy_faces', '--count=300', '--resolution=8', '--out=again.npz')
     assert Classifier.load('again.npz').digest == classifier.digest
@@ -66,6 +71,7 @@ def test_a_prepared_set(run, pictures):
     from stylegan_jax.config import ImageConfig
     from stylegan_jax.data.preparing import preparation
     from stylegan_jax.data.sources import open_source
+
     os.mkdir('set')
     options = preparation.Options(ImageConfig(8, label_dim=2), fit='crop')
     preparation.prepare(open_source(pictures), 'set', options, workers=0)
@@ -76,29 +82,33 @@ def test_a_prepared_set(run, pictures):
     assert '54 images of 4x4x3 to learn from' in out and Classifier.load('small.npz').resolution == 4
 
 
-@pytest.mark.parametrize('arguments, says', [
-    (['--out=x.npz'], '--data is missing'),
-    (['--data=toy_faces'], '--out is missing'),
-    (['--data=toy_faces', '--out=x'], '--out=x: give the name of a file that ends in .npz'),
-    (['--data=toy_faces', '--out=pictures/00.png/x.npz'], '--out=pictures/00.png/x.npz: cannot be written'),
-    (['--data=toy_faces', '--out=folder.npz'], '--out=folder.npz: cannot be written (it is a folder)'),
-    (['--data=nowhere', '--out=x.npz'], '--data=nowhere: there is nothing there'),
-    (['--data=pictures', '--out=x.npz'], '--resolution is missing'),
-    (['--data=toy_faces', '--out=x.npz', '--resolution=20'], 'image.resolution=20'),
-    (['--data=toy_faces', '--out=x.npz', '--count=20', '--resolution=8'], 'to learn from'),
-    (['--data=unlabelled', '--out=x.npz', '--resolution=8'], '--data=unlabelled: the images have no labels'),
-    (['--data=toy_faces', '--out=x.npz', '--kimg=nan'], 'kimg=nan'),
-    (['--data=toy_faces', '--out=x.npz', '--batch=0'], 'batch=0'),
-    (['--data=toy_faces', '--out=x.npz', '--seed=-1'], '--seed'),
-    (['--data=toy_faces', '--out=x.npz', '--fmap_max=0', '--count=300', '--resolution=8'], 'fmap_max=0')],
-    ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.parametrize(
+    'arguments, says',
+    [
+        (['--out=x.npz'], '--data is missing'),
+        (['--data=toy_faces'], '--out is missing'),
+        (['--data=toy_faces', '--out=x'], '--out=x: give the name of a file that ends in .npz'),
+        (['--data=toy_faces', '--out=pictures/00.png/x.npz'], '--out=pictures/00.png/x.npz: cannot be written'),
+        (['--data=toy_faces', '--out=folder.npz'], '--out=folder.npz: cannot be written (it is a folder)'),
+        (['--data=nowhere', '--out=x.npz'], '--data=nowhere: there is nothing there'),
+        (['--data=pictures', '--out=x.npz'], '--resolution is missing'),
+        (['--data=toy_faces', '--out=x.npz', '--resolution=20'], 'image.resolution=20'),
+        (['--data=toy_faces', '--out=x.npz', '--count=20', '--resolution=8'], 'to learn from'),
+        (['--data=unlabelled', '--out=x.npz', '--resolution=8'], '--data=unlabelled: the images have no labels'),
+        (['--data=toy_faces', '--out=x.npz', '--kimg=nan'], 'kimg=nan'),
+        (['--data=toy_faces', '--out=x.npz', '--batch=0'], 'batch=0'),
+        (['--data=toy_faces', '--out=x.npz', '--seed=-1'], '--seed'),
+        (['--data=toy_faces', '--out=x.npz', '--fmap_max=0', '--count=300', '--resolution=8'], 'fmap_max=0'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
 def test_mistakes_are_told_in_one_line(run, pictures, arguments, says):
     os.mkdir('folder.npz')
     os.mkdir('unlabelled')
     for index in range(3):
         os.link(f'pictures/{index:02d}.png', f'unlabelled/{index}.png')
     before = sorted(os.listdir())
-    code, out, err = run(*arguments)
+    code, _out, err = run(*arguments)
     errors = [line for line in err.splitlines() if line.startswith('error: ')]
     assert code == 2 and len(errors) == 1 and says in errors[0], err
     assert sorted(os.listdir()) == before
@@ -107,6 +117,7 @@ def test_mistakes_are_told_in_one_line(run, pictures, arguments, says):
 def test_a_disk_that_fills_up_is_told_in_one_line(run, pictures, monkeypatch):
     def fail(*args):
         raise OSError(28, 'No space left on device')
+
     monkeypatch.setattr(Classifier, 'save', fail)
     code, _, err = run('--data=pictures', '--resolution=8', '--out=x.npz')
     assert code == 2 and 'error: --out=x.npz: cannot be written (No space left on device)' in err

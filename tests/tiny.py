@@ -1,4 +1,5 @@
 """Small networks and runs for the tests."""
+
 import functools
 
 import jax
@@ -16,15 +17,24 @@ from stylegan_jax.config import (
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 
-HARDLY_ANY = 1e-30         # momentum, where a test wants Adam to keep the gradient: as its first moment
-_WIDTHS = dict(fmap_base=32, fmap_max=8)
+HARDLY_ANY = 1e-30  # momentum, where a test wants Adam to keep the gradient: as its first moment
+_WIDTHS = {'fmap_base': 32, 'fmap_max': 8}
 # Table 1 of the paper; F is E trained with mixing regularization.
 _CONFIGURATIONS = {
-    'B': dict(mapping_layers=0, use_styles=False, const_input=False, use_noise=False, use_pixel_norm=True,
-              use_instance_norm=False, truncation_psi=None),
-    'C': dict(const_input=False, use_noise=False),
-    'D': dict(use_noise=False),
-    'E': {}, 'F': {}}
+    'B': {
+        'mapping_layers': 0,
+        'use_styles': False,
+        'const_input': False,
+        'use_noise': False,
+        'use_pixel_norm': True,
+        'use_instance_norm': False,
+        'truncation_psi': None,
+    },
+    'C': {'const_input': False, 'use_noise': False},
+    'D': {'use_noise': False},
+    'E': {},
+    'F': {},
+}
 
 
 def generator_config(letter='F', resolution=16, *, image=None, **fields):
@@ -39,17 +49,25 @@ def generator_config(letter='F', resolution=16, *, image=None, **fields):
 def discriminator_config(letter='F', resolution=16, *, image=None, **fields):
     """The discriminator that goes with `generator_config`."""
     image = image or ImageConfig(resolution)
-    special = dict(architecture='progan', blur_filter=()) if letter == 'A' else {}
+    special = {'architecture': 'progan', 'blur_filter': ()} if letter == 'A' else {}
     return DiscriminatorConfig(image, **_WIDTHS | special | fields)
 
 
 def run_config(letter='F', resolution=8, *, image=None, generator=None, discriminator=None, **fields):
     """A small run of one replica on one device, 4 images a step."""
     image = image or ImageConfig(resolution)
-    return Config(**dict(
-        replicas=1, precision='float32', parallel=ParallelConfig(devices=1), image=image, schedule=ScheduleConfig(batch=4),
-        generator=generator_config(letter, image=image, **generator or {}),
-        discriminator=discriminator_config(letter, image=image, **discriminator or {})) | fields)
+    return Config(
+        **{
+            'replicas': 1,
+            'precision': 'float32',
+            'parallel': ParallelConfig(devices=1),
+            'image': image,
+            'schedule': ScheduleConfig(batch=4),
+            'generator': generator_config(letter, image=image, **generator or {}),
+            'discriminator': discriminator_config(letter, image=image, **discriminator or {}),
+        }
+        | fields
+    )
 
 
 def filled(network, seed=1):
@@ -93,6 +111,7 @@ def normal(*shape, seed=0):
 def assert_trees_close(a, b, **tolerances):
     def check(path, x, y):
         np.testing.assert_allclose(x, y, err_msg=jax.tree_util.keystr(path), **tolerances)
+
     jax.tree_util.tree_map_with_path(check, a, b)
 
 

@@ -1,12 +1,13 @@
 """Runs of a few steps for the tests of the commands."""
+
 import contextlib
 import json
 import os
 import threading
 
 import jax
-import tiny
 
+import tiny
 from stylegan_jax.config import DataConfig, LogConfig, ScheduleConfig, TrainConfig
 from stylegan_jax.config.schedule import resolve
 from stylegan_jax.storage.checkpoint import Checkpoints
@@ -18,12 +19,18 @@ def run_config(letter='F', **fields):
     The schedule is looked at every 16 images: 4x4 up to 48, a fade at alpha 0.5 up to 64, then 8x8. A tick is
     32 images.
     """
-    return resolve(tiny.run_config(letter, **dict(
-        data=DataConfig(source='toy_faces', count=40),
-        schedule=ScheduleConfig(initial_resolution=4, batch=4, stage_kimg=0.032, fade_kimg=0.032),
-        train=TrainConfig(total_kimg=0.16),
-        log=LogConfig(tick_kimg=0.032, tick_kimg_by_resolution={}, keep_checkpoints=2, grid_size=(4, 2)))
-        | fields))
+    return resolve(
+        tiny.run_config(
+            letter,
+            **{
+                'data': DataConfig(source='toy_faces', count=40),
+                'schedule': ScheduleConfig(initial_resolution=4, batch=4, stage_kimg=0.032, fade_kimg=0.032),
+                'train': TrainConfig(total_kimg=0.16),
+                'log': LogConfig(tick_kimg=0.032, tick_kimg_by_resolution={}, keep_checkpoints=2, grid_size=(4, 2)),
+            }
+            | fields,
+        )
+    )
 
 
 def saved_state(workdir, config):
@@ -62,6 +69,7 @@ def count_compilations():
     def listen(event, *args, **kwargs):
         if event == '/jax/core/compile/backend_compile_duration':
             threads.append(threading.current_thread().name)
+
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         yield threads

@@ -5,6 +5,7 @@
 Compares G, D and ema as `stylegan_jax.load` gives them, the whole training state with the optimisers' moments and the
 random key, and the entries of log.jsonl but for times. Prints a line for each; exit code 0 if all agree, else 1.
 """
+
 import json
 import os
 import re
@@ -15,15 +16,15 @@ import numpy as np
 from absl import logging
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
-import stylegan_jax  # noqa: E402
-from stylegan_jax.storage.checkpoint import Checkpoints  # noqa: E402
+import stylegan_jax
+from stylegan_jax.storage.checkpoint import Checkpoints
 
 _DIFFERS_BY_NATURE = re.compile('second|memory|per_')
 
 
 def main(first, second):
     """Prints what agrees; returns whether everything does."""
-    logging.set_verbosity(logging.ERROR)       # Orbax remarks that it may only read
+    logging.set_verbosity(logging.ERROR)  # Orbax remarks that it may only read
     agree = []
     for which in ('G', 'D', 'ema'):
         agree.append(_same_arrays(which, *(stylegan_jax.load(run, which) for run in (first, second))))
@@ -31,8 +32,10 @@ def main(first, second):
     agree.append(_same_arrays('training state at the last checkpoint', *states))
     entries = [_entries(run) for run in (first, second)]
     agree.append(entries[0] == entries[1])
-    print(f'log.jsonl: {len(entries[0])} and {len(entries[1])} entries, '
-          f'{"the same" if agree[-1] else "DIFFERENT"} in {", ".join(entries[0][0])}')
+    print(
+        f'log.jsonl: {len(entries[0])} and {len(entries[1])} entries, '
+        f'{"the same" if agree[-1] else "DIFFERENT"} in {", ".join(entries[0][0])}'
+    )
     for ours, theirs in zip(*entries):
         for key in ours:
             if ours[key] != theirs.get(key):
@@ -56,8 +59,10 @@ def _same_arrays(what, first, second):
         print(f'{what}: DIFFERENT structure')
         return False
     different = [jax.tree_util.keystr(path) for (path, a), (_, b) in zip(first[0], second[0]) if not _same(a, b)]
-    print(f'{what}: {len(first[0])} arrays, {sum(np.size(a) for _, a in first[0])} numbers, '
-          + (f'DIFFERENT in {len(different)}: {", ".join(different[:5])}' if different else 'the same'))
+    print(
+        f'{what}: {len(first[0])} arrays, {sum(np.size(a) for _, a in first[0])} numbers, '
+        + (f'DIFFERENT in {len(different)}: {", ".join(different[:5])}' if different else 'the same')
+    )
     return not different
 
 
@@ -68,8 +73,10 @@ def _same(a, b):
 
 def _entries(run):
     with open(os.path.join(run, 'log.jsonl')) as file:
-        return [{key: value for key, value in json.loads(line).items() if not _DIFFERS_BY_NATURE.search(key)}
-                for line in file]
+        return [
+            {key: value for key, value in json.loads(line).items() if not _DIFFERS_BY_NATURE.search(key)}
+            for line in file
+        ]
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """Frames into a file: MP4 by ffmpeg, where that is installed; WebP or GIF by Pillow."""
+
 import contextlib
 import itertools
 import os
@@ -14,14 +15,22 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import MEMORY_BUDGET
 
 SUFFIXES = '.mp4', '.webp', '.gif'
-_CRF = 16                    # constant quality of H.264; 17 is said to be visually lossless, and small images show more
+_CRF = 16  # constant quality of H.264; 17 is said to be visually lossless, and small images show more
 # Said and meant: players guess other matrices for large frames than ffmpeg does for all.
-_COLOURS = ('-vf', 'scale=out_color_matrix=bt709:out_range=tv', '-colorspace', 'bt709', '-color_primaries', 'bt709',
-            '-color_trc', 'bt709')
+_COLOURS = (
+    '-vf',
+    'scale=out_color_matrix=bt709:out_range=tv',
+    '-colorspace',
+    'bt709',
+    '-color_primaries',
+    'bt709',
+    '-color_trc',
+    'bt709',
+)
 _WEBP_QUALITY = 90
-_MOST_REASONS = 3            # lines of ffmpeg's that are told
-_GIF_UNIT = 10               # milliseconds; GIF counts in these
-_LARGEST_SIDE = {'.mp4': 8192, '.webp': 16383, '.gif': 65535}        # H.264 at level 6, and the formats' fields
+_MOST_REASONS = 3  # lines of ffmpeg's that are told
+_GIF_UNIT = 10  # milliseconds; GIF counts in these
+_LARGEST_SIDE = {'.mp4': 8192, '.webp': 16383, '.gif': 65535}  # H.264 at level 6, and the formats' fields
 
 
 def check(path, flag='out'):
@@ -60,7 +69,7 @@ def write(path, frames, count, fps, flag='out'):
         if os.path.dirname(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(temporary, 'wb'):
-            pass                                 # what cannot be written is said before frames are made
+            pass  # what cannot be written is said before frames are made
         first = next(frames)
         _check_size(path, suffix, first, count, flag)
         if suffix == '.mp4':
@@ -90,6 +99,7 @@ def _encoder(path, flag):
     """Returns the path of an ffmpeg that exists."""
     try:
         import imageio_ffmpeg
+
         found = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
         found = None
@@ -101,26 +111,58 @@ def _encoder(path, flag):
 def _check_size(path, suffix, frame, count, flag):
     height, width = frame.shape[:2]
     if max(height, width) > _LARGEST_SIDE[suffix]:
-        raise UserError(f'--{flag}={path}: frames of {width}x{height} are too large for {suffix[1:]}, whose sides are '
-                        f'{_LARGEST_SIDE[suffix]} at most; show less at a time')
+        raise UserError(
+            f'--{flag}={path}: frames of {width}x{height} are too large for {suffix[1:]}, whose sides are '
+            f'{_LARGEST_SIDE[suffix]} at most; show less at a time'
+        )
     if suffix != '.mp4' and count * frame.nbytes > MEMORY_BUDGET:
-        raise UserError(f'--{flag}={path}: {count} frames of {width}x{height} are too many to be held in memory, as '
-                        f'{suffix[1:]} needs; name an .mp4, or show less')
+        raise UserError(
+            f'--{flag}={path}: {count} frames of {width}x{height} are too many to be held in memory, as '
+            f'{suffix[1:]} needs; name an .mp4, or show less'
+        )
 
 
 def _write_mp4(path, first, frames, fps, encoder):
     first = even(first)
     # Bit-exact leaves out the version of the encoder; faststart lets browsers begin before the end has come.
     # (imageio_ffmpeg's own writer forks, which a process with JAX in it must not.)
-    command = [encoder, '-v', 'error', '-y', '-f', 'rawvideo', '-pix_fmt', 'rgb24',
-               '-s', f'{first.shape[1]}x{first.shape[0]}', '-r', f'{fps:g}', '-i', 'pipe:', '-c:v', 'libx264',
-               '-crf', str(_CRF), '-pix_fmt', 'yuv420p', *_COLOURS, '-movflags', '+faststart', '-fflags', '+bitexact',
-               '-flags:v', '+bitexact', '-f', 'mp4', path]
+    command = [
+        encoder,
+        '-v',
+        'error',
+        '-y',
+        '-f',
+        'rawvideo',
+        '-pix_fmt',
+        'rgb24',
+        '-s',
+        f'{first.shape[1]}x{first.shape[0]}',
+        '-r',
+        f'{fps:g}',
+        '-i',
+        'pipe:',
+        '-c:v',
+        'libx264',
+        '-crf',
+        str(_CRF),
+        '-pix_fmt',
+        'yuv420p',
+        *_COLOURS,
+        '-movflags',
+        '+faststart',
+        '-fflags',
+        '+bitexact',
+        '-flags:v',
+        '+bitexact',
+        '-f',
+        'mp4',
+        path,
+    ]
     with tempfile.TemporaryFile('w+') as said:
         # In a group of its own, so that Ctrl-C reaches this process alone.
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said, process_group=0)
         try:
-            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:       # it has said why by then
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:  # it has said why by then
                 for frame in itertools.chain([first], map(even, frames)):
                     pipe.write(np.ascontiguousarray(frame))
         except BaseException:
@@ -139,8 +181,15 @@ def _write_with_pillow(path, first, frames, fps, suffix):
     unit = _GIF_UNIT if suffix == '.gif' else 1
     # Rounded as a whole, so that errors do not add up.
     edges = [round(number * 1000 / fps / unit) * unit for number in range(len(images) + 1)]
-    durations = [max(unit, last - start) for start, last in zip(edges, edges[1:])]
-    options = dict(quality=_WEBP_QUALITY, method=4) if suffix == '.webp' else dict(optimize=False)
+    durations = [max(unit, last - start) for start, last in itertools.pairwise(edges)]
+    options = {'quality': _WEBP_QUALITY, 'method': 4} if suffix == '.webp' else {'optimize': False}
     with open(path, 'wb') as file:
-        images[0].save(file, format=suffix[1:].upper(), save_all=True, append_images=images[1:], duration=durations,
-                       loop=0, **options)
+        images[0].save(
+            file,
+            format=suffix[1:].upper(),
+            save_all=True,
+            append_images=images[1:],
+            duration=durations,
+            loop=0,
+            **options,
+        )

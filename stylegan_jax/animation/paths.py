@@ -1,4 +1,5 @@
 """Closed paths through latent space that pass given points at even times."""
+
 import numpy as np
 from scipy.interpolate import CubicSpline
 
@@ -49,7 +50,7 @@ def slerp(a, b, t):
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     norm_a, norm_b = np.linalg.norm(a), np.linalg.norm(b)
     angle = np.arccos(np.clip(a @ b / (norm_a * norm_b), -1, 1))
-    if np.sin(angle) < 1e-6:                 # (nearly) one direction: the circle is a line
+    if np.sin(angle) < 1e-6:  # (nearly) one direction: the circle is a line
         return lerp(a, b, t)
     direction = (np.sin((1 - t) * angle) * a / norm_a + np.sin(t * angle) * b / norm_b) / np.sin(angle)
     return direction * lerp(norm_a, norm_b, t)

@@ -2,6 +2,7 @@
 
 Every frame is a pure function of the settings and of its number, and every scene ends where it began.
 """
+
 import functools
 import itertools
 
@@ -39,8 +40,10 @@ def walk(artist, seeds, *, count, space='z', path=None, psi=None, rows=1, column
     """
     places = rows * columns
     if len(seeds) % places:
-        raise UserError(f'--seeds: {len(seeds)} seeds cannot be shared out among {places} places of the grid; give a '
-                        f'multiple of {places}')
+        raise UserError(
+            f'--seeds: {len(seeds)} seeds cannot be shared out among {places} places of the grid; give a '
+            f'multiple of {places}'
+        )
     kind = path or ('slerp' if space == 'z' else 'spline')
     if space == 'w':
         if artist.config.is_progan:
@@ -78,8 +81,14 @@ def mixing(artist, seeds, destinations, *, count, psi=None):
         raise UserError('--kind=mixing: the layers of this network have no styles (configurations C to F have)')
     psi = 1.0 if psi is None else psi
     moving = paths.path(artist.ws(seeds, psi), count, 'spline')
-    ws = np.stack([np.asarray(mix(np.broadcast_to(still, moving.shape), moving, layers))
-                   for still in artist.ws(destinations, psi) for layers in ranges(artist)], axis=1)
+    ws = np.stack(
+        [
+            np.asarray(mix(np.broadcast_to(still, moving.shape), moving, layers))
+            for still in artist.ws(destinations, psi)
+            for layers in ranges(artist)
+        ],
+        axis=1,
+    )
     return _frames(artist, ws, len(ranges(artist)))
 
 
@@ -113,7 +122,7 @@ def noise(artist, seeds, *, count, psi=None, columns=1):
     ws = artist.ws(seeds, psi)
     ends = [_noise_of(artist, seeds, number) for number in range(2)]
 
-    at_once = max(1, artist.batch // len(seeds))          # frames
+    at_once = max(1, artist.batch // len(seeds))  # frames
 
     def frames():
         for start in range(0, count, at_once):
@@ -123,6 +132,7 @@ def noise(artist, seeds, *, count, psi=None, columns=1):
             images = artist.images(np.tile(ws, (len(turns), 1, 1)), inputs)
             for some in np.split(images, len(turns)):
                 yield _tiled(some, columns)
+
     return frames()
 
 

@@ -1,4 +1,5 @@
 """How a training went: the sample grids of a run's ticks, one after another."""
+
 import glob
 import os
 
@@ -37,8 +38,10 @@ def frames(paths, hold):
         except (OSError, SyntaxError) as error:
             raise UserError(f'{path}: is no whole picture ({error}); remove it') from None
         if size not in (None, picture.shape):
-            raise UserError(f'{path}: has {picture.shape[1]}x{picture.shape[0]} pixels, and those before it '
-                            f'{size[1]}x{size[0]}; remove the ones of another run')
+            raise UserError(
+                f'{path}: has {picture.shape[1]}x{picture.shape[0]} pixels, and those before it '
+                f'{size[1]}x{size[0]}; remove the ones of another run'
+            )
         size = picture.shape
         yield picture
     for _ in range(hold):

@@ -2,6 +2,7 @@
 
 One device, one replica, images that are on the device already: this is the speed of the steps, not of the data.
 """
+
 import dataclasses
 
 import jax
@@ -15,10 +16,12 @@ from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
 
 # Images a step where none are asked for; those for CPUs are what the official code was measured with.
-_BATCHES = {'cpu': {4: 16, 8: 16, 16: 16, 32: 8, 64: 4, 128: 2},
-            'accelerator': {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 32, 512: 16, 1024: 8}}
+_BATCHES = {
+    'cpu': {4: 16, 8: 16, 16: 16, 32: 8, 64: 4, 128: 2},
+    'accelerator': {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 32, 512: 16, 1024: 8},
+}
 _RESOLUTIONS = {'cpu': (32, 64, 128, 256), 'accelerator': (64, 256, 1024)}
-LEARNING_RATE = 0.001           # gradients stay finite; the speed does not depend on it
+LEARNING_RATE = 0.001  # gradients stay finite; the speed does not depend on it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Case:
       config: a Config whose full size is what is measured.
       batch: images a step, or a call.
     """
+
     config: Config
     batch: int
 
@@ -64,27 +68,39 @@ def make_cases(resolutions, batches, precision):
     if batches is None:
         batches = [_BATCHES[kind].get(side, 1) for side in resolutions]
     if len(batches) not in (1, len(resolutions)):
-        raise UserError(f'--batch has {len(batches)} values and --resolution {len(resolutions)}: give one for each '
-                        'resolution, or one for all')
+        raise UserError(
+            f'--batch has {len(batches)} values and --resolution {len(resolutions)}: give one for each '
+            'resolution, or one for all'
+        )
     if precision == 'float64':
         raise UserError(f'--precision={precision}: it is for checking, not for speed; choose another')
-    return [Case(full_config(side, precision), batch)
-            for side, batch in zip(resolutions, batches if len(batches) > 1 else batches * len(resolutions))]
+    return [
+        Case(full_config(side, precision), batch)
+        for side, batch in zip(resolutions, batches if len(batches) > 1 else batches * len(resolutions))
+    ]
 
 
 def full_config(resolution, precision):
     """Returns the Config of one replica on one device: configuration F, R1, mixing, noise, mirrored images."""
-    return Config(name='benchmark', replicas=1, precision=precision, image=ImageConfig(resolution),
-                  data=DataConfig(mirror=True), parallel=ParallelConfig(devices=1))
+    return Config(
+        name='benchmark',
+        replicas=1,
+        precision=precision,
+        image=ImageConfig(resolution),
+        data=DataConfig(mirror=True),
+        parallel=ParallelConfig(devices=1),
+    )
 
 
 def abstract_iteration(case):
     """Returns the arguments (state, batch, lr) of one iteration as shapes and types alone."""
     size, image = case.batch, case.config.image
     label = jax.ShapeDtypeStruct((size, image.label_dim), jnp.float32)
-    return (jax.eval_shape(lambda: training.create_state(case.config)),
-            Batch(jax.ShapeDtypeStruct((size, *image.shape), jnp.uint8), label, label),
-            jax.ShapeDtypeStruct((), jnp.float32))
+    return (
+        jax.eval_shape(lambda: training.create_state(case.config)),
+        Batch(jax.ShapeDtypeStruct((size, *image.shape), jnp.uint8), label, label),
+        jax.ShapeDtypeStruct((), jnp.float32),
+    )
 
 
 def iteration(case):
@@ -97,4 +113,3 @@ def noise_images(case):
     label = np.zeros((case.batch, case.config.image.label_dim), np.float32)
     images = np.random.default_rng(0).integers(0, 256, (case.batch, *case.config.image.shape), np.uint8)
     return Batch(images, label, label)
-

@@ -1,4 +1,5 @@
 """How fast a compiled function runs, and what its graph says: what training and generation have in common."""
+
 import statistics
 import time
 
@@ -44,20 +45,26 @@ def measure_calls(run, compiled, *, batch, flops, rates):
     times = seconds_per_call(run)
     seconds, graph = statistics.median(times), read_graph(compiled.as_text())
     return {
-        'images_per_second': batch / seconds, 'spread': batch / min(times) - batch / max(times),
+        'images_per_second': batch / seconds,
+        'spread': batch / min(times) - batch / max(times),
         'seconds_per_call': seconds,
         'share_of_matrix_rate': flops / seconds / rates.flops,
         'share_of_bandwidth': graph.total_bytes / seconds / rates.bandwidth,
-        'flops_per_image': flops / batch, 'xla_flops_per_image': _per_image(_xla_flops(compiled), batch),
-        'bytes_per_image': graph.total_bytes / batch, 'kernels': graph.total_kernels,
-        'peak_memory': _peak_above(peak_before), 'compiler_memory': compiler_memory(compiled)}
+        'flops_per_image': flops / batch,
+        'xla_flops_per_image': _per_image(_xla_flops(compiled), batch),
+        'bytes_per_image': graph.total_bytes / batch,
+        'kernels': graph.total_kernels,
+        'peak_memory': _peak_above(peak_before),
+        'compiler_memory': compiler_memory(compiled),
+    }
 
 
 def compiler_memory(compiled):
     """Returns the bytes that the compiler planned with: arguments, results and temporary memory, shared ones once."""
     plan = compiled.memory_analysis()
-    return plan and (plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
-                     - plan.alias_size_in_bytes)
+    return plan and (
+        plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes - plan.alias_size_in_bytes
+    )
 
 
 def _xla_flops(compiled):

@@ -1,4 +1,5 @@
 """How long a stage takes to compile: for the first time, and again where a persistent cache has it."""
+
 import contextlib
 import os
 import tempfile
@@ -33,8 +34,12 @@ def measure(case):
         hits.clear()
         again = compile_timed(lambda: _lower(case))[1]
         found = bool(hits)
-    return case.named() | times | {f'again_{name}': seconds for name, seconds in again.items()} | {
-        'found_in_cache': found, 'cache_bytes': cache_bytes, 'compiler_memory': compiler_memory(first)}
+    return (
+        case.named()
+        | times
+        | {f'again_{name}': seconds for name, seconds in again.items()}
+        | {'found_in_cache': found, 'cache_bytes': cache_bytes, 'compiler_memory': compiler_memory(first)}
+    )
 
 
 def _lower(case):
@@ -45,8 +50,12 @@ def _lower(case):
 @contextlib.contextmanager
 def _persistent_cache(folder):
     """Has JAX keep everything that it compiles in a folder; afterwards all is as it was."""
-    settings = {'jax_compilation_cache_dir': folder, 'jax_persistent_cache_min_compile_time_secs': 0,
-                'jax_persistent_cache_min_entry_size_bytes': -1, 'jax_enable_compilation_cache': True}
+    settings = {
+        'jax_compilation_cache_dir': folder,
+        'jax_persistent_cache_min_compile_time_secs': 0,
+        'jax_persistent_cache_min_entry_size_bytes': -1,
+        'jax_enable_compilation_cache': True,
+    }
     before = {name: getattr(jax.config, name) for name in settings}
     try:
         _set(settings)
@@ -58,7 +67,7 @@ def _persistent_cache(folder):
 def _set(settings):
     for name, value in settings.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()          # it looks at the settings only once
+    compilation_cache.reset_cache()  # it looks at the settings only once
     jax.clear_caches()
 
 
@@ -70,6 +79,7 @@ def _hits():
     def listen(event, **_):
         if event == _HIT:
             hits.append(event)
+
     monitoring.register_event_listener(listen)
     try:
         yield hits

@@ -1,4 +1,5 @@
 """How fast prepared records are read and decoded, by stage and encoding."""
+
 import concurrent.futures
 import os
 import statistics
@@ -15,12 +16,12 @@ from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS
 
-_FACES = 4                  # drawn; the rest are these with other noise
-_NOISE = 2.0                # standard deviation, about that of a camera: without it PNG would be flattered
-_MEGABYTES = 256            # of raw pixels in a case ...
-_MOST_IMAGES = 4096         # ... but no more images than these
+_FACES = 4  # drawn; the rest are these with other noise
+_NOISE = 2.0  # standard deviation, about that of a camera: without it PNG would be flattered
+_MEGABYTES = 256  # of raw pixels in a case ...
+_MOST_IMAGES = 4096  # ... but no more images than these
 _REPEATS = 5
-_SECONDS = 1.0              # that each repeat takes
+_SECONDS = 1.0  # that each repeat takes
 
 
 def measure(resolutions, encodings, say):
@@ -38,21 +39,26 @@ def measure(resolutions, encodings, say):
     wrong = [side for side in resolutions if side < 4 or side & (side - 1) or side > toy_faces.MAX_RESOLUTION]
     if wrong:
         raise UserError(f'--resolution={wrong[0]}: give powers of two from 4 to {toy_faces.MAX_RESOLUTION}')
-    say(f'{"resolution":>10s}  {"encoding":8s}  {"bytes/image":>11s}  {"images/s":>9s}  {"spread":>7s}  '
-        f'{"per core":>8s}   ({NUM_THREADS} threads, from page cache)')
+    say(
+        f'{"resolution":>10s}  {"encoding":8s}  {"bytes/image":>11s}  {"images/s":>9s}  {"spread":>7s}  '
+        f'{"per core":>8s}   ({NUM_THREADS} threads, from page cache)'
+    )
     results = []
     for side in resolutions:
         source = _Faces(side)
         for encoding in encodings:
             with tempfile.TemporaryDirectory() as folder:
                 results.append(_measure_case(source, folder, encoding))
-            say('{resolution:>10d}  {encoding:8s}  {bytes:>11,d}  {images_per_second:>9,.0f}  {spread:>7,.0f}  '
-                '{images_per_second_per_core:>8,.0f}'.format(**results[-1]))
+            say(
+                '{resolution:>10d}  {encoding:8s}  {bytes:>11,d}  {images_per_second:>9,.0f}  {spread:>7,.0f}  '
+                '{images_per_second_per_core:>8,.0f}'.format(**results[-1])
+            )
     return results
 
 
 class _Faces:
     """A source of drawn faces with noise; see `data.sources`."""
+
     kind, label_names = 'toy_faces', None
 
     def __init__(self, side):
@@ -79,10 +85,16 @@ class _Faces:
 
 def _measure_case(source, folder, encoding):
     image = ImageConfig(source._side, (source._side, source._side) if source._side <= 64 else (64, 64))
-    prepare(source, os.path.join(folder, 'set'), Options(image, fit='exact', encoding=encoding), workers=0,
-            say=lambda line: None, title=None)
+    prepare(
+        source,
+        os.path.join(folder, 'set'),
+        Options(image, fit='exact', encoding=encoding),
+        workers=0,
+        say=lambda line: None,
+        title=None,
+    )
     images = PreparedImages(os.path.join(folder, 'set'))
-    stage, size = image.num_stages - 1, max(1, min(64, (16 << 20) // (image.resolution ** 2 * 3)))
+    stage, size = image.num_stages - 1, max(1, min(64, (16 << 20) // (image.resolution**2 * 3)))
     random = np.random.default_rng(0)
 
     def read(_):
@@ -90,7 +102,7 @@ def _measure_case(source, folder, encoding):
 
     rates = []
     with concurrent.futures.ThreadPoolExecutor(NUM_THREADS) as threads:
-        list(threads.map(read, range(2 * NUM_THREADS)))         # opens the files
+        list(threads.map(read, range(2 * NUM_THREADS)))  # opens the files
         for _ in range(_REPEATS):
             start, shown = time.perf_counter(), 0
             while time.perf_counter() < start + _SECONDS:
@@ -99,6 +111,12 @@ def _measure_case(source, folder, encoding):
             rates.append(shown / (time.perf_counter() - start))
     stored = sum(shard['files'][stage][0] for shard in images.info['shards'])
     median = statistics.median(rates)
-    return {'resolution': source._side, 'encoding': encoding, 'bytes': stored // len(images),
-            'images_per_second': median, 'spread': max(rates) - min(rates),
-            'images_per_second_per_core': median / NUM_THREADS, 'threads': NUM_THREADS}
+    return {
+        'resolution': source._side,
+        'encoding': encoding,
+        'bytes': stored // len(images),
+        'images_per_second': median,
+        'spread': max(rates) - min(rates),
+        'images_per_second_per_core': median / NUM_THREADS,
+        'threads': NUM_THREADS,
+    }

@@ -1,4 +1,5 @@
 """What the device gives at best, measured: products of matrices, and passes over memory."""
+
 import statistics
 import typing
 
@@ -9,7 +10,7 @@ from stylegan_jax.benchmarks.timing import seconds_per_call
 from stylegan_jax.runtime.platforms import resolved
 
 _SIZES = {'cpu': (1024, 2048, 4096), 'accelerator': (2048, 4096, 8192, 16384)}
-_PASS_BYTES = {'cpu': 1 << 28, 'accelerator': 1 << 30}           # well above any cache
+_PASS_BYTES = {'cpu': 1 << 28, 'accelerator': 1 << 30}  # well above any cache
 _SECONDS = 0.5
 
 
@@ -21,6 +22,7 @@ class DeviceRates(typing.NamedTuple):
       product: what was multiplied, such as 'bfloat16 8192x8192'.
       bandwidth: bytes read plus written per second, in a pass over memory that changes every number in place.
     """
+
     flops: float
     product: str
     bandwidth: float
@@ -69,7 +71,8 @@ def matrix_rate(size, dtype, products='default', *, seconds=None):
         for _ in range(count):
             product = multiply(a, b)
         product.block_until_ready()
-    return 2 * size ** 3 / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))
+
+    return 2 * size**3 / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))
 
 
 def copy_bandwidth(size, *, seconds=None):
@@ -88,4 +91,5 @@ def copy_bandwidth(size, *, seconds=None):
         for _ in range(count):
             array = increase(array)
         array.block_until_ready()
+
     return 2 * size / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))

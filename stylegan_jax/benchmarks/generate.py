@@ -1,4 +1,5 @@
 """How fast uint8 images are generated from latents that are on the device, mapping and truncation included."""
+
 import jax
 
 from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls

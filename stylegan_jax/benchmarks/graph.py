@@ -3,15 +3,29 @@
 It counts launches, bytes and convolutions; it measures no time. Bytes are what every launch reads and writes, as if
 there were no caches.
 """
+
 import collections
 import dataclasses
 import math
 import re
 
-LARGEST_WINDOW = 7      # of a filter of this project's networks by far; gradients that leave cuDNN's path have more
+LARGEST_WINDOW = 7  # of a filter of this project's networks by far; gradients that leave cuDNN's path have more
 
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4,
-          's64': 8, 'u64': 8, 'f64': 8}
+_BYTES = {
+    'pred': 1,
+    's8': 1,
+    'u8': 1,
+    's16': 2,
+    'u16': 2,
+    'bf16': 2,
+    'f16': 2,
+    's32': 4,
+    'u32': 4,
+    'f32': 4,
+    's64': 8,
+    'u64': 8,
+    'f64': 8,
+}
 _ARRAY = re.compile(r'\b(' + '|'.join(_BYTES) + r')\[([\d,]*)\]')
 _HEAD = re.compile(r'(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{')
 _INSTRUCTION = re.compile(r'\s+(?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)')
@@ -36,6 +50,7 @@ class Graph:
         over mostly zeros.
       float32_convolutions: the lines of cuDNN calls that read or write float32.
     """
+
     kernels: collections.Counter
     bytes_moved: collections.Counter
     convolutions: collections.Counter
@@ -53,12 +68,21 @@ class Graph:
 
     def __str__(self):
         lines = [f'{self.total_kernels} kernels move {self.total_bytes / 1e9:.3f} GB']
-        lines += [f'  {name:32s} x{self.kernels[name]:<5d} {moved / 1e9:8.3f} GB'
-                  for name, moved in self.bytes_moved.most_common()]
-        lines += [f'  cuDNN {kind:28s} {window:>9s} {dtype:4s} x{count}'
-                  for (kind, window, dtype), count in self.convolutions.most_common()]
-        return '\n'.join([*lines, f'  oversized filters: {len(self.oversized_filters)}, dilated pads: '
-                                  f'{len(self.dilated_pads)}, float32 convolutions: {len(self.float32_convolutions)}'])
+        lines += [
+            f'  {name:32s} x{self.kernels[name]:<5d} {moved / 1e9:8.3f} GB'
+            for name, moved in self.bytes_moved.most_common()
+        ]
+        lines += [
+            f'  cuDNN {kind:28s} {window:>9s} {dtype:4s} x{count}'
+            for (kind, window, dtype), count in self.convolutions.most_common()
+        ]
+        return '\n'.join(
+            [
+                *lines,
+                f'  oversized filters: {len(self.oversized_filters)}, dilated pads: '
+                f'{len(self.dilated_pads)}, float32 convolutions: {len(self.float32_convolutions)}',
+            ]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,8 +185,9 @@ def _work(computations, name):
 
 def _branches(line):
     listed = re.search(r'branch_computations=\{([^}]*)\}', line)
-    return (re.findall(r'[\w.\-]+', listed[1]) if listed
-            else re.findall(r'(?:true|false)_computation=%?([\w.\-]+)', line))
+    return (
+        re.findall(r'[\w.\-]+', listed[1]) if listed else re.findall(r'(?:true|false)_computation=%?([\w.\-]+)', line)
+    )
 
 
 def _cudnn_call(instruction):
@@ -175,13 +200,15 @@ def _cudnn_call(instruction):
 def _puts_zeros_between(line):
     """Whether the third number of a dimension's low_high_interior is not 0."""
     padding = re.search(r'padding=([\d_x\-]+)', line)
-    return bool(padding) and any(int((edges.split('_') + ['0'])[2]) > 0 for edges in padding[1].split('x'))
+    return bool(padding) and any(int(([*edges.split('_'), '0'])[2]) > 0 for edges in padding[1].split('x'))
 
 
 def _size(shape):
     """Bytes of an array, or of all arrays of a tuple."""
-    return sum(_BYTES[dtype] * math.prod(int(side) for side in sides.split(',') if side)
-               for dtype, sides in _ARRAY.findall(shape))
+    return sum(
+        _BYTES[dtype] * math.prod(int(side) for side in sides.split(',') if side)
+        for dtype, sides in _ARRAY.findall(shape)
+    )
 
 
 def _dtype(shape):

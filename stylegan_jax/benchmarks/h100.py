@@ -7,6 +7,7 @@ CUDA, which stay outside of the environment, so that JAX does not look for a GPU
 
 with the version of the installed JAX. cuDNN's algorithms are not chosen, because that takes the chip.
 """
+
 import importlib.resources
 import os
 
@@ -39,14 +40,16 @@ def compile_for_h100(fn, *args, compiler=None, donate_argnums=()):
     library = compiler_library(compiler)
     sharding = NamedSharding(topologies.make_mesh(_topology(library), (1,), ('device',)), PartitionSpec())
     args = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), args)
-    lowered = jax.jit(fn, donate_argnums=donate_argnums, keep_unused=True).lower(*args)      # as training does
+    lowered = jax.jit(fn, donate_argnums=donate_argnums, keep_unused=True).lower(*args)  # as training does
     return lowered.compile({'xla_gpu_autotune_level': 0} | compiler_options('cuda'))
 
 
 def compiler_library(compiler=None):
     """Returns the path of XLA's GPU compiler; see `compile_for_h100` for the argument and the error."""
-    install = ('python -m pip install --no-deps --target FOLDER '
-               f'jax-cuda12-plugin=={jax.__version__} jax-cuda12-pjrt=={jax.__version__}')
+    install = (
+        'python -m pip install --no-deps --target FOLDER '
+        f'jax-cuda12-plugin=={jax.__version__} jax-cuda12-pjrt=={jax.__version__}'
+    )
     compiler = compiler or os.environ.get(COMPILER_VARIABLE, '')
     if not compiler:
         raise UserError(f'{COMPILER_VARIABLE} is not set; install with "{install}" and set it to FOLDER')
@@ -60,7 +63,8 @@ def compiler_library(compiler=None):
 
 def _topology(library):
     from jax._src import xla_bridge  # the public way to add a backend would have it look for the chip
-    jax.devices()                            # backends that are there are made now, without the new one
+
+    jax.devices()  # backends that are there are made now, without the new one
     if 'cuda' not in xla_bridge._backend_factories:
         xla_bridge.register_plugin('cuda', library_path=library, options={})
     chip = importlib.resources.files('stylegan_jax.benchmarks').joinpath('h100_sxm.txtpb').read_text()

@@ -1,4 +1,5 @@
 """A roofline: the share of the device's rate that each case reaches, over what memory allows it to reach."""
+
 import math
 
 from stylegan_jax.errors import UserError
@@ -22,23 +23,45 @@ def roofline(path, results, rates, title):
     pyplot, ticker = _pyplot()
     intensities = [result['flops_per_image'] / result['bytes_per_image'] for result in results]
     shares = [result['share_of_matrix_rate'] for result in results]
-    balance = rates.flops / rates.bandwidth              # operations per byte where both limits meet
+    balance = rates.flops / rates.bandwidth  # operations per byte where both limits meet
     left, right = min([*intensities, balance]) / 2, max([*intensities, balance]) * 2
     bottom = min([*shares, left / balance]) / 1.5
     figure, axes = pyplot.subplots(figsize=(8.5, 4.5), dpi=150, layout='constrained')
     try:
         axes.plot([left, balance, right], [left / balance, 1, 1], color=_GREY, linewidth=1.2)
-        for x, y, text, side in ((right, 1, f'{rates.flops / 1e12:,.3g} TFLOP/s', 'right'),
-                                 (left, left / balance, f'{rates.bandwidth / 1e9:,.0f} GB/s', 'left')):
-            axes.annotate(text, (x, y), (4 if side == 'left' else -4, -14), textcoords='offset points', ha=side,
-                          color=_GREY, fontsize=8)
+        for x, y, text, side in (
+            (right, 1, f'{rates.flops / 1e12:,.3g} TFLOP/s', 'right'),
+            (left, left / balance, f'{rates.bandwidth / 1e9:,.0f} GB/s', 'left'),
+        ):
+            axes.annotate(
+                text,
+                (x, y),
+                (4 if side == 'left' else -4, -14),
+                textcoords='offset points',
+                ha=side,
+                color=_GREY,
+                fontsize=8,
+            )
         # Cases often lie side by side, where writing beside the points could not be read.
         for number, (result, intensity, share) in enumerate(zip(results, intensities, shares)):
-            axes.scatter(intensity, share, marker=_MARKERS[number % len(_MARKERS)], color=_COLOR, s=34, zorder=3,
-                         label=f'{result["resolution"]} px, batch {result["batch"]}: '
-                               f'{result["images_per_second"]:,.3g} images/s')
-        axes.set(xscale='log', yscale='log', xlim=(left, right), ylim=(bottom, 1.5),
-                 xlabel='model FLOP per byte moved', ylabel='share of the measured matrix rate')
+            axes.scatter(
+                intensity,
+                share,
+                marker=_MARKERS[number % len(_MARKERS)],
+                color=_COLOR,
+                s=34,
+                zorder=3,
+                label=f'{result["resolution"]} px, batch {result["batch"]}: '
+                f'{result["images_per_second"]:,.3g} images/s',
+            )
+        axes.set(
+            xscale='log',
+            yscale='log',
+            xlim=(left, right),
+            ylim=(bottom, 1.5),
+            xlabel='model FLOP per byte moved',
+            ylabel='share of the measured matrix rate',
+        )
         for axis, (low, high), write in ((axes.xaxis, (left, right), '{:g}'), (axes.yaxis, (bottom, 1.5), '{:.3g}')):
             axis.set_ticks(_round_numbers(low, high))
             axis.set_major_formatter(lambda number, _, write=write: write.format(number))
@@ -58,12 +81,14 @@ def roofline(path, results, rates, title):
 def _round_numbers(low, high):
     """1, 2, 5, 10, 20, 50, ... within a range."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    numbers = [digit * 10.0 ** exponent for exponent in exponents for digit in (1, 2, 5)]
+    numbers = [digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)]
     return [number for number in numbers if low <= number <= high]
 
 
 def _pyplot():
     import matplotlib
+
     matplotlib.use('Agg')
     from matplotlib import pyplot, ticker
+
     return pyplot, ticker

@@ -22,16 +22,21 @@ _SPEED = [
     ('kernels', 'kernels', str),
     ('peak_memory', 'peak GB', _number('.2f', _BYTES_UNIT)),
     ('compiler_memory', 'planned GB', _number('.2f', _BYTES_UNIT)),
-    *_COMPILE]
+    *_COMPILE,
+]
 COLUMNS = {
     'train': _SPEED,
     'generate': _SPEED,
-    'compile': [*_CASE, *_COMPILE,
-                ('again_trace_seconds', 'again: trace s', _number('.1f')),
-                ('again_compile_seconds', 'load s', _number('.1f')),
-                ('found_in_cache', 'from cache', lambda found: 'yes' if found else 'no'),
-                ('cache_bytes', 'cache MB', _number('.1f', 1e6)),
-                ('compiler_memory', 'planned GB', _number('.2f', _BYTES_UNIT))]}
+    'compile': [
+        *_CASE,
+        *_COMPILE,
+        ('again_trace_seconds', 'again: trace s', _number('.1f')),
+        ('again_compile_seconds', 'load s', _number('.1f')),
+        ('found_in_cache', 'from cache', lambda found: 'yes' if found else 'no'),
+        ('cache_bytes', 'cache MB', _number('.1f', 1e6)),
+        ('compiler_memory', 'planned GB', _number('.2f', _BYTES_UNIT)),
+    ],
+}
 
 
 def heading(what):

@@ -1,9 +1,10 @@
 """Seconds a call takes: warmed up, synchronised, repeated."""
+
 import math
 import time
 
 REPEATS = 5
-SECONDS = 1.0            # that each repeat takes at least, or one call
+SECONDS = 1.0  # that each repeat takes at least, or one call
 
 
 def seconds_per_call(run, *, repeats=REPEATS, seconds=None):
@@ -17,7 +18,7 @@ def seconds_per_call(run, *, repeats=REPEATS, seconds=None):
     Returns:
       A list of seconds per call, one for each repeat.
     """
-    run(1)               # reads code and data for the first time
+    run(1)  # reads code and data for the first time
     count = max(1, math.ceil((SECONDS if seconds is None else seconds) / _timed(run, 1)))
     return [_timed(run, count) / count for _ in range(repeats)]
 

@@ -1,4 +1,5 @@
 """How fast training is: one D step and one G step on images that are on the device already."""
+
 import jax
 
 from stylegan_jax import training

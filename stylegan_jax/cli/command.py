@@ -1,4 +1,5 @@
 """How every command starts and ends: quiet logs, and one line with an exit code for what a user got wrong."""
+
 import functools
 import os
 import sys
@@ -25,17 +26,18 @@ def run(main, flag_values=None, flags_parser=None):
         # absl calls asking for help an error, and ends before the flag has its value.
         asked = any(argument.lstrip('-') in _HELP_FLAGS for argument in sys.argv[1:] if argument.startswith('-'))
         sys.exit(0 if end.code == 1 and asked else end.code)
-    except BrokenPipeError:         # the reader of a pipe, such as head, has seen enough
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 
 def reported_to_user(main):
     """Wraps a command's main: a `UserError` ends it with one line on stderr and exit code 2, Ctrl-C with 130."""
+
     @functools.wraps(main)
     def wrapper(*args, **kwargs):
         if not flags.FLAGS['verbosity'].present:
-            logging.set_verbosity(logging.WARNING)       # libraries report their every step as information
+            logging.set_verbosity(logging.WARNING)  # libraries report their every step as information
         try:
             return main(*args, **kwargs)
         except UserError as error:
@@ -43,13 +45,20 @@ def reported_to_user(main):
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)
             sys.exit(130)
+
     return wrapper
 
 
 def fail(error):
-    """Prints an error as one line on stderr and exits with code 2."""
-    print('error:', ' '.join(str(error).split()), file=sys.stderr)
+    """Prints an error as one line on stderr and exits with code 2; a UserError names its setting by the flag."""
+    text = error.text(_flag_of(error.field)) if isinstance(error, UserError) else str(error)
+    print('error:', ' '.join(text.split()), file=sys.stderr)
     sys.exit(2)
+
+
+def _flag_of(field):
+    """The flag that sets a setting, such as --config.data.path for data.path; the setting's own name if none does."""
+    return next((f'--{name}' for name in (field, f'config.{field}') if field and name in flags.FLAGS), field)
 
 
 def parse(argv, flag_values=None):
@@ -66,7 +75,7 @@ def parse(argv, flag_values=None):
       The arguments that are not flags, of which there is only the program.
     """
     for name in flag_values or ():
-        flags.DEFINE_flag(flag_values[name], module_name=sys.argv[0])       # where --help looks
+        flags.DEFINE_flag(flag_values[name], module_name=sys.argv[0])  # where --help looks
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:

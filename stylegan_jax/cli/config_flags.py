@@ -6,6 +6,7 @@ of its config becomes a flag whose default is the experiment's value; then the f
 
     app.run(main, flags_parser=config_flags.parse)      # and in main: config = config_flags.chosen_config()
 """
+
 import dataclasses
 import difflib
 import inspect
@@ -27,6 +28,7 @@ _NOT_FLAGS = ('generator.image', 'discriminator.image')
 
 
 # One flag per field.
+
 
 class _FieldParser(flags.ArgumentParser):
     """Text -> value of a field's type; values of the right type pass, as absl also parses defaults."""
@@ -72,7 +74,7 @@ def define_config_flags(config, flag_values=flags.FLAGS):
     for name, hint, default, comment in _fields(config):
         help_text = comment or '(described in stylegan_jax/config.py)'
         if default is None:
-            help_text += ' (default: none)'      # absl shows no default of None
+            help_text += ' (default: none)'  # absl shows no default of None
         if hint is bool:
             flag = flags.BooleanFlag(_PREFIX + name, default, help_text)
         else:
@@ -128,7 +130,7 @@ def _comments(cls):
     try:
         source = inspect.getsource(cls)
     except OSError:
-        return {}            # a zipped or compiled package has no source to read
+        return {}  # a zipped or compiled package has no source to read
     comments, last = {}, None
     for line in source.splitlines():
         field = re.match(r'    (\w+): [^#]*(?:#\s*(.*))?$', line)
@@ -144,6 +146,7 @@ def _comments(cls):
 
 
 # Types.
+
 
 def _type_text(hint):
     """How a type is written on the command line."""
@@ -206,6 +209,7 @@ def _split(text, brackets):
 
 # The command line.
 
+
 def parse(argv, flag_values=flags.FLAGS):
     """Parses a command line with an experiment; for `app.run(main, flags_parser=parse)`.
 
@@ -230,7 +234,7 @@ def parse(argv, flag_values=flags.FLAGS):
         if len(rest) > 1:
             raise UserError(f'unexpected argument {rest[1]!r}; flags are written --name=value')
         if name is not None:
-            config_from_flags(config, flag_values)       # so that its errors come now, before anything starts
+            config_from_flags(config, flag_values)  # so that its errors come now, before anything starts
         return rest
     except flags.UnrecognizedFlagError as error:
         message = _unknown_flag_message(error, flag_values)
@@ -243,7 +247,7 @@ def parse(argv, flag_values=flags.FLAGS):
 def _parse_flags(argv, flag_values):
     try:
         return flag_values(argv)
-    except ValueError as error:          # absl's answer to --noNAME=VALUE
+    except ValueError as error:  # absl's answer to --noNAME=VALUE
         raise UserError(str(error)) from error
 
 
@@ -254,16 +258,22 @@ def chosen_config(flag_values=flags.FLAGS):
       UserError: --experiment is missing, or a value is not valid.
     """
     if flag_values['experiment'].value is None:
-        raise UserError('--experiment is missing: give --experiment=NAME, or the path of a .py file; '
-                        '--help lists the names')
+        raise UserError(
+            '--experiment is missing: give --experiment=NAME, or the path of a .py file; --help lists the names'
+        )
     return config_from_flags(load_experiment(flag_values['experiment'].value), flag_values)
 
 
 def _define_experiment_flag(flag_values):
     if 'experiment' not in flag_values:
-        flag = flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), 'experiment', None,
-                          'NAME of an experiment, or the path of a .py file with get_config(). '
-                          'With it, --help shows every field of its config.')
+        flag = flags.Flag(
+            flags.ArgumentParser(),
+            flags.ArgumentSerializer(),
+            'experiment',
+            None,
+            'NAME of an experiment, or the path of a .py file with get_config(). '
+            'With it, --help shows every field of its config.',
+        )
         flags.DEFINE_flag(flag, flag_values, module_name='stylegan_jax.cli.config_flags')
         flag_values.register_key_flag_for_module(sys.argv[0], flag)
 

@@ -3,6 +3,7 @@
 They ship as the package `stylegan_jax.experiments` (in a checkout: the top-level folder `experiments`);
 one's own live in ./experiments or anywhere else. Building a config is all that they do.
 """
+
 import ast
 import difflib
 import importlib
@@ -64,8 +65,10 @@ def load_experiment(name_or_path):
         raise UserError(f'--experiment={name_or_path}: {path} has no function get_config()')
     config = module.get_config()
     if not isinstance(config, Config):
-        raise UserError(f'--experiment={name_or_path}: get_config() of {path} returned '
-                        f'{type(config).__name__}; it must return a stylegan_jax.config.Config')
+        raise UserError(
+            f'--experiment={name_or_path}: get_config() of {path} returned '
+            f'{type(config).__name__}; it must return a stylegan_jax.config.Config'
+        )
     return config
 
 
@@ -77,9 +80,11 @@ def _find_experiment(name):
     if not found:
         known = list_experiments()
         near = difflib.get_close_matches(name, known, n=3)
-        raise UserError(f'--experiment={name}: unknown experiment'
-                        + (f', did you mean {" or ".join(near)}?' if near else '')
-                        + ' (--help lists all; the path of a .py file works too)')
+        raise UserError(
+            f'--experiment={name}: unknown experiment'
+            + (f', did you mean {" or ".join(near)}?' if near else '')
+            + ' (--help lists all; the path of a .py file works too)'
+        )
     # A copy of one's own must not lose to the shipped file in silence, nor the other way round.
     if len({path.read_bytes() for path in found}) > 1:
         raise UserError(f'--experiment={name}: {found[0]} and {found[-1]} differ; give the path of the one you mean')

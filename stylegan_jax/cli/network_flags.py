@@ -1,4 +1,5 @@
 """The flags by which commands are told which network they draw with, and at which size."""
+
 import os
 
 import numpy as np
@@ -54,20 +55,40 @@ class NetworkFlags:
         if self['lod'] is not None or not os.path.isdir(self['network']):
             return self['lod'] or 0.0
         from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
+
         return checkpoint.reached_lod(self['network'])
 
 
 def _define(values):
-    flags.DEFINE_string('network', None, 'A run directory, an official pickle, a saved network, or toyfaces.',
-                        flag_values=values)
-    flags.DEFINE_enum('which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.',
-                      flag_values=values)
-    flags.DEFINE_integer('class', None, 'Class of a conditional network; the default is no class (zeros).',
-                         flag_values=values)
-    flags.DEFINE_float('lod', None, 'Level of detail: 0 is full size, each unit halves it; the default is what a '
-                       'run has reached, and 0 for other networks.', flag_values=values)
-    flags.DEFINE_float('psi', None, 'Truncation: 1 for the full variety, less for more typical pictures; the default '
-                       "is the network's own (0.7 for style-based ones).", flag_values=values)
-    flags.DEFINE_enum('precision', 'auto', sampler.PRECISIONS, 'float32 is exact; tf32 (as graphics chips do float32 '
-                      'fast) and bfloat16 are faster, with differences that are hard to see; auto is bfloat16 on '
-                      'chips that have it, and float32 elsewhere.', flag_values=values)
+    flags.DEFINE_string(
+        'network', None, 'A run directory, an official pickle, a saved network, or toyfaces.', flag_values=values
+    )
+    flags.DEFINE_enum(
+        'which', 'ema', ['ema', 'G'], 'The averaged generator, or the one as trained.', flag_values=values
+    )
+    flags.DEFINE_integer(
+        'class', None, 'Class of a conditional network; the default is no class (zeros).', flag_values=values
+    )
+    flags.DEFINE_float(
+        'lod',
+        None,
+        'Level of detail: 0 is full size, each unit halves it; the default is what a '
+        'run has reached, and 0 for other networks.',
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        'psi',
+        None,
+        'Truncation: 1 for the full variety, less for more typical pictures; the default '
+        "is the network's own (0.7 for style-based ones).",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        'precision',
+        'auto',
+        sampler.PRECISIONS,
+        'float32 is exact; tf32 (as graphics chips do float32 '
+        'fast) and bfloat16 are faster, with differences that are hard to see; auto is bfloat16 on '
+        'chips that have it, and float32 elsewhere.',
+        flag_values=values,
+    )

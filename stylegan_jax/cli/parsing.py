@@ -1,4 +1,5 @@
 """Values of flags that are lists: seeds, layers, strengths."""
+
 import math
 import re
 
@@ -19,9 +20,11 @@ def parse_seeds(text, flag='seeds'):
     """
     seeds = []
     for part in _ranges(text):
-        if part.stop > 2 ** 32 or not 0 < len(part) <= _MOST_SEEDS:
-            raise UserError(f'--{flag}={text}: give numbers below 2^32 and rising ranges of at most {_MOST_SEEDS:,}, '
-                            'such as 0-15 or 3,7,20-25')
+        if part.stop > 2**32 or not 0 < len(part) <= _MOST_SEEDS:
+            raise UserError(
+                f'--{flag}={text}: give numbers below 2^32 and rising ranges of at most {_MOST_SEEDS:,}, '
+                'such as 0-15 or 3,7,20-25'
+            )
         seeds += part
     return seeds
 

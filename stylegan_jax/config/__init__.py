@@ -1,4 +1,5 @@
 """What a run and its networks are: validated dataclasses, and the schedule that follows from them. No JAX here."""
+
 from stylegan_jax.config.network import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.config.run import (
     PRECISIONS,
@@ -11,5 +12,16 @@ from stylegan_jax.config.run import (
     TrainConfig,
 )
 
-__all__ = ['PRECISIONS', 'Config', 'DataConfig', 'DiscriminatorConfig', 'GeneratorConfig', 'ImageConfig', 'LogConfig',
-           'LossConfig', 'ParallelConfig', 'ScheduleConfig', 'TrainConfig']
+__all__ = [
+    'PRECISIONS',
+    'Config',
+    'DataConfig',
+    'DiscriminatorConfig',
+    'GeneratorConfig',
+    'ImageConfig',
+    'LogConfig',
+    'LossConfig',
+    'ParallelConfig',
+    'ScheduleConfig',
+    'TrainConfig',
+]

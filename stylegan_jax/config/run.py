@@ -44,8 +44,8 @@ class LossConfig:
     name: str = 'logistic'                   # 'logistic' (non-saturating) or 'wgan_gp'
     r1_gamma: float = 10.0                   # logistic: weight of the penalty at real images
     r2_gamma: float = 0.0                    # logistic: the same at generated images
-    lazy_r1_interval: int = 1                # logistic: R1 and R2 only every so many steps, with as many times the weight
-                                             # (StyleGAN2, Section 3.2); 1 = every step, as StyleGAN does
+    lazy_r1_interval: int = 1                # logistic: R1 and R2 every so many steps alone, with as many times the
+                                             # weight (StyleGAN2, Section 3.2); 1 = every step, as StyleGAN does
     wgan_lambda: float = 10.0                # wgan_gp: weight of the gradient penalty
     wgan_target: float = 1.0                 # wgan_gp: gradient norm to aim at
     wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty
@@ -54,7 +54,8 @@ class LossConfig:
         require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
         for name in ('r1_gamma', 'r2_gamma', 'wgan_lambda', 'wgan_epsilon'):
             require(0 <= getattr(self, name) < math.inf, f'loss.{name}', getattr(self, name), 'give 0 (off) or more')
-        require(self.lazy_r1_interval >= 1, 'loss.lazy_r1_interval', self.lazy_r1_interval, 'give 1 (every step) or more')
+        require(self.lazy_r1_interval >= 1, 'loss.lazy_r1_interval', self.lazy_r1_interval,
+                'give 1 (every step) or more')
         require(0 < self.wgan_target < math.inf, 'loss.wgan_target', self.wgan_target, 'give more than 0')
 
 
@@ -97,7 +98,7 @@ class TrainConfig:
     beta1: float = 0.0                       # Adam: decay of the first moment
     beta2: float = 0.99                      # Adam: decay of the second moment
     epsilon: float = 1e-8                    # Adam: added to the root of the second moment
-    most_skipped: int = 100                  # steps in a row with gradients that are not finite, after which a run stops
+    most_skipped: int = 100                  # steps in a row with gradients that are not finite, at which a run stops
 
     def __post_init__(self):
         require(self.most_skipped >= 1, 'train.most_skipped', self.most_skipped, 'give at least 1')
@@ -116,7 +117,7 @@ class ParallelConfig:
     """How devices run the replicas. Nothing here changes the mathematics, nor the result beyond rounding."""
     mode: str = 'jit'                        # 'jit' (over a mesh, with shard_map) or 'pmap'
     devices: int | None = None               # how many devices work, over all processes; None = all there are
-    accumulate: int = 1                      # parts that a device takes its replicas in, one after another: saves memory
+    accumulate: int = 1                      # parts that a device takes its replicas in, one by one: saves memory
     steps_per_dispatch: int | None = None    # pairs of steps that the host starts at one go; divides
                                              # schedule.steps_per_evaluation; None = as many as that on accelerators
                                              # below 64 pixels, and else 1
@@ -141,12 +142,12 @@ class LogConfig:
     keep_every_kimg: float | None = None     # the nearest ones to multiples of this stay as well; None = none
     grid_size: tuple[int, int] | None = None     # (columns, rows) of the sample grid; None = what fits 1920x1080
     metrics_every: int = 1                   # `metrics` at every so many checkpoints, and at the end
-    keep_best: bool = False                  # a copy of the checkpoint at which the first of `metrics` was best, in best/
+    keep_best: bool = False                  # a copy of the checkpoint where the first of `metrics` was best, in best/
 
     def __post_init__(self):
         require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
         _require_positive_table('log.tick_kimg_by_resolution', self.tick_kimg_by_resolution)
-        require(self.grid_size is None or len(self.grid_size) == 2 and min(self.grid_size) >= 1, 'log.grid_size',
+        require(self.grid_size is None or (len(self.grid_size) == 2 and min(self.grid_size) >= 1), 'log.grid_size',
                 self.grid_size, 'give the numbers of columns and rows, such as (8, 4), or None')
         require(self.checkpoint_ticks >= 1, 'log.checkpoint_ticks', self.checkpoint_ticks, 'give at least 1')
         require(self.metrics_every >= 1, 'log.metrics_every', self.metrics_every, 'give at least 1')
@@ -161,12 +162,12 @@ class Config:
     name: str = 'custom'                     # of the experiment; part of the run's folder name
     seed: int = 0                            # of everything random
     replicas: int = 8                        # logical GPUs of the published setting; any number of devices runs them
-    init_from: str = ''                      # weights to start from: an official pickle, a run directory, a saved network
-    precision: str = 'auto'                  # activations: 'bfloat16', 'float16' (loss scaled), 'tf32' (float32 as fast as
-                                             # chips go), 'float32' (exact products), 'float64'; 'auto' = bfloat16 on
-                                             # accelerators that have it, float32 elsewhere
-    metrics: str = ''                        # measured on the averaged generator at checkpoints, such as 'fid10k,ppl_wend2k';
-                                             # '' = none
+    init_from: str = ''                      # weights to start from: official pickle, run directory or saved network
+    precision: str = 'auto'                  # activations: 'bfloat16', 'float16' (loss scaled), 'tf32' (float32 as fast
+                                             # as chips go), 'float32' (exact products), 'float64'; 'auto' = bfloat16
+                                             # on accelerators that have it, float32 elsewhere
+    metrics: str = ''                        # measured on the averaged generator at checkpoints, such as
+                                             # 'fid10k,ppl_wend2k'; '' = none
     image: ImageConfig = ImageConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()

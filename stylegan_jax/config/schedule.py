@@ -6,6 +6,7 @@ stops and goes on finds the same schedule again. What the steps do with it is th
 Level of detail (lod) counts stages down from full size: 0 is full size, and the fraction is the weight of
 the lower resolution in a fade (Progressive GAN, Section 2).
 """
+
 import bisect
 import collections.abc
 import dataclasses
@@ -16,12 +17,14 @@ from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.errors import UserError
 
 # The official settings by number of GPUs: (images a step, exceptions by resolution).
-PUBLISHED_BATCHES = types.MappingProxyType({
-    1: (4, {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}),
-    2: (8, {4: 256, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}),
-    4: (16, {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}),
-    8: (32, {4: 512, 8: 256, 16: 128, 32: 64, 64: 32}),
-})
+PUBLISHED_BATCHES = types.MappingProxyType(
+    {
+        1: (4, {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}),
+        2: (8, {4: 256, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}),
+        4: (16, {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 16}),
+        8: (32, {4: 512, 8: 256, 16: 128, 32: 64, 64: 32}),
+    }
+)
 PUBLISHED_LR = 0.001
 PUBLISHED_LR_BY_RESOLUTION = types.MappingProxyType({128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003})
 
@@ -29,24 +32,26 @@ PUBLISHED_LR_BY_RESOLUTION = types.MappingProxyType({128: 0.0015, 256: 0.002, 51
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """What training does at one moment."""
-    lod: float                               # 0 = full size
-    stage: int                               # index of the active resolution; static in the compiled steps
-    alpha: float                             # weight of that stage's own block; traced
-    batch: int                               # images a step, over all replicas
-    lr: float                                # of both networks
-    tick_kimg: float                         # distance between two log lines [thousands of images]
+
+    lod: float  # 0 = full size
+    stage: int  # index of the active resolution; static in the compiled steps
+    alpha: float  # weight of that stage's own block; traced
+    batch: int  # images a step, over all replicas
+    lr: float  # of both networks
+    tick_kimg: float  # distance between two log lines [thousands of images]
 
 
 @dataclasses.dataclass(frozen=True)
 class Span:
     """A stretch of training at one resolution, growing or grown."""
+
     from_kimg: float
-    to_kimg: float                           # where the schedule is next evaluated, so it can pass the nominal end
-    resolution: tuple[int, int]              # (H, W) of the active stage
-    kind: str                                # 'fade' or 'steady'
+    to_kimg: float  # where the schedule is next evaluated, so it can pass the nominal end
+    resolution: tuple[int, int]  # (H, W) of the active stage
+    kind: str  # 'fade' or 'steady'
     batch: int
     lr: float
-    steps: int                               # pairs of D and G steps
+    steps: int  # pairs of D and G steps
 
 
 def lod_at(config, cur_nimg):
@@ -83,8 +88,14 @@ def setting_at(config, cur_nimg):
     """
     lod = lod_at(config, cur_nimg)
     stage, alpha = stage_and_alpha(config.image, lod)
-    return Setting(lod=lod, stage=stage, alpha=alpha, batch=_batch_of(config, stage), lr=_lr_of(config, stage),
-                   tick_kimg=_look_up(config.log.tick_kimg_by_resolution, config.image, stage, config.log.tick_kimg))
+    return Setting(
+        lod=lod,
+        stage=stage,
+        alpha=alpha,
+        batch=_batch_of(config, stage),
+        lr=_lr_of(config, stage),
+        tick_kimg=_look_up(config.log.tick_kimg_by_resolution, config.image, stage, config.log.tick_kimg),
+    )
 
 
 def is_finished(config, cur_nimg):
@@ -115,16 +126,22 @@ def resolve(config):
     """
     schedule = config.schedule
     if schedule.batch is None and config.replicas not in PUBLISHED_BATCHES:
-        raise UserError(f'replicas={config.replicas}: batch sizes are published for 1, 2, 4 and 8 replicas only; '
-                        f'choose one of these or set schedule.batch')
+        raise UserError(
+            f'replicas={config.replicas}: batch sizes are published for 1, 2, 4 and 8 replicas only; '
+            f'choose one of these or set schedule.batch'
+        )
     batch, batches = (schedule.batch, {}) if schedule.batch is not None else PUBLISHED_BATCHES[config.replicas]
     lr, rates = (schedule.lr, {}) if schedule.lr is not None else (PUBLISHED_LR, PUBLISHED_LR_BY_RESOLUTION)
     if schedule.batch_by_resolution is not None:
         batches = schedule.batch_by_resolution
     if schedule.lr_by_resolution is not None:
         rates = schedule.lr_by_resolution
-    config = dataclasses.replace(config, schedule=dataclasses.replace(
-        schedule, batch=batch, batch_by_resolution=dict(batches), lr=lr, lr_by_resolution=dict(rates)))
+    config = dataclasses.replace(
+        config,
+        schedule=dataclasses.replace(
+            schedule, batch=batch, batch_by_resolution=dict(batches), lr=lr, lr_by_resolution=dict(rates)
+        ),
+    )
     for name in ('batch_by_resolution', 'lr_by_resolution'):
         _check_table_keys(f'schedule.{name}', getattr(config.schedule, name), config.image)
     for stage in range(_first_stage(config), config.image.num_stages):
@@ -144,10 +161,18 @@ def stage_table(config):
     Returns:
       A list of Span, in order; the first starts at 0, and each starts where the one before it ends.
     """
-    return [Span(
-        from_kimg=start / 1000, to_kimg=end / 1000, resolution=config.image.stage_shape(now.stage),
-        kind='steady' if now.alpha == 1 else 'fade', batch=now.batch, lr=now.lr, steps=(end - start) // now.batch)
-        for start, end, now in _spans_from(config, 0)]
+    return [
+        Span(
+            from_kimg=start / 1000,
+            to_kimg=end / 1000,
+            resolution=config.image.stage_shape(now.stage),
+            kind='steady' if now.alpha == 1 else 'fade',
+            batch=now.batch,
+            lr=now.lr,
+            steps=(end - start) // now.batch,
+        )
+        for start, end, now in _spans_from(config, 0)
+    ]
 
 
 class Iterations(collections.abc.Sequence):
@@ -167,8 +192,8 @@ class Iterations(collections.abc.Sequence):
             there goes on to its end first, also beyond the end of the run.
         """
         self._config = config
-        self._firsts = []               # number of the first iteration of each stretch
-        self._stretches = []            # (its first position, its group's or None if groups begin with it, batch)
+        self._firsts = []  # number of the first iteration of each stretch
+        self._stretches = []  # (its first position, its group's or None if groups begin with it, batch)
         self._length = 0
         rest, batch = self._rest_of_group(cur_nimg, group_nimg)
         self._append(cur_nimg, group_nimg, batch, rest)
@@ -274,8 +299,9 @@ def _check_table_keys(field, table, image):
     for key in table:
         # Powers of two of any size pass, so that one table serves runs of several resolutions.
         if key not in sizes and key != _power_of_two_above(key):
-            raise UserError(f'{field}={table!r}: no stage has {key} pixels; the stages are '
-                            + ', '.join(map(str, sizes)))
+            raise UserError(
+                f'{field}={table!r}: no stage has {key} pixels; the stages are ' + ', '.join(map(str, sizes))
+            )
 
 
 def _check_batch(config, stage):
@@ -287,5 +313,7 @@ def _check_batch(config, stage):
         raise UserError(f'{where} cannot be split over replicas={replicas}; give a multiple of {replicas}')
     group = min(config.discriminator.mbstd_group_size, batch // replicas)
     if group > 1 and (batch // replicas) % group:
-        raise UserError(f'{where} over replicas={replicas} leaves {batch // replicas} images a replica, which is no '
-                        f'multiple of discriminator.mbstd_group_size={group}; give a multiple of {replicas * group}')
+        raise UserError(
+            f'{where} over replicas={replicas} leaves {batch // replicas} images a replica, which is no '
+            f'multiple of discriminator.mbstd_group_size={group}; give a multiple of {replicas * group}'
+        )

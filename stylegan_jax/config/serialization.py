@@ -1,4 +1,5 @@
 """Configs as JSON and back, and how two of them differ."""
+
 import dataclasses
 import json
 import typing
@@ -32,7 +33,7 @@ def _from_plain(hint, value, where):
         return from_dict(hint, value, f'{where}.')
     if isinstance(value, list):
         return tuple(value)
-    if isinstance(value, dict):          # tables by resolution: JSON has turned their keys into strings
+    if isinstance(value, dict):  # tables by resolution: JSON has turned their keys into strings
         return {int(key): item for key, item in value.items()}
     return value
 
@@ -42,14 +43,15 @@ def differences(before, now):
 
     The networks' copies of the image are left out: they always equal `Config.image`.
     """
+
     def flat(values, prefix=''):
         fields = {}
         for name, value in values.items():
             fields |= flat(value, f'{prefix}{name}.') if name in _SECTIONS else {prefix + name: value}
         return fields
+
     before, now = flat(to_dict(before)), flat(to_dict(now))
-    return [(name, before[name], now[name]) for name in now
-            if before[name] != now[name] and '.image.' not in name]
+    return [(name, before[name], now[name]) for name in now if before[name] != now[name] and '.image.' not in name]
 
 
 def to_json(config):

@@ -1,4 +1,5 @@
 """What one pair of D and G steps sees."""
+
 import typing
 
 
@@ -10,6 +11,7 @@ class Batch(typing.NamedTuple):
       labels: float32 [n, K], of the images.
       g_labels: float32 [n, K], for the generator's step.
     """
+
     images: typing.Any
     labels: typing.Any
     g_labels: typing.Any

@@ -1,4 +1,5 @@
 """The one interface to real images: pixels at any stage, and labels, whatever they come from."""
+
 import dataclasses
 import typing
 
@@ -13,7 +14,7 @@ from stylegan_jax.data.toy_faces.pool import draw_all
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import fits_memory, in_threads
 
-TOY_FACES_COUNT = 10000             # when data.count does not say
+TOY_FACES_COUNT = 10000  # when data.count does not say
 
 
 class Source(typing.Protocol):
@@ -25,6 +26,7 @@ class Source(typing.Protocol):
       label_names: what the K entries of a label mean, or None.
       pixels: uint8 [len, H, W, C] if they are in memory, else None.
     """
+
     image: ImageConfig
     labels: np.ndarray
     label_names: tuple[str, ...] | None
@@ -54,13 +56,17 @@ class ToyFaces:
         if height != width:
             raise UserError(f'image.base_shape={image.base_shape}: toy faces are square; give (4, 4)')
         if not toy_faces.MIN_RESOLUTION <= height <= toy_faces.MAX_RESOLUTION:
-            raise UserError(f'image.resolution={height}: toy faces are drawn at '
-                            f'{toy_faces.MIN_RESOLUTION} to {toy_faces.MAX_RESOLUTION} pixels')
+            raise UserError(
+                f'image.resolution={height}: toy faces are drawn at '
+                f'{toy_faces.MIN_RESOLUTION} to {toy_faces.MAX_RESOLUTION} pixels'
+            )
         if channels != 3:
             raise UserError(f'image.channels={channels}: toy faces are in colour; give 3')
         if image.label_dim not in (0, num_attributes):
-            raise UserError(f'image.label_dim={image.label_dim}: toy faces have {num_attributes} attributes; '
-                            f'set --config.image.label_dim={num_attributes}, or 0 for no labels')
+            raise UserError(
+                f'image.label_dim={image.label_dim}: toy faces have {num_attributes} attributes; '
+                f'set --config.image.label_dim={num_attributes}, or 0 for no labels'
+            )
         self.image = image
         self.label_names = tuple(toy_faces.ATTRIBUTES) if image.label_dim else None
         self.labels = np.zeros([count, image.label_dim], np.float32)
@@ -80,8 +86,9 @@ class ToyFaces:
 
 class _StageCache(typing.NamedTuple):
     """The images of one stage, as far as they have been asked for."""
-    pixels: np.ndarray              # uint8 [len, h, w, C]
-    filled: np.ndarray              # bool [len]
+
+    pixels: np.ndarray  # uint8 [len, h, w, C]
+    filled: np.ndarray  # bool [len]
 
 
 class Dataset:
@@ -169,6 +176,7 @@ class Dataset:
 
         def reduce(row):
             images[row] = to_uint8(box_reduce(self._source.full_size(indices[row]), *shape[:2]))
+
         in_threads(reduce, len(indices))
         return images
 
@@ -201,12 +209,13 @@ def open_dataset(data, image):
     """
     if data.source == 'toy_faces':
         if data.path:
-            raise UserError(f'data.path={data.path!r}: toy faces are drawn, not read; for images of your own use '
-                            "--experiment=custom, or data.source='images'")
+            raise UserError(
+                f'data.path={data.path!r}: toy faces are drawn, not read; for images of your own use '
+                "--experiment=custom, or data.source='images'"
+            )
         return Dataset(ToyFaces(image, data.count or TOY_FACES_COUNT))
     if not data.path:
-        raise UserError('data.path is empty: there are no images to train on; '
-                        'give --config.data.path=FOLDER_OR_ZIP')
+        raise UserError('data.path is empty: there are no images to train on; give --config.data.path=FOLDER_OR_ZIP')
     if is_prepared(data.path):
         return Dataset(PreparedImages(data.path, image, data.count))
     return Dataset(ImageFiles(data.path, image, data.count))

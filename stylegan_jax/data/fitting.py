@@ -1,4 +1,5 @@
 """From a picture of any size and mode to the pixels of every stage; not for where pictures come from."""
+
 import typing
 
 import numpy as np
@@ -17,8 +18,9 @@ class Unusable(Exception):
 
 class Placement(typing.NamedTuple):
     """What becomes of a picture before it has the full size; centred on black where it stays smaller."""
-    box: tuple[int, int, int, int]      # (left, top, right, bottom) to cut out
-    size: tuple[int, int]               # (H, W) to reduce that to
+
+    box: tuple[int, int, int, int]  # (left, top, right, bottom) to cut out
+    size: tuple[int, int]  # (H, W) to reduce that to
 
 
 def placement(height, width, shape, fit):
@@ -63,9 +65,11 @@ def placement(height, width, shape, fit):
 
 def _wide_size(full):
     height, width = full
-    if height != width or width % 8:        # 8: the rows above and below are whole and as many
-        raise UserError(f"fit='wide' makes a 4:3 picture on a square, not {width}x{height}; "
-                        'give a square whose side is a multiple of 8')
+    if height != width or width % 8:  # 8: the rows above and below are whole and as many
+        raise UserError(
+            f"fit='wide' makes a 4:3 picture on a square, not {width}x{height}; "
+            'give a square whose side is a multiple of 8'
+        )
     return width * 3 // 4, width
 
 
@@ -100,7 +104,7 @@ def as_picture(pixels):
     """Returns uint8 [H, W] or [H, W, 1, 3 or 4] as a PIL.Image; raises Unusable for anything else."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] in (3, 4)):
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         raise Unusable(f'{pixels.dtype} {list(pixels.shape)} is not uint8 [H, W, 1, 3 or 4]')
     return Image.fromarray(np.ascontiguousarray(pixels))
 
@@ -112,15 +116,15 @@ def _centred(pixels, shape):
         return pixels
     canvas = np.zeros(shape, pixels.dtype)
     if channels == 4:
-        canvas[..., 3] = 255                # black, not see-through
+        canvas[..., 3] = 255  # black, not see-through
     top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
-    canvas[top:top + height, left:left + width] = pixels
+    canvas[top : top + height, left : left + width] = pixels
     return canvas
 
 
 def to_channels(picture, channels):
     """Returns a picture as [H, W, C]: uint8, or unrounded float32 where transparency is composited on white."""
-    if picture.mode.startswith('I'):    # 16-bit grey: the high byte, as Pillow does with 16-bit colour
+    if picture.mode.startswith('I'):  # 16-bit grey: the high byte, as Pillow does with 16-bit colour
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if channels == 4:
         return np.asarray(picture.convert('RGBA'))

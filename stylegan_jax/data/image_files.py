@@ -3,6 +3,7 @@
 Every file is looked at once when the set is opened, so that what is usable is known, and the same, at
 every start. A small set is decoded into memory then; of a large one only headers are read.
 """
+
 import hashlib
 import logging
 import pathlib
@@ -35,6 +36,7 @@ class ImageFiles:
       signature: what tells these files, in this order, from others: a digest of their names and sizes, which are the
         same for a copy elsewhere.
     """
+
     label_names = None
 
     def __init__(self, path, image, count=0):
@@ -49,33 +51,34 @@ class ImageFiles:
           UserError: there is nothing usable at `path`, too many files are unusable, or labels are wrong.
         """
         if image.channels not in (1, 3, 4):
-            raise UserError(f'image.channels={image.channels}: '
-                            'image files have 1 (grey), 3 (RGB) or 4 (RGBA)')
+            raise UserError(f'image.channels={image.channels}: image files have 1 (grey), 3 (RGB) or 4 (RGBA)')
         self.path = path = pathlib.Path(path).expanduser()
         self.image = image
         self._files = PictureFiles(path, labels='none', flag=_FLAG)
         if count > len(self._files):
-            raise UserError(f'data.count={count}: {path} has only {len(self._files)} images; '
-                            'give fewer, or set --config.data.count=0 to use all')
-        names = self._files.names[:count or None]
+            raise UserError(
+                f'data.count={count}: {path} has only {len(self._files)} images; '
+                'give fewer, or set --config.data.count=0 to use all'
+            )
+        names = self._files.names[: count or None]
         text = read_label_file(self._files.container, WITHOUT) if image.label_dim else None
         labels = read_labels(text, path / FILE_NAME, names, image.label_dim)
 
-        self._damaged = set()            # found when an image of a large set was read
+        self._damaged = set()  # found when an image of a large set was read
         self.pixels = None
         if fits_memory(len(names), image.shape):
             self.pixels = np.empty([len(names), *image.shape], np.uint8)
         reasons = in_threads(self._examine, len(names), 'reading images')
         _report_unusable(path, names, reasons)
         usable = np.array([reason is None for reason in reasons])
-        self._rows = np.flatnonzero(usable)         # of the usable ones among all files
+        self._rows = np.flatnonzero(usable)  # of the usable ones among all files
         self.names = tuple(names[row] for row in self._rows)
         self.labels = labels[usable]
         self.signature = self._signature()
         if self.pixels is not None and not usable.all():
-            for row, index in enumerate(self._rows):        # in place: a copy may not fit
+            for row, index in enumerate(self._rows):  # in place: a copy may not fit
                 self.pixels[row] = self.pixels[index]
-            self.pixels = self.pixels[:len(self)]
+            self.pixels = self.pixels[: len(self)]
 
     def __len__(self):
         return len(self.names)
@@ -111,8 +114,10 @@ class ImageFiles:
             self._damaged.add(index)
             _log.warning('%s: skipping %s (%s)', self.path, self.names[index], error)
         if len(self._damaged) > MAX_UNUSABLE * len(self):
-            raise UserError(f'{self.path / self.names[index]}: {error}; {len(self._damaged)} of {len(self)} images '
-                            'cannot be read so far; repair or remove them') from error
+            raise UserError(
+                f'{self.path / self.names[index]}: {error}; {len(self._damaged)} of {len(self)} images '
+                'cannot be read so far; repair or remove them'
+            ) from error
 
     def _examine(self, row):
         """Decodes a file into memory, or looks at its header; returns why it is not usable, or None."""
@@ -147,7 +152,9 @@ def _report_unusable(path, names, reasons):
     """Warns of every unusable file; raises a UserError when they are too many."""
     unusable = [f'{name} ({reason})' for name, reason in zip(names, reasons) if reason is not None]
     if len(unusable) > MAX_UNUSABLE * len(names):
-        raise UserError(f'{path}: {len(unusable)} of {len(names)} images cannot be used, such as '
-                        f'{", ".join(unusable[:3])}; repair or remove them, or check --config.image')
+        raise UserError(
+            f'{path}: {len(unusable)} of {len(names)} images cannot be used, such as '
+            f'{", ".join(unusable[:3])}; repair or remove them, or check --config.image'
+        )
     for description in unusable:
         _log.warning('%s: skipping %s', path, description)

@@ -1,4 +1,5 @@
 """Class labels: from a `dataset.json` in the form of StyleGAN2-ADA, from folders, from arrays."""
+
 import json
 
 import numpy as np
@@ -31,9 +32,11 @@ def read_labels(text, where, names, label_dim):
     found = max(classes.values()) + 1
     for name in names:
         if classes[name] >= label_dim:
-            raise UserError(f'{where}: label {classes[name]} of {name!r} is not below '
-                            f'image.label_dim={label_dim}; the file has {found} classes: '
-                            f'set --config.image.label_dim={found}')
+            raise UserError(
+                f'{where}: label {classes[name]} of {name!r} is not below '
+                f'image.label_dim={label_dim}; the file has {found} classes: '
+                f'set --config.image.label_dim={found}'
+            )
     _check_not_negative(classes, where, names)
     return one_hot([classes[name] for name in names], label_dim)
 
@@ -76,8 +79,10 @@ def find_labels(text, where, names, without):
     _check_complete(vectors, where, names, without)
     lengths = {len(vector) for vector in vectors.values()}
     if len(lengths) > 1:
-        raise UserError(f'{where}: its labels are {min(lengths)} to {max(lengths)} numbers long; '
-                        f'give all the same length, or {without}')
+        raise UserError(
+            f'{where}: its labels are {min(lengths)} to {max(lengths)} numbers long; '
+            f'give all the same length, or {without}'
+        )
     return labels_of_array(np.array([vectors[name] for name in names], np.float32), len(names), where, without)
 
 
@@ -96,8 +101,9 @@ def labels_of_folders(names, where):
     """
     for name in names:
         if '/' not in name:
-            raise UserError(f'{where}: {name} is in no folder, so that it has no class; move it into one, '
-                            'or give --labels=none')
+            raise UserError(
+                f'{where}: {name} is in no folder, so that it has no class; move it into one, or give --labels=none'
+            )
     folders = [name.partition('/')[0] for name in names]
     classes = {folder: number for number, folder in enumerate(sorted(set(folders)))}
     return one_hot([classes[folder] for folder in folders], len(classes)), tuple(classes)
@@ -120,8 +126,10 @@ def labels_of_array(array, count, where, without):
     """
     are_integers = np.issubdtype(array.dtype, np.integer)
     if not (are_integers or np.issubdtype(array.dtype, np.floating) or array.dtype == bool) or array.ndim not in (1, 2):
-        raise UserError(f'{where}: its labels are {array.dtype} {list(array.shape)}, neither class numbers [N] nor '
-                        f'numbers [N, K]; mend them, or {without}')
+        raise UserError(
+            f'{where}: its labels are {array.dtype} {list(array.shape)}, neither class numbers [N] nor '
+            f'numbers [N, K]; mend them, or {without}'
+        )
     if len(array) != count:
         raise UserError(f'{where}: it has {len(array)} labels, but there are {count} images; mend it, or {without}')
     if are_integers and (array.ndim == 1 or array.shape[1] == 1):
@@ -130,8 +138,10 @@ def labels_of_array(array, count, where, without):
         if smallest < 0:
             raise UserError(f'{where}: label {smallest} is negative; count classes from 0, or {without}')
         if largest >= count:
-            raise UserError(f'{where}: it labels {count} images with classes up to {largest}; number the classes from '
-                            f'0 without gaps, or {without}')
+            raise UserError(
+                f'{where}: it labels {count} images with classes up to {largest}; number the classes from '
+                f'0 without gaps, or {without}'
+            )
         return one_hot(array, largest + 1)
     if array.ndim == 1:
         raise UserError(f'{where}: its labels are {array.dtype} [N]; store class numbers as integers, or {without}')
@@ -188,15 +198,22 @@ def _check_classes(entries, where):
 
 def _are_vectors(entries):
     return isinstance(entries, list) and all(
-        isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and isinstance(entry[1], list)
-        and all(type(number) in (int, float) for number in entry[1]) for entry in entries)
+        isinstance(entry, list)
+        and len(entry) == 2
+        and isinstance(entry[0], str)
+        and isinstance(entry[1], list)
+        and all(type(number) in (int, float) for number in entry[1])
+        for entry in entries
+    )
 
 
 def _check_complete(labels, where, names, without):
     unlabelled = [name for name in names if name not in labels]
     if unlabelled:
-        raise UserError(f'{where}: no label for {len(unlabelled)} of {len(names)} images, such as '
-                        f'{unlabelled[0]!r}; add them, or {without}')
+        raise UserError(
+            f'{where}: no label for {len(unlabelled)} of {len(names)} images, such as '
+            f'{unlabelled[0]!r}; add them, or {without}'
+        )
 
 
 def _check_not_negative(classes, where, names):
@@ -208,6 +225,8 @@ def _check_not_negative(classes, where, names):
 def _number_of_classes(classes, where):
     found = max(classes.values()) + 1
     if found > len(classes):
-        raise UserError(f'{where}: it labels {len(classes)} images with classes up to {found - 1}; '
-                        'number the classes from 0 without gaps')
+        raise UserError(
+            f'{where}: it labels {len(classes)} images with classes up to {found - 1}; '
+            'number the classes from 0 without gaps'
+        )
     return found

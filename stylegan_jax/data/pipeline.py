@@ -3,6 +3,7 @@
 Everything is a function of the seed and of the position, the number of images shown so far: a run may
 stop anywhere, resume, and change its batch size, and still shows every image once an epoch.
 """
+
 import contextlib
 import functools
 import math
@@ -21,17 +22,17 @@ from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory
 
-_PATIENCE = 5.0                 # seconds for a process that was killed to end
-_READ_AHEAD = 2                 # batches, without processes
-_HELD_BY_WORKER = 4             # batches: being made, queued, and taken from the queue
-_MOST_WORKERS = 8               # where the config does not say
-_SHARED_MEMORY = '/dev/shm'     # of Linux
+_PATIENCE = 5.0  # seconds for a process that was killed to end
+_READ_AHEAD = 2  # batches, without processes
+_HELD_BY_WORKER = 4  # batches: being made, queued, and taken from the queue
+_MOST_WORKERS = 8  # where the config does not say
+_SHARED_MEMORY = '/dev/shm'  # of Linux
 # Purposes keep streams of random numbers apart that share a seed.
 _SHUFFLE = 1
 _GENERATOR_LABELS = 2
 
 
-@functools.lru_cache(maxsize=2)         # successive batches are of the same epoch, or of two
+@functools.lru_cache(maxsize=2)  # successive batches are of the same epoch, or of two
 def epoch_order(seed, epoch, count):
     """Returns the order in which an epoch shows `count` images: a read-only permutation, int64 [count]."""
     bits = np.random.PCG64(np.random.SeedSequence([_SHUFFLE, seed, epoch]))
@@ -76,7 +77,7 @@ def random_labels(dataset, seed, position, size):
       float32 [size, K].
     """
     bits = np.random.PCG64(np.random.SeedSequence([_GENERATOR_LABELS, seed]))
-    bits.advance(position)              # a float64 takes one step of PCG64
+    bits.advance(position)  # a float64 takes one step of PCG64
     drawn = np.random.Generator(bits).random(size) * len(dataset)
     return dataset.labels[drawn.astype(np.int64)]
 
@@ -99,17 +100,21 @@ class Batches:
         """
         import grain  # which imports JAX where there is one: not for those who need only what stands above
         from grain.experimental import DatasetOptions, WithOptionsIterDataset
+
         workers = default_workers(dataset) if workers is None else workers
         self._workers = min(workers, len(iterations))
         source = _Source(dataset, iterations, seed, {size: part(size) for size in iterations.batches})
         # A process reads one batch after another anyway, and has a queue of its own.
-        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD) if not self._workers else (
-            grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+        options = (
+            grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD)
+            if not self._workers
+            else (grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+        )
         made = grain.MapDataset.source(source).to_iter_dataset(options)
         if self._workers:
             _answer_for_flags('grain_')
             if not _fits_shared_memory(dataset, iterations.batches, self._workers):
-                made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))       # pipes, then
+                made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))  # pipes, then
             made = made.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers), worker.end_with_parent)
         self._iterator = iter(made)
         self._started, self._others = False, set(multiprocessing.active_children())
@@ -144,12 +149,14 @@ class Batches:
         try:
             return next(self._iterator)
         except UserError as error:
-            raise UserError(str(error)) from None       # without Grain's remark about its frames
+            raise UserError(str(error)) from None  # without Grain's remark about its frames
         except RuntimeError as error:
             if 'terminated unexpectedly' not in str(error):
                 raise
-            raise UserError(f'one of the {self._workers} processes that read images was killed; memory, or shared '
-                            'memory (/dev/shm), may have run out: give a lower --config.data.workers') from error
+            raise UserError(
+                f'one of the {self._workers} processes that read images was killed; memory, or shared '
+                'memory (/dev/shm), may have run out: give a lower --config.data.workers'
+            ) from error
 
     def _own_children(self):
         return [child for child in multiprocessing.active_children() if child not in self._others]
@@ -166,7 +173,8 @@ def _fits_shared_memory(dataset, sizes, workers):
     """Says whether there is room for the batches that processes hand over; Docker's default of 64 MB is little."""
     batch = math.prod(dataset.image.shape) * max(sizes)
     return not os.path.isdir(_SHARED_MEMORY) or (
-        shutil.disk_usage(_SHARED_MEMORY).free > workers * _HELD_BY_WORKER * batch)
+        shutil.disk_usage(_SHARED_MEMORY).free > workers * _HELD_BY_WORKER * batch
+    )
 
 
 class _Source:
@@ -183,8 +191,11 @@ class _Source:
         first, size = self._parts[setting.batch]
         position += first
         indices = indices_at(self._seed, position, size, len(self._dataset))
-        return Batch(self._dataset.images(indices, setting.stage), self._dataset.labels[indices],
-                     random_labels(self._dataset, self._seed, position, size))
+        return Batch(
+            self._dataset.images(indices, setting.stage),
+            self._dataset.labels[indices],
+            random_labels(self._dataset, self._seed, position, size),
+        )
 
 
 def _answer_for_flags(prefix):
@@ -203,7 +214,7 @@ def _starting_workers():
     that start from here, and so never reaches a reader, not even while it starts.
     """
     main = sys.modules['__main__']
-    resource_tracker.ensure_running()       # starting it later would let the signals through
+    resource_tracker.ensure_running()  # starting it later would let the signals through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     sys.modules['__main__'] = worker
     try:

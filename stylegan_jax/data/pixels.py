@@ -38,7 +38,7 @@ def box_reduce(pixels, height, width):
     if (old_height, old_width) == (height * factor, width * factor):
         kind = np.int64 if np.issubdtype(pixels.dtype, np.integer) else np.float64
         rows = pixels.reshape(height, factor, old_width * channels).sum(axis=1, dtype=kind)
-        return rows.reshape(height, width, factor, channels).sum(axis=2) / factor ** 2
+        return rows.reshape(height, width, factor, channels).sum(axis=2) / factor**2
     return _resize_planes(pixels.astype(np.float32), height, width, Image.Resampling.BOX)
 
 

@@ -1,4 +1,5 @@
 """A prepared data set: where its files are, and reading any images at any stage. Making one is `preparation`'s."""
+
 import collections
 import contextlib
 import json
@@ -11,12 +12,12 @@ from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.records import RecordFormat
 from stylegan_jax.errors import UserError
 
-MARKER = 'prepared.json'            # what the set is; there only if the set is whole
+MARKER = 'prepared.json'  # what the set is; there only if the set is whole
 LABELS = 'labels.npy'
-WORK = '.preparing'                 # folder of a preparation that is under way
+WORK = '.preparing'  # folder of a preparation that is under way
 VERSION = '1.0.0'
-_READ_BYTES = 1 << 20               # of records asked for at once: more of them would leave the processor's cache
-_OPEN_FILES = 128                   # of each process, which may often have 1024
+_READ_BYTES = 1 << 20  # of records asked for at once: more of them would leave the processor's cache
+_OPEN_FILES = 128  # of each process, which may often have 1024
 
 
 def name_of(out):
@@ -45,6 +46,7 @@ class PreparedImages:
       pixels: None: stages are read when they are asked for.
       info: the content of prepared.json.
     """
+
     pixels = None
 
     def __init__(self, path, image=None, count=0):
@@ -66,8 +68,10 @@ class PreparedImages:
         self._check_files(image)
         total = self.info['count']
         if count > total:
-            raise UserError(f'data.count={count}: {path} has only {total} images; give fewer, or set '
-                            '--config.data.count=0 to use all')
+            raise UserError(
+                f'data.count={count}: {path} has only {total} images; give fewer, or set '
+                '--config.data.count=0 to use all'
+            )
         self._count = count or total
         self.labels = np.zeros([self._count, 0], np.float32)
         if image.label_dim:
@@ -111,27 +115,30 @@ class PreparedImages:
             try:
                 reader = self._reader(path)
                 for start in range(0, len(places), at_once):
-                    records = reader.read([int(place) for place in places[start:start + at_once]])
-                    for row, record in zip(rows[start:start + at_once], records, strict=True):
+                    records = reader.read([int(place) for place in places[start : start + at_once]])
+                    for row, record in zip(rows[start : start + at_once], records, strict=True):
                         images[row] = form.pixels_of(record)
-            except Exception as error:      # damaged records fail in every way there is
+            except Exception as error:  # damaged records fail in every way there is
                 message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-                raise UserError(f'{path}: a record cannot be read ({message}); copy or prepare the data set '
-                                'again') from error
+                raise UserError(
+                    f'{path}: a record cannot be read ({message}); copy or prepare the data set again'
+                ) from error
         return images
 
     def _reader(self, path):
         from array_record.python.array_record_module import ArrayRecordReader
+
         reader = self._readers.pop(path, None) or ArrayRecordReader(path)
         self._readers[path] = reader
-        while len(self._readers) > _OPEN_FILES:         # a thread may still read from one: it ends with its last user
+        while len(self._readers) > _OPEN_FILES:  # a thread may still read from one: it ends with its last user
             with contextlib.suppress(KeyError):
                 self._readers.popitem(last=False)
         return reader
 
     def _path(self, stage, shard):
-        return os.path.join(folder_of(self.path, self.image, stage),
-                            shard_name(self.info['name'], shard, len(self.info['shards'])))
+        return os.path.join(
+            folder_of(self.path, self.image, stage), shard_name(self.info['name'], shard, len(self.info['shards']))
+        )
 
     def _check_files(self, image):
         for stage in range(image.num_stages):
@@ -139,9 +146,11 @@ class PreparedImages:
                 path, size = self._path(stage, shard), entry['files'][stage][0]
                 found = os.path.getsize(path) if os.path.exists(path) else None
                 if found != size:
-                    raise UserError(f'{path}: ' + ('is missing' if found is None else
-                                                   f'has {found} bytes instead of {size}')
-                                    + '; copy or prepare the data set again')
+                    raise UserError(
+                        f'{path}: '
+                        + ('is missing' if found is None else f'has {found} bytes instead of {size}')
+                        + '; copy or prepare the data set again'
+                    )
 
     def _read_labels(self, image):
         path = self.path / LABELS
@@ -151,19 +160,22 @@ class PreparedImages:
             raise UserError(f'{path}: cannot be read ({error}); copy or prepare the data set again') from error
         stored = self.info['image']['label_dim']
         if labels.shape != (self.info['count'], stored) or not np.all(np.isfinite(labels)):
-            raise UserError(f'{path}: labels of shape {labels.shape} instead of ({self.info["count"]}, {stored}), or '
-                            'not finite; copy or prepare the data set again')
+            raise UserError(
+                f'{path}: labels of shape {labels.shape} instead of ({self.info["count"]}, {stored}), or '
+                'not finite; copy or prepare the data set again'
+            )
         if stored != image.label_dim:
-            raise UserError(f'{self.path}: it has labels of length {stored}; set --config.image.label_dim={stored}, '
-                            f'or 0 to ignore them (now {image.label_dim})')
-        return np.asarray(labels[:self._count], np.float32)
+            raise UserError(
+                f'{self.path}: it has labels of length {stored}; set --config.image.label_dim={stored}, '
+                f'or 0 to ignore them (now {image.label_dim})'
+            )
+        return np.asarray(labels[: self._count], np.float32)
 
 
 def is_prepared(path):
     """Whether there is a prepared data set, or one that was begun, in a folder."""
     path = os.path.expanduser(path)
-    return bool(path) and (os.path.exists(os.path.join(path, MARKER))
-                           or os.path.isdir(os.path.join(path, WORK)))
+    return bool(path) and (os.path.exists(os.path.join(path, MARKER)) or os.path.isdir(os.path.join(path, WORK)))
 
 
 def read_info(path):
@@ -176,8 +188,9 @@ def read_info(path):
     marker = os.path.join(path, MARKER)
     if not os.path.exists(marker):
         if is_prepared(path):
-            raise UserError(f'{path}: the preparation of this data set was interrupted; start the same prepare_data '
-                            'command again')
+            raise UserError(
+                f'{path}: the preparation of this data set was interrupted; start the same prepare_data command again'
+            )
         raise UserError(f'{path}: there is no prepared data set here (no {MARKER})')
     try:
         with open(marker) as file:
@@ -192,9 +205,13 @@ def read_info(path):
 def _check_image(path, stored, image):
     shape, wanted = stored.shape, image.shape
     if (stored.base_shape, stored.channels) != (image.base_shape, image.channels):
-        raise UserError(f'{path}: its images are {shape[0]}x{shape[1]}x{shape[2]} over a base shape of '
-                        f'{stored.base_shape}, and this run asks for {wanted[0]}x{wanted[1]}x{wanted[2]} over '
-                        f'{image.base_shape}; set --config.image.base_shape and --config.image.channels to them')
+        raise UserError(
+            f'{path}: its images are {shape[0]}x{shape[1]}x{shape[2]} over a base shape of '
+            f'{stored.base_shape}, and this run asks for {wanted[0]}x{wanted[1]}x{wanted[2]} over '
+            f'{image.base_shape}; set --config.image.base_shape and --config.image.channels to them'
+        )
     if image.num_stages > stored.num_stages:
-        raise UserError(f'image.resolution={image.resolution}: {path} has at most {stored.resolution} pixels; '
-                        'set --config.image.resolution to that, or prepare it at a larger size')
+        raise UserError(
+            f'image.resolution={image.resolution}: {path} has at most {stored.resolution} pixels; '
+            'set --config.image.resolution to that, or prepare it at a larger size'
+        )

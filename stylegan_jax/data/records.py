@@ -1,4 +1,5 @@
 """One image and its label as one record, in the form that TensorFlow Datasets reads."""
+
 import dataclasses
 import functools
 import io
@@ -25,6 +26,7 @@ class RecordFormat:
       is_class: whether labels are one-hot, and stored as a number.
       label_names: what the K entries of a label mean, or None.
     """
+
     shape: tuple
     encoding: str
     label_dim: int = 0
@@ -34,18 +36,24 @@ class RecordFormat:
     def __post_init__(self):
         missing = {'webp': (1,), 'jpeg': (4,)}.get(self.encoding, ())
         if self.shape[2] not in _MODES or self.shape[2] in missing:
-            raise UserError(f'--encoding={self.encoding}: it has no images of {self.shape[2]} channels; choose '
-                            + ('raw' if self.shape[2] not in _MODES else 'png or raw'))
+            raise UserError(
+                f'--encoding={self.encoding}: it has no images of {self.shape[2]} channels; choose '
+                + ('raw' if self.shape[2] not in _MODES else 'png or raw')
+            )
 
     @functools.cached_property
     def features(self):
         """The tfds FeaturesDict: 'image', and 'label' where there are labels."""
         import tensorflow_datasets as tfds  # takes most of a second, and reading does without
+
         # tfds knows no WebP by name, but reads it where it is told no name.
-        features = {'image': tfds.features.Tensor(shape=self.shape, dtype=np.uint8, encoding='bytes')
-                    if self.encoding == 'raw' else
-                    tfds.features.Image(shape=self.shape,
-                                        encoding_format=None if self.encoding == 'webp' else self.encoding)}
+        features = {
+            'image': tfds.features.Tensor(shape=self.shape, dtype=np.uint8, encoding='bytes')
+            if self.encoding == 'raw'
+            else tfds.features.Image(
+                shape=self.shape, encoding_format=None if self.encoding == 'webp' else self.encoding
+            )
+        }
         if self.label_dim and self.is_class:
             names = self.label_names or [str(label) for label in range(self.label_dim)]
             features['label'] = tfds.features.ClassLabel(names=list(names))
@@ -56,6 +64,7 @@ class RecordFormat:
     @functools.cached_property
     def _serializer(self):
         from tensorflow_datasets.core import example_serializer
+
         return example_serializer.ExampleSerializer(self.features.get_serialized_info())
 
     def serialize(self, pixels, label):
@@ -66,7 +75,8 @@ class RecordFormat:
             example['label'] = int(np.argmax(label)) if self.is_class else np.asarray(label, np.float32)
         # The order of a map's entries is that of the process, unless one asks for the same.
         return self._serializer.get_tf_example(self.features.encode_example(example)).SerializeToString(
-            deterministic=True)
+            deterministic=True
+        )
 
     def pixels_of(self, record):
         """Returns the pixels of a record, uint8 [H, W, C]; ValueError if it does not hold such an image."""
@@ -81,8 +91,11 @@ class RecordFormat:
 
     def _encode(self, pixels):
         picture, file = Image.fromarray(pixels[..., 0] if self.shape[2] == 1 else pixels), io.BytesIO()
-        options = {'png': {}, 'webp': dict(lossless=True, exact=True),
-                   'jpeg': dict(quality=_JPEG_QUALITY, subsampling=0)}[self.encoding]
+        options = {
+            'png': {},
+            'webp': {'lossless': True, 'exact': True},
+            'jpeg': {'quality': _JPEG_QUALITY, 'subsampling': 0},
+        }[self.encoding]
         picture.save(file, self.encoding, **options)
         return file.getvalue()
 
@@ -111,7 +124,7 @@ def _fields(message):
             size, place = _varint(message, place)
             if place + size > len(message):
                 raise ValueError('the record is cut off')
-            yield tag >> 3, message[place:place + size]
+            yield tag >> 3, message[place : place + size]
             place += size
         elif tag & 7 == 0:
             _, place = _varint(message, place)

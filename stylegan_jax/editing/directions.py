@@ -2,6 +2,7 @@
 
 Not for images: what an attribute is, logits of a classifier say, which come from outside.
 """
+
 import dataclasses
 
 import jax.numpy as jnp
@@ -13,8 +14,8 @@ from stylegan_jax.metrics.moments import Moments
 from stylegan_jax.metrics.separability import separate
 from stylegan_jax.sampling.latents import draw_latents
 
-_PIECE = 4096           # latents mapped at a time
-_SMALLEST = 1e-9        # share of a variance; less is rounding
+_PIECE = 4096  # latents mapped at a time
+_SMALLEST = 1e-9  # share of a variance; less is rounding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,6 +32,7 @@ class Directions:
       normals: of unit length, [D, W]; + is the side where the attribute is.
       moments: Moments of W.
     """
+
     names: tuple
     normals: np.ndarray
     moments: Moments
@@ -73,8 +75,11 @@ class Directions:
         moved = covariance @ normal
         left = normal @ moved
         if not left > _SMALLEST * variance:
-            raise UserError(f'direction {name!r}: nothing of it is left without {", ".join(without)}; name fewer'
-                            if len(others) else f'direction {name!r}: W does not spread along it')
+            raise UserError(
+                f'direction {name!r}: nothing of it is left without {", ".join(without)}; name fewer'
+                if len(others)
+                else f'direction {name!r}: W does not spread along it'
+            )
         return moved / np.sqrt(left)
 
 

@@ -2,6 +2,7 @@
 
 LPIPS where there is one, else features of the discriminator of the same training; pixels at all sizes in any case.
 """
+
 import dataclasses
 import typing
 
@@ -13,10 +14,10 @@ from stylegan_jax.networks import ops
 from stylegan_jax.networks.discriminator import Discriminate, DiscriminatorBlock
 from stylegan_jax.networks.layers import stage_name
 
-LPIPS_LEAST = 16                # pixels, of the shorter side; VGG halves four times
-_LPIPS_MOST = 256               # pixels; larger images are reduced to it, as StyleGAN2's projector does
-_PYRAMID_LEAST = 4              # pixels of the shorter side of the smallest level
-_FEATURE_WEIGHT = 0.05          # of relative errors, against squared ones of pixels
+LPIPS_LEAST = 16  # pixels, of the shorter side; VGG halves four times
+_LPIPS_MOST = 256  # pixels; larger images are reduced to it, as StyleGAN2's projector does
+_PYRAMID_LEAST = 4  # pixels of the shorter side of the smallest level
+_FEATURE_WEIGHT = 0.05  # of relative errors, against squared ones of pixels
 
 
 @jax.tree_util.register_dataclass
@@ -31,6 +32,7 @@ class Distance:
       alpha: weight of the discriminator's newest stage against the one below.
       stage: of the images (static).
     """
+
     discriminator: typing.Any
     lpips: typing.Any
     alpha: typing.Any
@@ -67,7 +69,7 @@ class Distance:
         errors = [_mean((a - b) ** 2) for a, b in zip(found['pixels'], targets['pixels'])]
         distance = sum(errors)
         for a, b in zip(found['features'], targets['features']):
-            distance += _FEATURE_WEIGHT * _mean((a - b) ** 2) / (_mean(b ** 2) + 1e-8)
+            distance += _FEATURE_WEIGHT * _mean((a - b) ** 2) / (_mean(b**2) + 1e-8)
         if self.lpips is not None:
             reduced = [to_colour(_reduced(x)) for x in (targets['pixels'][0], found['pixels'][0])]
             distance += self.lpips.layer_distances(*reduced).sum(axis=1)
@@ -96,7 +98,7 @@ def noise_regularization(noise):
             total += sum(pixels * _mean(x * jnp.roll(x, 1, axis)) ** 2 for axis in (1, 2))
             if min(x.shape[1:3]) <= 8 or any(side % 2 for side in x.shape[1:3]):
                 break
-            x = 2 * ops.downscale(x)            # of variance 1 again, if it is white
+            x = 2 * ops.downscale(x)  # of variance 1 again, if it is white
     return total
 
 
@@ -116,12 +118,21 @@ def _pyramid(images):
 
 def _stage_features(discriminator, images, stage, alpha):
     """What comes out of the discriminator's stages but the last, [N, h, w, C] each."""
+
     def wanted(module, method):
         return isinstance(module, DiscriminatorBlock) and method == '__call__'
+
     config = discriminator.config
     _, found = Discriminate(config).apply(
-        {'params': discriminator.params}, images, stage=stage, alpha=alpha, replicas=len(images),
-        method=Discriminate.scores_and_features, capture_intermediates=wanted, mutable=['intermediates'])
+        {'params': discriminator.params},
+        images,
+        stage=stage,
+        alpha=alpha,
+        replicas=len(images),
+        method=Discriminate.scores_and_features,
+        capture_intermediates=wanted,
+        mutable=['intermediates'],
+    )
     return [found['intermediates'][stage_name(config.image, s)]['__call__'][0] for s in range(stage, 0, -1)]
 
 

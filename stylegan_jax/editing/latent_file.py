@@ -1,4 +1,5 @@
 """Latents and directions as .npz files that say what they are. No pickle."""
+
 import dataclasses
 import json
 
@@ -24,6 +25,7 @@ class Latents:
         [1 or N, h, w, 1].
       lod: the level of detail that they are meant for.
     """
+
     ws: np.ndarray
     names: tuple
     noise: object = 'const'
@@ -31,20 +33,27 @@ class Latents:
 
     def __post_init__(self):
         if np.ndim(self.ws) != 3 or len(self.ws) != len(self.names):
-            raise UserError(f'latents: ws have shape {np.shape(self.ws)} and there are {len(self.names)} names; '
-                            'give [N, L, W] and N names')
+            raise UserError(
+                f'latents: ws have shape {np.shape(self.ws)} and there are {len(self.names)} names; '
+                'give [N, L, W] and N names'
+            )
         if not np.isfinite(self.ws).all():
             raise UserError('latents: ws have numbers that are not finite')
         if isinstance(self.noise, str):
             if self.noise not in ('const', 'none'):
                 raise UserError(f"latents: noise={self.noise!r}; give 'const', 'none' or arrays")
         elif any(np.ndim(x) != 4 or len(x) not in (1, len(self.ws)) for x in self.noise):
-            raise UserError('latents: noise has shapes ' + ', '.join(str(np.shape(x)) for x in self.noise)
-                            + f'; give [1 or {len(self.ws)}, h, w, 1]')
+            raise UserError(
+                'latents: noise has shapes '
+                + ', '.join(str(np.shape(x)) for x in self.noise)
+                + f'; give [1 or {len(self.ws)}, h, w, 1]'
+            )
 
     def noise_of(self, row):
         """The noise of one of them."""
-        return self.noise if isinstance(self.noise, str) else [x[row:row + 1] if len(x) > 1 else x for x in self.noise]
+        return (
+            self.noise if isinstance(self.noise, str) else [x[row : row + 1] if len(x) > 1 else x for x in self.noise]
+        )
 
     def save(self, path):
         """Writes a file that `load` reads; it appears whole or not at all."""
@@ -55,25 +64,33 @@ class Latents:
     @classmethod
     def load(cls, path):
         """Reads what `save` wrote; UserError if the file is missing, damaged or something else."""
+
         def build(header, arrays):
             noise = header['noise']
             if not isinstance(noise, str):
                 noise = tuple(arrays[f'noise/{layer}'] for layer in range(noise))
             return cls(arrays['ws'], tuple(header['names']), noise, float(header['lod']))
+
         return _read(path, 'latents', build)
 
 
 def save_directions(path, directions, *, about=None):
     """Writes Directions; about: what else is said of them, for people, JSON."""
-    _write(path, 'directions', {'names': directions.names, 'about': about or {}},
-           {'normals': directions.normals} | directions.moments.to_arrays())
+    _write(
+        path,
+        'directions',
+        {'names': directions.names, 'about': about or {}},
+        {'normals': directions.normals} | directions.moments.to_arrays(),
+    )
 
 
 def load_directions(path):
     """Reads the Directions that `save_directions` wrote; UserError if the file is missing, damaged or another."""
+
     def build(header, arrays):
         moments = Moments.from_arrays(arrays, where='moments')
         return Directions(tuple(header['names']), arrays['normals'], moments)
+
     return _read(path, 'directions', build)
 
 
@@ -108,6 +125,6 @@ def _read(path, kind, build):
         raise UserError(f'{path}: {error}') from None
     except FileNotFoundError:
         raise UserError(f'{path}: No such file; give a file of {kind}') from None
-    except Exception as error:      # damaged archives fail in every way there is
+    except Exception as error:  # damaged archives fail in every way there is
         message = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path}: damaged file of {kind} ({message})') from error

@@ -5,6 +5,7 @@ Many images, each from several starts, are one batch of one compiled loop; no im
 Reference: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", Appendix D, and Abdal et al.
 2019, "Image2StyleGAN" (one w per layer). The ramps of the learning rate are the former's.
 """
+
 import dataclasses
 import functools
 import typing
@@ -25,12 +26,12 @@ from stylegan_jax.sampling.sampler import to_uint8
 
 SPACES = 'w', 'w+'
 NOISES = 'optimize', 'const', 'none'
-_SAMPLES = 10_000               # of W, for its mean and spread
-_NARROWEST = 0.01               # of the widest direction of W; narrower ones are taken to be as wide
-_PIXELS_AT_ONCE = 2 ** 18       # of candidates
-_RAMP_UP, _RAMP_DOWN = 0.05, 0.25       # shares of the steps
-_JITTER_UNTIL = 0.75            # of the steps
-_JITTER = 0x71                  # the purpose of a key
+_SAMPLES = 10_000  # of W, for its mean and spread
+_NARROWEST = 0.01  # of the widest direction of W; narrower ones are taken to be as wide
+_PIXELS_AT_ONCE = 2**18  # of candidates
+_RAMP_UP, _RAMP_DOWN = 0.05, 0.25  # shares of the steps
+_JITTER_UNTIL = 0.75  # of the steps
+_JITTER = 0x71  # the purpose of a key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Options:
       noise_weight: of the regularisation of noise inputs.
       seed: of the samples and the jitter.
     """
+
     space: str = 'w+'
     noise: str = 'optimize'
     steps: int = 300
@@ -84,6 +86,7 @@ class Projection(typing.NamedTuple):
       ws: [N, L, W].
       noise: arrays [N, h, w, 1], one a layer up to the stage; empty unless they were optimised.
     """
+
     images: np.ndarray
     distance: np.ndarray
     psnr: np.ndarray
@@ -92,8 +95,17 @@ class Projection(typing.NamedTuple):
     noise: tuple
 
 
-def project(generator, targets, *, discriminator=None, lpips=None, options=Options(), lod=0.0, every=25,
-            report=lambda step, found: None):
+def project(
+    generator,
+    targets,
+    *,
+    discriminator=None,
+    lpips=None,
+    options=Options(),
+    lod=0.0,
+    every=25,
+    report=lambda step, found: None,
+):
     """Finds latents that make the given images.
 
     Args:
@@ -125,11 +137,13 @@ def project(generator, targets, *, discriminator=None, lpips=None, options=Optio
             step = until
             found = _described(show(problem.of(rows), state, options), targets, rows, start)
             found = found._replace(distance=np.where(np.isfinite(found.distance), found.distance, np.inf))
-            chosen = [min(np.flatnonzero(rows == row), key=lambda place: found.distance[place])
-                      for row in range(len(targets))]
-            if not np.isfinite(found.distance[chosen]).all():       # of all starts of a target
-                raise UserError(f'projecting left the finite numbers after {step} steps; give a lower rate than '
-                                f'{options.rate:g}')
+            chosen = [
+                min(np.flatnonzero(rows == row), key=lambda place: found.distance[place]) for row in range(len(targets))
+            ]
+            if not np.isfinite(found.distance[chosen]).all():  # of all starts of a target
+                raise UserError(
+                    f'projecting left the finite numbers after {step} steps; give a lower rate than {options.rate:g}'
+                )
             report(step, jax.tree.map(lambda x: x[chosen], found))
             if step == scouting:
                 state = jax.tree.map(lambda x: x[np.array(chosen)] if jnp.ndim(x) else x, state)
@@ -139,12 +153,13 @@ def project(generator, targets, *, discriminator=None, lpips=None, options=Optio
 
 class _Problem(typing.NamedTuple):
     """What does not change in the loop."""
+
     generator: Generator
     distance: Distance
-    targets: dict               # `Distance.seen` of them
-    noise: tuple                # the stored inputs; empty for none
-    mean: jax.Array             # [W]
-    basis: jax.Array            # [W, W]; coordinates of unit covariance, times it, are w - mean
+    targets: dict  # `Distance.seen` of them
+    noise: tuple  # the stored inputs; empty for none
+    mean: jax.Array  # [W]
+    basis: jax.Array  # [W, W]; coordinates of unit covariance, times it, are w - mean
 
     def of(self, rows):
         """The problem of these targets, one for each row of a batch."""
@@ -152,8 +167,14 @@ class _Problem(typing.NamedTuple):
 
     def synthesize(self, variables):
         """Images [M, H, W, C] of variables."""
-        return synthesize_images(self.generator.config, self.generator.params, self.ws(variables),
-                                 variables['noise'] or self.noise, stage=self.distance.stage, alpha=self.distance.alpha)
+        return synthesize_images(
+            self.generator.config,
+            self.generator.params,
+            self.ws(variables),
+            variables['noise'] or self.noise,
+            stage=self.distance.stage,
+            alpha=self.distance.alpha,
+        )
 
     def ws(self, variables):
         """[M, L, W] of variables."""
@@ -162,7 +183,7 @@ class _Problem(typing.NamedTuple):
 
 
 class _State(typing.NamedTuple):
-    variables: dict             # 'place' [M, 1 or L, W] in coordinates of unit covariance, and 'noise'
+    variables: dict  # 'place' [M, 1 or L, W] in coordinates of unit covariance, and 'noise'
     adam: tuple
     step: jax.Array
 
@@ -172,26 +193,31 @@ def _posed(generator, targets, discriminator, lpips, options, lod):
     stage, alpha = stage_and_alpha(generator.config.image, lod)
     shape = (*generator.config.image.stage_shape(stage), generator.config.image.channels)
     if targets.dtype != np.uint8 or targets.ndim != 4 or targets.shape[1:] != shape:
-        raise UserError(f'targets are {targets.dtype} {list(targets.shape)}; give uint8 [N, '
-                        + ', '.join(map(str, shape)) + ']')
+        raise UserError(
+            f'targets are {targets.dtype} {list(targets.shape)}; give uint8 [N, ' + ', '.join(map(str, shape)) + ']'
+        )
     if options.noise == 'optimize' and not generator.config.use_noise:
         raise UserError("noise='optimize': this network has no noise inputs; give 'const' or 'none'")
     if discriminator is not None and discriminator.config.image != generator.config.image:
         raise UserError('the discriminator is for other images than the generator; leave it out')
     if lpips is not None and min(shape[:2]) < LPIPS_LEAST:
         raise UserError(f'LPIPS needs images of {LPIPS_LEAST} pixels or more; these are {shape[1]}x{shape[0]}')
-    sampled = [w for _, w in directions.mapped_samples(generator, max(_SAMPLES, options.candidates),
-                                                         seed=options.seed)]
+    sampled = [w for _, w in directions.mapped_samples(generator, max(_SAMPLES, options.candidates), seed=options.seed)]
     sampled = np.concatenate(sampled)
     moments = Moments.of(sampled)
     variances, vectors = np.linalg.eigh(moments.covariance())
-    spread = np.sqrt(np.maximum(variances, _NARROWEST ** 2 * variances[-1]))
+    spread = np.sqrt(np.maximum(variances, _NARROWEST**2 * variances[-1]))
     dtype = generator.w_avg.dtype
     distance = Distance(discriminator, lpips, jnp.asarray(alpha, dtype), stage)
-    problem = _Problem(generator, distance, distance.seen(_as_floats(targets, dtype)),
-                       () if options.noise == 'none' else generator.noise[:2 * (stage + 1)],
-                       jnp.asarray(moments.mean, dtype), jnp.asarray((vectors * spread).T, dtype))
-    places = ((sampled[:options.candidates] - moments.mean) @ (vectors / spread)).astype(dtype)
+    problem = _Problem(
+        generator,
+        distance,
+        distance.seen(_as_floats(targets, dtype)),
+        () if options.noise == 'none' else generator.noise[: 2 * (stage + 1)],
+        jnp.asarray(moments.mean, dtype),
+        jnp.asarray((vectors * spread).T, dtype),
+    )
+    places = ((sampled[: options.candidates] - moments.mean) @ (vectors / spread)).astype(dtype)
     nearest = _nearest(problem, places, options.restarts - 1)
     return problem, np.concatenate([np.zeros((len(targets), 1, places.shape[1]), dtype), places[nearest]], axis=1)
 
@@ -202,13 +228,16 @@ def _nearest(problem, places, count):
         return np.zeros((len(problem.targets['pixels'][0]), 0), int)
     # LPIPS of every pair would take longer than all that follows.
     problem = problem._replace(distance=dataclasses.replace(problem.distance, lpips=None))
-    problem = problem._replace(targets=problem.targets | {'features': problem.distance.seen(
-        problem.targets['pixels'][0])['features']})
+    problem = problem._replace(
+        targets=problem.targets | {'features': problem.distance.seen(problem.targets['pixels'][0])['features']}
+    )
     pixels = np.prod(problem.targets['pixels'][0].shape[1:3])
     size = int(max(1, min(len(places), _PIXELS_AT_ONCE // pixels)))
-    found = [_distances_of_pairs(problem, places[np.minimum(np.arange(first, first + size), len(places) - 1)])
-             for first in range(0, len(places), size)]
-    return np.argsort(np.concatenate(found, axis=1)[:, :len(places)], axis=1, kind='stable')[:, :count]
+    found = [
+        _distances_of_pairs(problem, places[np.minimum(np.arange(first, first + size), len(places) - 1)])
+        for first in range(0, len(places), size)
+    ]
+    return np.argsort(np.concatenate(found, axis=1)[:, : len(places)], axis=1, kind='stable')[:, :count]
 
 
 @jax.jit
@@ -216,8 +245,9 @@ def _distances_of_pairs(problem, places):
     """Distance of each target from each place's image, [N, K]."""
     images = problem.synthesize({'place': places[:, None], 'noise': ()})
     found = problem.distance.seen(images)
-    return jax.lax.map(lambda target: problem.distance.between(found, jax.tree.map(lambda x: x[None], target))[0],
-                       problem.targets)
+    return jax.lax.map(
+        lambda target: problem.distance.between(found, jax.tree.map(lambda x: x[None], target))[0], problem.targets
+    )
 
 
 def _first_state(problem, places, options):
@@ -256,14 +286,19 @@ def _advance(problem, state, start, steps, options):
         update, adam = _optimizer(options).update(gradient, state.adam)
         variables = optax.apply_updates(state.variables, update)
         return _State(variables | {'noise': normalized_noise(variables['noise'])}, adam, state.step + 1)
+
     return jax.lax.fori_loop(0, steps, step, state)
 
 
 def _show(problem, state, options):
     """Returns (uint8 images, distance [M], ws [M, L, W], noise)."""
     images = problem.synthesize(state.variables)
-    return (to_uint8(images), problem.distance(images, problem.targets)[0], problem.ws(state.variables),
-            state.variables['noise'])
+    return (
+        to_uint8(images),
+        problem.distance(images, problem.targets)[0],
+        problem.ws(state.variables),
+        state.variables['noise'],
+    )
 
 
 def _described(shown, targets, rows, start):
@@ -275,7 +310,7 @@ def psnr(images, targets):
     """Returns the peak signal-to-noise ratio of uint8 images [N, H, W, C] [dB], [N]; infinite where they are equal."""
     errors = np.mean((images.astype(np.float64) - targets) ** 2, axis=(1, 2, 3))
     with np.errstate(divide='ignore'):
-        return 10 * np.log10(255 ** 2 / errors)
+        return 10 * np.log10(255**2 / errors)
 
 
 def _optimizer(options):

@@ -1,4 +1,5 @@
 """From a network and a data set to numbers: which samples each metric needs, and what is computed from them."""
+
 import dataclasses
 import functools
 import math
@@ -19,8 +20,8 @@ from stylegan_jax.metrics.path_length import path_length
 from stylegan_jax.metrics.precision_recall import precision_recall
 from stylegan_jax.sampling.sampler import fitting_batch
 
-_FORMAT = 1             # of what is kept; raised where the same settings come to mean other numbers
-_GROUP = 4              # images of a device at least, and a divisor: pairs, and groups that official classifiers judge
+_FORMAT = 1  # of what is kept; raised where the same settings come to mean other numbers
+_GROUP = 4  # images of a device at least, and a divisor: pairs, and groups that official classifiers judge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Options:
       classifiers: paths of classifiers for 'ls', or 'toy_faces'.
       download: whether weights that are missing are fetched.
     """
+
     seed: int = 0
     psi: float = 1.0
     mirror: bool = False
@@ -60,8 +62,19 @@ class Options:
 class Evaluator:
     """Measures one generator; feature networks, and what is kept of real images, serve several metrics."""
 
-    def __init__(self, generator, options, store, *, dataset=None, lod=0.0, devices=None, networks=None,
-                 poll=lambda: None, quiet=False):
+    def __init__(
+        self,
+        generator,
+        options,
+        store,
+        *,
+        dataset=None,
+        lod=0.0,
+        devices=None,
+        networks=None,
+        poll=lambda: None,
+        quiet=False,
+    ):
         """Loads nothing yet.
 
         Args:
@@ -92,7 +105,7 @@ class Evaluator:
         image = self._image
         shape = jax.ShapeDtypeStruct((_GROUP * len(self._devices), *image.shape), np.uint8)
         for metric in metrics:
-            for source, network, _, _ in self._needs(metric):
+            for _source, network, _, _ in self._needs(metric):
                 self._networks.run(network)[1].check(shape)
 
     @property
@@ -111,7 +124,7 @@ class Evaluator:
         Raises:
           UserError: images, labels or weights that a metric needs are not there.
         """
-        for metric in metrics:          # a pass serves all metrics that need its samples
+        for metric in metrics:  # a pass serves all metrics that need its samples
             for source, network, count, keeps in self._needs(metric):
                 self._wanted.setdefault((source, network, count), set()).update(keeps)
         for metric in metrics:
@@ -122,8 +135,10 @@ class Evaluator:
         form = {'fid': 'moments', 'fd_toy': 'moments', 'kid': 'rows', 'pr': 'rows'}.get(metric.kind)
         if form:
             network = {'pr': 'vgg', 'fd_toy': 'toy_faces'}.get(metric.kind, 'inception')
-            return [('reals', network, self._num_reals(metric), {('features', form)}),
-                    ('fakes', network, metric.fakes, {('features', form)})]
+            return [
+                ('reals', network, self._num_reals(metric), {('features', form)}),
+                ('fakes', network, metric.fakes, {('features', form)}),
+            ]
         if metric.kind == 'is':
             return [('fakes', 'inception', metric.fakes, {('logits', 'rows')})]
         if metric.kind == 'ls':
@@ -133,11 +148,15 @@ class Evaluator:
 
     def _num_reals(self, metric):
         if self._dataset is None:
-            raise UserError(f'{metric.name} compares with real images: give them with --data (toy_faces, for drawn faces)')
+            raise UserError(
+                f'{metric.name} compares with real images: give them with --data (toy_faces, for drawn faces)'
+            )
         there = len(self._dataset)
         if metric.reals is not None and metric.reals > there:
-            raise UserError(f'{metric.name} needs {metric.reals:,} real images, and the data set has {there:,}; ask for '
-                            f'fewer ({metric.kind}{there}), or for all of them ({metric.kind}{metric.fakes}_full)')
+            raise UserError(
+                f'{metric.name} needs {metric.reals:,} real images, and the data set has {there:,}; ask for '
+                f'fewer ({metric.kind}{there}), or for all of them ({metric.kind}{metric.fakes}_full)'
+            )
         return there if metric.reals is None else metric.reals
 
     def _get(self, source, network, count):
@@ -147,8 +166,15 @@ class Evaluator:
         title = {'reals': 'real images', 'fakes': 'generated images'}.get(source, 'generated samples')
         if source != 'reals':
             self.passes.append((identity, count))
-        kept = self._store.gather(identity, count, self._wanted[source, network, count], produce, title=title,
-                                  poll=self._poll, quiet=self._quiet)
+        kept = self._store.gather(
+            identity,
+            count,
+            self._wanted[source, network, count],
+            produce,
+            title=title,
+            poll=self._poll,
+            quiet=self._quiet,
+        )
         return kept, identity
 
     def _pass(self, source, network):
@@ -156,8 +182,18 @@ class Evaluator:
         options = self._options
         if isinstance(source, tuple):
             space, ends = source
-            steps = Steps(self._generator, self.digest, self._networks.lpips, space=space, ends=ends, crop=options.crop,
-                          lod=self._lod, seed=options.seed, batch=self._batch // 2, devices=self._devices)
+            steps = Steps(
+                self._generator,
+                self.digest,
+                self._networks.lpips,
+                space=space,
+                ends=ends,
+                crop=options.crop,
+                lod=self._lod,
+                seed=options.seed,
+                batch=self._batch // 2,
+                devices=self._devices,
+            )
             return steps.identity, steps.distances
         images = self._reals if source == 'reals' else self._fakes
         seen_by, run = self._networks.run(network)
@@ -170,13 +206,23 @@ class Evaluator:
         def judged(start):
             for (_, z, label), made in zip(images.latents(start), images.batches(start)):
                 yield {'z': z, 'w': z if self._generator.config.is_progan else images.map(z, label), **run(made)}
+
         return identity | {'source': 'latents'}, judged
 
     @functools.cached_property
     def _fakes(self):
         options = self._options
-        return Fakes(self._generator, self.digest, dataset=self._dataset, lod=self._lod, psi=options.psi,
-                     seed=options.seed, batch=self._batch, devices=self._devices, precision=options.precision)
+        return Fakes(
+            self._generator,
+            self.digest,
+            dataset=self._dataset,
+            lod=self._lod,
+            psi=options.psi,
+            seed=options.seed,
+            batch=self._batch,
+            devices=self._devices,
+            precision=options.precision,
+        )
 
     @functools.cached_property
     def _reals(self):
@@ -196,7 +242,9 @@ class Evaluator:
         value = frechet_distance(reals.mean, reals.covariance(ddof), fakes.mean, fakes.covariance(ddof))
         note = {}
         if min(reals.count, fakes.count) <= len(reals.mean):
-            note = {'note': f'too few images: fewer than the {len(reals.mean)} features, so that the value is far too large'}
+            note = {
+                'note': f'too few images: fewer than the {len(reals.mean)} features, so that the value is far too large'
+            }
         return [_result(metric.name, value, None, how | {'ddof': ddof} | note)]
 
     def _kernel(self, metric):
@@ -217,8 +265,14 @@ class Evaluator:
     def _path_length(self, metric):
         kept, how = self._get((metric.space, metric.ends), 'lpips', metric.fakes)
         length = path_length(kept['distances', 'rows'][:, 0])
-        return [_result(metric.name, length.mean, length.standard_error, how | {
-            'steps': metric.fakes, 'kept': length.kept, 'precision': 'float32', 'psi': 1.0})]
+        return [
+            _result(
+                metric.name,
+                length.mean,
+                length.standard_error,
+                how | {'steps': metric.fakes, 'kept': length.kept, 'precision': 'float32', 'psi': 1.0},
+            )
+        ]
 
     def _diversity(self, metric):
         kept, how = self._get('pairs', 'lpips', metric.fakes)
@@ -227,27 +281,42 @@ class Evaluator:
 
     def _separability(self, metric):
         from stylegan_jax.metrics.separability import separability  # scikit-learn takes a second to import
+
         kept, how = self._get('latents', 'classifiers', metric.fakes)
         names = [name for one in self._networks.classifiers for name in one.label_names]
         results = []
         for name, space in zip(metric.results, 'z' if self._generator.config.is_progan else 'zw'):
-            found = separability(kept[space, 'rows'], kept['logits', 'rows'], solver=self._options.solver,
-                                 seed=self._options.seed)
+            found = separability(
+                kept[space, 'rows'], kept['logits', 'rows'], solver=self._options.solver, seed=self._options.seed
+            )
             bits = {name: one.conditional_entropy for name, one in zip(names, found.separations, strict=True)}
             stuck = [one for one, of in zip(names, found.separations) if not of.converged]
-            note = {'note': f'{len(stuck)} of {len(names)} planes did not converge; --solver=primal does'} if stuck else {}
-            results.append(_result(name, found.score, None, how | note | {
-                'fakes': metric.fakes, 'solver': self._options.solver, 'bits': bits,
-                'not_converged': stuck}))
+            note = (
+                {'note': f'{len(stuck)} of {len(names)} planes did not converge; --solver=primal does'} if stuck else {}
+            )
+            results.append(
+                _result(
+                    name,
+                    found.score,
+                    None,
+                    how
+                    | note
+                    | {'fakes': metric.fakes, 'solver': self._options.solver, 'bits': bits, 'not_converged': stuck},
+                )
+            )
         return results
 
     def _both(self, metric, form):
         """(what is kept of real images, of generated ones, how both were obtained)."""
         (_, network, count, _), _ = self._needs(metric)
-        (reals, how), (fakes, how_fakes) = (self._get(*of) for of in (
-            ('reals', network, count), ('fakes', network, metric.fakes)))
-        return (reals['features', form], fakes['features', form],
-                how | how_fakes | {'reals': count, 'fakes': metric.fakes})
+        (reals, how), (fakes, how_fakes) = (
+            self._get(*of) for of in (('reals', network, count), ('fakes', network, metric.fakes))
+        )
+        return (
+            reals['features', form],
+            fakes['features', form],
+            how | how_fakes | {'reals': count, 'fakes': metric.fakes},
+        )
 
 
 def _result(name, value, standard_error, how):
@@ -256,6 +325,13 @@ def _result(name, value, standard_error, how):
     return {'metric': name, 'value': float(value), 'standard_error': error, **how}
 
 
-_VALUES = {'fid': Evaluator._frechet, 'fd_toy': Evaluator._frechet, 'kid': Evaluator._kernel,
-           'is': Evaluator._inception_score, 'pr': Evaluator._precision_recall, 'ppl': Evaluator._path_length,
-           'ls': Evaluator._separability, 'diversity': Evaluator._diversity}
+_VALUES = {
+    'fid': Evaluator._frechet,
+    'fd_toy': Evaluator._frechet,
+    'kid': Evaluator._kernel,
+    'is': Evaluator._inception_score,
+    'pr': Evaluator._precision_recall,
+    'ppl': Evaluator._path_length,
+    'ls': Evaluator._separability,
+    'diversity': Evaluator._diversity,
+}

@@ -1,4 +1,5 @@
 """A pass over many samples: what networks say of them is kept as it comes, and a pass that was stopped goes on."""
+
 import contextlib
 import hashlib
 import json
@@ -15,7 +16,7 @@ from stylegan_jax.evaluation.kept import FORMS
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.folder_lock import WorkdirLock
 
-_SAVE_EVERY = 30.0      # seconds, against what no signal announces
+_SAVE_EVERY = 30.0  # seconds, against what no signal announces
 
 
 class Store:
@@ -53,7 +54,7 @@ class Store:
         keeps = sorted(keeps)
         try:
             os.makedirs(folder, exist_ok=True)
-            if all(os.path.exists(_whole(folder, key)) for key in keeps):       # read by as many as like
+            if all(os.path.exists(_whole(folder, key)) for key in keeps):  # read by as many as like
                 return {(name, form): FORMS[form](folder, name).value() for name, form in keeps}
             with _locked(folder):
                 with atomic.writing(os.path.join(folder, 'identity.json')) as file:
@@ -70,8 +71,9 @@ class Store:
                         pass
                 return {key: one.value() for key, one in kept.parts.items()}
         except OSError as error:
-            raise UserError(f'{folder}: cannot be written ({error.strerror or error}); make room, or choose another '
-                            'folder') from error
+            raise UserError(
+                f'{folder}: cannot be written ({error.strerror or error}); make room, or choose another folder'
+            ) from error
 
     def save(self):
         """Writes what the pass under way has; for threads that see a signal while the main thread computes."""
@@ -94,8 +96,10 @@ def _locked(folder):
     try:
         lock.__enter__()
     except UserError as error:
-        raise UserError(f'{folder}: another evaluation is at the same samples; wait for it, or use another folder '
-                        f'(--store) ({error})') from None
+        raise UserError(
+            f'{folder}: another evaluation is at the same samples; wait for it, or use another folder '
+            f'(--store) ({error})'
+        ) from None
     try:
         yield
     finally:
@@ -111,12 +115,19 @@ class _Pass:
     def run(self, count, produce, title, poll, quiet):
         done, saved = min(part.done for part in self.parts.values()), time.monotonic()
         names = {name for name, _ in self.parts}
-        with tqdm.tqdm(total=count, initial=min(done, count), desc=title, unit='img', dynamic_ncols=True, delay=1,
-                       disable=True if quiet else None) as bar:
+        with tqdm.tqdm(
+            total=count,
+            initial=min(done, count),
+            desc=title,
+            unit='img',
+            dynamic_ncols=True,
+            delay=1,
+            disable=True if quiet else None,
+        ) as bar:
             if done >= count:
                 return
             for outputs in produce(done):
-                outputs = {name: np.asarray(outputs[name])[:count - done] for name in names}
+                outputs = {name: np.asarray(outputs[name])[: count - done] for name in names}
                 size = len(next(iter(outputs.values())))
                 with self._lock:
                     for (name, _), part in self.parts.items():

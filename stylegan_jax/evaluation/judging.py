@@ -1,4 +1,5 @@
 """The feature networks that metrics see images with, by the words that metrics use for them."""
+
 import functools
 
 import jax.numpy as jnp
@@ -42,8 +43,10 @@ class Networks:
         """
         network, outputs, way = getattr(self, f'_{name}')()
         several = network if isinstance(network, tuple) else (network,)
-        way |= {'feature_network': ','.join(each.name for each in several),
-                'feature_digest': ','.join(each.digest for each in several)}
+        way |= {
+            'feature_network': ','.join(each.name for each in several),
+            'feature_digest': ','.join(each.digest for each in several),
+        }
         return way, OnDevices(outputs, network, self._devices, 'float32')
 
     def _inception(self):
@@ -52,28 +55,39 @@ class Networks:
         def outputs(network, images):
             features = network.features(images, resize)
             return {'features': features, 'logits': network.logits(features, biased=False)}
+
         path = catalogue.find('inception-2015', self._options.inception, download=self._options.download)
-        return (Inception.from_arrays(read_arrays(path), where=path, dtype=precision), outputs,
-                {'resize': resize, 'precision': precision})
+        return (
+            Inception.from_arrays(read_arrays(path), where=path, dtype=precision),
+            outputs,
+            {'resize': resize, 'precision': precision},
+        )
 
     def _vgg(self):
         arrays, where, name = self._vgg_arrays
-        return (VGG16.from_arrays(arrays, where=where, name=name),
-                lambda network, images: {'features': network.features(images)},
-                {'resize': 'legacy', 'precision': 'float32'})
+        return (
+            VGG16.from_arrays(arrays, where=where, name=name),
+            lambda network, images: {'features': network.features(images)},
+            {'resize': 'legacy', 'precision': 'float32'},
+        )
 
     def _lpips(self):
         def outputs(network, images):
             return {'distances': network.distance(*pairs(images.astype(jnp.float32)))[:, None]}
+
         return self.lpips, outputs, {'precision': 'float32'}
 
     def _toy_faces(self):
-        return (Classifier.load('toy_faces'), lambda network, images: {'features': network.features(images)},
-                {'precision': 'float32'})
+        return (
+            Classifier.load('toy_faces'),
+            lambda network, images: {'features': network.features(images)},
+            {'precision': 'float32'},
+        )
 
     def _classifiers(self):
         def outputs(networks, images):
             return {'logits': jnp.concatenate([network.logits(images) for network in networks], axis=1)}
+
         return self.classifiers, outputs, {'precision': 'float32'}
 
     @functools.cached_property
@@ -94,6 +108,7 @@ class Networks:
         try:
             path = catalogue.find('vgg16', self._options.vgg, download=self._options.download)
         except UserError as error:
-            raise UserError(f'{error}; path lengths and diversity do with --vgg=random, but compare with no published '
-                            'ones then') from None
+            raise UserError(
+                f'{error}; path lengths and diversity do with --vgg=random, but compare with no published ones then'
+            ) from None
         return read_arrays(path), path, 'vgg16'

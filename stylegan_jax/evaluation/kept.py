@@ -3,6 +3,7 @@
 Both know how many samples they have seen, and pass over those that they are shown again. Files appear whole, or are
 cut back to their last whole row when they are opened.
 """
+
 import os
 import zipfile
 
@@ -12,7 +13,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.moments import Moments
 from stylegan_jax.runtime import atomic
 
-_PIECE = 512            # samples that moments are merged with at a time; a signal may have to wait for one
+_PIECE = 512  # samples that moments are merged with at a time; a signal may have to wait for one
 
 
 class KeptMoments:
@@ -31,13 +32,13 @@ class KeptMoments:
                 with np.load(self._path, allow_pickle=False) as file:
                     self._waiting = [file['waiting']]
                     self._moments = Moments.from_arrays(dict(file), where=self._path) if 'count' in file else None
-            except (ValueError, OSError, KeyError, UserError, zipfile.BadZipFile):   # a disk that failed: begun anew
+            except (ValueError, OSError, KeyError, UserError, zipfile.BadZipFile):  # a disk that failed: begun anew
                 self._moments, self._waiting = None, []
         self.done = (self._moments.count if self._moments else 0) + sum(map(len, self._waiting))
 
     def add(self, start, rows):
         """Adds samples [n, D], the first of which is number `start`."""
-        rows = rows[max(self.done - start, 0):]
+        rows = rows[max(self.done - start, 0) :]
         self._waiting.append(rows)
         self.done += len(rows)
         if sum(map(len, self._waiting)) >= _PIECE:
@@ -74,8 +75,8 @@ class KeptRows:
         """Opens what is in the folder, if anything."""
         self._folder, self._prefix, self._file, self.done = folder, f'{name}.rows.', None, 0
         for entry in os.listdir(folder):
-            if entry.startswith(self._prefix) and entry[len(self._prefix):].isdecimal():
-                self._open(int(entry[len(self._prefix):]))
+            if entry.startswith(self._prefix) and entry[len(self._prefix) :].isdecimal():
+                self._open(int(entry[len(self._prefix) :]))
 
     def _open(self, columns):
         self._path, self._columns = os.path.join(self._folder, f'{self._prefix}{columns}'), columns
@@ -87,7 +88,7 @@ class KeptRows:
         """Adds samples [n, D], the first of which is number `start`."""
         if self._file is None:
             self._open(rows.shape[1])
-        rows = np.ascontiguousarray(rows[max(self.done - start, 0):], '<f4')
+        rows = np.ascontiguousarray(rows[max(self.done - start, 0) :], '<f4')
         # Unbuffered: what was written is there, also if this process is killed.
         if rows.size and self._file.write(rows) != rows.nbytes:
             raise OSError(28, os.strerror(28))

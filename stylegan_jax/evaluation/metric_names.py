@@ -9,6 +9,7 @@
 
 Any number may take the place of these: fid10k, ppl_wend2k, ls500.
 """
+
 import dataclasses
 import re
 
@@ -16,13 +17,19 @@ from stylegan_jax.errors import UserError
 
 _COUNT = r'(?P<count>\d+k?)?'
 _FORMS = {
-    'fid': rf'fid{_COUNT}(?P<full>_full)?', 'kid': rf'kid{_COUNT}(?P<full>_full)?', 'is': rf'is{_COUNT}',
-    'pr': rf'pr{_COUNT}(?:(?<=k)3)?(?P<full>_full)?', 'ppl': rf'ppl_(?P<space>[zw])(?P<where>full|end){_COUNT}',
-    'ls': rf'ls{_COUNT}', 'diversity': rf'diversity{_COUNT}', 'fd_toy': rf'fd_toy{_COUNT}(?P<full>_full)?'}
+    'fid': rf'fid{_COUNT}(?P<full>_full)?',
+    'kid': rf'kid{_COUNT}(?P<full>_full)?',
+    'is': rf'is{_COUNT}',
+    'pr': rf'pr{_COUNT}(?:(?<=k)3)?(?P<full>_full)?',
+    'ppl': rf'ppl_(?P<space>[zw])(?P<where>full|end){_COUNT}',
+    'ls': rf'ls{_COUNT}',
+    'diversity': rf'diversity{_COUNT}',
+    'fd_toy': rf'fd_toy{_COUNT}(?P<full>_full)?',
+}
 _COUNTS = {'ppl': 100_000, 'ls': 200_000, 'diversity': 10_000, 'fd_toy': 5_000}
 _USUAL = 50_000
 _WITH_REALS = 'fid', 'kid', 'pr', 'fd_toy'
-_PARTS = {'pr': ('_precision', '_recall'), 'ls': ('_z', '_w')}      # metrics that have several results
+_PARTS = {'pr': ('_precision', '_recall'), 'ls': ('_z', '_w')}  # metrics that have several results
 # One image a split; as many neighbours, and the image itself; as many as make planes mean something.
 _FEWEST = {'is': 10, 'pr': 4, 'ls': 20}
 
@@ -39,6 +46,7 @@ class Metric:
       space: of 'ppl', 'z' or 'w'.
       ends: of 'ppl', whether steps start at the ends of paths.
     """
+
     name: str
     kind: str
     fakes: int
@@ -67,8 +75,11 @@ def _parse(name):
         if match:
             break
     else:
-        raise UserError(f'metric {name!r}: there is none of that name; choose from fid50k, fid50k_full, kid50k, is50k, '
-                        'pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity, fd_toy; any number may take the place of theirs, such as fid5k')
+        raise UserError(
+            f'metric {name!r}: there is none of that name; choose from fid50k, fid50k_full, kid50k, is50k, '
+            'pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity, fd_toy; any number may take the place '
+            'of theirs, such as fid5k'
+        )
     found = match.groupdict()
     count = _number(found['count']) if found['count'] else _COUNTS.get(kind, _USUAL)
     if count < _FEWEST.get(kind, 2):

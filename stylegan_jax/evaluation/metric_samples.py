@@ -3,6 +3,7 @@
 Each sample is a function of the seed and of its number alone, so values do not depend on the batch or on the devices
 but for rounding.
 """
+
 import functools
 
 import jax
@@ -40,8 +41,13 @@ class Reals:
         """
         self._dataset, self._batch = dataset, batch
         self._mirrored = np.random.default_rng([_MIRRORED, seed]).random(len(dataset)) < 0.5 if mirror else None
-        self.identity = {'source': 'reals', 'data': dataset.signature, 'shape': dataset.image.shape,
-                         'mirror': mirror, 'seed': seed if mirror else None}
+        self.identity = {
+            'source': 'reals',
+            'data': dataset.signature,
+            'shape': dataset.image.shape,
+            'mirror': mirror,
+            'seed': seed if mirror else None,
+        }
 
     def batches(self, start):
         """Yields uint8 [batch, H, W, C] from an image on; the last one is filled up with its last image."""
@@ -81,20 +87,37 @@ class Fakes:
         """
         config = generator.config
         if config.image.label_dim and (dataset is None or dataset.labels.shape[1] != config.image.label_dim):
-            raise UserError(f'this network has labels of {config.image.label_dim} values, which are drawn from those '
-                            'of the data set: give it with --data')
+            raise UserError(
+                f'this network has labels of {config.image.label_dim} values, which are drawn from those '
+                'of the data set: give it with --data'
+            )
         noise = 'random' if config.use_noise else 'const'
-        self._sampler = Sampler(generator, lod=lod, psi=None if config.is_progan else psi, noise=noise, batch=batch,
-                                devices=devices, precision=precision)
+        self._sampler = Sampler(
+            generator,
+            lod=lod,
+            psi=None if config.is_progan else psi,
+            noise=noise,
+            batch=batch,
+            devices=devices,
+            precision=precision,
+        )
         self.batch, self._noise = self._sampler.batch, noise == 'random'
         self._factor = config.image.shape[0] // self._sampler.shape[0]
         self._dataset, self._generator, self._seed = dataset, generator, seed
-        self._map = OnDevices(lambda params, z, label: map_latents(config, params, z, label), generator.params,
-                              devices, precision)
+        self._map = OnDevices(
+            lambda params, z, label: map_latents(config, params, z, label), generator.params, devices, precision
+        )
         labels = {'labels': dataset.signature} if config.image.label_dim else {}
-        self.identity = {'source': 'fakes', 'network': digest, 'lod': lod, 'seed': seed,
-                         'psi': None if config.is_progan else psi, 'noise': noise,
-                         'sample_precision': self._sampler.precision, **labels}
+        self.identity = {
+            'source': 'fakes',
+            'network': digest,
+            'lod': lod,
+            'seed': seed,
+            'psi': None if config.is_progan else psi,
+            'noise': noise,
+            'sample_precision': self._sampler.precision,
+            **labels,
+        }
 
     def batches(self, start):
         """Yields uint8 [batch, H, W, C] at full size, on the devices, from an image on.
@@ -164,18 +187,40 @@ class Steps:
             def synthesize(w):
                 ws = jnp.broadcast_to(w[:, None], (len(w), config.num_ws, w.shape[1]))
                 return _repeated(synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha), factor)
-            return {'distances': path_length.distances(z, t, space=space, map_latents=mapped, synthesize=synthesize,
-                                                       perceptual=perceptual.distance, crop=crop)[:, None]}
+
+            return {
+                'distances': path_length.distances(
+                    z,
+                    t,
+                    space=space,
+                    map_latents=mapped,
+                    synthesize=synthesize,
+                    perceptual=perceptual.distance,
+                    crop=crop,
+                )[:, None]
+            }
+
         self._run = OnDevices(distances, (generator.params, perceptual), devices, 'float32')
         self._seed, self._batch, self._ends, self._z_dim = seed, batch, ends, config.z_dim
-        self.identity = {'source': 'steps', 'network': digest, 'lod': lod, 'seed': seed, 'space': space, 'ends': ends,
-                         'crop': crop, 'noise': 'random' if config.use_noise else 'const',
-                         'feature_network': perceptual.name, 'feature_digest': perceptual.digest}
+        self.identity = {
+            'source': 'steps',
+            'network': digest,
+            'lod': lod,
+            'seed': seed,
+            'space': space,
+            'ends': ends,
+            'crop': crop,
+            'noise': 'random' if config.use_noise else 'const',
+            'feature_network': perceptual.name,
+            'feature_digest': perceptual.digest,
+        }
 
     def distances(self, start):
         """Yields {'distances': [batch, 1]} from a step on."""
-        keys = [jax.random.fold_in(jax.random.key(self._seed), purpose)
-                for purpose in (_PATH_ENDS, _PATH_PLACES, _PATH_NOISE)]
+        keys = [
+            jax.random.fold_in(jax.random.key(self._seed), purpose)
+            for purpose in (_PATH_ENDS, _PATH_PLACES, _PATH_NOISE)
+        ]
         while True:
             numbers = np.arange(start, start + self._batch)
             z = draw_normal(keys[0], np.stack([2 * numbers, 2 * numbers + 1], axis=1).reshape(-1), self._z_dim)
@@ -193,5 +238,7 @@ def _repeated(images, factor):
 def _check_finite(numbers, finite):
     finite = np.asarray(finite)
     if not finite.all():
-        raise UserError(f'the network makes images with values that are not finite (sample {numbers[~finite][0]} is '
-                        'the first); its weights are damaged')
+        raise UserError(
+            f'the network makes images with values that are not finite (sample {numbers[~finite][0]} is '
+            'the first); its weights are damaged'
+        )

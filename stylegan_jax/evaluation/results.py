@@ -1,4 +1,5 @@
 """Results as lines of JSON, each with how it was obtained; and comparing those that were obtained in the same way."""
+
 import datetime
 import errno
 import importlib.metadata
@@ -8,13 +9,32 @@ import os
 from stylegan_jax.errors import UserError
 
 # What may differ between results that are compared: what is measured, and chance. All else is how.
-_WHAT = ('metric', 'value', 'standard_error', 'network', 'network_path', 'seed', 'time', 'devices', 'version', 'jax',
-         'std_over_splits', 'kept', 'bits', 'not_converged', 'nimg', 'lod', 'data_path', 'in_training', 'note')
+_WHAT = (
+    'metric',
+    'value',
+    'standard_error',
+    'network',
+    'network_path',
+    'seed',
+    'time',
+    'devices',
+    'version',
+    'jax',
+    'std_over_splits',
+    'kept',
+    'bits',
+    'not_converged',
+    'nimg',
+    'lod',
+    'data_path',
+    'in_training',
+    'note',
+)
 
 
 def complete(result, **about):
     """Returns a result with the versions, the time, and what else is said about it."""
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
     versions = {'version': importlib.metadata.version('stylegan_jax'), 'jax': importlib.metadata.version('jax')}
     return {**result, **about, **versions, 'time': now}
 
@@ -35,8 +55,9 @@ def append(path, results):
                 file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
-        raise UserError(f'{path}: results cannot be written ({error.strerror}); choose another file with '
-                        '--results') from error
+        raise UserError(
+            f'{path}: results cannot be written ({error.strerror}); choose another file with --results'
+        ) from error
 
 
 def read(path):
@@ -49,8 +70,9 @@ def read(path):
         with open(path) as file:
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: cannot be read ({getattr(error, "strerror", None) or error}); give a file that '
-                        'evaluate wrote') from None
+        raise UserError(
+            f'{path}: cannot be read ({getattr(error, "strerror", None) or error}); give a file that evaluate wrote'
+        ) from None
     results = []
     for number, line in enumerate(lines, 1):
         try:
@@ -101,11 +123,16 @@ def compared(paths):
 def _check_same_way(metric, *pair):
     """Raises UserError unless two results, each with its column, were obtained in the same way."""
     (one, result), (other, another) = pair
-    differing = [f'{name}: {result.get(name)!r} and {another.get(name)!r}'
-                 for name in sorted({*result, *another} - {*_WHAT}) if result.get(name) != another.get(name)]
+    differing = [
+        f'{name}: {result.get(name)!r} and {another.get(name)!r}'
+        for name in sorted({*result, *another} - {*_WHAT})
+        if result.get(name) != another.get(name)
+    ]
     if differing:
-        raise UserError(f'{metric} of {_title(one)} and of {_title(other)} cannot be compared: they were not obtained '
-                        'in the same way (' + '; '.join(differing) + '); measure one of them again with the flags of the other')
+        raise UserError(
+            f'{metric} of {_title(one)} and of {_title(other)} cannot be compared: they were not obtained '
+            'in the same way (' + '; '.join(differing) + '); measure one of them again with the flags of the other'
+        )
 
 
 def _title(column):
@@ -116,5 +143,11 @@ def _title(column):
 def _short(result):
     """The few words that tell what kind of number it is."""
     words = [f'{result[name]:,} {name}' for name in ('fakes', 'reals', 'steps', 'pairs') if result.get(name)]
-    return ', '.join([*words, result.get('feature_network', ''), *([result['resize']] if 'resize' in result else []),
-                      *([f'({result["note"]})'] if 'note' in result else [])])
+    return ', '.join(
+        [
+            *words,
+            result.get('feature_network', ''),
+            *([result['resize']] if 'resize' in result else []),
+            *([f'({result["note"]})'] if 'note' in result else []),
+        ]
+    )

@@ -1,4 +1,5 @@
 """What all feature networks do with the arrays that they are made from: check them, and say which they are."""
+
 import hashlib
 
 import numpy as np
@@ -29,8 +30,10 @@ def checked(arrays, shapes, *, where, optional=()):
             raise UserError(f'{where}: {problem} {_listed(names)}; these are not the weights asked for')
     for name in sorted(arrays):
         if np.shape(arrays[name]) != tuple(shapes[name]):
-            raise UserError(f'{where}: {name} has shape {np.shape(arrays[name])} where the network has '
-                            f'{tuple(shapes[name])}; these are not the weights asked for')
+            raise UserError(
+                f'{where}: {name} has shape {np.shape(arrays[name])} where the network has '
+                f'{tuple(shapes[name])}; these are not the weights asked for'
+            )
         if np.asarray(arrays[name]).dtype.kind != 'f':
             raise UserError(f'{where}: {name} has numbers of type {np.asarray(arrays[name]).dtype}; weights are floats')
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}

@@ -2,6 +2,7 @@
 
 Reading them is `weight_files`' business. Only `find` with `download=True` ever uses a network.
 """
+
 import glob
 import hashlib
 import http.client
@@ -16,7 +17,7 @@ from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import progress_bar
 
 _HERE = pathlib.Path(__file__).parent
-_TIMEOUT = 60           # seconds without a byte
+_TIMEOUT = 60  # seconds without a byte
 _BLOCK = 1 << 20
 
 
@@ -27,6 +28,7 @@ class Weights(typing.NamedTuple):
       file: its name, or a pattern for it; eight hex digits at the end are the first of its SHA-256.
       url: where it can be had; None if nowhere by itself.
     """
+
     file: str
     url: str | None = None
 
@@ -34,9 +36,10 @@ class Weights(typing.NamedTuple):
 KNOWN = {
     # The network of 2015 that FID is defined by, converted from TensorFlow. The file of the torch-fidelity package,
     # weights-inception-2015-12-05-6726825d.pth, is the same to the bit.
-    'inception-2015': Weights('pt_inception-2015-12-05-6726825d.pth',
-                              'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/'
-                              'pt_inception-2015-12-05-6726825d.pth'),
+    'inception-2015': Weights(
+        'pt_inception-2015-12-05-6726825d.pth',
+        'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth',
+    ),
     'vgg16': Weights('vgg16-397923af.pth', 'https://download.pytorch.org/models/vgg16-397923af.pth'),
     # NVIDIA's networks of Section 4.2's classifiers; each file's name goes on with the attribute.
     **{f'celebahq-classifier-{number:02d}': Weights(f'celebahq-classifier-{number:02d}*.pkl') for number in range(40)},
@@ -76,8 +79,10 @@ def find(name, path=None, *, download=False, known=None):
     if weights.url is None:
         raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}')
     if not download:
-        raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}, or let it be fetched '
-                        f'with --download (from {weights.url})')
+        raise UserError(
+            f'the weights of {name} are missing: put {weights.file} into {where}, or let it be fetched '
+            f'with --download (from {weights.url})'
+        )
     return _fetch(weights, where)
 
 
@@ -98,13 +103,16 @@ def _fetch(weights, where):
     path = os.path.join(where, weights.file)
     try:
         os.makedirs(where, exist_ok=True)
-        with (urllib.request.urlopen(weights.url, timeout=_TIMEOUT) as reply,
-              atomic.writing(path, 'wb', suffix=f'.{os.getpid()}.part') as file):
+        with (
+            urllib.request.urlopen(weights.url, timeout=_TIMEOUT) as reply,
+            atomic.writing(path, 'wb', suffix=f'.{os.getpid()}.part') as file,
+        ):
             _receive(reply, file, weights)
     except (OSError, http.client.HTTPException) as error:
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise UserError(f'{weights.url} could not be fetched ({reason}); put {weights.file} into {where} yourself, or '
-                        'try again') from error
+        raise UserError(
+            f'{weights.url} could not be fetched ({reason}); put {weights.file} into {where} yourself, or try again'
+        ) from error
     return path
 
 
@@ -124,5 +132,7 @@ def _receive(reply, file, weights):
         raise OSError(f'the connection ended after {received} of {announced} bytes')
     expected = re.search(r'-([0-9a-f]{8})\.\w+$', weights.file)[1]
     if digest.hexdigest()[:8] != expected:
-        raise UserError(f'{weights.url} sent another file than {weights.file}: its SHA-256 begins with '
-                        f'{digest.hexdigest()[:8]}, not {expected}; nothing was kept')
+        raise UserError(
+            f'{weights.url} sent another file than {weights.file}: its SHA-256 begins with '
+            f'{digest.hexdigest()[:8]}, not {expected}; nothing was kept'
+        )

@@ -3,6 +3,7 @@
 The logits tell attributes for linear separability. The features of a classifier of a data set's own attributes span a
 space for Frechet distances on that data set; such a distance is never to be called FID, which is Inception's.
 """
+
 import dataclasses
 import math
 import os
@@ -36,6 +37,7 @@ class Classifier:
       name: of the file that it is from, such as 'toy-faces-classifier'.
       digest: what tells its weights from others, see `arrays.digest`.
     """
+
     params: typing.Any
     config: ClassifierConfig = dataclasses.field(metadata={'static': True})
     name: str = dataclasses.field(metadata={'static': True})
@@ -57,8 +59,10 @@ class Classifier:
             with open(path, 'rb') as file:
                 magic = file.read(len(_ZIP_MAGIC))
         except OSError as error:
-            raise UserError(f'{path}: {error.strerror}; give a classifier that train_classifier made, an official '
-                            "one, or 'toy_faces'") from None
+            raise UserError(
+                f'{path}: {error.strerror}; give a classifier that train_classifier made, an official '
+                "one, or 'toy_faces'"
+            ) from None
         if magic != _ZIP_MAGIC:
             network, arrays = official.load_classifier(path)
             names = [path.stem] if network.num_scores == 1 else [f'class {k}' for k in range(network.num_scores)]
@@ -128,7 +132,7 @@ class Classifier:
         return self._run(images)[1]
 
     def _run(self, images):
-        with jax.default_matmul_precision('highest'):        # graphics chips would round factors
+        with jax.default_matmul_precision('highest'):  # graphics chips would round factors
             return _logits_and_features_compiled(self.config, self.params, images)
 
 
@@ -136,8 +140,9 @@ def init_params(key, config):
     """Makes fresh parameters of a ClassifierConfig from a typed JAX key."""
     network, image = config.network, config.image
     images = jnp.zeros((1, *image.shape))
-    return Discriminate(network).init(key, images, stage=image.num_stages - 1,
-                                      method=Discriminate.scores_and_features)['params']
+    return Discriminate(network).init(key, images, stage=image.num_stages - 1, method=Discriminate.scores_and_features)[
+        'params'
+    ]
 
 
 def logits_and_features(config, params, images):
@@ -148,11 +153,17 @@ def logits_and_features(config, params, images):
         # Official metrics judge batches of one group; so a group is of images that stand together, whatever the batch.
         replicas, rest = divmod(len(images), config.network.mbstd_group_size)
         if rest:
-            raise UserError(f'{len(images)} images: this classifier judges groups of '
-                            f'{config.network.mbstd_group_size}; give a multiple of it')
+            raise UserError(
+                f'{len(images)} images: this classifier judges groups of '
+                f'{config.network.mbstd_group_size}; give a multiple of it'
+            )
     return Discriminate(config.network).apply(
-        {'params': params}, images, stage=config.image.num_stages - 1, replicas=replicas,
-        method=Discriminate.scores_and_features)
+        {'params': params},
+        images,
+        stage=config.image.num_stages - 1,
+        replicas=replicas,
+        method=Discriminate.scores_and_features,
+    )
 
 
 _logits_and_features_compiled = jax.jit(logits_and_features, static_argnums=0)
@@ -168,7 +179,9 @@ def _reduced(image, images):
     factor = images.shape[1] // height if images.ndim == 4 else 0
     is_power = factor > 0 and math.log2(factor).is_integer()
     if images.dtype != np.uint8 or not is_power or images.shape[1:] != (height * factor, width * factor, channels):
-        raise UserError(f'images are {images.dtype} {list(images.shape)}; this classifier takes uint8 '
-                        f'[N, {height}, {width}, {channels}], or height and width times a power of two')
+        raise UserError(
+            f'images are {images.dtype} {list(images.shape)}; this classifier takes uint8 '
+            f'[N, {height}, {width}, {channels}], or height and width times a power of two'
+        )
     boxes = images.astype(jnp.float32).reshape(len(images), height, factor, width, factor, channels)
-    return boxes.sum(axis=(2, 4)) / factor ** 2
+    return boxes.sum(axis=(2, 4)) / factor**2

@@ -1,4 +1,5 @@
 """Training a classifier on labelled images: which images, the loss, the steps. `train_classifier` is the command."""
+
 import dataclasses
 import functools
 import math
@@ -15,20 +16,21 @@ from stylegan_jax.runtime.progress import progress_bar
 from stylegan_jax.training.optimizer import adam_init, adam_update
 
 _HELD_OUT_SHARE = 0.1
-_FEWEST = 10                    # images with a label, and without it, that it is learned from
-_LOOK = 50                      # steps between two looks at the loss, which wait for the device
-_INIT, _MIRROR, _HOLD_OUT = 0, 1, 2      # purposes of random numbers
+_FEWEST = 10  # images with a label, and without it, that it is learned from
+_LOOK = 50  # steps between two looks at the loss, which wait for the device
+_INIT, _MIRROR, _HOLD_OUT = 0, 1, 2  # purposes of random numbers
 _BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How a classifier is trained."""
-    kimg: float = 100.0             # images shown, in thousands
-    batch: int = 32                 # images a step
-    lr: float = 0.002               # of Adam at the start; falls to 0 with the cosine of the images shown
-    mirror: bool = False            # flip each image with probability one half; labels must stay true
-    seed: int = 0                   # of everything random
+
+    kimg: float = 100.0  # images shown, in thousands
+    batch: int = 32  # images a step
+    lr: float = 0.002  # of Adam at the start; falls to 0 with the cosine of the images shown
+    mirror: bool = False  # flip each image with probability one half; labels must stay true
+    seed: int = 0  # of everything random
 
     def __post_init__(self):
         for name, least in (('kimg', 0), ('lr', 0), ('batch', 1)):
@@ -61,7 +63,7 @@ def split(count, held_out, *, seed, in_order):
     order = np.arange(count)
     if not in_order:
         order = np.random.default_rng([_HOLD_OUT, seed]).permutation(count)
-    return order[:count - held_out], order[count - held_out:]
+    return order[: count - held_out], order[count - held_out :]
 
 
 def check_labels(labels, names, parts, where):
@@ -80,8 +82,10 @@ def check_labels(labels, names, parts, where):
       UserError: there are none, they are not 0 or 1, or too few images have one.
     """
     if not labels.shape[1]:
-        raise UserError(f'{where}: the images have no labels; prepare them with prepare_data --labels=folders, or add '
-                        'a dataset.json')
+        raise UserError(
+            f'{where}: the images have no labels; prepare them with prepare_data --labels=folders, or add '
+            'a dataset.json'
+        )
     if not np.isfinite(labels).all():
         raise UserError(f'{where}: a label is not finite; mend it')
     wrong = labels[(labels != 0) & (labels != 1)]
@@ -92,8 +96,10 @@ def check_labels(labels, names, parts, where):
         for name, have in zip(names, counts):
             lack = len(part) - have
             if min(have, lack) < fewest:
-                raise UserError(f'{where}: of {len(part)} images to {verb}, {have} have {name!r} and {lack} do not; at '
-                                f'least {fewest} of each are needed: use more images, or leave that label out')
+                raise UserError(
+                    f'{where}: of {len(part)} images to {verb}, {have} have {name!r} and {lack} do not; at '
+                    f'least {fewest} of each are needed: use more images, or leave that label out'
+                )
     return labels.shape[1] > 1 and is_one_hot(labels)
 
 
@@ -123,8 +129,16 @@ def train(dataset, indices, config, options, *, title='training'):
             rows = indices[indices_at(options.seed, position, options.batch, len(indices))]
             images = dataset.images(rows, dataset.image.num_stages - 1)
             lr = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
-            params, state, loss = _step(config, options.mirror, params, state, images, dataset.labels[rows], lr,
-                                        jax.random.fold_in(jax.random.fold_in(key, _MIRROR), position))
+            params, state, loss = _step(
+                config,
+                options.mirror,
+                params,
+                state,
+                images,
+                dataset.labels[rows],
+                lr,
+                jax.random.fold_in(jax.random.fold_in(key, _MIRROR), position),
+            )
             losses.append(loss)
             bar.update(options.batch)
             if step % _LOOK == _LOOK - 1 or step == options.steps - 1:
@@ -137,9 +151,9 @@ def logits_of(dataset, indices, classifier, batch=64):
     """Returns the logits of some images of a data set, float32 [len(indices), K]."""
     logits = []
     for start in range(0, len(indices), batch):
-        rows = np.resize(indices[start:start + batch], batch)        # the last ones over again, to fill the batch
+        rows = np.resize(indices[start : start + batch], batch)  # the last ones over again, to fill the batch
         logits.append(classifier.logits(dataset.images(rows, dataset.image.num_stages - 1)))
-    return np.concatenate(logits)[:len(indices)]
+    return np.concatenate(logits)[: len(indices)]
 
 
 def classification_loss(logits, labels, *, one_hot):
@@ -161,6 +175,7 @@ def _step(config, mirror, params, state, images, labels, lr, key):
     def loss_of(params):
         logits, _ = logits_and_features(config, params, images)
         return classification_loss(logits, labels, one_hot=config.one_hot)
+
     loss, gradients = jax.value_and_grad(loss_of)(params)
     params, state = adam_update(gradients, state, params, lr=lr, beta1=_BETA1, beta2=_BETA2, epsilon=_EPSILON)
     return params, state, loss

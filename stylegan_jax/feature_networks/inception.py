@@ -5,6 +5,7 @@ what is padded, the last block has a max pool in the place of one, there are 100
 
 Reference: Szegedy et al., Rethinking the Inception Architecture for Computer Vision (2015), Figures 5 to 7.
 """
+
 import dataclasses
 import functools
 import typing
@@ -19,7 +20,7 @@ from stylegan_jax.feature_networks.resizing import resize, to_colour
 
 SIZE = 299
 NUM_FEATURES = 2048
-NUM_CLASSES = 1008          # as many outputs as the graph has; not all are classes of ImageNet
+NUM_CLASSES = 1008  # as many outputs as the graph has; not all are classes of ImageNet
 _EPSILON = 1e-3
 _COUNTERS = '.num_batches_tracked'
 _BATCH_NORM = 'weight', 'bias', 'running_mean', 'running_var'
@@ -39,6 +40,7 @@ class Inception:
       dtype: 'float32' (exact products) or 'bfloat16', of the activations; results are float32.
       name: 'inception-2015'.
     """
+
     kernels: typing.Any
     shifts: typing.Any
     fc_weight: typing.Any
@@ -68,8 +70,9 @@ class Inception:
             kernel = arrays[f'{layer}.conv.weight'].transpose(2, 3, 1, 0) * scale
             kernels[layer] = jnp.asarray(np.float32(kernel).astype(jnp.dtype(dtype)))
             shifts[layer] = jnp.asarray(np.float32(beta - mean * scale))
-        return cls(kernels, shifts, jnp.asarray(arrays['fc.weight'].T), jnp.asarray(arrays['fc.bias']), digest(arrays),
-                   dtype)
+        return cls(
+            kernels, shifts, jnp.asarray(arrays['fc.weight'].T), jnp.asarray(arrays['fc.bias']), digest(arrays), dtype
+        )
 
     def features(self, images, way='legacy'):
         """Computes the features that FID compares.
@@ -129,6 +132,7 @@ def _kernel_shapes():
     def parameters(name, shape):
         shapes[name] = shape
         return jnp.zeros(shape), jnp.zeros(shape[-1:])
+
     jax.eval_shape(lambda x: _stages(_Layers(parameters), x), jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32))
     return shapes
 
@@ -144,8 +148,14 @@ class _Layers:
 
     def __call__(self, name, x, channels, kernel=(1, 1), *, stride=1, padding='SAME'):
         weight, shift = self._parameters(self._prefix + name, (*kernel, x.shape[-1], channels))
-        y = lax.conv_general_dilated(x, weight, (stride, stride), padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-                                     precision=lax.Precision.HIGHEST if x.dtype == jnp.float32 else None)
+        y = lax.conv_general_dilated(
+            x,
+            weight,
+            (stride, stride),
+            padding,
+            dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+            precision=lax.Precision.HIGHEST if x.dtype == jnp.float32 else None,
+        )
         return jax.nn.relu(y + shift).astype(x.dtype)
 
 
@@ -175,9 +185,11 @@ def _block_35(layer, x, pooled):
 def _block_to_17(layer, x):
     """From 35x35 to 17x17."""
     threes = layer('branch3x3dbl_2', layer('branch3x3dbl_1', x, 64), 96, (3, 3))
-    return _joined(layer('branch3x3', x, 384, (3, 3), stride=2, padding='VALID'),
-                   layer('branch3x3dbl_3', threes, 96, (3, 3), stride=2, padding='VALID'),
-                   _max_pool(x, stride=2, padding='VALID'))
+    return _joined(
+        layer('branch3x3', x, 384, (3, 3), stride=2, padding='VALID'),
+        layer('branch3x3dbl_3', threes, 96, (3, 3), stride=2, padding='VALID'),
+        _max_pool(x, stride=2, padding='VALID'),
+    )
 
 
 def _block_17(layer, x, inner):
@@ -203,10 +215,14 @@ def _block_8(layer, x, pool):
     """At 8x8, with kernels of 3x3 as a row and a column side by side."""
     once = layer('branch3x3_1', x, 384)
     twice = layer('branch3x3dbl_2', layer('branch3x3dbl_1', x, 448), 384, (3, 3))
-    return _joined(layer('branch1x1', x, 320),
-                   layer('branch3x3_2a', once, 384, (1, 3)), layer('branch3x3_2b', once, 384, (3, 1)),
-                   layer('branch3x3dbl_3a', twice, 384, (1, 3)), layer('branch3x3dbl_3b', twice, 384, (3, 1)),
-                   layer('branch_pool', pool(x), 192))
+    return _joined(
+        layer('branch1x1', x, 320),
+        layer('branch3x3_2a', once, 384, (1, 3)),
+        layer('branch3x3_2b', once, 384, (3, 1)),
+        layer('branch3x3dbl_3a', twice, 384, (1, 3)),
+        layer('branch3x3dbl_3b', twice, 384, (3, 1)),
+        layer('branch_pool', pool(x), 192),
+    )
 
 
 def _joined(*branches):
@@ -219,8 +235,10 @@ def _max_pool(x, stride=1, padding='SAME'):
 
 def _average_pool(x):
     """Means of 3x3 pixels, of fewer at the edges: what is padded does not count."""
+
     def sums(x):
         return lax.reduce_window(x, 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), 'SAME')
+
     height, width = (np.minimum(np.arange(n), 1) + 1 + np.minimum(np.arange(n)[::-1], 1) for n in x.shape[1:3])
     counts = np.float32(height[:, None, None] * width[:, None])
     return (sums(x.astype(jnp.float32)) / counts).astype(x.dtype)

@@ -5,6 +5,7 @@ version 0.1 of its code. By all that is public, NVIDIA's vgg16_zhang_perceptual.
 the README of the official code calls it the standard LPIPS, and torch-fidelity's tests hold their LPIPS to NVIDIA's
 later vgg16.pt within 1e-5.
 """
+
 import dataclasses
 import typing
 
@@ -20,8 +21,8 @@ from stylegan_jax.feature_networks.resizing import to_colour
 from stylegan_jax.feature_networks.vgg import BLOCKS, SPREAD, VGG16, WIDTHS, convolve, normalised
 from stylegan_jax.feature_networks.weight_files import read_arrays
 
-_SMALL = 1e-10          # added to lengths of feature vectors
-_SMALLEST = 16          # pixels; four pools halve them
+_SMALL = 1e-10  # added to lengths of feature vectors
+_SMALLEST = 16  # pixels; four pools halve them
 
 
 @jax.tree_util.register_dataclass
@@ -35,6 +36,7 @@ class LPIPS:
       digest: of all arrays that it was made from.
       name: 'lpips-vgg-0.1', or one that says which VGG it is of.
     """
+
     vgg: VGG16
     linear: typing.Any
     digest: str = dataclasses.field(metadata={'static': True})
@@ -58,12 +60,18 @@ class LPIPS:
         if linear is None:
             linear, where = shipped_linear_arrays(), catalogue.find('lpips-vgg-0.1')
         shapes = {f'lin{i}.model.1.weight': (width,) for i, width in enumerate(WIDTHS)}
-        flat = {key: array.reshape(-1) if array.shape[:1] + array.shape[2:] == (1, 1, 1) else array
-                for key, array in linear.items()}
+        flat = {
+            key: array.reshape(-1) if array.shape[:1] + array.shape[2:] == (1, 1, 1) else array
+            for key, array in linear.items()
+        }
         flat = checked(flat, shapes, where=where)
         whole = digest(flat | {'vgg': np.frombuffer(vgg.digest.encode(), np.uint8)})
-        return cls(vgg, tuple(jnp.asarray(flat[key]) for key in shapes), whole,
-                   'lpips-vgg-0.1' if name == 'vgg16' else f'lpips-{name}')
+        return cls(
+            vgg,
+            tuple(jnp.asarray(flat[key]) for key in shapes),
+            whole,
+            'lpips-vgg-0.1' if name == 'vgg16' else f'lpips-{name}',
+        )
 
     def distance(self, a, b):
         """Computes the distance of images, in float32 with exact products.
@@ -78,8 +86,9 @@ class LPIPS:
           UserError: images are too small.
         """
         if min(a.shape[1:3]) < _SMALLEST:
-            raise UserError(f'images of {a.shape[1]}x{a.shape[2]} are too small for LPIPS; at least '
-                            f'{_SMALLEST}x{_SMALLEST}')
+            raise UserError(
+                f'images of {a.shape[1]}x{a.shape[2]} are too small for LPIPS; at least {_SMALLEST}x{_SMALLEST}'
+            )
         return self.layer_distances(*(to_colour(x).astype(jnp.float32) / 127.5 - 1 for x in (a, b))).sum(axis=1)
 
     def layer_distances(self, a, b):
@@ -120,7 +129,7 @@ def _pool(x, step):
     """Largest of 2x2 pixels, and how far that of x + step is from it."""
     count, height, width, channels = x.shape
     height, width = height // 2, width // 2
-    x, step = (y[:, :2 * height, :2 * width].reshape(count, height, 2, width, 2, channels) for y in (x, step))
+    x, step = (y[:, : 2 * height, : 2 * width].reshape(count, height, 2, width, 2, channels) for y in (x, step))
     largest = x.max((2, 4), keepdims=True)
     return largest[:, :, 0, :, 0], (x - largest + step).max((2, 4))
 
@@ -131,4 +140,4 @@ def _tap_distance(x, step, weight):
     # The difference of both lengths, from that of their squares.
     longer = jnp.sum(step * (2 * x + step), axis=-1, keepdims=True) / (length + other + _SMALL)
     difference = (x * (longer / (length + _SMALL)) - step) / (other + _SMALL)
-    return jnp.mean(jnp.matmul(difference ** 2, weight, precision=lax.Precision.HIGHEST), axis=(1, 2))
+    return jnp.mean(jnp.matmul(difference**2, weight, precision=lax.Precision.HIGHEST), axis=(1, 2))

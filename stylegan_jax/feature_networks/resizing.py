@@ -2,6 +2,7 @@
 
 Which way it is changes FID visibly, so each reproduces one implementation. For the pictures of data sets see `data`.
 """
+
 import functools
 
 import jax
@@ -36,7 +37,7 @@ def resize(images, size, way):
         raise UserError(f'way={way!r}: choose ' + ', '.join(map(repr, WAYS)))
     images = images.astype(jnp.float32)
     _, height, width, _ = images.shape
-    for axis, length in ((2, width), (1, height)):      # rounded after the columns, as everywhere
+    for axis, length in ((2, width), (1, height)):  # rounded after the columns, as everywhere
         if way == 'clean':
             images = _apply(_bicubic_matrix(length, size), images, axis)
         else:
@@ -96,8 +97,8 @@ def _bicubic_matrix(length, size):
 def _bicubic(x):
     """Keys' cubic convolution with a = -1/2."""
     x = np.abs(x)
-    inner = 1.5 * x ** 3 - 2.5 * x ** 2 + 1
-    outer = -0.5 * x ** 3 + 2.5 * x ** 2 - 4 * x + 2
+    inner = 1.5 * x**3 - 2.5 * x**2 + 1
+    outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     return np.where(x < 1, inner, np.where(x < 2, outer, 0.0))
 
 

@@ -3,6 +3,7 @@
 Both containers that `torch.save` has had: a zip archive (since 1.6), and a stream of pickles with the storages behind
 them. Either holds a pickle, in which tensors are calls of a few known functions; all other names are refused.
 """
+
 import io
 import math
 import os
@@ -16,14 +17,25 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 
-_MAGIC = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'               # the number that begins a stream, after the protocol
-_BFLOAT16 = 'BFloat16'                                      # the upper halves of float32, which NumPy has not
-_TYPES = {'Double': '<f8', 'Float': '<f4', 'Half': '<f2', _BFLOAT16: '<u2', 'Long': '<i8', 'Int': '<i4',
-          'Short': '<i2', 'Char': '|i1', 'Byte': '|u1', 'Bool': '|b1'}
+_MAGIC = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'  # the number that begins a stream, after the protocol
+_BFLOAT16 = 'BFloat16'  # the upper halves of float32, which NumPy has not
+_TYPES = {
+    'Double': '<f8',
+    'Float': '<f4',
+    'Half': '<f2',
+    _BFLOAT16: '<u2',
+    'Long': '<i8',
+    'Int': '<i4',
+    'Short': '<i2',
+    'Char': '|i1',
+    'Byte': '|u1',
+    'Bool': '|b1',
+}
 
 
 class _Storage(typing.NamedTuple):
     """Memory that tensors share: where it is in the file, and how many numbers of which type it has."""
+
     key: str
     kind: str
     count: int
@@ -31,6 +43,7 @@ class _Storage(typing.NamedTuple):
 
 class _Tensor(typing.NamedTuple):
     """A view of a storage, in numbers and not in bytes."""
+
     storage: _Storage
     offset: int
     shape: tuple
@@ -63,7 +76,6 @@ _KNOWN = {
 
 
 class _Unpickler(pickle.Unpickler):
-
     def __init__(self, file):
         super().__init__(file, encoding='latin1')
         self.storages = {}
@@ -121,7 +133,7 @@ def _read_stream(data):
     storages = {}
     for key in keys:
         storage = claimed[key]
-        count, = struct.unpack('<q', file.read(8))
+        (count,) = struct.unpack('<q', file.read(8))
         size = np.dtype(_TYPES[storage.kind]).itemsize * storage.count
         if count != storage.count or size > len(data) - file.tell():
             raise _cut_off(storage, len(data) - file.tell())
@@ -178,8 +190,10 @@ def _numbers(storage, data, start):
 
 
 def _cut_off(storage, size):
-    return UserError(f'storage {storage.key} should have {storage.count} numbers ({storage.kind}), and there are '
-                     f'{size} bytes for it; download or copy the file again')
+    return UserError(
+        f'storage {storage.key} should have {storage.count} numbers ({storage.kind}), and there are '
+        f'{size} bytes for it; download or copy the file again'
+    )
 
 
 def _state_dict(loaded):
@@ -206,9 +220,11 @@ def _view(name, tensor, storages):
     end = tensor.offset + sum((n - 1) * stride for n, stride in zip(shape, strides)) + 1 if count else 0
     # As many numbers as it has at most: one number that is repeated by strides of zero could claim any size.
     if max(end, count) > len(numbers):
-        raise UserError(f'{name} claims shape {shape} from {tensor.offset} with strides {strides}, more than the '
-                        f'{len(numbers)} numbers that its storage has')
+        raise UserError(
+            f'{name} claims shape {shape} from {tensor.offset} with strides {strides}, more than the '
+            f'{len(numbers)} numbers that its storage has'
+        )
     if not count:
         return np.zeros(shape, numbers.dtype)
     strides = [stride * numbers.itemsize for stride in strides]
-    return np.lib.stride_tricks.as_strided(numbers[tensor.offset:], shape, strides, writeable=False)
+    return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], shape, strides, writeable=False)

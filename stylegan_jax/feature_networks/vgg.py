@@ -2,6 +2,7 @@
 
 Reference: Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition (2014), column D.
 """
+
 import dataclasses
 import math
 import typing
@@ -36,6 +37,7 @@ class VGG16:
       digest: of the arrays that it was made from.
       name: 'vgg16', or 'vgg16-random-SEED' where the weights are `random_arrays`.
     """
+
     convolutions: typing.Any
     dense: tuple
     digest: str = dataclasses.field(metadata={'static': True})
@@ -59,15 +61,22 @@ class VGG16:
         arrays = checked(arrays, shapes, where=where, optional=head)
         if trunk_only:
             arrays = {key: array for key, array in arrays.items() if key not in head}
-        convolutions = {place: (jnp.asarray(arrays[f'features.{place}.weight'].transpose(2, 3, 1, 0)),
-                                jnp.asarray(arrays[f'features.{place}.bias']))
-                        for places, _ in BLOCKS for place in places}
+        convolutions = {
+            place: (
+                jnp.asarray(arrays[f'features.{place}.weight'].transpose(2, 3, 1, 0)),
+                jnp.asarray(arrays[f'features.{place}.bias']),
+            )
+            for places, _ in BLOCKS
+            for place in places
+        }
         dense = ()
         if 'classifier.0.weight' in arrays:
             height, width, channels = _FINAL_SHAPE
             first = arrays['classifier.0.weight'].reshape(-1, channels, height, width).transpose(2, 3, 1, 0)
-            dense = ((jnp.asarray(first), jnp.asarray(arrays['classifier.0.bias'])),
-                     (jnp.asarray(arrays['classifier.3.weight'].T), jnp.asarray(arrays['classifier.3.bias'])))
+            dense = (
+                (jnp.asarray(first), jnp.asarray(arrays['classifier.0.bias'])),
+                (jnp.asarray(arrays['classifier.3.weight'].T), jnp.asarray(arrays['classifier.3.bias'])),
+            )
         return cls(convolutions, dense, digest(arrays), name)
 
     def features(self, images):
@@ -87,8 +96,9 @@ class VGG16:
           UserError: these weights are a trunk's.
         """
         if not self.dense:
-            raise UserError(f'{self.name} has no dense layers (classifier.*): give a whole file, such as '
-                            'vgg16-397923af.pth')
+            raise UserError(
+                f'{self.name} has no dense layers (classifier.*): give a whole file, such as vgg16-397923af.pth'
+            )
         x = normalised(to_colour(resize(images, SIZE, 'legacy')) / 127.5 - 1)
         x = _pool(self.taps(x)[-1])
         for weight, bias in self.dense:
@@ -121,8 +131,9 @@ def normalised(x):
 
 def convolve(x, kernel):
     """Convolves [N, H, W, I] with [3, 3, I, O] to the same size, in exact products."""
-    return lax.conv_general_dilated(x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-                                    precision=lax.Precision.HIGHEST)
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'), precision=lax.Precision.HIGHEST
+    )
 
 
 def array_shapes():

@@ -2,6 +2,7 @@
 
 What the names mean is the networks' business.
 """
+
 import pathlib
 
 import numpy as np
@@ -10,8 +11,17 @@ import safetensors
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import torch_pickle
 
-_SAFETENSORS_TYPES = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'I64': '<i8', 'I32': '<i4', 'I16': '<i2', 'I8': '|i1',
-                      'U8': '|u1', 'BOOL': '|b1'}
+_SAFETENSORS_TYPES = {
+    'F64': '<f8',
+    'F32': '<f4',
+    'F16': '<f2',
+    'I64': '<i8',
+    'I32': '<i4',
+    'I16': '<i2',
+    'I8': '|i1',
+    'U8': '|u1',
+    'BOOL': '|b1',
+}
 
 
 def read_arrays(path):
@@ -35,7 +45,7 @@ def read_arrays(path):
         raise UserError(f'{path}: {error}') from None
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror or error})') from error
-    except Exception as error:      # damaged files fail in every way there is
+    except Exception as error:  # damaged files fail in every way there is
         message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
         raise UserError(f'{path}: damaged file of weights ({message}); download or copy it again') from error
 
@@ -44,7 +54,7 @@ def _read_safetensors(path):
     arrays = {}
     for name, tensor in safetensors.deserialize(pathlib.Path(path).read_bytes()):
         kind = tensor['dtype']
-        if kind == 'BF16':          # the upper halves of float32, which NumPy has not
+        if kind == 'BF16':  # the upper halves of float32, which NumPy has not
             numbers = (np.frombuffer(tensor['data'], '<u2').astype('<u4') << 16).view('<f4')
         elif kind in _SAFETENSORS_TYPES:
             numbers = np.frombuffer(tensor['data'], _SAFETENSORS_TYPES[kind])

@@ -1,4 +1,5 @@
 """Text for figures, drawn with the font that comes with Pillow."""
+
 import numpy as np
 import PIL.features
 import PIL.Image
@@ -7,9 +8,9 @@ import PIL.ImageFont
 
 from stylegan_jax.errors import UserError
 
-SMALLEST_SIZE = 14           # pixels; smaller text is hard to read on a screen
+SMALLEST_SIZE = 14  # pixels; smaller text is hard to read on a screen
 _LARGEST_SIZE = 64
-_INK = 24                    # nearly black
+_INK = 24  # nearly black
 
 
 def fitting_size(height):
@@ -33,8 +34,10 @@ def text_mask(text, size, width=None, centered=False):
       UserError: Pillow was built without what draws fonts.
     """
     if not PIL.features.check('freetype2'):
-        raise UserError('this Pillow was built without FreeType and cannot draw captions; give --nocaptions, or '
-                        'install Pillow from PyPI')
+        raise UserError(
+            'this Pillow was built without FreeType and cannot draw captions; give --nocaptions, or '
+            'install Pillow from PyPI'
+        )
     font = PIL.ImageFont.load_default(size)
     lines = [piece for line in text.splitlines() for piece in _broken(line, font, width)]
     ascent, descent = font.getmetrics()
@@ -48,9 +51,9 @@ def text_mask(text, size, width=None, centered=False):
 
 def paint(picture, mask, top, left):
     """Draws a text in place on a white picture, uint8 [H, W, C]; what sticks out is cut off."""
-    room = picture[top:top + mask.shape[0], left:left + mask.shape[1]]
-    ink = mask[:room.shape[0], :room.shape[1], None] / 255
-    colours = room[..., :3] if room.shape[-1] == 4 else room           # an alpha channel stays as it is
+    room = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
+    ink = mask[: room.shape[0], : room.shape[1], None] / 255
+    colours = room[..., :3] if room.shape[-1] == 4 else room  # an alpha channel stays as it is
     colours[:] = np.rint(colours * (1 - ink) + _INK * ink)
 
 

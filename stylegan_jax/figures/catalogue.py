@@ -1,10 +1,17 @@
 """The figures by their names."""
+
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import noise_components, noise_detail, style_mixing, style_table, truncation, uncurated
 
 # Each has `missing(config)`, `num_images(artist, settings)` and `draw(artist, settings, look, psi)`.
-FIGURES = {'uncurated': uncurated, 'style-mixing': style_mixing, 'noise-detail': noise_detail,
-           'noise-components': noise_components, 'truncation': truncation, 'style-table': style_table}
+FIGURES = {
+    'uncurated': uncurated,
+    'style-mixing': style_mixing,
+    'noise-detail': noise_detail,
+    'noise-components': noise_components,
+    'truncation': truncation,
+    'style-table': style_table,
+}
 
 
 def asked_for(text, config):

@@ -1,6 +1,7 @@
 """Which layers carry coarse, middle and fine styles (Section 3.1)."""
+
 NAMES = 'coarse', 'middle', 'fine'
-_LAST_COARSE, _LAST_MIDDLE = 8, 32           # pixels: 4 to 8, 16 to 32, 64 and up in the paper
+_LAST_COARSE, _LAST_MIDDLE = 8, 32  # pixels: 4 to 8, 16 to 32, 64 and up in the paper
 
 
 def split(image, num_stages=None):

@@ -2,6 +2,7 @@
 
 Images are pasted as they are; every table says in which pixels each of them is.
 """
+
 import dataclasses
 import typing
 
@@ -10,11 +11,12 @@ import numpy as np
 from stylegan_jax.figures import captions
 
 _WHITE = 255
-_HEADER_GUTTERS = 4          # between headers and the rest, where one gutter is between others
+_HEADER_GUTTERS = 4  # between headers and the rest, where one gutter is between others
 
 
 class Cell(typing.NamedTuple):
     """The place of an image in a picture [pixels]."""
+
     top: int
     left: int
     height: int
@@ -22,7 +24,7 @@ class Cell(typing.NamedTuple):
 
     def of(self, picture):
         """Returns the pixels at this place."""
-        return picture[self.top:self.top + self.height, self.left:self.left + self.width]
+        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def moved(self, down, right):
         """Returns the place in a picture that this one's was pasted into."""
@@ -37,6 +39,7 @@ class Figure:
       picture: uint8 [H, W, C].
       cells: {name: Cell}; a name has (row, column) of each table from the outermost to the image.
     """
+
     picture: np.ndarray
     cells: dict
 
@@ -52,6 +55,7 @@ class Figure:
 
 class Captions(typing.NamedTuple):
     """What is written around a table: above it, above its columns, and left of its rows."""
+
     title: str = ''
     columns: typing.Sequence[str] = ()
     rows: typing.Sequence[str] = ()
@@ -84,13 +88,13 @@ def table(rows, *, gutter=0, header_rows=0, header_columns=0, words=None):
     above = margin if title is None else margin + title.shape[0] + size // 2
     tops = _starts(heights, above + band, gutter, header_rows)
     channels = next(block.picture.shape[-1] for row in blocks for block in row if block)
-    wide = max(width, 0 if title is None else 2 * margin + title.shape[1])       # words that cannot be broken
+    wide = max(width, 0 if title is None else 2 * margin + title.shape[1])  # words that cannot be broken
     picture = np.full((tops[-1] + heights[-1] + margin, wide, channels), _WHITE, np.uint8)
     cells = {}
     for r, row in enumerate(blocks):
         for c, block in enumerate(row):
             if block:
-                picture[tops[r]:, lefts[c]:][:block.picture.shape[0], :block.picture.shape[1]] = block.picture
+                picture[tops[r] :, lefts[c] :][: block.picture.shape[0], : block.picture.shape[1]] = block.picture
                 cells |= {(r, c, *name): cell.moved(tops[r], lefts[c]) for name, cell in block.cells.items()}
     if title is not None:
         captions.paint(picture, title, margin, margin)

@@ -1,11 +1,12 @@
 """How figures look: captions or none, gutters, and small images enlarged."""
+
 import dataclasses
 
 from stylegan_jax.figures import captions, layout
 from stylegan_jax.sampling import grid
 
-_SMALLEST_SIDE = 128         # pixels; smaller images are enlarged by powers of two until the longer side has as many
-_GUTTERS = 48                # an image is as wide as so many gutters
+_SMALLEST_SIDE = 128  # pixels; smaller images are enlarged by powers of two until the longer side has as many
+_GUTTERS = 48  # an image is as wide as so many gutters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Look:
       gutter: white pixels between images; None for what suits them.
       scale: by how much images are enlarged; None for what makes small ones visible.
     """
+
     captions: bool = True
     gutter: int | None = None
     scale: int | None = None

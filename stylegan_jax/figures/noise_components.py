@@ -1,4 +1,5 @@
 """Figure 5: the effect of noise at all layers, at none, at the fine ones only, and at the coarse ones only."""
+
 import numpy as np
 
 from stylegan_jax.figures import layer_ranges, noise_detail
@@ -29,17 +30,24 @@ def draw(artist, settings, look, psi=None):
     image = artist.config.image
     kinds = components(image, artist.stage + 1)
     drawn = [look.enlarge(artist.images(ws, noise_at(artist, layers))) for layers in kinds.values()]
-    columns = [name if not layers or name == 'all layers' else f'{name}\n({layer_ranges.resolutions(image, layers)})'
-               for name, layers in kinds.items()]
-    return look.table(list(map(list, zip(*drawn))), height=drawn[0].shape[1], columns=columns,
-                      title='Noise at different layers', beside=[f'seed {seed}' for seed in settings.component_seeds])
+    columns = [
+        name if not layers or name == 'all layers' else f'{name}\n({layer_ranges.resolutions(image, layers)})'
+        for name, layers in kinds.items()
+    ]
+    return look.table(
+        list(map(list, zip(*drawn))),
+        height=drawn[0].shape[1],
+        columns=columns,
+        title='Noise at different layers',
+        beside=[f'seed {seed}' for seed in settings.component_seeds],
+    )
 
 
 def components(image, num_stages):
     """Returns the columns of the figure, {words: layers that have noise}; fine is 64 pixels and up in the paper."""
     every = range(2 * num_stages)
-    fine = layer_ranges.split(image, num_stages).get('fine', every[len(every) // 2:])
-    return {'all layers': every, 'no noise': every[:0], 'fine layers': fine, 'coarse layers': every[:fine.start]}
+    fine = layer_ranges.split(image, num_stages).get('fine', every[len(every) // 2 :])
+    return {'all layers': every, 'no noise': every[:0], 'fine layers': fine, 'coarse layers': every[: fine.start]}
 
 
 def noise_at(artist, layers):

@@ -1,12 +1,13 @@
 """Figure 4: what noise changes in an image, in a crop and over many noises."""
+
 import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import layout
 from stylegan_jax.sampling import grid, painter
 
-_AMPLIFICATION = 4           # of the standard deviation, as in the official script
-_CROPS = 2                   # rows and columns of crops
+_AMPLIFICATION = 4  # of the standard deviation, as in the official script
+_CROPS = 2  # rows and columns of crops
 
 
 def missing(config):
@@ -38,10 +39,11 @@ def draw(artist, settings, look, psi=None):
     height, width = artist.shape[:2]
     left, top, right, bottom = box = settings.detail_crop
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise UserError(f'--detail_crop={",".join(map(str, box))}: give left,top,right,bottom inside of '
-                        f'{width}x{height}')
-    if settings.samples <= _CROPS ** 2:
-        raise UserError(f'--samples={settings.samples}: give at least {_CROPS ** 2 + 1}')
+        raise UserError(
+            f'--detail_crop={",".join(map(str, box))}: give left,top,right,bottom inside of {width}x{height}'
+        )
+    if settings.samples <= _CROPS**2:
+        raise UserError(f'--samples={settings.samples}: give at least {_CROPS**2 + 1}')
     scale = look.scale_of(artist.shape)
     # Two of them are as high as the image, or nearly: pixels stay squares of whole sizes.
     zoom = max(1, min(height, width) * scale // (_CROPS * max(bottom - top, right - left)))
@@ -49,12 +51,20 @@ def draw(artist, settings, look, psi=None):
     for seed in settings.detail_seeds:
         images, deviation = _sampled(artist, seed, settings.samples, 1.0 if psi is None else psi)
         crops = grid.enlarge(images[1:, top:bottom, left:right], zoom)
-        rows.append([grid.enlarge(images[0], scale),
-                     layout.table([crops[i:i + _CROPS] for i in range(0, len(crops), _CROPS)]),
-                     grid.enlarge(deviation, scale)])
-    return look.table(rows, height=height * scale, title='Stochastic variation: the same latents with other noise',
-                      columns=['image', 'details', f'std. deviation of {settings.samples}'],
-                      beside=[f'seed {seed}' for seed in settings.detail_seeds])
+        rows.append(
+            [
+                grid.enlarge(images[0], scale),
+                layout.table([crops[i : i + _CROPS] for i in range(0, len(crops), _CROPS)]),
+                grid.enlarge(deviation, scale),
+            ]
+        )
+    return look.table(
+        rows,
+        height=height * scale,
+        title='Stochastic variation: the same latents with other noise',
+        columns=['image', 'details', f'std. deviation of {settings.samples}'],
+        beside=[f'seed {seed}' for seed in settings.detail_seeds],
+    )
 
 
 def _sampled(artist, seed, samples, psi):
@@ -62,7 +72,7 @@ def _sampled(artist, seed, samples, psi):
     keys = painter.noise_keys(seed, samples)
     first, sums = [], Deviation()
     for images in artist.batches(np.repeat(artist.ws([seed], psi), samples, axis=0), keys):
-        first.extend(images[:_CROPS ** 2 + 1 - len(first)])
+        first.extend(images[: _CROPS**2 + 1 - len(first)])
         for image in images:
             sums.add(image)
     return np.stack(first), sums.picture(artist.shape[-1])
@@ -78,11 +88,11 @@ class Deviation:
         """Takes an image uint8 [H, W, C] into account; integers, so that the order does not matter."""
         brightness = np.sum(image, axis=-1, dtype=np.int64)
         self._count, self._channels = self._count + 1, image.shape[-1]
-        self._sums, self._squares = self._sums + brightness, self._squares + brightness ** 2
+        self._sums, self._squares = self._sums + brightness, self._squares + brightness**2
 
     def values(self):
         """Returns the deviation, floats [H, W], on the scale of 0 to 255."""
-        return np.sqrt(self._count * self._squares - self._sums ** 2) / (self._count * self._channels)
+        return np.sqrt(self._count * self._squares - self._sums**2) / (self._count * self._channels)
 
     def picture(self, channels):
         """Returns four times the deviation as a grey image, uint8 [H, W, C]."""

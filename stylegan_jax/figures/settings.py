@@ -1,4 +1,5 @@
 """Which seeds, layers, crops and psi the figures are made with: the paper's, or what suits another network."""
+
 import dataclasses
 import os
 
@@ -9,29 +10,30 @@ from stylegan_jax.figures import layer_ranges
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What can be chosen; the defaults are those of the official script for faces of 1024x1024."""
-    seed: int = 5                                            # uncurated: one seed for all latents
-    rows: int = 3                                            # uncurated: images of the largest size in a column
-    lods: tuple[int, ...] = (0, 1, 2, 2, 3, 3)               # uncurated: how often the images of a column are halved
-    crop: tuple[int, int, int, int] | None = None            # uncurated: left, top, right, bottom
-    sources: tuple[int, ...] = (639, 701, 687, 615, 2268)            # style mixing: columns
-    destinations: tuple[int, ...] = (888, 829, 1898, 1733, 1614, 845)        # style mixing: rows
-    ranges: tuple[str, ...] = ('coarse', 'coarse', 'coarse', 'middle', 'middle', 'fine')     # of each destination
-    detail_seeds: tuple[int, ...] = (1157, 1012)             # noise detail
+
+    seed: int = 5  # uncurated: one seed for all latents
+    rows: int = 3  # uncurated: images of the largest size in a column
+    lods: tuple[int, ...] = (0, 1, 2, 2, 3, 3)  # uncurated: how often the images of a column are halved
+    crop: tuple[int, int, int, int] | None = None  # uncurated: left, top, right, bottom
+    sources: tuple[int, ...] = (639, 701, 687, 615, 2268)  # style mixing: columns
+    destinations: tuple[int, ...] = (888, 829, 1898, 1733, 1614, 845)  # style mixing: rows
+    ranges: tuple[str, ...] = ('coarse', 'coarse', 'coarse', 'middle', 'middle', 'fine')  # of each destination
+    detail_seeds: tuple[int, ...] = (1157, 1012)  # noise detail
     detail_crop: tuple[int, int, int, int] = (650, 180, 906, 436)
-    samples: int = 100                                       # noise detail: noises that the deviation is taken over
-    component_seeds: tuple[int, ...] = (1967, 1555)          # noise components
+    samples: int = 100  # noise detail: noises that the deviation is taken over
+    component_seeds: tuple[int, ...] = (1967, 1555)  # noise components
     truncation_seeds: tuple[int, ...] = (91, 388)
     psis: tuple[float, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
-    table_seeds: tuple[int, ...] = (888, 639, 701, 687, 615)         # style table, not in the paper: first the one
-                                                             # that gets the others' styles
+    table_seeds: tuple[int, ...] = (888, 639, 701, 687, 615)  # style table, not in the paper: first the one
+    # that gets the others' styles
 
 
 # Figures 2, 10, 11 and 12: the size of the network, words in the names of its files, and what differs.
 PAPER = {
     'ffhq': ((1024, 1024), ('ffhq', 'celebahq'), {}),
-    'bedrooms': ((256, 256), ('bedroom',), dict(seed=0, rows=5, lods=(0, 0, 1, 1, 2, 2, 2))),
-    'cars': ((512, 512), ('cars',), dict(seed=2, rows=4, crop=(0, 64, 512, 448))),
-    'cats': ((256, 256), ('cats',), dict(seed=1, rows=5, lods=(0, 0, 1, 1, 2, 2, 2))),
+    'bedrooms': ((256, 256), ('bedroom',), {'seed': 0, 'rows': 5, 'lods': (0, 0, 1, 1, 2, 2, 2)}),
+    'cars': ((512, 512), ('cars',), {'seed': 2, 'rows': 4, 'crop': (0, 64, 512, 448)}),
+    'cats': ((256, 256), ('cats',), {'seed': 1, 'rows': 5, 'lods': (0, 0, 1, 1, 2, 2, 2)}),
 }
 
 
@@ -52,12 +54,20 @@ def chosen(image, stage, path, paper='auto'):
     if paper not in ('auto', 'none'):
         if shape != PAPER[paper][0]:
             height, width = PAPER[paper][0]
-            raise UserError(f'--paper={paper}: its crops are for images of {width}x{height}, and this network makes '
-                            f'{shape[1]}x{shape[0]}; leave the flag out')
+            raise UserError(
+                f'--paper={paper}: its crops are for images of {width}x{height}, and this network makes '
+                f'{shape[1]}x{shape[0]}; leave the flag out'
+            )
         return _fitted(image, stage, Settings(**PAPER[paper][2]))
     name = os.path.basename(os.fspath(path)).lower()
-    fields = next((fields for size, words, fields in PAPER.values()
-                   if paper == 'auto' and size == shape and any(word in name for word in words)), {})
+    fields = next(
+        (
+            fields
+            for size, words, fields in PAPER.values()
+            if paper == 'auto' and size == shape and any(word in name for word in words)
+        ),
+        {},
+    )
     return _fitted(image, stage, Settings(**fields))
 
 
@@ -70,6 +80,8 @@ def _fitted(image, stage, settings):
     left, top = min(scaled[0], width - 1), min(scaled[1], height - 1)
     side = max(1, min(scaled[2] - left, scaled[3] - top))
     return dataclasses.replace(
-        settings, ranges=tuple(settings.ranges[number] for number in kept),
+        settings,
+        ranges=tuple(settings.ranges[number] for number in kept),
         destinations=tuple(settings.destinations[number] for number in kept),
-        detail_crop=(left, top, left + side, top + side))
+        detail_crop=(left, top, left + side, top + side),
+    )

@@ -1,4 +1,5 @@
 """Figure 3: images that take a range of styles from another one."""
+
 import numpy as np
 
 from stylegan_jax.errors import UserError
@@ -34,22 +35,34 @@ def draw(artist, settings, look, psi=None):
       UserError: there are not as many ranges as destinations, or one does not exist.
     """
     if len(settings.ranges) != len(settings.destinations):
-        raise UserError(f'--ranges: {len(settings.ranges)} were given for {len(settings.destinations)} destinations; '
-                        'give each destination one')
+        raise UserError(
+            f'--ranges: {len(settings.ranges)} were given for {len(settings.destinations)} destinations; '
+            'give each destination one'
+        )
     image = artist.config.image
     ranges = [parse_range(text, image, artist.stage + 1) for text in settings.ranges]
     psi = 1.0 if psi is None else psi
     sources, destinations = (artist.ws(seeds, psi) for seeds in (settings.sources, settings.destinations))
-    mixed = [np.asarray(mix(np.repeat(destination[None], len(sources), axis=0), sources, layers))
-             for destination, layers in zip(destinations, ranges)]
+    mixed = [
+        np.asarray(mix(np.repeat(destination[None], len(sources), axis=0), sources, layers))
+        for destination, layers in zip(destinations, ranges)
+    ]
     drawn = look.enlarge(artist.images(np.concatenate([sources, destinations, *mixed])))
     above, left, rest = np.split(drawn, [len(sources), len(sources) + len(destinations)])
     rows = [[None, *above], *([one, *some] for one, some in zip(left, np.split(rest, len(destinations))))]
-    beside = [''] + [_words(text, layers, image) + f'\nof the source\ninto seed {seed}'
-                     for text, layers, seed in zip(settings.ranges, ranges, settings.destinations)]
-    return look.table(rows, height=drawn.shape[1], header_rows=1, header_columns=1, beside=beside,
-                      title='Style mixing: each row copies a range of styles from the sources above',
-                      columns=['destination', *(f'seed {seed}' for seed in settings.sources)])
+    beside = [''] + [
+        _words(text, layers, image) + f'\nof the source\ninto seed {seed}'
+        for text, layers, seed in zip(settings.ranges, ranges, settings.destinations)
+    ]
+    return look.table(
+        rows,
+        height=drawn.shape[1],
+        header_rows=1,
+        header_columns=1,
+        beside=beside,
+        title='Style mixing: each row copies a range of styles from the sources above',
+        columns=['destination', *(f'seed {seed}' for seed in settings.sources)],
+    )
 
 
 def parse_range(text, image, num_stages):
@@ -62,10 +75,16 @@ def parse_range(text, image, num_stages):
     if text in named:
         return named[text]
     first, _, last = text.partition('-')
-    if text in layer_ranges.NAMES or not first.isdecimal() or not (last or first).isdecimal() \
-            or not int(first) <= int(last or first) < 2 * num_stages:
-        raise UserError(f'--ranges: {text!r} is no range of layers here; give {", ".join(named)}, or layers from 0 to '
-                        f'{2 * num_stages - 1} such as 0-3')
+    if (
+        text in layer_ranges.NAMES
+        or not first.isdecimal()
+        or not (last or first).isdecimal()
+        or not int(first) <= int(last or first) < 2 * num_stages
+    ):
+        raise UserError(
+            f'--ranges: {text!r} is no range of layers here; give {", ".join(named)}, or layers from 0 to '
+            f'{2 * num_stages - 1} such as 0-3'
+        )
     return range(int(first), int(last or first) + 1)
 
 

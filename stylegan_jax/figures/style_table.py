@@ -1,4 +1,5 @@
 """How styles are split by resolution: a table of the layers, and what the styles of each resolution change."""
+
 import numpy as np
 
 from stylegan_jax.config.network import num_fmaps
@@ -34,17 +35,26 @@ def draw(artist, settings, look, psi=None):
     one, *others = artist.ws(settings.table_seeds, 1.0 if psi is None else psi)
     others = np.stack(others)
     stages = range(artist.stage + 1)
-    mixed = [np.asarray(mix(np.repeat(one[None], len(others), axis=0), others, range(2 * stage, 2 * stage + 2)))
-             for stage in stages]
+    mixed = [
+        np.asarray(mix(np.repeat(one[None], len(others), axis=0), others, range(2 * stage, 2 * stage + 2)))
+        for stage in stages
+    ]
     drawn = look.enlarge(artist.images(np.concatenate([one[None], others, *mixed])))
     size = captions.fitting_size(drawn.shape[1])
-    head, rest = drawn[:1 + len(others)], np.split(drawn[1 + len(others):], len(stages))
-    rows = [[head[0], *head[1:]],
-            *([_text(words, size, drawn.shape[-1]), *row] for words, row in zip(_rows(artist), rest))]
+    head, rest = drawn[: 1 + len(others)], np.split(drawn[1 + len(others) :], len(stages))
+    rows = [
+        [head[0], *head[1:]],
+        *([_text(words, size, drawn.shape[-1]), *row] for words, row in zip(_rows(artist), rest)),
+    ]
     first, *more = settings.table_seeds
-    return look.table(rows, height=drawn.shape[1], header_rows=1, header_columns=1,
-                      title=f'Styles by resolution: seed {first} with the styles of other seeds at one resolution',
-                      columns=[f'seed {first}', *(f'styles of seed {seed}' for seed in more)])
+    return look.table(
+        rows,
+        height=drawn.shape[1],
+        header_rows=1,
+        header_columns=1,
+        title=f'Styles by resolution: seed {first} with the styles of other seeds at one resolution',
+        columns=[f'seed {first}', *(f'styles of seed {seed}' for seed in more)],
+    )
 
 
 def _rows(artist):

@@ -1,4 +1,5 @@
 """Figure 8: truncation from one end of W over the average to the other."""
+
 import numpy as np
 
 
@@ -29,7 +30,10 @@ def draw(artist, settings, look, psi=None):
     ws = [artist.ws(settings.truncation_seeds, value, artist.config.num_ws) for value in settings.psis]
     drawn = look.enlarge(artist.images(np.concatenate(ws)))
     columns = np.split(drawn, len(settings.psis))
-    return look.table(list(map(list, zip(*columns))), height=drawn.shape[1],
-                      title='Truncation: psi = 0 is the average w, negative values are opposites',
-                      columns=[f'psi = {value:g}' for value in settings.psis],
-                      beside=[f'seed {seed}' for seed in settings.truncation_seeds])
+    return look.table(
+        list(map(list, zip(*columns))),
+        height=drawn.shape[1],
+        title='Truncation: psi = 0 is the average w, negative values are opposites',
+        columns=[f'psi = {value:g}' for value in settings.psis],
+        beside=[f'seed {seed}' for seed in settings.truncation_seeds],
+    )

@@ -1,4 +1,5 @@
 """Figures 2, 10, 11 and 12: uncurated images at several sizes."""
+
 import numpy as np
 
 from stylegan_jax.data.pixels import lanczos_reduce
@@ -6,7 +7,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import captions, layout
 from stylegan_jax.sampling import grid, painter
 
-_LARGEST_SIDE = 256          # pixels of the first column, at least
+_LARGEST_SIDE = 256  # pixels of the first column, at least
 
 
 def missing(config):
@@ -42,15 +43,20 @@ def draw(artist, settings, look, psi=None):
     scale = look.scale_of((bottom - top, right - left), _LARGEST_SIDE)
     factor = 1 << max(settings.lods)
     if (bottom - top) * scale % factor or (right - left) * scale % factor:
-        raise UserError(f'--lods: {(right - left) * scale}x{(bottom - top) * scale} pixels cannot be halved '
-                        f'{max(settings.lods)} times; give smaller numbers, or another --crop or --scale')
+        raise UserError(
+            f'--lods: {(right - left) * scale}x{(bottom - top) * scale} pixels cannot be halved '
+            f'{max(settings.lods)} times; give smaller numbers, or another --crop or --scale'
+        )
     images = iter(_images(artist, settings, psi))
-    columns = [layout.table([[_sized(next(images)[top:bottom, left:right], scale, lod)]
-                             for _ in range(settings.rows << lod)]) for lod in settings.lods]
+    columns = [
+        layout.table([[_sized(next(images)[top:bottom, left:right], scale, lod)] for _ in range(settings.rows << lod)])
+        for lod in settings.lods
+    ]
     if not look.captions:
         return layout.table([columns])
-    sizes = ', '.join(f'{(right - left) * scale >> lod}x{(bottom - top) * scale >> lod}'
-                      for lod in sorted(set(settings.lods)))
+    sizes = ', '.join(
+        f'{(right - left) * scale >> lod}x{(bottom - top) * scale >> lod}' for lod in sorted(set(settings.lods))
+    )
     size = captions.fitting_size((bottom - top) * scale // 2)
     title = f'Uncurated images, seed {settings.seed}, at {sizes}'
     return layout.table([columns], words=layout.Captions(title, size=size))

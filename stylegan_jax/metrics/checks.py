@@ -1,4 +1,5 @@
 """What all metrics ask of the arrays that they are given."""
+
 import numpy as np
 
 from stylegan_jax.errors import UserError
@@ -42,6 +43,8 @@ def _checked(values, name, at_least):
     finite = np.isfinite(values)
     if not finite.all():
         place = np.argwhere(~finite)[0]
-        raise UserError(f'{name}: {np.count_nonzero(~finite)} of {values.size} numbers are not finite, the first '
-                        f'({values[tuple(place)]}) in row {place[0]}; look at the weights of the networks')
+        raise UserError(
+            f'{name}: {np.count_nonzero(~finite)} of {values.size} numbers are not finite, the first '
+            f'({values[tuple(place)]}) in row {place[0]}; look at the weights of the networks'
+        )
     return values

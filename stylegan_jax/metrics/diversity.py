@@ -1,4 +1,5 @@
 """How unlike one another the images of a generator are: mean perceptual distance of independent pairs."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from stylegan_jax.metrics import checks
 
 class Diversity(NamedTuple):
     """Mean distance of the pairs, and the standard error of that mean, floats."""
+
     mean: float
     standard_error: float
 

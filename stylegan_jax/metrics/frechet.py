@@ -1,4 +1,5 @@
 """Fréchet distance between two normal distributions: FID, where they are those of Inception features."""
+
 import numpy as np
 from scipy.linalg.lapack import dpstrf
 
@@ -49,11 +50,13 @@ def _covariance(sigma, size):
 
 def _factor(sigma):
     """Returns A [D, R] with A A' = sigma; R is the rank, as far as rounding lets one tell."""
-    lower, order, rank, _ = dpstrf(sigma, lower=1)       # Cholesky's with pivoting: the largest what is left is next
+    lower, order, rank, _ = dpstrf(sigma, lower=1)  # Cholesky's with pivoting: the largest what is left is next
     factor = np.zeros((len(sigma), rank))
     factor[order - 1] = np.tril(lower)[:, :rank]
     left = np.abs(np.diag(sigma) - np.sum(np.square(factor), axis=1)).max()
     if left > _TOLERANCE * np.abs(sigma).max():
-        raise UserError(f'covariance: {left:.3g} in its diagonal, of up to {np.diag(sigma).max():.3g}, are beyond any '
-                        'covariance; it has a negative eigenvalue')
+        raise UserError(
+            f'covariance: {left:.3g} in its diagonal, of up to {np.diag(sigma).max():.3g}, are beyond any '
+            'covariance; it has a negative eigenvalue'
+        )
     return factor

@@ -1,4 +1,5 @@
 """Inception Score: how sure a classifier is of each image, and how unlike its verdicts are."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from stylegan_jax.metrics import checks
 
 class InceptionScore(NamedTuple):
     """Mean and standard deviation (of the population) over the splits, floats."""
+
     mean: float
     std: float
 
@@ -37,8 +39,10 @@ def inception_score_of_probabilities(probabilities, *, splits=10, shuffle_seed=N
     probabilities = checks.matrix(probabilities, 'probabilities', at_least=_checked(splits)).astype(np.float64)
     sums = probabilities.sum(axis=1)
     if probabilities.min() < 0 or np.max(np.abs(sums - 1)) > 1e-3:
-        raise UserError(f'probabilities: from {probabilities.min():.3g}, in rows that sum to {sums.min():.3g} to '
-                        f'{sums.max():.3g}; give values from 0, in rows that sum to 1')
+        raise UserError(
+            f'probabilities: from {probabilities.min():.3g}, in rows that sum to {sums.min():.3g} to '
+            f'{sums.max():.3g}; give values from 0, in rows that sum to 1'
+        )
     with np.errstate(divide='ignore'):
         return _score(np.log(probabilities), splits, shuffle_seed)
 
@@ -53,7 +57,7 @@ def _score(log_p, splits, shuffle_seed):
     count = len(log_p)
     if shuffle_seed is not None:
         log_p = log_p[np.random.RandomState(shuffle_seed).permutation(count)]
-    parts = (log_p[i * count // splits:(i + 1) * count // splits] for i in range(splits))
+    parts = (log_p[i * count // splits : (i + 1) * count // splits] for i in range(splits))
     scores = np.array([np.exp(_mean_divergence(part)) for part in parts])
     return InceptionScore(float(scores.mean()), float(scores.std()))
 

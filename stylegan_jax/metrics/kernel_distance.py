@@ -1,4 +1,5 @@
 """Kernel Inception Distance: squared maximum mean discrepancy of two sets of features under a cubic kernel."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import checks
 
 ESTIMATORS = 'unbiased', 'biased', 'u_statistic'
-_BLOCK = 2048            # rows and columns of the kernel's matrix at a time: 32 MiB
+_BLOCK = 2048  # rows and columns of the kernel's matrix at a time: 32 MiB
 
 
 class KernelDistance(NamedTuple):
@@ -18,6 +19,7 @@ class KernelDistance(NamedTuple):
       standard_error: of that mean, as far as the choice of subsets goes; NaN with one subset.
       values: of each subset, [S].
     """
+
     mean: float
     standard_error: float
     values: np.ndarray
@@ -45,8 +47,12 @@ def kernel_distance(reals, fakes, *, subsets=100, subset_size=1000, seed=0, indi
     of_reals, of_fakes = map(np.asarray, indices)
     if of_reals.ndim != 2 or of_reals.shape != of_fakes.shape or of_reals.shape[1] < 2:
         raise UserError(f'indices: shapes {of_reals.shape} and {of_fakes.shape}; give two of [subsets, 2 or more]')
-    values = np.array([_estimate(reals[r].astype(np.float64), fakes[f].astype(np.float64), 'unbiased')
-                       for r, f in zip(of_reals, of_fakes, strict=True)])
+    values = np.array(
+        [
+            _estimate(reals[r].astype(np.float64), fakes[f].astype(np.float64), 'unbiased')
+            for r, f in zip(of_reals, of_fakes, strict=True)
+        ]
+    )
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return KernelDistance(float(values.mean()), float(error), values)
 
@@ -90,8 +96,9 @@ def draw_subsets(real_count, fake_count, *, subsets=100, subset_size=1000, seed=
     if subsets < 1 or size < 2:
         raise UserError(f'{subsets} subsets of {size} samples: give at least 1 of at least 2')
     random = np.random.RandomState(seed)
-    drawn = np.array([[random.choice(count, size, replace=False) for count in (fake_count, real_count)]
-                      for _ in range(subsets)])
+    drawn = np.array(
+        [[random.choice(count, size, replace=False) for count in (fake_count, real_count)] for _ in range(subsets)]
+    )
     return drawn[:, 1], drawn[:, 0]
 
 
@@ -104,10 +111,11 @@ def _features(reals, fakes):
 
 def _estimate(reals, fakes, estimator):
     (real_sum, real_diagonal), (fake_sum, fake_diagonal), (cross_sum, cross_diagonal) = (
-        _kernel_sums(x, y) for x, y in ((reals, reals), (fakes, fakes), (reals, fakes)))
+        _kernel_sums(x, y) for x, y in ((reals, reals), (fakes, fakes), (reals, fakes))
+    )
     n, m = len(reals), len(fakes)
     if estimator == 'biased':
-        return real_sum / n ** 2 + fake_sum / m ** 2 - 2 * cross_sum / (n * m)
+        return real_sum / n**2 + fake_sum / m**2 - 2 * cross_sum / (n * m)
     within = (real_sum - real_diagonal) / (n * (n - 1)) + (fake_sum - fake_diagonal) / (m * (m - 1))
     if estimator == 'u_statistic':
         return within - 2 * (cross_sum - cross_diagonal) / (n * (n - 1))
@@ -118,9 +126,9 @@ def _kernel_sums(x, y):
     """The sum of k(x_i, y_j) = (x_i . y_j / D + 1)^3 over all i and j, and over i = j."""
     total = diagonal = 0.0
     for row in range(0, len(x), _BLOCK):
-        rows = x[row:row + _BLOCK].astype(np.float64)
+        rows = x[row : row + _BLOCK].astype(np.float64)
         for column in range(0, len(y), _BLOCK):
-            products = rows @ y[column:column + _BLOCK].astype(np.float64).T
+            products = rows @ y[column : column + _BLOCK].astype(np.float64).T
             products /= x.shape[1]
             products += 1
             # In two products: NumPy takes a cube for a general power, fifty times as slow.

@@ -1,4 +1,5 @@
 """How often a classifier is right, label by label; and the same as a table for people."""
+
 import typing
 
 import numpy as np
@@ -15,6 +16,7 @@ class LabelAccuracy(typing.NamedTuple):
       accuracy: share of images that it is right about, with and without the label.
       balanced: mean of the accuracies on images with and on images without; 0.5 is what guessing gives.
     """
+
     name: str
     share: float
     accuracy: float
@@ -36,9 +38,15 @@ def accuracy_by_label(logits, labels, *, names, one_hot):
     has = np.asarray(labels) > 0.5
     says = one_hot_labels(np.argmax(logits, axis=1), len(names)) > 0.5 if one_hot else np.asarray(logits) > 0
     right = says == has
-    return [LabelAccuracy(name, float(has[:, k].mean()), float(right[:, k].mean()),
-                          float(right[has[:, k], k].mean() + right[~has[:, k], k].mean()) / 2)
-            for k, name in enumerate(names)]
+    return [
+        LabelAccuracy(
+            name,
+            float(has[:, k].mean()),
+            float(right[:, k].mean()),
+            float(right[has[:, k], k].mean() + right[~has[:, k], k].mean()) / 2,
+        )
+        for k, name in enumerate(names)
+    ]
 
 
 def table(accuracies):

@@ -1,4 +1,5 @@
 """Mean and covariance of features that come in pieces, in double precision: what FID is computed from."""
+
 import dataclasses
 
 import numpy as np
@@ -23,6 +24,7 @@ class Moments:
       mean: [D], float64.
       scatter: [D, D], float64.
     """
+
     count: int
     mean: np.ndarray
     scatter: np.ndarray
@@ -59,7 +61,7 @@ class Moments:
         count = self.count + other.count
         apart = other.mean - self.mean
         scatter = np.outer(apart * (self.count * other.count / count), apart)
-        scatter += self.scatter              # in place: these matrices are large
+        scatter += self.scatter  # in place: these matrices are large
         scatter += other.scatter
         return type(self)(count, self.mean + apart * (other.count / count), scatter)
 

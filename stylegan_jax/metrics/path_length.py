@@ -1,4 +1,5 @@
 """Perceptual path length: how far images move, to a network's eye, over a small step between two latents."""
+
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -8,8 +9,8 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import checks
 
 SPACES = 'z', 'w'
-EPSILON = 1e-4           # Section 4.1
-_LONGEST = 256           # VGG was made for 224x224
+EPSILON = 1e-4  # Section 4.1
+_LONGEST = 256  # VGG was made for 224x224
 
 
 class PathLength(NamedTuple):
@@ -21,6 +22,7 @@ class PathLength(NamedTuple):
       kept: how many, an int.
       bounds: the smallest and the largest that could be kept, floats.
     """
+
     mean: float
     standard_error: float
     kept: int
@@ -85,7 +87,7 @@ def distances(z, t, *, space, map_latents, synthesize, perceptual, epsilon=EPSIL
     images = synthesize(ws)
     images = at_most_256(face(images) if crop else images)
     images = (images + 1) * (255 / 2)
-    return perceptual(images[0::2], images[1::2]) * (1 / epsilon ** 2)
+    return perceptual(images[0::2], images[1::2]) * (1 / epsilon**2)
 
 
 def _steps(interpolate, ends, t, epsilon):
@@ -123,7 +125,7 @@ def face(images):
     height, width = images.shape[1] // 8, images.shape[2] // 8
     if not height or not width:
         raise UserError(f'images of {images.shape[1]}x{images.shape[2]}: too small to crop a face; at least 8x8')
-    return images[:, 3 * height:7 * height, 2 * width:6 * width]
+    return images[:, 3 * height : 7 * height, 2 * width : 6 * width]
 
 
 def at_most_256(images):

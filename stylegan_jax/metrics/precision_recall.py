@@ -4,6 +4,7 @@ The manifold of a set is the union of balls around its samples, each as large as
 sample. Distances are squared all the way, in float32 with exact products, and computed block by block on all local
 devices: the features are there as a whole, the matrix of distances never is.
 """
+
 import functools
 from typing import NamedTuple
 
@@ -17,13 +18,14 @@ from stylegan_jax.metrics import checks
 
 _AXIS = 'device'
 _CUT, _WHOLE = PartitionSpec(_AXIS), PartitionSpec()
-_BLOCK = 4096            # rows (of each device) and columns at a time: 64 MiB of distances
+_BLOCK = 4096  # rows (of each device) and columns at a time: 64 MiB of distances
 # |a|^2 + |b|^2 - 2ab of a sample with itself is not 0 but for rounding, which is below this share of |a|^2 + |b|^2.
 _ROUNDING = 16 * np.finfo(np.float32).eps
 
 
 class PrecisionRecall(NamedTuple):
     """Share of generated samples in the manifold of the real ones, and the other way round; floats."""
+
     precision: float
     recall: float
 
@@ -49,7 +51,7 @@ def precision_recall(reals, fakes, *, k=3, block=_BLOCK, devices=None):
     # Distances stay the same, and what they are differences of becomes small.
     centre = reals.mean(axis=0, dtype=np.float64)
     reals, fakes = ((features - centre.astype(np.float32)).astype(np.float32) for features in (reals, fakes))
-    options = dict(block=block, devices=devices)
+    options = {'block': block, 'devices': devices}
     precision = inside(fakes, reals, squared_radii(reals, k=k, **options), **options).mean()
     recall = inside(reals, fakes, squared_radii(fakes, k=k, **options), **options).mean()
     return PrecisionRecall(float(precision), float(recall))
@@ -94,15 +96,17 @@ def inside(points, centres, radii, *, block=_BLOCK, devices=None):
     mesh = _mesh(devices)
     update = _inside(mesh)
     # Balls that fill up the last block have nothing in them.
-    columns = [(column, jax.device_put(_filled(radii[start:start + len(column)], len(column), -1), column.sharding))
-               for start, column in _columns(centres, block, mesh)]
+    columns = [
+        (column, jax.device_put(_filled(radii[start : start + len(column)], len(column), -1), column.sharding))
+        for start, column in _columns(centres, block, mesh)
+    ]
     found = []
     for _, rows in _rows(points, block, mesh):
         found_here = jax.device_put(np.zeros(len(rows), bool), rows.sharding)
         for column, radius in columns:
             found_here = update(found_here, rows, column, radius)
         found.append(found_here)
-    return np.concatenate([np.asarray(part) for part in found])[:len(points)]
+    return np.concatenate([np.asarray(part) for part in found])[: len(points)]
 
 
 def _squared_distances(rows, columns):
@@ -116,6 +120,7 @@ def _squared_distances(rows, columns):
 @functools.cache
 def _nearest(mesh, k):
     """The compiled function that merges a block of columns into the k smallest squared distances [R, k], in order."""
+
     def update(nearest, numbers, rows, columns, start, count):
         """`numbers` [R] are the places of the rows among all, `start` is that of the first column of `count`."""
         distances = _squared_distances(rows, columns)
@@ -124,21 +129,25 @@ def _nearest(mesh, k):
         distances = jnp.where(others, distances, jnp.inf)
         here = jax.lax.top_k(-distances, min(k, len(columns)))[0]
         return -jax.lax.top_k(jnp.concatenate([-nearest, here], axis=1), k)[0]
+
     return _compiled(update, mesh, cut=3, whole=3)
 
 
 @functools.cache
 def _inside(mesh):
     """The compiled function that adds to what was found [R] in balls what is in those of a block of columns."""
+
     def update(found, rows, columns, radii):
         return found | jnp.any(_squared_distances(rows, columns) <= radii, axis=1)
+
     return _compiled(update, mesh, cut=2, whole=2)
 
 
 def _compiled(function, mesh, *, cut, whole):
     """Each device gets its part of the first `cut` arguments, and all of the `whole` others."""
-    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=(_CUT,) * cut + (_WHOLE,) * whole, out_specs=_CUT,
-                                 check_vma=False))
+    return jax.jit(
+        jax.shard_map(function, mesh=mesh, in_specs=(_CUT,) * cut + (_WHOLE,) * whole, out_specs=_CUT, check_vma=False)
+    )
 
 
 def _mesh(devices):
@@ -151,14 +160,14 @@ def _rows(features, block, mesh):
     cut = NamedSharding(mesh, _CUT)
     for start in range(0, len(features), size):
         numbers = np.arange(start, start + size, dtype=np.int32)
-        yield jax.device_put((numbers, _filled(features[start:start + size], size, 0)), cut)
+        yield jax.device_put((numbers, _filled(features[start : start + size], size, 0)), cut)
 
 
 def _columns(features, block, mesh):
     """Yields (place of the first, features [C, D]) on every device, filled up with zeros."""
     size = min(block, len(features))
     for start in range(0, len(features), size):
-        yield start, jax.device_put(_filled(features[start:start + size], size, 0), NamedSharding(mesh, _WHOLE))
+        yield start, jax.device_put(_filled(features[start : start + size], size, 0), NamedSharding(mesh, _WHOLE))
 
 
 def _filled(values, size, value):

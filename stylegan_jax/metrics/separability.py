@@ -1,4 +1,5 @@
 """Linear separability: how well planes in latent space part images that a classifier tells apart."""
+
 import warnings
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from stylegan_jax.metrics import checks
 
 # 'official': what LinearSVC() was in 2019. It may stop before it has converged, at a conditional entropy some percent
 # too high; 'primal', today's default for more samples than dimensions, converges.
-SOLVERS = {'official': dict(dual=True, max_iter=1000), 'primal': dict(dual=False, max_iter=1000)}
+SOLVERS = {'official': {'dual': True, 'max_iter': 1000}, 'primal': {'dual': False, 'max_iter': 1000}}
 
 
 class Separation(NamedTuple):
@@ -25,6 +26,7 @@ class Separation(NamedTuple):
       converged: whether the solver did.
       table: shares of the samples, [2, 2]: rows by the plane, columns by the classifier, positive logits first.
     """
+
     conditional_entropy: float
     weights: np.ndarray
     intercept: float
@@ -39,6 +41,7 @@ class Separability(NamedTuple):
       score: 2 to the power of the sum over attributes of their conditional entropies in bits, a float.
       separations: a Separation for each attribute, a list.
     """
+
     score: float
     separations: list
 
@@ -73,15 +76,16 @@ def separate(points, logits, *, keep=None, solver='official', seed=0):
         raise UserError(f'{len(points)} latents and {len(logits)} logits; give as many')
     chosen = most_confident(logits, len(logits) // 2 if keep is None else keep)
     points, positive = points[chosen], logits[chosen] >= 0
-    if positive.all() or not positive.any():             # nothing to part: official StyleGAN counts it as known
+    if positive.all() or not positive.any():  # nothing to part: official StyleGAN counts it as known
         predicted, svm = positive, None
     else:
         svm = LinearSVC(loss='squared_hinge', C=1.0, tol=1e-4, random_state=seed, **SOLVERS[solver])
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', ConvergenceWarning)
-            predicted = ~svm.fit(points, ~positive).predict(points)      # the official code's order of classes
-    table = np.array([[np.mean((predicted == row) & (positive == column)) for column in (True, False)]
-                      for row in (True, False)])
+            predicted = ~svm.fit(points, ~positive).predict(points)  # the official code's order of classes
+    table = np.array(
+        [[np.mean((predicted == row) & (positive == column)) for column in (True, False)] for row in (True, False)]
+    )
     weights, intercept = (np.zeros(points.shape[1]), 0.0) if svm is None else (-svm.coef_[0], -svm.intercept_[0])
     converged = svm is None or int(np.max(svm.n_iter_)) < svm.max_iter
     return Separation(conditional_entropy(table), weights, float(intercept), converged, table)
@@ -135,4 +139,4 @@ def _normalised(table):
 def _bits(p):
     """-sum p log2 p, where 0 log 0 is 0."""
     p = p[p > 0]
-    return float(-np.sum(p * np.log2(p))) + 0.0          # not -0.0 where one thing is certain
+    return float(-np.sum(p * np.log2(p))) + 0.0  # not -0.0 where one thing is certain

@@ -2,6 +2,7 @@
 
 `Discriminate` is the network; `Discriminator` is what users hold: arrays as leaves, config as static data.
 """
+
 import dataclasses
 import functools
 import typing
@@ -22,6 +23,7 @@ from stylegan_jax.networks.layers import Dense, FromRGB, channels_first, conv_we
 
 class DiscriminatorLayer(nn.Module):
     """3x3 convolution, bias and activation; halves the size if `down`; blurs what a reduction follows if `blurs`."""
+
     config: DiscriminatorConfig
     features: int
     down: bool = False
@@ -38,6 +40,7 @@ class DiscriminatorLayer(nn.Module):
 
 class DiscriminatorBlock(nn.Module):
     """The layers of a stage: two convolutions down to the stage below, or the tail at stage 0."""
+
     config: DiscriminatorConfig
     stage: int
 
@@ -70,6 +73,7 @@ class DiscriminatorBlock(nn.Module):
 
 class Discriminate(nn.Module):
     """Judges images of any stage."""
+
     config: DiscriminatorConfig
 
     def __call__(self, images, label, *, stage, alpha, replicas=1, dtype=None):
@@ -88,7 +92,7 @@ class Discriminate(nn.Module):
         """
         scores, _ = self.scores_and_features(images, stage=stage, alpha=alpha, replicas=replicas, dtype=dtype)
         if self.config.image.label_dim and not self.config.is_progan:
-            scores = scores * label              # the score of the image's own class
+            scores = scores * label  # the score of the image's own class
         return jnp.sum(scores, axis=-1)
 
     @nn.compact
@@ -105,14 +109,16 @@ class Discriminate(nn.Module):
         """
         image, dtype = self.config.image, dtype or images.dtype
         initializing = self.is_initializing()
-        blocks = [DiscriminatorBlock(self.config, s, name=stage_name(image, s))
-                  for s in range(image.num_stages if initializing else stage + 1)]
+        blocks = [
+            DiscriminatorBlock(self.config, s, name=stage_name(image, s))
+            for s in range(image.num_stages if initializing else stage + 1)
+        ]
         x = blocks[stage].features_of(images, dtype)
         for s in range(stage, 0, -1):
             x = blocks[s](x, replicas)
             if alpha is None:
                 continue
-            if initializing:     # every stage's from_rgb gets its parameters
+            if initializing:  # every stage's from_rgb gets its parameters
                 blocks[s - 1].features_of(jnp.zeros((1, 1, 1, image.channels), images.dtype), dtype)
             elif s == stage:
                 x = ops.fade(blocks[s - 1].features_of(ops.downscale(images), dtype), x, alpha)
@@ -128,6 +134,7 @@ class Discriminator:
       config: what it is.
       params: trainable arrays.
     """
+
     config: DiscriminatorConfig = dataclasses.field(metadata={'static': True})
     params: typing.Any
 
@@ -167,8 +174,9 @@ class Discriminator:
         images = jnp.asarray(images, jax.tree.leaves(self.params)[0].dtype)
         shape = (*self.config.image.stage_shape(stage), self.config.image.channels)
         if images.ndim != 4 or images.shape[1:] != shape:
-            raise UserError(f'images have shape {images.shape}; at lod {lod} give [N, '
-                             + ', '.join(map(str, shape)) + ']')
+            raise UserError(
+                f'images have shape {images.shape}; at lod {lod} give [N, ' + ', '.join(map(str, shape)) + ']'
+            )
         label = as_label(label, images.shape[0], self.label_dim, images.dtype)
         return _discriminate_compiled(self.config, self.params, images, label, stage=stage, alpha=alpha)
 
@@ -193,8 +201,9 @@ class Discriminator:
 
 def discriminate(config, params, images, label, *, stage, alpha, replicas=1, dtype=None):
     """Runs the network; see `Discriminate`."""
-    return Discriminate(config).apply({'params': params}, images, label, stage=stage, alpha=alpha,
-                                      replicas=replicas, dtype=dtype)
+    return Discriminate(config).apply(
+        {'params': params}, images, label, stage=stage, alpha=alpha, replicas=replicas, dtype=dtype
+    )
 
 
 _discriminate_compiled = jax.jit(discriminate, static_argnums=0, static_argnames='stage')

@@ -2,6 +2,7 @@
 
 Not for training state: that is `checkpoint`'s.
 """
+
 import json
 
 import numpy as np
@@ -46,12 +47,14 @@ def read(path):
             header = json.loads(str(file[_HEADER]))
             arrays = {name: _at_least_float32(file[name]) for name in file.files if name != _HEADER}
         if header.get('version') != 1 or header.get('kind') not in _KINDS:
-            raise UserError(f'unknown kind of network file (version {header.get("version")}, '
-                            f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it')
+            raise UserError(
+                f'unknown kind of network file (version {header.get("version")}, '
+                f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it'
+            )
         return header['kind'], serialization.from_dict(_KINDS[header['kind']], header['config']), arrays
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
-    except Exception as error:      # damaged archives fail in every way there is
+    except Exception as error:  # damaged archives fail in every way there is
         message = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path}: damaged network file ({message})') from error
 

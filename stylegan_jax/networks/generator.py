@@ -2,6 +2,7 @@
 
 The functions at the end are what the object and the training steps both call.
 """
+
 import dataclasses
 import functools
 import typing
@@ -29,6 +30,7 @@ class Generator:
       w_avg: average w, which truncation pulls towards, [W].
       noise: the stored noise inputs, one [1, h, w, 1] a layer; empty for a network without.
     """
+
     config: GeneratorConfig = dataclasses.field(metadata={'static': True})
     params: typing.Any
     w_avg: typing.Any
@@ -142,7 +144,7 @@ class Generator:
         """
         if self.config.is_progan:
             for name, value, default in (('psi', psi, None), ('cutoff', cutoff, None), ('noise', noise, 'const')):
-                if not (value is None or isinstance(value, str) and value == default):
+                if not (value is None or (isinstance(value, str) and value == default)):
                     self._refuse_progan(name)
             return self.synthesize(self._map(z, label)[:, None], lod=lod)
         return self.synthesize(self._truncate(self._map(z, label), psi, cutoff), noise=noise, lod=lod)
@@ -154,8 +156,7 @@ class Generator:
           path: where to; an existing file is replaced.
           dtype: in which numbers are stored: 'float16' for half the size and three digits; None for their own type.
         """
-        network_file.write(path, kind='generator', config=self.config, arrays=self.named_arrays(),
-                           dtype=dtype)
+        network_file.write(path, kind='generator', config=self.config, arrays=self.named_arrays(), dtype=dtype)
 
     @classmethod
     def from_arrays(cls, config, arrays):
@@ -175,8 +176,10 @@ class Generator:
 
     def _refuse_progan(self, what):
         if self.config.is_progan:
-            raise UserError(f'{what}: a Progressive GAN generator has no intermediate latents, no truncation and no '
-                             'noise inputs; call it with z (and label, lod) only')
+            raise UserError(
+                f'{what}: a Progressive GAN generator has no intermediate latents, no truncation and no '
+                'noise inputs; call it with z (and label, lod) only'
+            )
 
     def _map(self, z, label):
         z = jnp.asarray(z, self.w_avg.dtype)
@@ -209,16 +212,19 @@ class Generator:
         if isinstance(noise, jax.Array) and jnp.issubdtype(noise.dtype, jax.dtypes.prng_key):
             return draw_noise(self.config, noise, batch, stage, self.w_avg.dtype)
         if not isinstance(noise, (list, tuple)):
-            raise UserError(f"noise has type {type(noise).__name__}: give 'const', 'none', a typed JAX key "
-                             '(jax.random.key), or a list of arrays')
+            raise UserError(
+                f"noise has type {type(noise).__name__}: give 'const', 'none', a typed JAX key "
+                '(jax.random.key), or a list of arrays'
+            )
         if len(noise) < used:
             raise UserError(f'noise has {len(noise)} arrays; give one for each of the {used} layers of this stage')
         arrays = tuple(jnp.asarray(array, self.w_avg.dtype) for array in noise[:used])
         for layer, array in enumerate(arrays):
             shape = self.config.noise_shape(layer)[1:]
             if array.shape not in ((1, *shape), (batch, *shape)):
-                raise UserError(f'noise[{layer}] has shape {array.shape}; give [1 or {batch}, '
-                                 + ', '.join(map(str, shape)) + ']')
+                raise UserError(
+                    f'noise[{layer}] has shape {array.shape}; give [1 or {batch}, ' + ', '.join(map(str, shape)) + ']'
+                )
         return arrays
 
 
@@ -264,8 +270,10 @@ def draw_noise(config, key, batch, stage, dtype=jnp.float32):
     """Draws noise inputs [N, h, w, 1] for the layers up to a stage; each layer has a key of its own."""
     if not config.use_noise:
         return ()
-    return tuple(jax.random.normal(jax.random.fold_in(key, layer), (batch, *config.noise_shape(layer)[1:]), dtype)
-                 for layer in range(2 * (stage + 1)))
+    return tuple(
+        jax.random.normal(jax.random.fold_in(key, layer), (batch, *config.noise_shape(layer)[1:]), dtype)
+        for layer in range(2 * (stage + 1))
+    )
 
 
 _map_compiled = jax.jit(map_latents, static_argnums=0)
@@ -278,8 +286,16 @@ def _init(key, config):
     top = config.image.num_stages - 1
     z, label = jnp.zeros((1, config.z_dim)), jnp.zeros((1, config.image.label_dim))
     ws = jnp.zeros((1, config.num_ws, config.mapped_dim))
-    noise = tuple(jax.random.normal(jax.random.fold_in(noise_key, layer), config.noise_shape(layer))
-                  for layer in range(config.num_layers)) if config.use_noise else ()
-    params = {'mapping': Mapping(config).init(mapping_key, z, label).get('params', {}),
-              'synthesis': Synthesis(config).init(synthesis_key, ws, (), stage=top, alpha=1.0)['params']}
+    noise = (
+        tuple(
+            jax.random.normal(jax.random.fold_in(noise_key, layer), config.noise_shape(layer))
+            for layer in range(config.num_layers)
+        )
+        if config.use_noise
+        else ()
+    )
+    params = {
+        'mapping': Mapping(config).init(mapping_key, z, label).get('params', {}),
+        'synthesis': Synthesis(config).init(synthesis_key, ws, (), stage=top, alpha=1.0)['params'],
+    }
     return Generator(config, params, jnp.zeros(config.mapped_dim), noise)

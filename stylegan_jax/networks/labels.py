@@ -1,4 +1,5 @@
 """Labels in the forms that people give them."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,8 +27,10 @@ def as_label(label, batch, label_dim, dtype=jnp.float32):
     if not label_dim:
         raise UserError(f'a label of shape {label.shape} was given to a network without labels; leave it out')
     if label.shape != (batch,) or not jnp.issubdtype(label.dtype, jnp.integer):
-        raise UserError(f'label has shape {label.shape} and type {label.dtype}; give vectors [{batch}, {label_dim}] '
-                         f'or class indices (integers) [{batch}]')
+        raise UserError(
+            f'label has shape {label.shape} and type {label.dtype}; give vectors [{batch}, {label_dim}] '
+            f'or class indices (integers) [{batch}]'
+        )
     if not isinstance(label, jax.core.Tracer) and batch:
         wrong = np.asarray(label)[(np.asarray(label) < 0) | (np.asarray(label) >= label_dim)]
         if wrong.size:

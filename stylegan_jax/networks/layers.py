@@ -1,4 +1,5 @@
 """The layers that all networks share: parameters and their equalized scaling around `ops`."""
+
 import math
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ class Dense(nn.Module):
       gain: see `ops.equalized`.
       lr_multiplier: see `ops.equalized`; the bias is multiplied by it as well.
     """
+
     features: int
     gain: float = 1.0
     lr_multiplier: float = 1.0
@@ -41,6 +43,7 @@ class ToRGB(nn.Module):
     Attributes:
       channels: of colour.
     """
+
     channels: int
 
     @nn.compact
@@ -56,6 +59,7 @@ class FromRGB(nn.Module):
       features: O.
       nonlinearity: see `ops.rectify`.
     """
+
     features: int
     nonlinearity: str
 
@@ -83,7 +87,7 @@ def from_channels_first(x, height, width):
     return jnp.transpose(x.reshape(x.shape[0], -1, height, width), (0, 2, 3, 1))
 
 
-DENSE_INPUT_GAIN = math.sqrt(2) / 4      # of the dense layer that the traditional generator starts with
+DENSE_INPUT_GAIN = math.sqrt(2) / 4  # of the dense layer that the traditional generator starts with
 
 
 def stage_name(image, stage):

@@ -3,6 +3,7 @@
 Images are [N, H, W, C]. Weights come in scaled (`equalized`); nothing here makes or stores parameters.
 Activations may be in a short type (bfloat16, float16): `widen` before arithmetic that adds up many of them.
 """
+
 import functools
 import math
 
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 _LEAK = 0.2
-EPSILON = 1e-8                   # inside every square root of a norm, as in the official code
-ACTIVATION_GAIN = math.sqrt(2)   # He initialisation's gain, which both rectifiers use
+EPSILON = 1e-8  # inside every square root of a norm, as in the official code
+ACTIVATION_GAIN = math.sqrt(2)  # He initialisation's gain, which both rectifiers use
 
 
 def equalized(weight, *, gain=1.0, fan_in, lr_multiplier=1.0):
@@ -75,7 +76,7 @@ def instance_statistics(x):
     the mean is large against the deviation, so that little cancels. (Padding shows in pixels at the edges.)
     """
     row, column = x.shape[1] // 2, x.shape[2] // 2
-    shift = jax.lax.stop_gradient(x[:, row:row + 1, column:column + 1])
+    shift = jax.lax.stop_gradient(x[:, row : row + 1, column : column + 1])
     x = x - shift
     mean, square = (mean_over_pixels(moment) for moment in (x, jnp.square(x)))
     return shift + mean, reciprocal_deviation(mean, square)
@@ -113,18 +114,21 @@ def _sum_rows(x, kept, summed):
     """Adds up axes in the middle: [*kept, *summed, C] -> [*kept, C]."""
     axes = tuple(range(len(kept), len(kept) + len(summed)))
 
-    def rows(x):             # and a product for the rest, or XLA for CPUs would merge them, and jump through memory
+    def rows(x):  # and a product for the rest, or XLA for CPUs would merge them, and jump through memory
         return jnp.matmul(jnp.ones(summed[-1], x.dtype), jnp.sum(x, axis=axes[:-1]), precision='highest')
 
-    def columns(x):          # what many threads can do first, or XLA for GPUs would store what is added up
+    def columns(x):  # what many threads can do first, or XLA for GPUs would store what is added up
         return jnp.sum(jax.lax.optimization_barrier(jnp.sum(x, axis=axes[-1])), axis=axes[:-1])
+
     return jax.lax.platform_dependent(x, cpu=rows, default=columns)
 
 
 _sum_rows.defvjp(
     lambda x, kept, summed: (_sum_rows(x, kept, summed), None),
-    lambda kept, summed, _, dy: (jnp.broadcast_to(dy.reshape(*kept, *(1 for _ in summed), -1),
-                                                  (*kept, *summed, dy.shape[-1])),))
+    lambda kept, summed, _, dy: (
+        jnp.broadcast_to(dy.reshape(*kept, *(1 for _ in summed), -1), (*kept, *summed, dy.shape[-1])),
+    ),
+)
 
 
 def adaptive_instance_norm(content, style):
@@ -164,10 +168,10 @@ def blur(x, taps):
         return x
     half, (_, height, width, _) = len(taps) // 2, x.shape
     padded = jnp.pad(widen(x), ((0, 0), (half, half), (half, half), (0, 0)))
-    sums = {}                # of pixels with the same weight, for few products
+    sums = {}  # of pixels with the same weight, for few products
     for i, row in enumerate(taps):
         for j, column in enumerate(taps):
-            sums[row * column] = sums.get(row * column, 0) + padded[:, i:i + height, j:j + width]
+            sums[row * column] = sums.get(row * column, 0) + padded[:, i : i + height, j : j + width]
     return sum(pixels * (weight / sum(taps) ** 2) for weight, pixels in sums.items()).astype(x.dtype)
 
 
@@ -196,11 +200,13 @@ def minibatch_stddev(x, group_size, num_features, replicas=1):
     dtype, x = x.dtype, widen(x)
     group_size = min(group_size, batch // replicas)
     if batch % (replicas * group_size):
-        raise ValueError(f'{batch} images of {replicas} replicas cannot be divided into groups of {group_size}; '
-                         'choose another batch or another mbstd_group_size')
+        raise ValueError(
+            f'{batch} images of {replicas} replicas cannot be divided into groups of {group_size}; '
+            'choose another batch or another mbstd_group_size'
+        )
     groups = x.reshape(replicas, group_size, -1, height, width, num_features, channels // num_features)
-    deviation = jnp.sqrt(jnp.var(groups, axis=1, keepdims=True) + EPSILON)         # [R, 1, M, H, W, F, C / F]
-    statistic = jnp.mean(deviation, axis=(3, 4, 6))                                # [R, 1, M, F]
+    deviation = jnp.sqrt(jnp.var(groups, axis=1, keepdims=True) + EPSILON)  # [R, 1, M, H, W, F, C / F]
+    statistic = jnp.mean(deviation, axis=(3, 4, 6))  # [R, 1, M, F]
     statistic = jnp.broadcast_to(statistic, (replicas, group_size, *statistic.shape[2:]))
     statistic = statistic.reshape(batch, 1, 1, num_features)
     statistic = jnp.broadcast_to(statistic, (batch, height, width, num_features))

@@ -1,7 +1,8 @@
 """Make the page of a run anew: report.html in its folder, which also a training writes at its checkpoints.
 
-    python -m stylegan_jax.report --run=runs/quickstart
+python -m stylegan_jax.report --run=runs/quickstart
 """
+
 from absl import flags
 
 from stylegan_jax.cli import command
@@ -20,8 +21,10 @@ def main(argv):
     try:
         print(write(_RUN.value))
     except OSError as error:
-        raise UserError(f'--run={_RUN.value}: report.html cannot be written ({error.strerror or error}); make room, '
-                        'or copy the folder to where you may write') from None
+        raise UserError(
+            f'--run={_RUN.value}: report.html cannot be written ({error.strerror or error}); make room, '
+            'or copy the folder to where you may write'
+        ) from None
     return 0
 
 

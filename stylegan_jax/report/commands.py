@@ -1,4 +1,5 @@
 """Command lines that go on with a run, use its network and measure it; and what it changed in its experiment."""
+
 import os
 import shlex
 
@@ -22,10 +23,12 @@ def commands(run):
     listed = []
     if lines := _going_on(run, folder):
         listed.append(('Go on with the training, or longer with --config.train.total_kimg=…', lines))
-    return listed + [
+    return [
+        *listed,
         ('Make pictures', [_line('generate', f'--network={folder}', f'--outdir={folder}/generated', '--seeds=0-15')]),
         ('Measure', [_line('evaluate', f'--network={folder}', f'--metrics={_metrics(run)}')]),
-        ('Make this page anew', [_line('report', f'--run={folder}')])]
+        ('Make this page anew', [_line('report', f'--run={folder}')]),
+    ]
 
 
 def changed_settings(config):
@@ -41,11 +44,14 @@ def changed_settings(config):
         return None
     try:
         experiment = resolve(load_experiment(config.name))
-    except UserError:                   # a file of one's own with that name, and other content: which one was it?
+    except UserError:  # a file of one's own with that name, and other content: which one was it?
         return None
     # 'auto' and None say that the run finds out; what it found is no change.
-    return [(name, there, here) for name, there, here in serialization.differences(experiment, config)
-            if there not in ('auto', None)]
+    return [
+        (name, there, here)
+        for name, there, here in serialization.differences(experiment, config)
+        if there not in ('auto', None)
+    ]
 
 
 def _ships(name):
@@ -62,8 +68,14 @@ def _going_on(run, folder):
     changes = changed_settings(run.config)
     if changes is None:
         return []
-    return [_line('main', f'--experiment={run.config.name}', f'--workdir={folder}',
-                  *(f'--config.{name}={value_text(value)}' for name, _, value in changes))]
+    return [
+        _line(
+            'main',
+            f'--experiment={run.config.name}',
+            f'--workdir={folder}',
+            *(f'--config.{name}={value_text(value)}' for name, _, value in changes),
+        )
+    ]
 
 
 def _metrics(run):

@@ -1,4 +1,5 @@
 """Which plots a report has, and the numbers beside them."""
+
 import math
 
 import numpy as np
@@ -18,7 +19,7 @@ _PLOTS = [
     ('Share of steps that were skipped', 'zero', ['g_skipped', 'd_skipped']),
 ]
 _IN_NO_PLOT = 'tick', 'nimg', 'kimg', 'lod', 'alpha', 'batch', 'seconds', 'tick_seconds', 'maintenance_seconds'
-_MOST_METRICS, _MOST_OTHERS = 12, 6         # plots, so that a page stays one
+_MOST_METRICS, _MOST_OTHERS = 12, 6  # plots, so that a page stays one
 
 
 def plots(run):
@@ -58,8 +59,9 @@ def _metric_plots(run):
             found.setdefault(result['metric'], []).append(result)
     listed = []
     for name, results in list(found.items())[:_MOST_METRICS]:
-        kimg, values, errors = (np.array([number(result.get(key)) for result in results])
-                                for key in ('nimg', 'value', 'standard_error'))
+        kimg, values, errors = (
+            np.array([number(result.get(key)) for result in results]) for key in ('nimg', 'value', 'standard_error')
+        )
         curve = Curve(name, kimg / 1000, values, errors if np.isfinite(errors).any() else None)
         listed += [Plot(name, [curve])] if np.isfinite(values).any() else []
     return listed

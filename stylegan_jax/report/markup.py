@@ -1,4 +1,5 @@
 """HTML from nested calls. Text is escaped unless it is `Markup`: nothing from a log becomes a part of the page."""
+
 import html
 import json
 

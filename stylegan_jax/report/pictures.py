@@ -1,21 +1,22 @@
 """The sample grids inside a report: few enough, and small enough, for one file."""
+
 import base64
 import io
 import os
 
 import PIL.Image
 
-MOST = 24                       # grids; base64 makes 24 of them and the real ones up to 5 MB
-_MOST_BYTES = 150_000           # each
+MOST = 24  # grids; base64 makes 24 of them and the real ones up to 5 MB
+_MOST_BYTES = 150_000  # each
 _LONGEST_SIDE = 1280
-_QUALITIES = 80, 50             # of WebP, which is smaller than JPEG at the same look
+_QUALITIES = 80, 50  # of WebP, which is smaller than JPEG at the same look
 
 
 class Pictures:
     """Encoded pictures by file name; each is encoded again only when its file changes."""
 
     def __init__(self):
-        self._encoded = {}          # name -> (size and time of the file, (data URI, width, height))
+        self._encoded = {}  # name -> (size and time of the file, (data URI, width, height))
 
     def take(self, workdir, names):
         """Encodes files, and forgets all others.
@@ -35,7 +36,7 @@ class Pictures:
                 stamp = status.st_size, status.st_mtime_ns
                 known = self._encoded.get(name)
                 encoded[name] = known if known and known[0] == stamp else (stamp, _encode(path))
-            except (OSError, SyntaxError, PIL.Image.DecompressionBombError):        # PIL's errors of damaged files
+            except (OSError, SyntaxError, PIL.Image.DecompressionBombError):  # PIL's errors of damaged files
                 continue
         self._encoded = encoded
         return {name: picture for name, (_, picture) in encoded.items()}

@@ -3,6 +3,7 @@
 matplotlib draws them: a plot has some 15 KB of SVG, where the libraries that draw in the browser put megabytes of
 script into every report. Their colours are stand-ins that become variables of the page's style sheet.
 """
+
 import dataclasses
 import io
 import re
@@ -11,10 +12,10 @@ import numpy as np
 
 from stylegan_jax.report.markup import Markup
 
-WIDTH, HEIGHT = 400, 200                    # of a plot [units of the page's pixels at its natural size]
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 18, 22   # margins; equal for all plots, so that one cursor fits all of them
-COLOURS = 4                                 # --curve0 ... in the style sheet
-_MOST_POINTS = 400                          # of a curve
+WIDTH, HEIGHT = 400, 200  # of a plot [units of the page's pixels at its natural size]
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 18, 22  # margins; equal for all plots, so that one cursor fits all of them
+COLOURS = 4  # --curve0 ... in the style sheet
+_MOST_POINTS = 400  # of a curve
 _VARIABLES = ['ink', 'muted', 'line', 'band', 'fade', *(f'curve{i}' for i in range(COLOURS))]
 _STAND_INS = {name: f'#0100{number:02x}' for number, name in enumerate(_VARIABLES)}
 _FONT_SIZE = 10.5
@@ -23,18 +24,20 @@ _FONT_SIZE = 10.5
 @dataclasses.dataclass(frozen=True)
 class Curve:
     """Numbers over the images shown."""
+
     name: str
-    kimg: np.ndarray                        # [points], increasing
-    values: np.ndarray                      # [points], NaN where there is none
-    errors: np.ndarray | None = None        # [points], standard errors
+    kimg: np.ndarray  # [points], increasing
+    values: np.ndarray  # [points], NaN where there is none
+    errors: np.ndarray | None = None  # [points], standard errors
 
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
     """Curves that share an axis."""
+
     title: str
     curves: list
-    scale: str = 'linear'                   # or 'zero' (linear, and begins at 0), or 'log'
+    scale: str = 'linear'  # or 'zero' (linear, and begins at 0), or 'log'
 
 
 def draw(plots, spans, end):
@@ -52,6 +55,7 @@ def draw(plots, spans, end):
         return []
     import matplotlib  # takes a second; runs that have nothing to draw do without
     import matplotlib.figure  # not pyplot, which would choose a backend for the whole program
+
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         return [_drawn(plot, f'plot{number}', spans, end, matplotlib) for number, plot in enumerate(plots)]
@@ -81,8 +85,9 @@ def _drawn(plot, salt, spans, end, matplotlib):
     # Text stays text; names of clip paths differ between the plots of a page.
     matplotlib.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': salt, 'path.simplify_threshold': 0.2})
     figure = matplotlib.figure.Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
-    axes = figure.add_axes((LEFT / WIDTH, BOTTOM / HEIGHT, (WIDTH - LEFT - RIGHT) / WIDTH,
-                            (HEIGHT - TOP - BOTTOM) / HEIGHT))
+    axes = figure.add_axes(
+        (LEFT / WIDTH, BOTTOM / HEIGHT, (WIDTH - LEFT - RIGHT) / WIDTH, (HEIGHT - TOP - BOTTOM) / HEIGHT)
+    )
     figure.patch.set_visible(False)
     axes.patch.set_visible(False)
     _shade(axes, spans, end)
@@ -98,8 +103,9 @@ def _drawn(plot, salt, spans, end, matplotlib):
     axes.set_xlim(0, end)
     axes.grid(color=_STAND_INS['line'], linewidth=0.6)
     axes.tick_params(length=0, labelsize=_FONT_SIZE, labelcolor=_STAND_INS['muted'])
-    axes.text(1, -0.025, 'kimg', transform=axes.transAxes, ha='right', va='top', size=_FONT_SIZE,
-              color=_STAND_INS['muted'])
+    axes.text(
+        1, -0.025, 'kimg', transform=axes.transAxes, ha='right', va='top', size=_FONT_SIZE, color=_STAND_INS['muted']
+    )
     ticks = [tick for tick in matplotlib.ticker.MaxNLocator(5).tick_values(0, end) if 0 <= tick <= 0.88 * end]
     axes.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
     for spine in axes.spines.values():
@@ -116,14 +122,25 @@ def _shade(axes, spans, end):
         own = [span for span in spans if span.resolution == shape and span.from_kimg < end]
         for span in own:
             if span.kind == 'fade' or number % 2:
-                axes.axvspan(span.from_kimg, min(span.to_kimg, end), linewidth=0,
-                             color=_STAND_INS['fade' if span.kind == 'fade' else 'band'])
+                axes.axvspan(
+                    span.from_kimg,
+                    min(span.to_kimg, end),
+                    linewidth=0,
+                    color=_STAND_INS['fade' if span.kind == 'fade' else 'band'],
+                )
         if own:
             start, stop = own[0].from_kimg, min(own[-1].to_kimg, end)
             text = 'x'.join(map(str, shape)) if stop - start > 0.16 * end else str(shape[0])
             if stop - start > 0.06 * end:
-                axes.text((start + stop) / 2, 1.03, text, transform=axes.get_xaxis_transform(), ha='center',
-                          size=_FONT_SIZE - 1, color=_STAND_INS['muted'])
+                axes.text(
+                    (start + stop) / 2,
+                    1.03,
+                    text,
+                    transform=axes.get_xaxis_transform(),
+                    ha='center',
+                    size=_FONT_SIZE - 1,
+                    color=_STAND_INS['muted'],
+                )
 
 
 def _scale(axes, plot, matplotlib):
@@ -134,8 +151,11 @@ def _scale(axes, plot, matplotlib):
         axes.set_yscale('log')
         low, high = positive.min() / 1.3, positive.max() * 1.3
         axes.set_ylim(low, high)
-        axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,),
-                                                                  numticks=6 if high / low > 100 else 12))
+        axes.yaxis.set_major_locator(
+            matplotlib.ticker.LogLocator(
+                subs=(1, 2, 5) if high / low < 100 else (1,), numticks=6 if high / low > 100 else 12
+            )
+        )
         axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f'{value:.6g}'))
         axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         return
@@ -146,7 +166,7 @@ def _scale(axes, plot, matplotlib):
 
 def _inlined(text, title):
     """An SVG file's text as an element of a page: no name or style of it reaches beyond it, and no address is in it."""
-    body = text[text.index('>', text.index('<svg')) + 1:text.rindex('</svg>')]
+    body = text[text.index('>', text.index('<svg')) + 1 : text.rindex('</svg>')]
     body = re.sub(r'<style.*?</style>', '', body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', '<g', body)
     body = re.sub(r'font: ([0-9.]+px) [^;"]*', r'font-size: \1', body)

@@ -1,4 +1,5 @@
 """What a run's folder knows. Lines that a crash tore, and entries that are no entries, are passed over."""
+
 import dataclasses
 import json
 import math
@@ -13,15 +14,16 @@ from stylegan_jax.errors import UserError
 @dataclasses.dataclass(frozen=True)
 class Run:
     """The records of a run."""
+
     workdir: str
-    config: Config | None           # None where config.json cannot be used; why is in `config_problem`
+    config: Config | None  # None where config.json cannot be used; why is in `config_problem`
     config_text: str
     config_problem: str
-    entries: list                   # of log.jsonl, dicts in the order of `nimg`, one for each
-    events: list                    # of events.jsonl, dicts
-    metrics: list                   # of metrics.jsonl, dicts in the order of `nimg`
-    pictures: list                  # (images shown, file name) of the sample grids, in order
-    spans: list                     # `schedule.Span` of the whole run; empty without a config
+    entries: list  # of log.jsonl, dicts in the order of `nimg`, one for each
+    events: list  # of events.jsonl, dicts
+    metrics: list  # of metrics.jsonl, dicts in the order of `nimg`
+    pictures: list  # (images shown, file name) of the sample grids, in order
+    spans: list  # `schedule.Span` of the whole run; empty without a config
 
     @property
     def nimg(self):
@@ -46,14 +48,26 @@ def read(workdir):
       UserError: there is no run.
     """
     if not any(os.path.isfile(os.path.join(workdir, name)) for name in ('config.json', 'log.jsonl', 'events.jsonl')):
-        raise UserError(f'--run={workdir}: there is no run (no config.json, log.jsonl, events.jsonl); give the folder '
-                        'that a training wrote')
+        raise UserError(
+            f'--run={workdir}: there is no run (no config.json, log.jsonl, events.jsonl); give the folder '
+            'that a training wrote'
+        )
     config, text, problem = _config(os.path.join(workdir, 'config.json'))
     entries = _in_order(_lines(os.path.join(workdir, 'log.jsonl')), lambda entry: entry['nimg'])
-    metrics = _in_order(_lines(os.path.join(workdir, 'metrics.jsonl')),
-                        lambda result: (result['nimg'], str(result.get('metric'))))
-    return Run(workdir, config, text, problem, entries, _lines(os.path.join(workdir, 'events.jsonl')), metrics,
-               _pictures(workdir, entries), stage_table(resolve(config)) if config else [])
+    metrics = _in_order(
+        _lines(os.path.join(workdir, 'metrics.jsonl')), lambda result: (result['nimg'], str(result.get('metric')))
+    )
+    return Run(
+        workdir,
+        config,
+        text,
+        problem,
+        entries,
+        _lines(os.path.join(workdir, 'events.jsonl')),
+        metrics,
+        _pictures(workdir, entries),
+        stage_table(resolve(config)) if config else [],
+    )
 
 
 def number(value):

@@ -1,4 +1,5 @@
 """What a run would be, as text: its config, its networks layer by layer, its schedule stage by stage."""
+
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
@@ -15,27 +16,44 @@ from stylegan_jax.run import memory_plan
 def describe(config):
     """Returns the resolved config, the parameter tables and the schedule of a run as text."""
     config = resolve(config)
-    return '\n\n'.join([serialization.to_json(config).rstrip(), _generator_table(config.generator),
-                        _discriminator_table(config.discriminator), _schedule_table(config),
-                        _plan_table(config)])
+    return '\n\n'.join(
+        [
+            serialization.to_json(config).rstrip(),
+            _generator_table(config.generator),
+            _discriminator_table(config.discriminator),
+            _schedule_table(config),
+            _plan_table(config),
+        ]
+    )
 
 
 def _generator_table(config):
     generator = jax.eval_shape(lambda key: Generator.init(key, config), jax.random.key(0))
     top, ws = config.image.num_stages - 1, _abstract(config.num_ws, config.mapped_dim)
     noise = tuple(_abstract(*config.noise_shape(layer)[1:]) for layer in range(config.num_layers * config.use_noise))
-    outputs = _outputs(Mapping(config), generator.params['mapping'], _abstract(config.z_dim),
-                       _abstract(config.image.label_dim))
+    outputs = _outputs(
+        Mapping(config), generator.params['mapping'], _abstract(config.z_dim), _abstract(config.image.label_dim)
+    )
     outputs = {('mapping', *path): shape for path, shape in outputs.items()}
-    outputs |= {('synthesis', *path): shape for path, shape in _outputs(
-        Synthesis(config), generator.params['synthesis'], ws, noise, stage=top, alpha=1.0).items()}
+    outputs |= {
+        ('synthesis', *path): shape
+        for path, shape in _outputs(
+            Synthesis(config), generator.params['synthesis'], ws, noise, stage=top, alpha=1.0
+        ).items()
+    }
     return _table('G', generator.params, outputs)
 
 
 def _discriminator_table(config):
     params = jax.eval_shape(lambda key: Discriminator.init(key, config), jax.random.key(0)).params
-    outputs = _outputs(Discriminate(config), params, _abstract(*config.image.shape), _abstract(config.image.label_dim),
-                       stage=config.image.num_stages - 1, alpha=1.0)
+    outputs = _outputs(
+        Discriminate(config),
+        params,
+        _abstract(*config.image.shape),
+        _abstract(config.image.label_dim),
+        stage=config.image.num_stages - 1,
+        alpha=1.0,
+    )
     return _table('D', params, outputs)
 
 
@@ -45,12 +63,17 @@ def _abstract(*shape):
 
 def _outputs(module, params, *args, **kwargs):
     """Shapes that the layers of a module give for one image, by path."""
+
     def run(params, *args):
         return module.apply({'params': params}, *args, capture_intermediates=True, mutable='intermediates', **kwargs)
+
     _, variables = jax.eval_shape(run, params, *args)
     flat = traverse_util.flatten_dict(dict(variables).get('intermediates', {}))
-    return {path[:-1]: outputs[0].shape for path, outputs in flat.items()
-            if path[-1] == '__call__' and not isinstance(outputs[0], tuple)}        # blocks may give several arrays
+    return {
+        path[:-1]: outputs[0].shape
+        for path, outputs in flat.items()
+        if path[-1] == '__call__' and not isinstance(outputs[0], tuple)
+    }  # blocks may give several arrays
 
 
 def _table(name, params, outputs):
@@ -60,10 +83,16 @@ def _table(name, params, outputs):
         layers.setdefault(path[:-1], {})[path[-1]] = leaf
     rows = [(name, 'Params', 'OutputShape', 'WeightShape'), ('---',) * 4]
     for path, leaves in layers.items():
-        output = outputs.get(path)       # layers beside the path of full-size images have none
+        output = outputs.get(path)  # layers beside the path of full-size images have none
         weight = leaves.get('weight', leaves.get('const', leaves.get('label_weight')))
-        rows.append(('/'.join(path) or '-', str(sum(leaf.size for leaf in leaves.values())),
-                     '(?, ' + ', '.join(map(str, output[1:])) + ')' if output else '-', str(weight.shape)))
+        rows.append(
+            (
+                '/'.join(path) or '-',
+                str(sum(leaf.size for leaf in leaves.values())),
+                '(?, ' + ', '.join(map(str, output[1:])) + ')' if output else '-',
+                str(weight.shape),
+            )
+        )
     total = sum(leaf.size for leaf in jax.tree.leaves(params))
     return _aligned([*rows, ('---',) * 4, ('Total', f'{total:,}', '', '')])
 
@@ -76,21 +105,38 @@ def _by_size(path):
 def _schedule_table(config):
     rows = [('kimg', 'Resolution', 'Phase', 'Images', 'Batch', 'Rate', 'Steps'), ('---',) * 7]
     for span in stage_table(config):
-        rows.append((f'{span.from_kimg:g} - {span.to_kimg:g}', 'x'.join(map(str, span.resolution)), span.kind,
-                     f'{round((span.to_kimg - span.from_kimg) * 1000):,}', str(span.batch), f'{span.lr:g}',
-                     f'{span.steps:,}'))
+        rows.append(
+            (
+                f'{span.from_kimg:g} - {span.to_kimg:g}',
+                'x'.join(map(str, span.resolution)),
+                span.kind,
+                f'{round((span.to_kimg - span.from_kimg) * 1000):,}',
+                str(span.batch),
+                f'{span.lr:g}',
+                f'{span.steps:,}',
+            )
+        )
     return _aligned(rows)
 
 
 def _plan_table(config):
     """One row a stage: what an iteration costs, and whether the devices hold it."""
     memory, source = memory_plan.device_memory()
-    rows = [('Resolution', 'Batch', 'ImagesPerDevice', 'GFLOP/image', 'Weights', 'Activations', 'Total', 'Fits'),
-            ('---',) * 8]
+    rows = [
+        ('Resolution', 'Batch', 'ImagesPerDevice', 'GFLOP/image', 'Weights', 'Activations', 'Total', 'Fits'),
+        ('---',) * 8,
+    ]
     for plan in memory_plan.plans(config):
-        rows.append(('x'.join(map(str, plan.resolution)), str(plan.batch), str(plan.images),
-                     f'{plan.flops_per_image / 1e9:.3g}', *(f'{size / 1e9:.3g} GB' for size in (
-                         plan.fixed_bytes, plan.activation_bytes, plan.total_bytes)), plan.verdict(memory)))
+        rows.append(
+            (
+                'x'.join(map(str, plan.resolution)),
+                str(plan.batch),
+                str(plan.images),
+                f'{plan.flops_per_image / 1e9:.3g}',
+                *(f'{size / 1e9:.3g} GB' for size in (plan.fixed_bytes, plan.activation_bytes, plan.total_bytes)),
+                plan.verdict(memory),
+            )
+        )
     return f'{_aligned(rows)}\nEstimates; a device has {memory / 1e9:.3g} GB ({source})'
 
 

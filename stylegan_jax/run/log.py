@@ -2,6 +2,7 @@
 
 Where the disk is full, lines wait in memory until there is room, and none is ever written by half.
 """
+
 import contextlib
 import datetime
 import errno
@@ -31,14 +32,22 @@ class RunLog:
           total_nimg: at the end of the run.
         """
         path = os.path.join(workdir, 'log.jsonl')
-        with contextlib.suppress(OSError):       # a full disk; the reader of the log sees the double entries then
+        with contextlib.suppress(OSError):  # a full disk; the reader of the log sees the double entries then
             drop_entries_beyond(path, nimg)
         self._entries, self._events, self._text = (
-            _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt'))
+            _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt')
+        )
         self._board = _Scalars(os.path.join(workdir, 'tensorboard'), nimg)
-        self._bar = tqdm.tqdm(total=total_nimg, initial=nimg, unit='img', smoothing=0.1, dynamic_ncols=True,
-                              disable=None, bar_format='{desc} {percentage:3.0f}% |{bar}| {postfix} {rate_fmt}, '
-                                                       '{remaining} left', file=sys.stderr)
+        self._bar = tqdm.tqdm(
+            total=total_nimg,
+            initial=nimg,
+            unit='img',
+            smoothing=0.1,
+            dynamic_ncols=True,
+            disable=None,
+            bar_format='{desc} {percentage:3.0f}% |{bar}| {postfix} {rate_fmt}, {remaining} left',
+            file=sys.stderr,
+        )
         self._failing = set()
 
     def progress(self, shown, resolution, alpha, nimg):
@@ -61,7 +70,7 @@ class RunLog:
         """Prints a line, and keeps it in events.jsonl with the time, the images shown, a word for its kind and more."""
         if aloud:
             self.message(text)
-        time = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+        time = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
         with self.attempt('events.jsonl'):
             self._events.write(json.dumps({'time': time, 'nimg': nimg, 'event': kind, 'text': text, **details}))
 
@@ -96,18 +105,27 @@ class RunLog:
           entry: dict of numbers and strings; `kimg`, `tick`, `resolution`, `alpha`, `batch`, `seconds`,
             `tick_seconds`, `images_per_second`, `maintenance_seconds`, and the mean of each of the steps' metrics.
         """
-        self.message('tick {tick:<4d} kimg {kimg:<8.1f} {resolution:>9s} alpha {alpha:4.2f}  batch {batch:<4d} '
-                     'time {time:<11s} {images_per_second:7.1f} img/s  maintenance {maintenance_seconds:4.1f}s  '
-                     'loss G {g_loss:6.3f} D {d_loss:6.3f}'.format(time=duration(entry['seconds']), **entry))
+        self.message(
+            'tick {tick:<4d} kimg {kimg:<8.1f} {resolution:>9s} alpha {alpha:4.2f}  batch {batch:<4d} '
+            'time {time:<11s} {images_per_second:7.1f} img/s  maintenance {maintenance_seconds:4.1f}s  '
+            'loss G {g_loss:6.3f} D {d_loss:6.3f}'.format(time=duration(entry['seconds']), **entry)
+        )
         # JSON has no word for what is not finite.
-        finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value
-                  for name, value in entry.items()}
+        finite = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in entry.items()
+        }
         with self.attempt('log.jsonl'):
             self._entries.write(json.dumps(finite))
         with self.attempt('TensorBoard scalars'):
-            self._board.write(entry['nimg'], {
-                name: value for name, value in entry.items()
-                if isinstance(value, (int, float)) and math.isfinite(value) and name not in ('nimg', 'tick')})
+            self._board.write(
+                entry['nimg'],
+                {
+                    name: value
+                    for name, value in entry.items()
+                    if isinstance(value, (int, float)) and math.isfinite(value) and name not in ('nimg', 'tick')
+                },
+            )
 
     def metrics(self, results, nimg):
         """Records what `metrics` gave at a checkpoint: a line each, and scalars for TensorBoard.
@@ -118,8 +136,11 @@ class RunLog:
         """
         for result in results:
             error = result['standard_error']
-            self.message(f'{result["metric"]} {result["value"]:.6g}' + ('' if error is None else f' ± {error:.2g}')
-                         + f' at {nimg / 1000:.1f} kimg')
+            self.message(
+                f'{result["metric"]} {result["value"]:.6g}'
+                + ('' if error is None else f' ± {error:.2g}')
+                + f' at {nimg / 1000:.1f} kimg'
+            )
         with self.attempt('TensorBoard scalars'):
             self._board.write(nimg, {f'metrics/{result["metric"]}': result['value'] for result in results})
 
@@ -173,15 +194,21 @@ class _Scalars:
                 os.makedirs(self._folder, exist_ok=True)
                 self._files += 1
                 self._writer = tensorboardX.event_file_writer.EventsWriter(
-                    os.path.join(self._folder, 'events'), f'.{os.getpid()}.{self._files}')
+                    os.path.join(self._folder, 'events'), f'.{os.getpid()}.{self._files}'
+                )
                 # What the folder has beyond this point is of work that was lost.
                 self._writer.write_event(event(step=self._start, session_log={'status': 'START'}))
             for name, value in values.items():
-                self._writer.write_event(event(wall_time=datetime.datetime.now().timestamp(), step=nimg,
-                                               summary=tensorboardX.summary.scalar(name, value)))
+                self._writer.write_event(
+                    event(
+                        wall_time=datetime.datetime.now().timestamp(),
+                        step=nimg,
+                        summary=tensorboardX.summary.scalar(name, value),
+                    )
+                )
             self._writer.flush()
         except OSError:
-            self._writer, self._start = None, nimg       # a torn record ends a file; the next one begins another
+            self._writer, self._start = None, nimg  # a torn record ends a file; the next one begins another
             raise
 
     def close(self):

@@ -1,4 +1,5 @@
 """The host loop: data in, iterations, ticks, signals. No maths; what is written down is `recorder`'s."""
+
 import collections
 import contextlib
 import dataclasses
@@ -23,14 +24,15 @@ from stylegan_jax.runtime.platforms import resolved
 from stylegan_jax.storage.transfer import transferred
 from stylegan_jax.training import Devices, create_state, enter_setting, first_bad_tensor
 
-_FAILED = 255           # in the place of a signal's number: a process cannot go on
-_IN_FLIGHT = 2          # dispatches that the host runs ahead of the device, and whose batches are there ahead of time
+_FAILED = 255  # in the place of a signal's number: a process cannot go on
+_IN_FLIGHT = 2  # dispatches that the host runs ahead of the device, and whose batches are there ahead of time
 
 
 class _Dispatch(typing.NamedTuple):
     """Iterations that the host starts at one go."""
-    position: int           # images shown before
-    setting: Setting        # of all of them
+
+    position: int  # images shown before
+    setting: Setting  # of all of them
     steps: int
 
 
@@ -55,7 +57,7 @@ def train(config, workdir):
     devices = cluster.agree(lambda: Devices(config))
     recorder = cluster.agree(lambda: Recorder(config, workdir) if cluster.is_primary() else None)
     try:
-        run = _Run(config, devices, recorder)        # a signal until here stops at once: there is nothing to save
+        run = _Run(config, devices, recorder)  # a signal until here stops at once: there is nothing to save
         with Interruption() as interruption:
             return run.train(interruption)
     finally:
@@ -75,8 +77,8 @@ class _Run:
         self.nimg, self.group_nimg, self.lod = int(host.cur_nimg), int(host.group_nimg), float(host.lod)
         self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
         self.step, self.failure = devices.compile(), None
-        self.is_fresh = bool(recorder and recorder.saved)           # whether it goes on, and has not begun to
-        self.program = None         # (stage, batch, steps) of the newest dispatch
+        self.is_fresh = bool(recorder and recorder.saved)  # whether it goes on, and has not begun to
+        self.program = None  # (stage, batch, steps) of the newest dispatch
         cluster.check_same('config', serialization.to_json(dataclasses.replace(config, data=DataConfig())))
         cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
         cluster.agree(lambda: recorder and recorder.begin(self.dataset, [*lines, *devices.describe()]))
@@ -88,11 +90,14 @@ class _Run:
             self._prepare(dispatch)
             # Small operations with which a fade begins are compiled here, while that waits, rather than there.
             enter_setting(self.config, self.state, dispatch.setting, previous_lod=dispatch.setting.lod + 1)
-        batches = cluster.agree(lambda: Batches(self.dataset, iterations, self.config.seed, part=self.devices.part,
-                                                workers=self.config.data.workers))
+        batches = cluster.agree(
+            lambda: Batches(
+                self.dataset, iterations, self.config.seed, part=self.devices.part, workers=self.config.data.workers
+            )
+        )
         with contextlib.closing(batches):
             number = self._iterate(self._ahead(self._dispatches(iterations), batches), interruption)
-            if number in (0, _FAILED):          # at the end, what failed in the last iterations is not known to all
+            if number in (0, _FAILED):  # at the end, what failed in the last iterations is not known to all
                 cluster.agree(self._raise_failure)
             # Readers may take long to end, so first comes the save. All wait for process 0: schedulers that see one
             # process end may stop the others in the middle of it.
@@ -180,8 +185,14 @@ class _Run:
             assert self.nimg <= self._group_end(setting), (dispatch, self.group_nimg)
             in_flight.append([metrics.pop(f'{network}_skipped_in_a_row') for network in 'dg'])
             if self.recorder:
-                self.recorder.add(setting, _resolution(config, setting.stage), self.devices.local(metrics),
-                                  sum_metrics, self.nimg, dispatch.steps)
+                self.recorder.add(
+                    setting,
+                    _resolution(config, setting.stage),
+                    self.devices.local(metrics),
+                    sum_metrics,
+                    self.nimg,
+                    dispatch.steps,
+                )
             if len(in_flight) > _IN_FLIGHT and max(map(int, in_flight.popleft())) >= config.train.most_skipped:
                 self._give_up(batch, setting)
 
@@ -204,14 +215,18 @@ class _Run:
         return True
 
     def _prepare(self, dispatch):
-        return self.step.prepare(self.state, stage=dispatch.setting.stage, batch=dispatch.setting.batch,
-                                 steps=dispatch.steps)
+        return self.step.prepare(
+            self.state, stage=dispatch.setting.stage, batch=dispatch.setting.batch, steps=dispatch.steps
+        )
 
     def _prepare_next(self):
         """Begins to compile what the run needs after the program that is there."""
         shapes = [self.config.image.stage_shape(stage) for stage in range(self.config.image.num_stages)]
-        later = [(shapes.index(span.resolution), span.batch) for span in stage_table(self.config)
-                 if round(span.from_kimg * 1000) > self.nimg]
+        later = [
+            (shapes.index(span.resolution), span.batch)
+            for span in stage_table(self.config)
+            if round(span.from_kimg * 1000) > self.nimg
+        ]
         for stage, batch in [self.program[:2], *later]:
             steps = self.devices.steps_per_dispatch(stage)
             if (stage, batch, steps) != self.program:
@@ -225,13 +240,17 @@ class _Run:
         recorder, nimg = self.recorder, self.nimg
         if not recorder:
             return True
-        is_due = recorder.has_iterations and nimg >= self._group_end(setting) and (
-            nimg >= recorder.tick_nimg + setting.tick_kimg * 1000 or is_finished(self.config, nimg))
+        is_due = (
+            recorder.has_iterations
+            and nimg >= self._group_end(setting)
+            and (nimg >= recorder.tick_nimg + setting.tick_kimg * 1000 or is_finished(self.config, nimg))
+        )
         try:
             if is_due:
-                recorder.tick(self.devices.local(self.state), setting, _resolution(self.config, setting.stage), nimg,
-                              poll)
-            if is_due or self.is_fresh:         # a run may have been stopped while it measured
+                recorder.tick(
+                    self.devices.local(self.state), setting, _resolution(self.config, setting.stage), nimg, poll
+                )
+            if is_due or self.is_fresh:  # a run may have been stopped while it measured
                 self._measure_if_due(interruption)
             self.is_fresh = False
         except Interrupted:
@@ -263,6 +282,7 @@ class _Run:
 
     def _give_up(self, batch, setting):
         """Saves, and raises a UserError with the name of what went wrong first."""
+
         def end():
             if not self.recorder:
                 return
@@ -271,16 +291,20 @@ class _Run:
             if not self.recorder.found_broken:
                 self.recorder.finish(local, self.nimg)
             try:
-                where = first_bad_tensor(self.config, local, batch, stage=setting.stage,
-                                         replicas=self.devices.process_replicas)
-            except Exception as error:      # such as for lack of memory; the cause is not worth a traceback
+                where = first_bad_tensor(
+                    self.config, local, batch, stage=setting.stage, replicas=self.devices.process_replicas
+                )
+            except Exception as error:  # such as for lack of memory; the cause is not worth a traceback
                 where = f'unknown ({type(error).__name__})'
-            message = (f'the gradients were not finite in {self.config.train.most_skipped} steps in a row, until '
-                       f'{self.nimg / 1000:g} kimg; the first tensor that is not: {where}. Weights are as they were '
-                       'before, and saved. To go back further remove the newest checkpoints, and lower '
-                       f'--config.schedule.lr={setting.lr:g}')
-            self.recorder.event('broken', message, self.nimg, aloud=False)       # the error is printed anyway
+            message = (
+                f'the gradients were not finite in {self.config.train.most_skipped} steps in a row, until '
+                f'{self.nimg / 1000:g} kimg; the first tensor that is not: {where}. Weights are as they were '
+                'before, and saved. To go back further remove the newest checkpoints, and lower '
+                f'--config.schedule.lr={setting.lr:g}'
+            )
+            self.recorder.event('broken', message, self.nimg, aloud=False)  # the error is printed anyway
             raise UserError(message)
+
         cluster.agree(end)
 
 

@@ -5,6 +5,7 @@ that is computed at once, the outputs of all layers times a factor. The factor w
 (temporary memory in bfloat16, batch 4, full-width networks, compiled 2026-11-22): 0.70 GB at 256x256 and 2.7 GB at
 1024x1024. It was not checked against longer activations.
 """
+
 import dataclasses
 import os
 
@@ -22,7 +23,7 @@ from stylegan_jax.training.draws import draw_discriminator_step
 from stylegan_jax.training.sharing import Share, share_of
 from stylegan_jax.training.steps import generate, judge
 
-_COPIES = 2.34                  # bytes at the peak of an iteration, over bytes of all outputs of layers
+_COPIES = 2.34  # bytes at the peak of an iteration, over bytes of all outputs of layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Plan:
       held_bytes: draws for all images.
       bytes_per_image: of one that is computed at once.
     """
+
     resolution: tuple[int, int]
     batch: int
     images: int
@@ -88,14 +90,24 @@ def plans(config):
 def _plan(config, state, stage, batch, share):
     per_replica = batch // config.replicas
     images = per_replica * share.replicas
-    draws = jax.eval_shape(lambda key: draw_discriminator_step(
-        config, key, 0, per_replica, stage=stage, replicas=jnp.zeros(1, jnp.int32)), state.key)
+    draws = jax.eval_shape(
+        lambda key: draw_discriminator_step(config, key, 0, per_replica, stage=stage, replicas=jnp.zeros(1, jnp.int32)),
+        state.key,
+    )
     networks = state.g_params, state.d_params, state.g_ema, state.g_optimizer, state.d_optimizer
     # Gradients of one network at a time.
     fixed = _bytes(networks) + max(_bytes(state.g_params), _bytes(state.d_params))
-    return Plan(config.image.stage_shape(stage), batch, images, share.parts, share.replicas,
-                _flops(config, state, draws, stage, per_replica) / per_replica, fixed,
-                images * _bytes(draws) // per_replica, _COPIES * output_bytes(config, stage))
+    return Plan(
+        config.image.stage_shape(stage),
+        batch,
+        images,
+        share.parts,
+        share.replicas,
+        _flops(config, state, draws, stage, per_replica) / per_replica,
+        fixed,
+        images * _bytes(draws) // per_replica,
+        _COPIES * output_bytes(config, stage),
+    )
 
 
 def _flops(config, state, draws, stage, images):
@@ -103,17 +115,22 @@ def _flops(config, state, draws, stage, images):
     image = config.image
     label = jax.ShapeDtypeStruct((images, image.label_dim), jnp.float32)
     pixels = jax.ShapeDtypeStruct((images, *image.stage_shape(stage), image.channels), jnp.float32)
-    generator = model_flops(lambda params, label, draws: generate(config, params, label, draws, stage, 0.5),
-                            state.g_params, label, draws)
-    discriminator = model_flops(lambda params, label, images: judge(config, params, label, stage, 0.5, Share(1))(
-        images), state.d_params, label, pixels)
+    generator = model_flops(
+        lambda params, label, draws: generate(config, params, label, draws, stage, 0.5), state.g_params, label, draws
+    )
+    discriminator = model_flops(
+        lambda params, label, images: judge(config, params, label, stage, 0.5, Share(1))(images),
+        state.d_params,
+        label,
+        pixels,
+    )
     return 4 * generator + (8 + _penalty_passes(config.loss)) * discriminator
 
 
 def _penalty_passes(loss):
     """Forward passes of D that gradient penalties cost as much as, an iteration."""
     if loss.name != 'logistic':
-        return 6            # WGAN-GP's takes images of its own, forward and back
+        return 6  # WGAN-GP's takes images of its own, forward and back
     return 3 * (bool(loss.r1_gamma) + bool(loss.r2_gamma)) / loss.lazy_r1_interval
 
 
@@ -124,8 +141,12 @@ def output_bytes(config, stage):
         height, width = config.image.stage_shape(s)
         long = max(short, 4) if config.image.stage_resolution(s) <= LONG_UP_TO else short
         # Of the generator two layers; of the discriminator one, and what comes from the stage above or from colours.
-        total += 2 * height * width * (num_fmaps(config.generator, s + 1) * long
-                                       + num_fmaps(config.discriminator, s + 1) * short)
+        total += (
+            2
+            * height
+            * width
+            * (num_fmaps(config.generator, s + 1) * long + num_fmaps(config.discriminator, s + 1) * short)
+        )
     return total
 
 

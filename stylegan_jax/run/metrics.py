@@ -1,4 +1,5 @@
 """The metrics of a run: measured on the averaged generator at its checkpoints, and a copy of the best of these."""
+
 import math
 import os
 import shutil
@@ -39,11 +40,11 @@ class RunMetrics:
             raise UserError("log.keep_best=True: the best by what? Give --config.metrics, such as 'fid10k'")
         self._file, self._store = os.path.join(workdir, FILE), Store(os.path.join(workdir, _STORE))
         if self._metrics:
-            self._evaluator(None, lambda: None).check(self._metrics)        # hours earlier than it would be missed
+            self._evaluator(None, lambda: None).check(self._metrics)  # hours earlier than it would be missed
 
     def is_due(self, checkpoint, nimg, is_last):
         """Whether to measure at a checkpoint that is the `checkpoint`-th one of a run: it is time to, and not done."""
-        if not self._metrics or not is_last and checkpoint % self._config.log.metrics_every:
+        if not self._metrics or (not is_last and checkpoint % self._config.log.metrics_every):
             return False
         there = {result['metric'] for result in self._results() if result['nimg'] == nimg}
         return not all(metric.results[0] in there for metric in self._metrics)
@@ -63,8 +64,17 @@ class RunMetrics:
         evaluator = self._evaluator(network(self._config, state, 'ema'), poll, lod=float(state.lod))
         found = []
         for _, some in evaluator.measure(self._metrics):
-            found += [results.complete(result, network_path=self._workdir, which='ema', nimg=nimg, in_training=True,
-                                       devices=jax.local_device_count()) for result in some]
+            found += [
+                results.complete(
+                    result,
+                    network_path=self._workdir,
+                    which='ema',
+                    nimg=nimg,
+                    in_training=True,
+                    devices=jax.local_device_count(),
+                )
+                for result in some
+            ]
         results.append(self._file, found)
         for identity, count in evaluator.passes:
             self._store.forget(identity, count)
@@ -77,10 +87,11 @@ class RunMetrics:
         """
         first = self._metrics[0]
         sign = -1 if first.kind in _LARGER_IS_BETTER else 1
-        values = {result['nimg']: sign * result['value'] for result in self._results()
-                  if result['metric'] == first.results[0]}
+        values = {
+            result['nimg']: sign * result['value'] for result in self._results() if result['metric'] == first.results[0]
+        }
         target, parts, before = (os.path.join(self._workdir, BEST + end) for end in ('', '.part', '.before'))
-        if not os.path.exists(target) and os.path.exists(before):       # killed between the two renames below
+        if not os.path.exists(target) and os.path.exists(before):  # killed between the two renames below
             os.rename(before, target)
         held = [int(name) for name in _listed(os.path.join(target, FOLDER)) if name.isdecimal()]
         if not self._config.log.keep_best or any(values.get(other, math.inf) <= values[nimg] for other in held):

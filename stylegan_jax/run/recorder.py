@@ -1,4 +1,5 @@
 """What a run leaves in its folder: log, pictures, checkpoints. Where writing fails, it says so and training goes on."""
+
 import os
 import time
 
@@ -18,7 +19,7 @@ from stylegan_jax.runtime.progress import duration
 from stylegan_jax.storage.checkpoint import FOLDER, SET_ASIDE, Checkpoints
 
 _A_CHECKPOINT = 'a checkpoint'
-_REPORT_SHARE = 1 / 20          # of the time of a run, at most
+_REPORT_SHARE = 1 / 20  # of the time of a run, at most
 
 
 class Recorder:
@@ -45,13 +46,16 @@ class Recorder:
         self._lock.__enter__()
         try:
             _refuse_lost_run(workdir)
-            self._checkpoints = Checkpoints(workdir, keep=config.log.keep_checkpoints,
-                                            keep_every_kimg=config.log.keep_every_kimg)
+            self._checkpoints = Checkpoints(
+                workdir, keep=config.log.keep_checkpoints, keep_every_kimg=config.log.keep_every_kimg
+            )
             self.saved = self._checkpoints.restore(config) if self._checkpoints.latest() is not None else None
         except OSError as error:
             self._lock.__exit__(None, None, None)
-            raise UserError(f'--workdir={workdir}: its checkpoints cannot be used ({error.strerror or error}); choose '
-                            'another folder') from error
+            raise UserError(
+                f'--workdir={workdir}: its checkpoints cannot be used ({error.strerror or error}); choose '
+                'another folder'
+            ) from error
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
@@ -100,10 +104,11 @@ class Recorder:
         for line in used:
             self.event('begin', line, nimg)
         try:
-            facts = machine.describe_run(jax.local_devices()[0], count=jax.device_count(),
-                                         processes=jax.process_count())
+            facts = machine.describe_run(
+                jax.local_devices()[0], count=jax.device_count(), processes=jax.process_count()
+            )
             self._log.event('machine', machine.heading(facts), nimg, aloud=False, **facts)
-        except Exception as error:      # facts that the report alone shows are not worth a training
+        except Exception as error:  # facts that the report alone shows are not worth a training
             self.event('machine', f'warning: this machine cannot be described ({error})', nimg, aloud=False)
         with self._log.attempt('config.json', nimg):
             with atomic.writing(os.path.join(self.workdir, 'config.json')) as file:
@@ -123,8 +128,15 @@ class Recorder:
     def compiled(self, resolution, batch, steps, seconds, nimg):
         """Writes down that a program was compiled, for so many iterations at one go."""
         at_one_go = f', {steps} iterations at one go' if steps > 1 else ''
-        self._log.event('compile', f'compiled {resolution}, batch {batch}{at_one_go}: {seconds:.1f}s', nimg,
-                        resolution=resolution, batch=batch, steps=steps, seconds=seconds)
+        self._log.event(
+            'compile',
+            f'compiled {resolution}, batch {batch}{at_one_go}: {seconds:.1f}s',
+            nimg,
+            resolution=resolution,
+            batch=batch,
+            steps=steps,
+            seconds=seconds,
+        )
 
     def prepare_samples(self, stage):
         """Compiles what the sample pictures of a stage need; may be called in a thread, ahead of time."""
@@ -142,7 +154,7 @@ class Recorder:
           steps: how many there are.
         """
         if self._restored_sums and self._sums is not None and self._sums.keys() != metrics.keys():
-            self._sums, self._count = None, 0        # another loss has other metrics: the tick begins anew
+            self._sums, self._count = None, 0  # another loss has other metrics: the tick begins anew
         self._restored_sums = False
         self._sums = metrics if self._sums is None else sum_metrics(self._sums, metrics)
         self._count += steps
@@ -174,13 +186,27 @@ class Recorder:
         for letter in 'DG':
             skipped = round(means[f'{letter.lower()}_skipped'] * count)
             if skipped:
-                self.event('skipped', f'{skipped} of {count} {letter} steps skipped: their gradients were not finite',
-                           nimg)
-        self._log.tick({
-            'tick': self._tick, 'nimg': nimg, 'kimg': nimg / 1000, 'resolution': resolution, 'lod': setting.lod,
-            'alpha': setting.alpha, 'batch': setting.batch, 'lr': setting.lr, 'seconds': self._seconds,
-            'tick_seconds': seconds, 'images_per_second': shown / seconds,
-            'maintenance_seconds': time.time() - maintenance, **machine.memory(jax.local_devices()[0]), **means})
+                self.event(
+                    'skipped', f'{skipped} of {count} {letter} steps skipped: their gradients were not finite', nimg
+                )
+        self._log.tick(
+            {
+                'tick': self._tick,
+                'nimg': nimg,
+                'kimg': nimg / 1000,
+                'resolution': resolution,
+                'lod': setting.lod,
+                'alpha': setting.alpha,
+                'batch': setting.batch,
+                'lr': setting.lr,
+                'seconds': self._seconds,
+                'tick_seconds': seconds,
+                'images_per_second': shown / seconds,
+                'maintenance_seconds': time.time() - maintenance,
+                **machine.memory(jax.local_devices()[0]),
+                **means,
+            }
+        )
         # After the line: whoever is killed in between writes it again, and none is missing.
         skipping = max(int(state.g_skipped), int(state.d_skipped))
         if self._tick % self.config.log.checkpoint_ticks == 0 and not is_finished(self.config, nimg) and not skipping:
@@ -196,26 +222,34 @@ class Recorder:
           nimg: images shown.
           poll: called often meanwhile; what it raises leaves it undone.
         """
-        is_last, (checkpoint, rest) = is_finished(self.config, nimg), divmod(self._tick, self.config.log.checkpoint_ticks)
-        if nimg != self.tick_nimg or rest and not is_last or not self._metrics.is_due(checkpoint, nimg, is_last):
+        is_last, (checkpoint, rest) = (
+            is_finished(self.config, nimg),
+            divmod(self._tick, self.config.log.checkpoint_ticks),
+        )
+        if nimg != self.tick_nimg or (rest and not is_last) or not self._metrics.is_due(checkpoint, nimg, is_last):
             return
         self.activity('measuring ' + self.config.metrics)
         if is_last:
             self.finish(state, nimg)
         self._await_checkpoint()
-        if self._checkpoints.latest() != nimg:      # a value without a checkpoint would be of no use
+        if self._checkpoints.latest() != nimg:  # a value without a checkpoint would be of no use
             return
         try:
             found = self._metrics.measure(state, nimg, poll)
         except UserError as error:
-            self.event('metrics', f'warning: {self.config.metrics} could not be measured ({error}); training goes on',
-                       nimg)
+            self.event(
+                'metrics', f'warning: {self.config.metrics} could not be measured ({error}); training goes on', nimg
+            )
             return
         self._log.metrics(found, nimg)
         with self._log.attempt('a copy of the best checkpoint', nimg):
             if self._metrics.keep_if_best(nimg):
-                self.event('best', f'best so far: {found[0]["metric"]} {found[0]["value"]:.6g}; kept in '
-                                   f'{os.path.join(self.workdir, run_metrics.BEST)}', nimg)
+                self.event(
+                    'best',
+                    f'best so far: {found[0]["metric"]} {found[0]["value"]:.6g}; kept in '
+                    f'{os.path.join(self.workdir, run_metrics.BEST)}',
+                    nimg,
+                )
         self._report(nimg)
         self._tick_start = time.time()
 
@@ -231,10 +265,15 @@ class Recorder:
             self._await_checkpoint()
         last = self._checkpoints.latest()
         if last != nimg:
-            raise UserError(f'{self.workdir}: the state at {nimg / 1000:g} kimg could not be saved; '
-                            + ('there is no checkpoint' if last is None else
-                               f'the last good checkpoint is that at {last / 1000:g} kimg')
-                            + '. Make room and start the same command again')
+            raise UserError(
+                f'{self.workdir}: the state at {nimg / 1000:g} kimg could not be saved; '
+                + (
+                    'there is no checkpoint'
+                    if last is None
+                    else f'the last good checkpoint is that at {last / 1000:g} kimg'
+                )
+                + '. Make room and start the same command again'
+            )
 
     def stopped(self, nimg):
         """Says that the run stopped before its end."""
@@ -243,11 +282,19 @@ class Recorder:
     def done(self, nimg):
         """Says that the run is at its end."""
         if self.saved and self.saved.nimg == nimg:
-            self.event('done', f'nothing to do: {self.workdir} has reached {nimg / 1000:.1f} kimg before, and the run '
-                               f'ends at {self.config.train.total_kimg:g}', nimg)
+            self.event(
+                'done',
+                f'nothing to do: {self.workdir} has reached {nimg / 1000:.1f} kimg before, and the run '
+                f'ends at {self.config.train.total_kimg:g}',
+                nimg,
+            )
             return
-        self.event('done', f'done: {nimg / 1000:.1f} kimg in {duration(self._seconds)}; pictures, log and checkpoints '
-                           f'are in {self.workdir}', nimg)
+        self.event(
+            'done',
+            f'done: {nimg / 1000:.1f} kimg in {duration(self._seconds)}; pictures, log and checkpoints '
+            f'are in {self.workdir}',
+            nimg,
+        )
 
     def close(self):
         """Gives the folder back, with a last report, which comes last: a scheduler may not wait for it."""
@@ -269,20 +316,31 @@ class Recorder:
         try:
             with self._log.attempt(report.FILE, nimg):
                 report.write(self.workdir, self._pictures)
-        except Exception as error:      # a page to look at is not worth a training
+        except Exception as error:  # a page to look at is not worth a training
             if not self._report_failed:
-                self.event('report', f'warning: {report.FILE} could not be made ({type(error).__name__}: {error}); '
-                                     'training goes on', nimg)
+                self.event(
+                    'report',
+                    f'warning: {report.FILE} could not be made ({type(error).__name__}: {error}); training goes on',
+                    nimg,
+                )
             self._report_failed = True
         now = time.monotonic()
         self._next_report = now + (now - start) / _REPORT_SHARE
 
     def _save(self, state, nimg):
-        progress = {'tick': self._tick, 'tick_nimg': self.tick_nimg, 'seconds': self._seconds, 'images': self._images,
-                    'data': self._data}
-        if self._count:           # in the middle of a tick, which goes on after a restart
-            progress |= {'seconds': self._seconds + time.time() - self._tick_start, 'count': self._count,
-                         'sums': jax.tree.map(float, jax.device_get(self._sums))}
+        progress = {
+            'tick': self._tick,
+            'tick_nimg': self.tick_nimg,
+            'seconds': self._seconds,
+            'images': self._images,
+            'data': self._data,
+        }
+        if self._count:  # in the middle of a tick, which goes on after a restart
+            progress |= {
+                'seconds': self._seconds + time.time() - self._tick_start,
+                'count': self._count,
+                'sums': jax.tree.map(float, jax.device_get(self._sums)),
+            }
         self._log.flush()
         self._await_checkpoint()
         with self._log.attempt(_A_CHECKPOINT, nimg, is_whole=False):
@@ -329,5 +387,7 @@ def _refuse_lost_run(workdir):
     folder = os.path.join(workdir, FOLDER)
     has_checkpoint = os.path.isdir(folder) and any(name.isdecimal() for name in os.listdir(folder))
     if not has_checkpoint and os.path.isdir(os.path.join(workdir, SET_ASIDE)):
-        raise UserError(f'--workdir={workdir}: the checkpoints of this run are gone, but for damaged ones in '
-                        f'{SET_ASIDE}; bring back a copy, or choose another --workdir')
+        raise UserError(
+            f'--workdir={workdir}: the checkpoints of this run are gone, but for damaged ones in '
+            f'{SET_ASIDE}; bring back a copy, or choose another --workdir'
+        )

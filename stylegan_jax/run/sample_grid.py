@@ -1,4 +1,5 @@
 """The sample pictures of a run: fixed latents through the averaged generator, and real images beside them."""
+
 import os
 
 import jax
@@ -10,10 +11,10 @@ from stylegan_jax.sampling import grid
 from stylegan_jax.sampling.sampler import Sampler
 from stylegan_jax.training import network, run_key
 
-_GRID_PURPOSE = 2        # apart from the purposes of the steps (training/draws.py)
-_MOST_CLASS_ROWS = 32    # of the classes; more would make pictures that nobody looks at
-_CHUNK = 16              # images generated at a time
-_SMALLEST_SIDE = 64      # smaller images are enlarged by whole factors, for the eye
+_GRID_PURPOSE = 2  # apart from the purposes of the steps (training/draws.py)
+_MOST_CLASS_ROWS = 32  # of the classes; more would make pictures that nobody looks at
+_CHUNK = 16  # images generated at a time
+_SMALLEST_SIDE = 64  # smaller images are enlarged by whole factors, for the eye
 
 
 class SampleGrid:
@@ -65,6 +66,7 @@ class SampleGrid:
                 poll()
                 some = slice(start, start + sampler.batch)
                 yield self.z[some], self.labels[some] if self._config.image.label_dim else None
+
         images = np.concatenate(list(sampler.stream(arguments())))
         return self._layout(grid.enlarge(images, self._config.image.shape[0] // images.shape[1]))
 
@@ -78,8 +80,13 @@ class SampleGrid:
 
     def _sampler(self, generator, lod):
         # On one device, where the state of the run has been copied to.
-        return Sampler(generator, lod=lod, psi=None if generator.config.is_progan else 1.0,
-                       batch=min(_CHUNK, len(self.z)), devices=jax.local_devices()[:1])
+        return Sampler(
+            generator,
+            lod=lod,
+            psi=None if generator.config.is_progan else 1.0,
+            batch=min(_CHUNK, len(self.z)),
+            devices=jax.local_devices()[:1],
+        )
 
     def _layout(self, images):
         picture = grid.image_grid(images, self.columns)

@@ -1,4 +1,5 @@
 """Files that appear whole or not at all, whatever ends the writing."""
+
 import contextlib
 import os
 

@@ -2,6 +2,7 @@
 
 One process is enough for one machine. With several, process 0 alone reads and writes the run's folder.
 """
+
 import hashlib
 import os
 
@@ -11,7 +12,7 @@ from jax.experimental import multihost_utils
 
 from stylegan_jax.errors import UserError
 
-_LONGEST_MESSAGE = 1000         # bytes
+_LONGEST_MESSAGE = 1000  # bytes
 
 
 def join(coordinator=None, num_processes=None, process_id=None):
@@ -28,20 +29,24 @@ def join(coordinator=None, num_processes=None, process_id=None):
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if any(given) and not all(given):
         raise UserError('--coordinator, --num_processes and --process_id go together; give all three or none')
-    if not any(given) and int(os.environ.get('SLURM_STEP_NUM_TASKS', 1)) < 2 or num_processes == 1:
+    if (not any(given) and int(os.environ.get('SLURM_STEP_NUM_TASKS', 1)) < 2) or num_processes == 1:
         return
     if num_processes is not None and not 0 <= process_id < num_processes:
-        raise UserError(f'--process_id={process_id}: with --num_processes={num_processes} give 0 to '
-                        f'{num_processes - 1}')
+        raise UserError(
+            f'--process_id={process_id}: with --num_processes={num_processes} give 0 to {num_processes - 1}'
+        )
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-    jax.config.update('jax_enable_preemption_service', False)        # see `stop_requests`
+    jax.config.update('jax_enable_preemption_service', False)  # see `stop_requests`
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id,
-                                   local_device_ids=None if any(given) else _devices_of_task())
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, local_device_ids=None if any(given) else _devices_of_task()
+        )
     except (RuntimeError, ValueError) as error:
         message = ' '.join(str(error).split())
-        raise UserError(f'the processes of this run do not find one another ({message}); check --coordinator='
-                        f'{coordinator} and that all of them were started') from error
+        raise UserError(
+            f'the processes of this run do not find one another ({message}); check --coordinator='
+            f'{coordinator} and that all of them were started'
+        ) from error
 
 
 def is_primary():
@@ -64,12 +69,15 @@ def agree(function):
     result, error = None, None
     try:
         result = function()
-    except Exception as own:        # whatever it is, the others must not wait
+    except Exception as own:  # whatever it is, the others must not wait
         error = own
     text = ' '.join((str(error) or type(error).__name__).split()).encode()[:_LONGEST_MESSAGE] if error else b''
     texts = multihost_utils.process_allgather(np.frombuffer(text.ljust(_LONGEST_MESSAGE), np.uint8))
-    failed = [(number, bytes(text).decode(errors='replace').strip()) for number, text in enumerate(texts)
-              if bytes(text).strip()]
+    failed = [
+        (number, bytes(text).decode(errors='replace').strip())
+        for number, text in enumerate(texts)
+        if bytes(text).strip()
+    ]
     if error is not None:
         raise error
     if failed:
@@ -89,8 +97,10 @@ def check_same(what, text):
         digests = multihost_utils.process_allgather(digest)
         different = [number for number, other in enumerate(digests) if not np.array_equal(other, digests[0])]
         if different:
-            raise UserError(f'process {different[0]} has another {what} than process 0; start all of them with the same '
-                            'command and the same data')
+            raise UserError(
+                f'process {different[0]} has another {what} than process 0; start all of them with the same '
+                'command and the same data'
+            )
 
 
 def stop_requests():
@@ -113,6 +123,7 @@ def stop_requests():
     def spread(number):
         numbers = np.full(jax.local_device_count(), number, np.int32)
         return highest(jax.make_array_from_process_local_data(cut, numbers))
+
     return spread
 
 

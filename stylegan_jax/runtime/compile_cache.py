@@ -1,4 +1,5 @@
 """Compiled programs beyond the process: a folder that keeps them, and ending while one is still being compiled."""
+
 import contextlib
 import os
 import pathlib
@@ -12,12 +13,16 @@ from absl import flags
 from stylegan_jax.runtime.compiling import is_compiling
 
 _OFF = '', 'none'
-_CHECKED = '.checked'           # a file whose time says when the entries were last looked at
-_ENTRIES = '*-cache'            # as JAX names them
+_CHECKED = '.checked'  # a file whose time says when the entries were last looked at
+_ENTRIES = '*-cache'  # as JAX names them
 
-CACHE = flags.DEFINE_string('compilation_cache', None, 'Folder that keeps compiled programs for the next start; none '
-                            'keeps nothing. The default is $JAX_COMPILATION_CACHE_DIR, or stylegan_jax in '
-                            '$XDG_CACHE_HOME or ~/.cache.')
+CACHE = flags.DEFINE_string(
+    'compilation_cache',
+    None,
+    'Folder that keeps compiled programs for the next start; none '
+    'keeps nothing. The default is $JAX_COMPILATION_CACHE_DIR, or stylegan_jax in '
+    '$XDG_CACHE_HOME or ~/.cache.',
+)
 
 
 def use_cache(directory=None):
@@ -42,8 +47,11 @@ def use_cache(directory=None):
                 pass
             _drop_torn(pathlib.Path(directory))
         except OSError as error:
-            print(f'warning: --compilation_cache={directory} cannot be used ({error.strerror or error}); the next '
-                  'start compiles anew', file=sys.stderr)
+            print(
+                f'warning: --compilation_cache={directory} cannot be used ({error.strerror or error}); the next '
+                'start compiles anew',
+                file=sys.stderr,
+            )
             directory = None
     jax.config.update('jax_compilation_cache_dir', directory)
     return directory
@@ -63,7 +71,7 @@ def abandoned_at_exit():
             raise
         code = _exit_code(error)
         if jax.distributed.is_initialized():
-            jax.distributed.shutdown()          # the others would take this process for a lost one
+            jax.distributed.shutdown()  # the others would take this process for a lost one
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
@@ -76,7 +84,7 @@ def _exit_code(error):
         sys.excepthook(type(error), error, error.__traceback__)
         return 1
     if error.code is None or isinstance(error.code, int):
-        return (error.code or 0) & 0xff
+        return (error.code or 0) & 0xFF
     print(error.code, file=sys.stderr)
     return 1
 
@@ -106,7 +114,7 @@ def _is_whole(entry):
     if entry.startswith(b'\x28\xb5\x2f\xfd'):
         try:
             import zstandard
-        except ImportError:         # nor can JAX read it then
+        except ImportError:  # nor can JAX read it then
             return True
         unpack, error = zstandard.ZstdDecompressor().decompress, zstandard.ZstdError
     else:

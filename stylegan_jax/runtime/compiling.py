@@ -1,17 +1,19 @@
 """Compiling in threads, so that what is needed soon is there in time.
 
 A compilation cannot be broken off. Python cannot end in good order while XLA compiles in one of its threads: it would
-abort, or wait. Commands therefore leave by way of `stylegan_jax.compilation`; whoever else ends meanwhile waits.
+abort, or wait. Commands therefore leave by way of `stylegan_jax.runtime.compile_cache`; whoever
+else ends meanwhile waits.
 """
+
 import atexit
 import threading
 import time
 
 import jax
 
-_POLL = 0.1             # seconds between two looks at what may end a wait
+_POLL = 0.1  # seconds between two looks at what may end a wait
 
-_running = set()        # threads
+_running = set()  # threads
 
 
 class Compilation:
@@ -56,7 +58,7 @@ class Compilation:
         try:
             with jax.enable_x64(self._x64):
                 self._result = self._compile()
-        except BaseException as error:      # it belongs to whoever asks for the result
+        except BaseException as error:  # it belongs to whoever asks for the result
             self._error = error
         finally:
             self._compile, self.seconds = None, time.monotonic() - start
@@ -69,7 +71,7 @@ def is_compiling():
     return any(thread.is_alive() for thread in _running.copy())
 
 
-@atexit.register        # later than JAX's own, and so called before it
+@atexit.register  # later than JAX's own, and so called before it
 def _wait():
     for thread in _running.copy():
         thread.join()

@@ -4,6 +4,7 @@ Products of matrices (and of vectors: the norm of gradients) and convolutions al
 a transposed convolution puts between its inputs do not count, padding does, and what leads to no result does not: the
 count is a property of the function, not of how a compiler carries it out, or of the form that a platform prefers.
 """
+
 import math
 
 import jax
@@ -59,7 +60,7 @@ def _count_equation(equation, wanted):
         return 0, everything
     if name == 'scan':
         return params['length'] * _all_of(inner[0]), everything
-    if name == 'cond' and params.get('branches_platforms'):      # forms of the same for different devices: the plain one
+    if name == 'cond' and params.get('branches_platforms'):  # forms of the same for different devices: the plain one
         return _all_of(inner[-1]), everything
     if name == 'cond':
         return max(map(_all_of, inner)), everything
@@ -80,7 +81,7 @@ def _all_of(jaxpr):
 
 def _convolution(equation):
     numbers, kernel = equation.params['dimension_numbers'], equation.invars[1].aval.shape
-    taps = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])        # of one output: inputs and window
+    taps = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])  # of one output: inputs and window
     return 2 * equation.outvars[0].aval.size * taps // math.prod(equation.params['lhs_dilation'])
 
 
@@ -91,7 +92,7 @@ def _product(equation):
 
 
 def _is_variable(var):
-    return not hasattr(var, 'val')           # constants stand among the variables
+    return not hasattr(var, 'val')  # constants stand among the variables
 
 
 def _is_jaxpr(value):

@@ -4,6 +4,7 @@ The kernel's lock on the file RUN/lock ends with the process that holds it, in w
 systems may keep such a lock from other hosts, or not know it at all; for them the holder touches the file every few
 seconds, and a newcomer watches it for a while.
 """
+
 import contextlib
 import fcntl
 import json
@@ -15,8 +16,8 @@ import time
 
 from stylegan_jax.errors import UserError
 
-BEAT = 5                # seconds between two signs of life
-_WATCHED_BEATS = 3      # for which a newcomer waits; a host under load may be late with one
+BEAT = 5  # seconds between two signs of life
+_WATCHED_BEATS = 3  # for which a newcomer waits; a host under load may be late with one
 
 
 class WorkdirLock:
@@ -58,7 +59,8 @@ class WorkdirLock:
                 self._stack = stack.pop_all()
         except OSError as error:
             raise UserError(
-                f'--workdir={self.workdir}: cannot be written ({error.strerror}); choose another folder') from None
+                f'--workdir={self.workdir}: cannot be written ({error.strerror}); choose another folder'
+            ) from None
         return self
 
     def __exit__(self, *error):
@@ -86,12 +88,14 @@ class WorkdirLock:
 
     def _shows_life(self, line):
         """Whether somebody touches the file while this process watches it."""
-        self._say(f'{self._path} names {_described(line)}; watching for {_WATCHED_BEATS * BEAT:g} seconds whether '
-                  'that still runs')
+        self._say(
+            f'{self._path} names {_described(line)}; watching for {_WATCHED_BEATS * BEAT:g} seconds whether '
+            'that still runs'
+        )
         first = _touched(self._path)
         for _ in range(_WATCHED_BEATS):
             time.sleep(BEAT)
-            if _touched(self._path) != first:       # only whether, not when: clocks differ between hosts
+            if _touched(self._path) != first:  # only whether, not when: clocks differ between hosts
                 return True
         return False
 
@@ -103,11 +107,13 @@ class WorkdirLock:
             if _read(self._file) == self._line:
                 os.ftruncate(self._file, 0)
         with contextlib.suppress(OSError):
-            fcntl.flock(self._file, fcntl.LOCK_UN)      # closing would not do while a forked child has the file open
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing would not do while a forked child has the file open
 
     def _in_use(self, line):
-        return UserError(f'--workdir={self.workdir}: is in use by {_described(line)}; wait for it or stop it, '
-                         'or choose another --workdir')
+        return UserError(
+            f'--workdir={self.workdir}: is in use by {_described(line)}; wait for it or stop it, '
+            'or choose another --workdir'
+        )
 
 
 def _read(file):
@@ -116,9 +122,9 @@ def _read(file):
 
 def _overwrite(file, line):
     data = line.encode()
-    os.pwrite(file, data, 0)            # before the file is cut, so that it is never seen empty
+    os.pwrite(file, data, 0)  # before the file is cut, so that it is never seen empty
     os.ftruncate(file, len(data))
-    os.fsync(file)                      # other hosts would see it only when this one writes its cache back
+    os.fsync(file)  # other hosts would see it only when this one writes its cache back
 
 
 def _holder(line):
@@ -151,14 +157,14 @@ def _exists(pid):
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:             # somebody else's
+    except PermissionError:  # somebody else's
         pass
     return True
 
 
 def _touched(path):
     """When a file was touched, in its server's time."""
-    file = os.open(path, os.O_RDONLY)       # by opening it: NFS may answer a plain stat from its cache for a minute
+    file = os.open(path, os.O_RDONLY)  # by opening it: NFS may answer a plain stat from its cache for a minute
     try:
         return os.fstat(file).st_mtime_ns
     finally:

@@ -4,6 +4,7 @@ Python runs signal handlers only between two instructions of the main thread, so
 compilation. The byte that the interpreter's own handler writes to the wakeup file descriptor comes at once, and
 the thread that reads it can end the process whatever the main thread does, as long as that lets go of the GIL.
 """
+
 import contextlib
 import os
 import select
@@ -12,11 +13,11 @@ import threading
 import time
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
-_END = 0                # the byte that ends the thread; no signal has this number
-_PATIENCE = 1.0         # seconds for which a message waits for a reader of stderr
-_ECHO = 1.0             # seconds in which a second SIGTERM is the first one's echo: Slurm sends it by two ways
+_END = 0  # the byte that ends the thread; no signal has this number
+_PATIENCE = 1.0  # seconds for which a message waits for a reader of stderr
+_ECHO = 1.0  # seconds in which a second SIGTERM is the first one's echo: Slurm sends it by two ways
 
-_entered = []           # interruptions that hold this process's signals, innermost last
+_entered = []  # interruptions that hold this process's signals, innermost last
 
 
 class Interrupted(Exception):
@@ -86,12 +87,12 @@ class Interruption:
 
     def _watch(self, reader):
         """Counts signals, in a thread, until the byte that ends it."""
-        first = None            # when the first one came
+        first = None  # when the first one came
         while True:
             for number in os.read(reader, 1024):
                 if number == _END:
                     return
-                if number not in _SIGNALS:      # the descriptor gets every signal that Python handles
+                if number not in _SIGNALS:  # the descriptor gets every signal that Python handles
                     continue
                 if first is None:
                     first = time.monotonic()
@@ -104,7 +105,7 @@ class Interruption:
 
 
 def _end(thread, writer):
-    if thread.is_alive():       # not in a forked child: its pipe is the parent's, and so would be the thread that ends
+    if thread.is_alive():  # not in a forked child: its pipe is the parent's, and so would be the thread that ends
         os.write(writer, bytes([_END]))
         thread.join()
 

@@ -26,9 +26,15 @@ class OnDevices:
         self._cut, self._precision = NamedSharding(mesh, cut), precision
         self._network = jax.device_put(network, NamedSharding(mesh, everywhere))
         self._compiled = jax.jit(
-            jax.shard_map(lambda network, batch: function(network, *batch), mesh=mesh, in_specs=(everywhere, cut),
-                          out_specs=cut, check_vma=False),
-            compiler_options=compiler_options(devices[0].platform))
+            jax.shard_map(
+                lambda network, batch: function(network, *batch),
+                mesh=mesh,
+                in_specs=(everywhere, cut),
+                out_specs=cut,
+                check_vma=False,
+            ),
+            compiler_options=compiler_options(devices[0].platform),
+        )
 
     def check(self, *shapes):
         """Raises what the function would raise for arrays like these `jax.ShapeDtypeStruct`s; computes nothing."""

@@ -1,15 +1,22 @@
 """What differs between kinds of devices: the number types that they are fast at, and how XLA compiles well for them.
 
-Parameters, statistics, losses, penalties and optimisers are float32 whatever the activations are (float64 in 'float64').
+Parameters, statistics, losses, penalties and optimisers are float32 whatever the activations are, and float64 in
+'float64'.
 """
+
 import jax
 import jax.numpy as jnp
 
 from stylegan_jax.runtime.xla_options import known_options
 
-_ACTIVATIONS = {'bfloat16': jnp.bfloat16, 'float16': jnp.float16, 'tf32': jnp.float32, 'float32': jnp.float32,
-                'float64': jnp.float64}
-_FIRST_WITH_BFLOAT16 = 8         # major compute capability of NVIDIA GPUs (Ampere)
+_ACTIVATIONS = {
+    'bfloat16': jnp.bfloat16,
+    'float16': jnp.float16,
+    'tf32': jnp.float32,
+    'float32': jnp.float32,
+    'float64': jnp.float64,
+}
+_FIRST_WITH_BFLOAT16 = 8  # major compute capability of NVIDIA GPUs (Ampere)
 _COMPILER_OPTIONS = {
     # The library that takes convolutions by default has filter gradients at a quarter of the other's speed.
     'cpu': {'xla_cpu_experimental_ynn_fusion_type': ''},
@@ -27,7 +34,7 @@ def best_precision(device):
     """Returns the fastest precision that trains as well as float32, for a `jax.Device`."""
     if device.platform == 'cpu':
         return 'float32'
-    major = str(getattr(device, 'compute_capability', '')).partition('.')[0]       # of NVIDIA GPUs; AMD's are names
+    major = str(getattr(device, 'compute_capability', '')).partition('.')[0]  # of NVIDIA GPUs; AMD's are names
     return 'tf32' if major.isdecimal() and int(major) < _FIRST_WITH_BFLOAT16 else 'bfloat16'
 
 

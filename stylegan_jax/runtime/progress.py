@@ -1,4 +1,5 @@
 """What people see of work that takes long: bars, and durations in words."""
+
 import sys
 
 from tqdm import tqdm
@@ -6,13 +7,12 @@ from tqdm import tqdm
 
 def progress_bar(count, title):
     """Returns a tqdm bar: shown after two seconds, seldom moved in a log file, absent without a title."""
-    return tqdm(total=count, desc=title, delay=2, disable=title is None,
-                mininterval=0.1 if sys.stderr.isatty() else 15)
+    return tqdm(total=count, desc=title, delay=2, disable=title is None, mininterval=0.1 if sys.stderr.isatty() else 15)
 
 
 def duration(seconds):
     """Writes seconds as people do: '42s', '3m 07s', '5h 02m 11s', '2d 01h 10m'."""
-    s = int(round(seconds))
+    s = round(seconds)
     if s < 60:
         return f'{s}s'
     if s < 3600:

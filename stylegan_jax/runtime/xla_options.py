@@ -3,6 +3,7 @@
 They come and go with versions of JAX, and XLA refuses what it does not know: an unknown compiler option raises an
 error, and an unknown flag in XLA_FLAGS ends the process. So both are asked for, and what is unknown is left out.
 """
+
 import functools
 import os
 import re
@@ -27,8 +28,12 @@ def known_flags(flags):
     left = list(flags)
     while left:
         environment = os.environ | {'XLA_FLAGS': ' '.join(left), 'JAX_PLATFORMS': 'cpu'}
-        asked = subprocess.run([sys.executable, '-c', 'import jaxlib.xla_client as xla; xla.make_cpu_client()'],
-                               env=environment, text=True, capture_output=True)
+        asked = subprocess.run(
+            [sys.executable, '-c', 'import jaxlib.xla_client as xla; xla.make_cpu_client()'],
+            env=environment,
+            text=True,
+            capture_output=True,
+        )
         if asked.returncode == 0:
             break
         complaint = re.search(r'Unknown flags? in XLA_FLAGS: (.*)', asked.stderr)
@@ -54,6 +59,7 @@ def known_options(options):
 @functools.cache
 def _is_known(name, value):
     import jax  # so that `known_flags` can be called before JAX reads its environment
+
     try:
         _smallest_program().compile({name: value})
     except jax.errors.JaxRuntimeError as error:
@@ -67,4 +73,5 @@ def _is_known(name, value):
 @functools.cache
 def _smallest_program():
     import jax
+
     return jax.jit(lambda: 0).lower()

@@ -1,4 +1,5 @@
 """Images as uint8, as one grid, and as PNG files that appear whole or not at all."""
+
 import collections
 import concurrent.futures
 
@@ -8,8 +9,8 @@ import PIL.Image
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.threads import NUM_THREADS
 
-_COMPRESSION = 1         # zlib's; its default of 6 takes four times as long for files about a seventh smaller
-_MOST_WAITING = 4        # images for each thread
+_COMPRESSION = 1  # zlib's; its default of 6 takes four times as long for files about a seventh smaller
+_MOST_WAITING = 4  # images for each thread
 
 
 def to_uint8(images):

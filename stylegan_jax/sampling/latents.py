@@ -1,4 +1,5 @@
 """Latents and keys by number: each depends on its seed and its own number alone, not on how many there are."""
+
 import functools
 
 import jax
@@ -31,6 +32,6 @@ def latents(seeds, z_dim):
 
 def draw_latents(seed, start, count, z_dim):
     """Draws latents [count, Z], float32: those with the numbers `start` and up of an endless row that a seed means."""
-    key = jax.random.fold_in(jax.random.key(seed), 0x77)        # a purpose of its own
+    key = jax.random.fold_in(jax.random.key(seed), 0x77)  # a purpose of its own
     keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(start, start + count))
     return jax.vmap(lambda key: jax.random.normal(key, (z_dim,)))(keys)

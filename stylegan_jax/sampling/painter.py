@@ -1,7 +1,9 @@
 """From ws and noise inputs to uint8 images, in batches of one size: what figures and animations are drawn with.
 
-`sampling.sampler.Sampler` is faster where all that varies is the latent; here layers may have styles and noise of their own.
+`sampling.sampler.Sampler` is faster where all that varies is the latent; here layers may have styles and noise
+of their own.
 """
+
 import functools
 
 import jax
@@ -95,7 +97,7 @@ class Painter:
             rows = np.minimum(np.arange(start, start + self.batch), len(ws) - 1)
             images = self._images(np.asarray(ws)[rows], self._noise(noise, rows, len(ws)))
             images.copy_to_host_async()
-            if under_way is not None:               # fetched while the device works on the next one
+            if under_way is not None:  # fetched while the device works on the next one
                 yield self._fetched(under_way, self.batch)
                 done += self.batch
             under_way = images
@@ -118,13 +120,13 @@ class Painter:
 
     def _noise(self, noise, rows, count):
         """The noise inputs of a batch, whatever form they were given in."""
-        if not self.config.use_noise or isinstance(noise, str) and noise == 'none':
+        if not self.config.use_noise or (isinstance(noise, str) and noise == 'none'):
             return ()
         if isinstance(noise, str):
-            return self.generator.noise[:self.num_layers]
+            return self.generator.noise[: self.num_layers]
         if isinstance(noise, jax.Array):
             return _drawn_noise(self.config, noise[rows], self.stage, self.dtype)
-        return tuple(array if len(array) == 1 and count > 1 else array[rows] for array in noise[:self.num_layers])
+        return tuple(array if len(array) == 1 and count > 1 else array[rows] for array in noise[: self.num_layers])
 
 
 def noise_keys(seed, count):
@@ -147,4 +149,5 @@ def _drawn_noise(config, keys, stage, dtype):
 def _compiled(options):
     def draw(config, params, ws, noise, stage, dtype, alpha):
         return to_uint8(synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha, dtype=dtype))
+
     return jax.jit(draw, static_argnums=(0, 4, 5), compiler_options=dict(options))

@@ -2,6 +2,7 @@
 
 For commands, sample grids and measurements; `Generator` itself gives images as floats, and takes what is unusual.
 """
+
 import collections
 import functools
 import threading
@@ -20,7 +21,7 @@ PRECISIONS = 'auto', 'float32', 'tf32', 'bfloat16', 'float16'
 NOISES = 'const', 'random', 'none'
 _AXIS = 'device'
 # Pixels and images that a device gets at a time if nobody says: two images of 1024x1024 on a processor, 16 elsewhere.
-_CPU_BATCH, _ACCELERATOR_BATCH = (2 ** 21, 16), (2 ** 24, 128)
+_CPU_BATCH, _ACCELERATOR_BATCH = (2**21, 16), (2**24, 128)
 
 
 class Sampler:
@@ -36,8 +37,19 @@ class Sampler:
       precision: the one in use, also where 'auto' was asked for.
     """
 
-    def __init__(self, generator, *, lod=0.0, psi=None, cutoff=None, noise='const', batch=None, count=None,
-                 devices=None, precision='float32'):
+    def __init__(
+        self,
+        generator,
+        *,
+        lod=0.0,
+        psi=None,
+        cutoff=None,
+        noise='const',
+        batch=None,
+        count=None,
+        devices=None,
+        precision='float32',
+    ):
         """Places nothing on devices and compiles nothing yet.
 
         Args:
@@ -71,8 +83,9 @@ class Sampler:
         mesh = Mesh(np.array(devices), (_AXIS,))
         self._cut, self._everywhere = NamedSharding(mesh, PartitionSpec(_AXIS)), NamedSharding(mesh, PartitionSpec())
         leaves, structure = jax.tree.flatten(abstract)
-        self._graph = _graph(structure, tuple(leaves), self.batch, stage, self._truncation is not None, noise,
-                             self.precision, mesh)
+        self._graph = _graph(
+            structure, tuple(leaves), self.batch, stage, self._truncation is not None, noise, self.precision, mesh
+        )
 
     def compile(self):
         """Compiles the graph unless it exists, also in a thread ahead of time; returns the Sampler."""
@@ -106,7 +119,7 @@ class Sampler:
           (uint8 [N, H, W, C], bool [N]), on the devices.
         """
         made = self._padded(z, label, keys)
-        return made if len(z) == self.batch else tuple(x[:len(z)] for x in made)
+        return made if len(z) == self.batch else tuple(x[: len(z)] for x in made)
 
     def stream(self, inputs):
         """Makes images batch after batch; a batch is fetched while the devices work on the next one.
@@ -146,12 +159,11 @@ class Sampler:
         label = np.zeros((count, image.label_dim)) if label is None else label
         if np.shape(label) != (count, image.label_dim):
             raise UserError(f'label has shape {np.shape(label)}; give vectors [{count}, {image.label_dim}]')
-        if (keys is not None) != self._graph.needs_keys or keys is not None and keys.shape != (count,):
+        if (keys is not None) != self._graph.needs_keys or (keys is not None and keys.shape != (count,)):
             raise UserError(f"keys: give [{count}] with noise='random', and none otherwise")
         rows = np.minimum(np.arange(self.batch), count - 1)
         # What is on a device stays there: fetching it would wait for all that the device has to do before.
-        z, label = (x.astype(self._dtype) if isinstance(x, jax.Array) else np.array(x, self._dtype)
-                    for x in (z, label))
+        z, label = (x.astype(self._dtype) if isinstance(x, jax.Array) else np.array(x, self._dtype) for x in (z, label))
         given = [x if x is None or count == self.batch else x[rows] for x in (z, label, keys)]
         generator, truncation, alpha = self._placed
         return generator, *jax.device_put(given, self._cut), truncation, alpha
@@ -183,17 +195,25 @@ def _lower(structure, leaves, batch, stage, truncates, noise, precision, mesh):
 
     def argument(shape, dtype, spec):
         return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
     arguments = (
         jax.tree.map(lambda x: argument(x.shape, x.dtype, everywhere), generator),
-        argument((batch, config.z_dim), dtype, cut), argument((batch, config.image.label_dim), dtype, cut),
+        argument((batch, config.z_dim), dtype, cut),
+        argument((batch, config.image.label_dim), dtype, cut),
         argument((batch,), jax.eval_shape(jax.random.key, 0).dtype, cut) if noise == 'random' else None,
         (argument((), dtype, everywhere), argument((), jnp.int32, everywhere)) if truncates else None,
-        argument((), dtype, everywhere))
+        argument((), dtype, everywhere),
+    )
     # Weights of double precision say that all is.
     activations = None if precision == 'float32' else activation_dtype(precision)
     # Each device runs the graph of one: nothing that the partitioner could exchange between them.
-    mapped = jax.shard_map(functools.partial(_images, stage=stage, noise=noise, dtype=activations), mesh=mesh,
-                           in_specs=(everywhere, cut, cut, cut, everywhere, everywhere), out_specs=cut, check_vma=False)
+    mapped = jax.shard_map(
+        functools.partial(_images, stage=stage, noise=noise, dtype=activations),
+        mesh=mesh,
+        in_specs=(everywhere, cut, cut, cut, everywhere, everywhere),
+        out_specs=cut,
+        check_vma=False,
+    )
     with matmul_precision(precision):
         return jax.jit(mapped).lower(*arguments)
 
@@ -203,7 +223,7 @@ def _images(generator, z, label, keys, truncation, alpha, *, stage, noise, dtype
     config, params = generator.config, generator.params
     w = map_latents(config, params, z, label)
     ws = broadcast_w(config, w) if truncation is None else generator.truncate(w, *truncation)
-    inputs = generator.noise[:2 * (stage + 1)] if noise == 'const' else ()
+    inputs = generator.noise[: 2 * (stage + 1)] if noise == 'const' else ()
     if noise == 'random':
         drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage, ws.dtype))(keys)
         inputs = tuple(layer[:, 0] for layer in drawn)
@@ -223,8 +243,10 @@ def _fetched(images, count):
 
 def _checked_shape(generator, *, psi, cutoff, noise, lod):
     """(H, W, C) of the images; raises what `Generator.__call__` would."""
+
     def make(generator, z):
         return generator(z, psi=psi, cutoff=cutoff, noise=jax.random.key(0) if noise == 'random' else noise, lod=lod)
+
     return jax.eval_shape(make, generator, jax.ShapeDtypeStruct((1, generator.z_dim), generator.w_avg.dtype)).shape[1:]
 
 

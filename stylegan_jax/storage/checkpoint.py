@@ -4,6 +4,7 @@ A checkpoint holds the TrainState, the config that made it, where the log stood,
 commits it by renaming a folder, so it is there whole or not at all; the digests tell if it was damaged afterwards.
 One process reads and writes: the state is the same in all of them.
 """
+
 import concurrent.futures
 import contextlib
 import errno
@@ -30,7 +31,7 @@ from stylegan_jax.training import create_state, network
 
 FOLDER = 'checkpoints'
 SET_ASIDE = 'damaged-checkpoints'
-_ROOM_BESIDE = 2 ** 20     # bytes of a checkpoint beside its arrays, which compression makes smaller
+_ROOM_BESIDE = 2**20  # bytes of a checkpoint beside its arrays, which compression makes smaller
 # What fails for other reasons than that a file is damaged.
 _NOT_DAMAGE = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM
 _CAUSES = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
@@ -64,6 +65,7 @@ class Saved(typing.NamedTuple):
       progress: where the log stood.
       damaged: a line for each newer checkpoint that could not be read.
     """
+
     nimg: int
     state: typing.Any
     config: config_lib.Config
@@ -91,18 +93,25 @@ class Checkpoints:
         self._open()
 
     def _open(self):
-        options = dict(create=False, multiprocessing_options=ocp.options.MultiprocessingOptions(
-            primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix='own'))
+        options = {
+            'create': False,
+            'multiprocessing_options': ocp.options.MultiprocessingOptions(
+                primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix='own'
+            ),
+        }
         if self._keep is None:
-            options |= dict(read_only=True, save_interval_steps=0)
+            options |= {'read_only': True, 'save_interval_steps': 0}
         else:
             os.makedirs(self.path, exist_ok=True)
             policies = ocp.checkpoint_managers
             stay = [policies.LatestN(self._keep)]
             if self._keep_every_kimg is not None:
                 stay.append(policies.EveryNStepsClosest(round(self._keep_every_kimg * 1000)))
-            options |= dict(preservation_policy=policies.AnyPreservationPolicy(stay), cleanup_tmp_directories=True,
-                            save_root_metadata=False)
+            options |= {
+                'preservation_policy': policies.AnyPreservationPolicy(stay),
+                'cleanup_tmp_directories': True,
+                'save_root_metadata': False,
+            }
         self._manager = ocp.CheckpointManager(self.path, options=ocp.CheckpointManagerOptions(**options))
 
     def latest(self):
@@ -128,9 +137,14 @@ class Checkpoints:
         digests = {name: _json_digest(value) for name, value in items.items()} | {'state': _digest(state)}
         self._check_room(sum(x.nbytes for x in jax.tree.leaves(state)))
         with self._reported():
-            self._manager.save(nimg, args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), digests=ocp.args.JsonSave(digests),
-                **{name: ocp.args.JsonSave(value) for name, value in items.items()}))
+            self._manager.save(
+                nimg,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    digests=ocp.args.JsonSave(digests),
+                    **{name: ocp.args.JsonSave(value) for name, value in items.items()},
+                ),
+            )
 
     def wait(self):
         """Returns once everything is on disk.
@@ -163,17 +177,22 @@ class Checkpoints:
         Raises:
           UserError: it belongs to another architecture, or none can be read.
         """
+
         def read(stored):
             theirs = stored.config()
             if config is not None:
                 _refuse_other_architecture(theirs, config, stored.path)
             progress = stored.json('progress')
             return Saved(stored.nimg, stored.state(theirs), theirs, progress, ())
+
         saved, damaged = self._newest(read, nimg)
         # Only now: a run whose checkpoints were all set aside would look like a new one.
-        return saved._replace(damaged=tuple(
-            reason + ('' if self._keep is None else f'; it is now in {self._set_aside(nimg)}')
-            for nimg, reason in damaged.items()))
+        return saved._replace(
+            damaged=tuple(
+                reason + ('' if self._keep is None else f'; it is now in {self._set_aside(nimg)}')
+                for nimg, reason in damaged.items()
+            )
+        )
 
     def close(self):
         self._manager.close()
@@ -186,16 +205,20 @@ class Checkpoints:
         """
         damaged, there = {}, self.all()
         if nimg is not None and nimg not in there:
-            raise UserError(f'{self.path}: there is no checkpoint at {nimg / 1000:g} kimg; there are those at '
-                            + ', '.join(f'{other / 1000:g}' for other in there))
-        for nimg in reversed(there) if nimg is None else [nimg]:
-            stored = _Stored(self._manager, nimg, f'{self.path}/{nimg}')
+            raise UserError(
+                f'{self.path}: there is no checkpoint at {nimg / 1000:g} kimg; there are those at '
+                + ', '.join(f'{other / 1000:g}' for other in there)
+            )
+        for one in reversed(there) if nimg is None else [nimg]:
+            stored = _Stored(self._manager, one, f'{self.path}/{one}')
             try:
                 return read(stored), damaged
             except _Damaged as error:
-                damaged[nimg] = f'{stored.path}: this checkpoint cannot be read ({error})'
-        raise UserError('; '.join(damaged.values()) + '. None is left to go on from: bring back a copy of this folder, '
-                        'or choose another --workdir')
+                damaged[one] = f'{stored.path}: this checkpoint cannot be read ({error})'
+        raise UserError(
+            '; '.join(damaged.values()) + '. None is left to go on from: bring back a copy of this folder, '
+            'or choose another --workdir'
+        )
 
     def _set_aside(self, nimg):
         place = os.path.join(os.path.dirname(self.path), SET_ASIDE, str(nimg))
@@ -209,20 +232,21 @@ class Checkpoints:
         """Refuses to begin what cannot end: many small errors would come of it."""
         free, needed = shutil.disk_usage(self.path).free, size + _ROOM_BESIDE
         if free < needed:
-            raise CheckpointError(f'{os.strerror(errno.ENOSPC)}: it takes up to {needed / 2 ** 20:.1f} MiB, and '
-                                  f'{free / 2 ** 20:.1f} are free')
+            raise CheckpointError(
+                f'{os.strerror(errno.ENOSPC)}: it takes up to {needed / 2**20:.1f} MiB, and {free / 2**20:.1f} are free'
+            )
 
     @contextlib.contextmanager
     def _reported(self):
         """Turns what goes wrong in writing into a CheckpointError, and makes the manager ready to try again."""
         try:
             yield
-        except Exception as error:      # full disks surface in every way there is: OSError, ValueError, RuntimeError
+        except Exception as error:  # full disks surface in every way there is: OSError, ValueError, RuntimeError
             _silence_late_reports()
             with contextlib.suppress(Exception):
                 self._manager.close()
             for name in os.listdir(self.path) if os.path.isdir(self.path) else ():
-                if 'orbax-checkpoint-tmp' in name:       # what was begun takes room
+                if 'orbax-checkpoint-tmp' in name:  # what was begun takes room
                     shutil.rmtree(os.path.join(self.path, name), ignore_errors=True)
             self._open()
             causes = [os.strerror(number) for number in _CAUSES if os.strerror(number) in str(error)]
@@ -245,7 +269,7 @@ class _Stored:
 
     def state(self, config):
         abstract = jax.eval_shape(lambda: _plain(create_state(config)))
-        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)      # so that arrays come as numpy's
+        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)  # so that arrays come as numpy's
         state = self._read('state', ocp.args.StandardRestore(abstract))
         self._verify('state', _digest(state))
         return state.replace(key=jax.random.wrap_key_data(state.key))
@@ -264,11 +288,13 @@ class _Stored:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
                 return self._manager.restore(self.nimg, args=ocp.args.Composite(**{item: args}))[item]
-        except Exception as error:      # damaged files fail in every way there is
+        except Exception as error:  # damaged files fail in every way there is
             _silence_late_reports()
             if isinstance(error, MemoryError) or getattr(error, 'errno', None) in _NOT_DAMAGE:
-                raise UserError(f'{self.path}: cannot be read now ({_first_line(error)}); nothing was changed, '
-                                'start the same command again') from error
+                raise UserError(
+                    f'{self.path}: cannot be read now ({_first_line(error)}); nothing was changed, '
+                    'start the same command again'
+                ) from error
             raise _Damaged(_first_line(error)) from error
 
 
@@ -286,6 +312,7 @@ def _silence_late_reports():
     def quiet(unraisable):
         if str(unraisable.exc_value) != 'Event loop is closed':
             hook(unraisable)
+
     quiet.knows_late_reports = True
     sys.unraisablehook = quiet
 
@@ -349,16 +376,18 @@ def _plain(state):
 
 def _digest(tree):
     """Hashes the arrays of a pytree, in its order."""
+
     def digest(x):
         hashed = hashlib.blake2b(f'{x.dtype}{x.shape}'.encode(), digest_size=16)
         hashed.update(np.ascontiguousarray(x))
         return hashed.hexdigest()
+
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
         return _json_digest(list(threads.map(digest, jax.tree.leaves(tree))))
 
 
 def _json_digest(value):
-    value = json.loads(json.dumps(value))       # tables have strings for keys once they have been in a file
+    value = json.loads(json.dumps(value))  # tables have strings for keys once they have been in a file
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -370,17 +399,27 @@ def _first_line(error):
 
 def _refuse_other_architecture(theirs, ours, where):
     """Raises a UserError that shows both sides of every difference that a run cannot go on with."""
+
     def decides(field):
         part, _, name = field.partition('.')
-        return (part in ('image', 'generator', 'discriminator') and name not in _NOT_ARCHITECTURE
-                or field == 'precision' and 'float64' in (theirs.precision, ours.precision)
-                or field == 'train.beta1' and 0 in (theirs.train.beta1, ours.train.beta1))      # first moments, or none
+        return (
+            (part in ('image', 'generator', 'discriminator') and name not in _NOT_ARCHITECTURE)
+            or (field == 'precision' and 'float64' in (theirs.precision, ours.precision))
+            or (field == 'train.beta1' and 0 in (theirs.train.beta1, ours.train.beta1))
+        )  # first moments, or none
+
     differences = serialization.differences(theirs, ours)
-    lines = [f'{field}: {before!r} in the checkpoint, {now!r} now' for field, before, now in differences
-             if decides(field)]
+    lines = [
+        f'{field}: {before!r} in the checkpoint, {now!r} now' for field, before, now in differences if decides(field)
+    ]
     if lines:
-        raise UserError(f'{where} belongs to another architecture: ' + '; '.join(lines)
-                        + '. Choose another --workdir, or the settings that it was made with')
+        raise UserError(
+            f'{where} belongs to another architecture: '
+            + '; '.join(lines)
+            + '. Choose another --workdir, or the settings that it was made with'
+        )
     if theirs.seed != ours.seed:
-        raise UserError(f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} '
-                        f'now. Choose another --workdir, or --config.seed={theirs.seed}')
+        raise UserError(
+            f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} '
+            f'now. Choose another --workdir, or --config.seed={theirs.seed}'
+        )

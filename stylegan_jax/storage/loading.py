@@ -1,4 +1,5 @@
 """From a path to a Generator or a Discriminator, whatever kind of file it is."""
+
 import os
 import pathlib
 
@@ -36,13 +37,15 @@ def load(path, which='ema'):
         path = os.fspath(_SHIPPED[path] / ('discriminator.npz' if which == 'D' else 'generator.npz'))
     if os.path.isdir(path):
         from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
+
         return checkpoint.load_network(path, which)
     try:
         with open(path, 'rb') as file:
             magic = file.read(4)
     except OSError as error:
-        raise UserError(f'{path}: {error.strerror}; give an official pickle, a run directory or a saved '
-                        'network') from None
+        raise UserError(
+            f'{path}: {error.strerror}; give an official pickle, a run directory or a saved network'
+        ) from None
     if magic != _ZIP_MAGIC and magic[:1] != _PICKLE_MAGIC:
         raise UserError(f'{path}: not a network; give an official pickle, a run directory or a saved network')
     if magic != _ZIP_MAGIC:

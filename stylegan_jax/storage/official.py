@@ -2,6 +2,7 @@
 
 Reading the pickle itself is `official_pickle`'s business.
 """
+
 import re
 
 import numpy as np
@@ -13,35 +14,77 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.layers import stage_name
 from stylegan_jax.storage import official_pickle
 
-_NEVER = 1 << 30     # flip_from of a network that fuses nowhere
+_NEVER = 1 << 30  # flip_from of a network that fuses nowhere
 
 # Official argument -> field of GeneratorConfig or DiscriminatorConfig, with the official default.
 _STYLE_GENERATOR = {
-    'latent_size': ('z_dim', 512), 'dlatent_size': ('w_dim', 512), 'mapping_layers': ('mapping_layers', 8),
-    'mapping_fmaps': ('mapping_fmaps', 512), 'mapping_lrmul': ('mapping_lr_multiplier', 0.01),
-    'mapping_nonlinearity': ('mapping_nonlinearity', 'lrelu'), 'normalize_latents': ('normalize_latents', True),
-    'fmap_base': ('fmap_base', 8192), 'fmap_decay': ('fmap_decay', 1.0), 'fmap_max': ('fmap_max', 512),
-    'use_styles': ('use_styles', True), 'const_input_layer': ('const_input', True), 'use_noise': ('use_noise', True),
-    'use_pixel_norm': ('use_pixel_norm', False), 'use_instance_norm': ('use_instance_norm', True),
-    'nonlinearity': ('nonlinearity', 'lrelu'), 'truncation_psi': ('truncation_psi', 0.7),
-    'truncation_cutoff': ('truncation_cutoff', 8)}
+    'latent_size': ('z_dim', 512),
+    'dlatent_size': ('w_dim', 512),
+    'mapping_layers': ('mapping_layers', 8),
+    'mapping_fmaps': ('mapping_fmaps', 512),
+    'mapping_lrmul': ('mapping_lr_multiplier', 0.01),
+    'mapping_nonlinearity': ('mapping_nonlinearity', 'lrelu'),
+    'normalize_latents': ('normalize_latents', True),
+    'fmap_base': ('fmap_base', 8192),
+    'fmap_decay': ('fmap_decay', 1.0),
+    'fmap_max': ('fmap_max', 512),
+    'use_styles': ('use_styles', True),
+    'const_input_layer': ('const_input', True),
+    'use_noise': ('use_noise', True),
+    'use_pixel_norm': ('use_pixel_norm', False),
+    'use_instance_norm': ('use_instance_norm', True),
+    'nonlinearity': ('nonlinearity', 'lrelu'),
+    'truncation_psi': ('truncation_psi', 0.7),
+    'truncation_cutoff': ('truncation_cutoff', 8),
+}
 _STYLE_DISCRIMINATOR = {
-    'fmap_base': ('fmap_base', 8192), 'fmap_decay': ('fmap_decay', 1.0), 'fmap_max': ('fmap_max', 512),
-    'nonlinearity': ('nonlinearity', 'lrelu'), 'mbstd_group_size': ('mbstd_group_size', 4),
-    'mbstd_num_features': ('mbstd_num_features', 1)}
+    'fmap_base': ('fmap_base', 8192),
+    'fmap_decay': ('fmap_decay', 1.0),
+    'fmap_max': ('fmap_max', 512),
+    'nonlinearity': ('nonlinearity', 'lrelu'),
+    'mbstd_group_size': ('mbstd_group_size', 4),
+    'mbstd_num_features': ('mbstd_num_features', 1),
+}
 _PROGAN_GENERATOR = {
-    'latent_size': ('z_dim', None), 'normalize_latents': ('normalize_latents', True),
-    'fmap_base': ('fmap_base', 8192), 'fmap_decay': ('fmap_decay', 1.0), 'fmap_max': ('fmap_max', 512),
-    'use_pixelnorm': ('use_pixel_norm', True)}
+    'latent_size': ('z_dim', None),
+    'normalize_latents': ('normalize_latents', True),
+    'fmap_base': ('fmap_base', 8192),
+    'fmap_decay': ('fmap_decay', 1.0),
+    'fmap_max': ('fmap_max', 512),
+    'use_pixelnorm': ('use_pixel_norm', True),
+}
 _PROGAN_DISCRIMINATOR = {
-    'fmap_base': ('fmap_base', 8192), 'fmap_decay': ('fmap_decay', 1.0), 'fmap_max': ('fmap_max', 512),
-    'mbstd_group_size': ('mbstd_group_size', 4)}
+    'fmap_base': ('fmap_base', 8192),
+    'fmap_decay': ('fmap_decay', 1.0),
+    'fmap_max': ('fmap_max', 512),
+    'mbstd_group_size': ('mbstd_group_size', 4),
+}
 # Arguments that only this value of is expressed here, and arguments that do not touch the function.
 _FIXED = {'use_wscale': True, 'mapping_use_wscale': True, 'tanh_at_end': False, 'pixelnorm_epsilon': 1e-8}
-_IRRELEVANT = {'num_channels', 'resolution', 'label_size', 'func_name', 'dtype', 'structure', 'is_template_graph',
-               'is_training', 'is_validation', 'randomize_noise', 'dlatent_avg_beta', 'style_mixing_prob',
-               'dlatent_broadcast', 'truncation_psi_val', 'truncation_cutoff_val', 'use_leakyrelu', 'fused_scale',
-               'blur_filter', 'input_is_dlatent', 'return_dlatents', 'synthesis_func', 'mapping_func'}
+_IRRELEVANT = {
+    'num_channels',
+    'resolution',
+    'label_size',
+    'func_name',
+    'dtype',
+    'structure',
+    'is_template_graph',
+    'is_training',
+    'is_validation',
+    'randomize_noise',
+    'dlatent_avg_beta',
+    'style_mixing_prob',
+    'dlatent_broadcast',
+    'truncation_psi_val',
+    'truncation_cutoff_val',
+    'use_leakyrelu',
+    'fused_scale',
+    'blur_filter',
+    'input_is_dlatent',
+    'return_dlatents',
+    'synthesis_func',
+    'mapping_func',
+}
 
 
 def load(path, which='ema'):
@@ -59,11 +102,11 @@ def load(path, which='ema'):
     """
     networks = official_pickle.read(path)
     if isinstance(networks, official_pickle.OfficialNetwork):
-        networks = (networks,) * 3       # a file with one network
+        networks = (networks,) * 3  # a file with one network
     try:
         network = networks[('G', 'D', 'ema').index(which)]
     except (KeyError, IndexError, TypeError):
-        network = None                   # which `_converted` refuses
+        network = None  # which `_converted` refuses
     return _converted(path, network, _convert_discriminator if which == 'D' else _convert_generator)
 
 
@@ -97,7 +140,7 @@ def _converted(path, network, convert):
         return convert(network)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:      # something is not there
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # something is not there
         raise UserError(f'{path}: damaged network ({type(error).__name__}: {error})') from error
 
 
@@ -112,16 +155,21 @@ def _convert_generator(network):
     elif function == 'G_style':
         synthesis = _variables(state['components']['synthesis'].state)
         config = _style_generator_config(state, synthesis)
-        params = {('mapping', *_mapping_name(name)): value
-                  for name, value in _variables(state['components']['mapping'].state).items()}
+        params = {
+            ('mapping', *_mapping_name(name)): value
+            for name, value in _variables(state['components']['mapping'].state).items()
+        }
         noise = {int(name[5:]): value for name, value in synthesis.items() if re.fullmatch(r'noise\d+', name)}
         w_avg = variables['dlatent_avg']
         if config.mapping_layers == 0:
             w_avg = np.zeros(config.mapped_dim, np.float32) if w_avg.shape != (config.mapped_dim,) else w_avg
     else:
         raise UserError(f'a network built by {function}; G_style and G_paper are known')
-    params |= {('synthesis', *_layer_name(name, config.image)): _channels_last(name, value)
-               for name, value in synthesis.items() if '/' in name}
+    params |= {
+        ('synthesis', *_layer_name(name, config.image)): _channels_last(name, value)
+        for name, value in synthesis.items()
+        if '/' in name
+    }
     arrays = {'/'.join(('params', *name)): value for name, value in params.items()}
     arrays |= {f'noise/{layer}': np.reshape(value, config.noise_shape(layer)) for layer, value in noise.items()}
     arrays['w_avg'] = w_avg
@@ -136,8 +184,9 @@ def _convert_classifier(network):
     """Leaves out what only smaller images would take: classifiers were built with structure='fixed', without it."""
     config, arrays = _discriminator_arrays(network)
     top = stage_name(config.image, config.image.num_stages - 1)
-    return config, {name: array for name, array in arrays.items()
-                    if '/from_rgb/' not in name or name.startswith(f'params/{top}/')}
+    return config, {
+        name: array for name, array in arrays.items() if '/from_rgb/' not in name or name.startswith(f'params/{top}/')
+    }
 
 
 def _discriminator_arrays(network):
@@ -149,15 +198,16 @@ def _discriminator_arrays(network):
     image = _image_config(state['static_kwargs'], variables, 'FromRGB')
     if function == 'D_paper':
         fields = _fields(state, _PROGAN_DISCRIMINATOR)
-        if image.label_dim:          # its first output is the score; the others guess the label, for another loss
+        if image.label_dim:  # its first output is the score; the others guess the label, for another loss
             for name in ('4x4/Dense1/weight', '4x4/Dense1/bias'):
                 variables[name] = variables[name][..., :1]
         variables = _renamed(variables, 'Conv1', 'Conv1_down')
         config = DiscriminatorConfig(image, architecture='progan', blur_filter=(), **fields)
     else:
         config = DiscriminatorConfig(image, blur_filter=_blur_filter(state), **_fields(state, _STYLE_DISCRIMINATOR))
-    arrays = {'/'.join(('params', *_layer_name(name, image))): value
-              for name, value in variables.items() if '/' in name}
+    arrays = {
+        '/'.join(('params', *_layer_name(name, image))): value for name, value in variables.items() if '/' in name
+    }
     return config, arrays
 
 
@@ -169,8 +219,12 @@ def _variables(state):
 def _style_generator_config(state, synthesis):
     fields = _fields(state, _STYLE_GENERATOR)
     fused = state['static_kwargs'].get('fused_scale', 'auto')
-    return GeneratorConfig(_image_config(state['static_kwargs'], synthesis, 'ToRGB'), blur_filter=_blur_filter(state),
-                           flip_from={'auto': 128, True: 0, False: _NEVER}[fused], **fields)
+    return GeneratorConfig(
+        _image_config(state['static_kwargs'], synthesis, 'ToRGB'),
+        blur_filter=_blur_filter(state),
+        flip_from={'auto': 128, True: 0, False: _NEVER}[fused],
+        **fields,
+    )
 
 
 def _progan_generator_config(network, variables):
@@ -180,8 +234,12 @@ def _progan_generator_config(network, variables):
     if fields['z_dim'] is None:
         fields['z_dim'] = min(int(fields['fmap_base']), fields['fmap_max'])
     nonlinearity = 'lrelu' if state['static_kwargs'].get('use_leakyrelu', True) else 'relu'
-    return GeneratorConfig.progan(_image_config(state['static_kwargs'], variables, 'ToRGB'), nonlinearity=nonlinearity,
-                                  flip_from=0 if fused else _NEVER, **fields)
+    return GeneratorConfig.progan(
+        _image_config(state['static_kwargs'], variables, 'ToRGB'),
+        nonlinearity=nonlinearity,
+        flip_from=0 if fused else _NEVER,
+        **fields,
+    )
 
 
 def _fields(state, table):
@@ -207,12 +265,16 @@ def _image_config(kwargs, variables, prefix):
     channels = variables[f'{prefix}_lod0/weight'].shape[3 if prefix == 'ToRGB' else 2]
     # Classifiers take images at full size only, so their sizes are told by blocks.
     sides = [re.match(r'(\d{1,5})x\1/', name) for name in variables]
-    return ImageConfig(max(int(side[1]) for side in sides if side), channels=channels,
-                       label_dim=int(kwargs.get('label_size', 0)))
+    return ImageConfig(
+        max(int(side[1]) for side in sides if side), channels=channels, label_dim=int(kwargs.get('label_size', 0))
+    )
 
 
-_PARTS = {'Noise/weight': ('noise_strength',), 'StyleMod/weight': ('style', 'weight'),
-          'StyleMod/bias': ('style', 'bias')}
+_PARTS = {
+    'Noise/weight': ('noise_strength',),
+    'StyleMod/weight': ('style', 'weight'),
+    'StyleMod/bias': ('style', 'bias'),
+}
 
 
 def _layer_name(name, image):
@@ -238,7 +300,7 @@ def _without_fused_layout(network, variables):
     """Brings the up convolutions of the first Progressive GAN code, which has outputs before inputs, into order."""
     ups = {name: value for name, value in variables.items() if name.endswith('/Conv0_up/weight')}
     swapped = network.module == 'tfutil'
-    for name, value in ups.items():          # where the counts differ, the bias tells
+    for name, value in ups.items():  # where the counts differ, the bias tells
         outputs = variables[name.replace('weight', 'bias')].shape[0]
         if value.shape[2] != value.shape[3]:
             swapped = value.shape[2] == outputs

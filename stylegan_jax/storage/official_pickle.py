@@ -3,6 +3,7 @@
 It knows containers, numpy arrays and the names of the official classes, and refuses every other name. What the
 networks inside mean is `official`'s business.
 """
+
 import collections
 import pickle
 import re
@@ -19,6 +20,7 @@ class OfficialNetwork:
       module: name of the module that the class was pickled from.
       state: the dict that the official code saved.
     """
+
     module = ''
 
     def __setstate__(self, state):
@@ -54,6 +56,7 @@ class PickledDtype:
 
 class PickledArray:
     """Stands in for a numpy.ndarray in the same way; `numpy.asarray` gives the array."""
+
     array = np.zeros(0)
 
     def __setstate__(self, state):
@@ -77,27 +80,34 @@ def _from_buffer(raw, kind, shape, order):
 
 
 def _to_bytes(raw):
-    return raw.encode('latin1') if isinstance(raw, str) else raw      # pickled by Python 2
+    return raw.encode('latin1') if isinstance(raw, str) else raw  # pickled by Python 2
 
 
 _NETWORK_MODULES = ('dnnlib.tflib.network', 'dnnlib.tflib', 'tfutil')
 _KNOWN = {
     ('numpy', 'dtype'): PickledDtype,
     ('numpy', 'ndarray'): PickledArray,
-    **{(f'{core}.{module}', name): function
-       for core in ('numpy.core', 'numpy._core')         # as numpy 1 and 2 have them
-       for module, name, function in (('multiarray', '_reconstruct', _reconstruct), ('multiarray', 'scalar', _scalar),
-                                      ('numeric', '_frombuffer', _from_buffer))},
+    **{
+        (f'{core}.{module}', name): function
+        for core in ('numpy.core', 'numpy._core')  # as numpy 1 and 2 have them
+        for module, name, function in (
+            ('multiarray', '_reconstruct', _reconstruct),
+            ('multiarray', 'scalar', _scalar),
+            ('numeric', '_frombuffer', _from_buffer),
+        )
+    },
     ('collections', 'OrderedDict'): collections.OrderedDict,
     ('_codecs', 'encode'): _encode,
-    **{(module, kind.__name__): kind for module in ('builtins', '__builtin__')
-       for kind in (dict, list, tuple, set, frozenset)},
+    **{
+        (module, kind.__name__): kind
+        for module in ('builtins', '__builtin__')
+        for kind in (dict, list, tuple, set, frozenset)
+    },
     **{(module, 'EasyDict'): EasyDict for module in ('dnnlib.util', 'dnnlib', 'tfutil')},
 }
 
 
 class _Unpickler(pickle.Unpickler):
-
     def find_class(self, module, name):
         if name == 'Network' and module in _NETWORK_MODULES:
             return type('OfficialNetwork', (OfficialNetwork,), {'module': module})
@@ -124,6 +134,6 @@ def read(path):
             return _Unpickler(file, encoding='latin1').load()
         except UserError as error:
             raise UserError(f'{path}: {error}') from None
-        except Exception as error:      # damaged pickles fail in every way there is
+        except Exception as error:  # damaged pickles fail in every way there is
             message = ' '.join(f'{type(error).__name__}: {error}'.split())
             raise UserError(f'{path}: not a complete pickle file ({message})') from error

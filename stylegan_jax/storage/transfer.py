@@ -2,6 +2,7 @@
 
 The image size and the labels may be others than the file's. Going on with a run is `checkpoint`'s business.
 """
+
 import dataclasses
 import math
 import os
@@ -16,11 +17,15 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.storage import loading
 
-_BLOCK = re.compile(r'(synthesis/)?[^/]+')       # what the report groups arrays by: mapping, synthesis/8x8, 8x8, noise
-_LAST_DENSE = re.compile(r'\d+x\d+/dense1/(weight|bias)')        # of the discriminator: a column a class
-_FEW = 3         # arrays of a block that are listed one by one
-_FATES = {'adapted': 'adapted to the labels', 'reshaped': 'fresh, of another shape in the file',
-          'new': 'fresh, not in the file', 'unused': 'in the file, not used'}
+_BLOCK = re.compile(r'(synthesis/)?[^/]+')  # what the report groups arrays by: mapping, synthesis/8x8, 8x8, noise
+_LAST_DENSE = re.compile(r'\d+x\d+/dense1/(weight|bias)')  # of the discriminator: a column a class
+_FEW = 3  # arrays of a block that are listed one by one
+_FATES = {
+    'adapted': 'adapted to the labels',
+    'reshaped': 'fresh, of another shape in the file',
+    'new': 'fresh, not in the file',
+    'unused': 'in the file, not used',
+}
 
 
 def transferred(path, config):
@@ -41,8 +46,10 @@ def transferred(path, config):
     for which, network in theirs.items():
         ours = (config.discriminator if which == 'D' else config.generator).architecture
         if network.config.architecture != ours:
-            raise UserError(f'{path}: the architecture of its {which} is {network.config.architecture!r}, and this '
-                            f'run\'s is {ours!r}; start from another file, or choose an experiment that has it')
+            raise UserError(
+                f'{path}: the architecture of its {which} is {network.config.architecture!r}, and this '
+                f"run's is {ours!r}; start from another file, or choose an experiment that has it"
+            )
     state = training.create_state(config)
     networks, lines, fitting = {}, {}, []
     for which in theirs:
@@ -50,9 +57,11 @@ def transferred(path, config):
         networks[which], fates = _merged(theirs[which], fresh)
         lines[which] = _described(theirs[which], fresh, fates)
         fitting += [name for name in fates['taken'] + fates['adapted'] if name.endswith('weight')]
-    if not fitting:      # biases, noise and the average w may fit by chance
-        raise UserError(f'{path}: none of its weights fits the networks of this run ({lines[which][-1]}); start from '
-                        'another file, or choose its settings')
+    if not fitting:  # biases, noise and the average w may fit by chance
+        raise UserError(
+            f'{path}: none of its weights fits the networks of this run ({lines[which][-1]}); start from '
+            'another file, or choose its settings'
+        )
     return *map(networks.get, ('G', 'D', 'ema')), _report(lines)
 
 
@@ -99,7 +108,7 @@ def _adapted(name, array, shape, theirs, ours):
         # The input is z, then the embedded label if there is one. Equalized learning rate divides by the root of the
         # fan-in. With normalize_latents, z keeps its scale exactly only where the embedding is as long as z is; the
         # two are drawn alike.
-        rows = array[:ours.z_dim] * math.sqrt(shape[0] / array.shape[0])
+        rows = array[: ours.z_dim] * math.sqrt(shape[0] / array.shape[0])
         return jnp.pad(rows, ((0, shape[0] - ours.z_dim), (0, 0)))
     if _LAST_DENSE.fullmatch(name) and array.shape[:-1] == shape[:-1]:
         return jnp.broadcast_to(jnp.mean(array, axis=-1, keepdims=True), shape)
@@ -108,16 +117,21 @@ def _adapted(name, array, shape, theirs, ours):
 
 def _named(network):
     """{'mapping/dense0/bias': array, ..., 'w_avg': array, 'noise/0': array, ...}, in the order of the leaves."""
-    return {jax.tree_util.keystr(path, simple=True, separator='/').removeprefix('params/'): leaf
-            for path, leaf in jax.tree_util.tree_leaves_with_path(network)}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator='/').removeprefix('params/'): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(network)
+    }
 
 
 def _described(theirs, fresh, fates):
     """Lines that say what became of the arrays, and which settings differ."""
     old, new = _named(theirs), _named(fresh)
     taken = len(fates['taken'])
-    lines = [f'all {taken} arrays taken over' if taken == len(new) == len(old) else
-             f'{taken} of {len(new)} arrays taken over']
+    lines = [
+        f'all {taken} arrays taken over'
+        if taken == len(new) == len(old)
+        else f'{taken} of {len(new)} arrays taken over'
+    ]
     for fate, heading in _FATES.items():
         blocks = {}
         for name in fates[fate]:
@@ -132,9 +146,9 @@ def _block_line(block, names, old, new):
     """'synthesis/8x8 (12 arrays: conv0_up, conv1, to_rgb)', and both shapes of what has two."""
     has_both = names[0] in old and names[0] in new
     shapes = [f'{name} {old[name].shape} -> {new[name].shape}' for name in names if has_both]
-    if len(names) <= _FEW and has_both or len(names) == 1:
+    if (len(names) <= _FEW and has_both) or len(names) == 1:
         return ', '.join(shapes or names)
-    layers = dict.fromkeys(name[len(block) + 1:].partition('/')[0] for name in names)
+    layers = dict.fromkeys(name[len(block) + 1 :].partition('/')[0] for name in names)
     return f'{block} ({len(names)} arrays: {", ".join(layers)}' + (f'; first {shapes[0]})' if has_both else ')')
 
 

@@ -2,6 +2,7 @@
 
 The steps take these draws as arguments, so that a test or a reference trajectory can put its own in their place.
 """
+
 import typing
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from stylegan_jax.networks.generator import draw_noise
 
-_DISCRIMINATOR_STEP, _GENERATOR_STEP = 0, 1      # purposes
+_DISCRIMINATOR_STEP, _GENERATOR_STEP = 0, 1  # purposes
 
 
 class StepDraws(typing.NamedTuple):
@@ -23,6 +24,7 @@ class StepDraws(typing.NamedTuple):
       mirror: whether a real image is flipped [N], or None for never (discriminator step only).
       gp_factors: see `losses.discriminator_loss`, [N, 1, 1, 1] (WGAN-GP only).
     """
+
     z: jax.Array
     z_mix: jax.Array | None = None
     crossover: jax.Array | None = None
@@ -70,12 +72,15 @@ def _draw_replica(config, key, purpose, share, stage, dtype):
     """Draws for the images of one replica; a field that a setting does not use stays None."""
     keys = iter(jax.random.split(key, 6))
     z, z_mix, mixing, noise, mirror, factors = (next(keys) for _ in range(6))
-    draws = StepDraws(jax.random.normal(z, (share, config.generator.z_dim), dtype),
-                      noise=draw_noise(config.generator, noise, share, stage, dtype))
+    draws = StepDraws(
+        jax.random.normal(z, (share, config.generator.z_dim), dtype),
+        noise=draw_noise(config.generator, noise, share, stage, dtype),
+    )
     if config.train.style_mixing_prob and config.generator.use_styles:
         crossover = draw_crossover(mixing, config.train.style_mixing_prob, layers=2 * (stage + 1))
-        draws = draws._replace(z_mix=jax.random.normal(z_mix, draws.z.shape, dtype),
-                               crossover=jnp.full(share, crossover))
+        draws = draws._replace(
+            z_mix=jax.random.normal(z_mix, draws.z.shape, dtype), crossover=jnp.full(share, crossover)
+        )
     if purpose == _DISCRIMINATOR_STEP and config.data.mirror:
         draws = draws._replace(mirror=jax.random.bernoulli(mirror, 0.5, (share,)))
     if purpose == _DISCRIMINATOR_STEP and config.loss.name == 'wgan_gp':
@@ -86,5 +91,4 @@ def _draw_replica(config, key, purpose, share, stage, dtype):
 def draw_crossover(key, probability, *, layers):
     """Draws where mixing changes latents (Section 3.1): uniform in [1, layers), or `layers` (nowhere)."""
     mixes, position = jax.random.split(key)
-    return jnp.where(jax.random.bernoulli(mixes, probability),
-                     jax.random.randint(position, (), 1, layers), layers)
+    return jnp.where(jax.random.bernoulli(mixes, probability), jax.random.randint(position, (), 1, layers), layers)

@@ -1,4 +1,5 @@
 """What went wrong first, once gradients stay infinite: looked for in the order in which a step computes."""
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ def first_bad_tensor(config, state, batch, *, stage, replicas):
     # One replica at a time: what a step spreads over devices and parts would not fit one device.
     share = batch.images.shape[0] // replicas
     for replica in range(replicas):
-        part = jax.tree.map(lambda x: x[replica * share:(replica + 1) * share], batch)
+        part = jax.tree.map(lambda x: x[replica * share : (replica + 1) * share], batch)
         flags = look(state, part, replica)
         for name, finite in zip(names, flags, strict=True):
             if not finite:
@@ -54,6 +55,7 @@ def _flags(config, state, batch, stage, replica, names):
             if context.method_name == '__call__' and isinstance(output, jax.Array):
                 look(f'output of {network} {"/".join(context.module.path)}', output, suffix)
             return output
+
         return nn.intercept_methods(intercept)
 
     size, dtype = batch.images.shape[0], state.w_avg.dtype
@@ -67,8 +69,9 @@ def _flags(config, state, batch, stage, replica, names):
     for images, kind in ((reals, 'real'), (fakes, 'generated')):
         with looking_at_outputs('D', f'for {kind} images'):
             judge(config, state.d_params, batch.labels, stage, state.alpha, share)(images)
-    gradients, _, metrics = discriminator_gradients(config, state, batch.images, batch.labels, draws, stage=stage,
-                                                    share=share)
+    gradients, _, metrics = discriminator_gradients(
+        config, state, batch.images, batch.labels, draws, stage=stage, share=share
+    )
     look('metric', metrics)
     look('gradient of D', gradients, measure=_squared_norm)
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)

@@ -5,6 +5,7 @@ Penalties on gradients mean gradients with respect to *full-size* pixels: the of
 up to full size, so seen from the stage's own pixels a gradient is 1 / shrink as long, where shrink is the side of
 the full image over the side of the stage.
 """
+
 import jax
 import jax.numpy as jnp
 
@@ -55,7 +56,7 @@ def _logistic_loss(config, discriminate, reals, fakes, shrink, lazy_factor, scal
     for kind, images, name, gamma in (('real', reals, 'r1', config.r1_gamma), ('fake', fakes, 'r2', config.r2_gamma)):
         if gamma and lazy_factor is not None:
             logits[kind], squared_norms = _logits_and_squared_norms(discriminate, images, scale)
-            penalty = squared_norms * (lazy_factor / shrink ** 2)
+            penalty = squared_norms * (lazy_factor / shrink**2)
             penalties = penalties + penalty * (gamma / 2)
         else:
             logits[kind] = discriminate(images)
@@ -79,7 +80,10 @@ def _wgan_gp_loss(config, discriminate, reals, fakes, shrink, gp_factors, scale)
     mixed = reals + (fakes - reals) * gp_factors
     norms = jnp.sqrt(_logits_and_squared_norms(discriminate, mixed, scale)[1]) / shrink
     penalty = jnp.square(norms - config.wgan_target)
-    loss = (fake_logits - real_logits + penalty * (config.wgan_lambda / config.wgan_target ** 2)
-            + jnp.square(real_logits) * config.wgan_epsilon)
+    loss = (
+        fake_logits
+        - real_logits
+        + penalty * (config.wgan_lambda / config.wgan_target**2)
+        + jnp.square(real_logits) * config.wgan_epsilon
+    )
     return loss, {'real_logits': real_logits, 'fake_logits': fake_logits, 'mixed_norms': norms}
-

@@ -4,6 +4,7 @@ One pure iteration (`steps.iterate`) stands under both ways to compile it: `jit`
 `pmap`. The state is on every device; a batch is cut along its first axis, in the order of the replicas. Everything is
 compiled ahead of time, from shapes alone.
 """
+
 import functools
 
 import jax
@@ -19,7 +20,7 @@ from stylegan_jax.training.sharing import divisors, share_of
 from stylegan_jax.training.steps import iterate
 
 _AXIS = 'device'
-_LAUNCHES_COUNT_BELOW = 64      # pixels; where an iteration of an accelerator takes less time than launching it
+_LAUNCHES_COUNT_BELOW = 64  # pixels; where an iteration of an accelerator takes less time than launching it
 
 
 class Devices:
@@ -61,8 +62,10 @@ class Devices:
         if self.count == 1:
             return []
         processes = f', in {jax.process_count()} processes' if jax.process_count() > 1 else ''
-        return [f'{self.count} devices run {self._share.replicas} of {self._config.replicas} replicas each, '
-                f'{self._share.replicas_at_once} at once{processes}']
+        return [
+            f'{self.count} devices run {self._share.replicas} of {self._config.replicas} replicas each, '
+            f'{self._share.replicas_at_once} at once{processes}'
+        ]
 
     def part(self, batch):
         """Returns which images of a batch of so many are this process's, as (first, how many)."""
@@ -71,6 +74,7 @@ class Devices:
 
     def replicate(self, tree):
         """Puts a pytree on every device; every process gives the same values, and what is there already stays."""
+
         def put(x):
             if isinstance(x, jax.Array) and x.sharding == self._replicated:
                 return x
@@ -78,6 +82,7 @@ class Devices:
                 return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=jax.random.key_impl(x))
             # By way of the host: a copy on a device would be tied to it.
             return jax.make_array_from_process_local_data(self._replicated, np.array(x), np.shape(x))
+
         return jax.tree.map(put, tree)
 
     def local(self, tree):
@@ -100,7 +105,8 @@ class Devices:
 
         def by_device(x):
             shape = (end - first, x.shape[axis] // (end - first))
-            return np.moveaxis(x.reshape(*x.shape[:axis], *shape, *x.shape[axis + 1:]), axis, 0)
+            return np.moveaxis(x.reshape(*x.shape[:axis], *shape, *x.shape[axis + 1 :]), axis, 0)
+
         return Batch(*map(by_device, batch))
 
     def steps_per_dispatch(self, stage):
@@ -135,16 +141,31 @@ class Devices:
 
     def mapped(self, stage, steps):
         """Returns a function of (state, batch, lr) that runs iterations over the devices, not compiled yet."""
+
         def iteration(state, batch, lr):
             return _iterate(self._config, state, batch, lr, stage, steps, self._share)
 
         if self._config.parallel.mode == 'pmap':
-            return jax.pmap(iteration, axis_name=_AXIS, in_axes=(None, 0, None), out_axes=None, donate_argnums=0,
-                            devices=self._devices)
+            return jax.pmap(
+                iteration,
+                axis_name=_AXIS,
+                in_axes=(None, 0, None),
+                out_axes=None,
+                donate_argnums=0,
+                devices=self._devices,
+            )
         whole = PartitionSpec()
         # check_vma would add sums over devices of its own to the gradients.
-        return jax.jit(jax.shard_map(iteration, mesh=self._replicated.mesh, in_specs=(whole, self._cut(steps), whole),
-                                     out_specs=whole, check_vma=False), donate_argnums=0)
+        return jax.jit(
+            jax.shard_map(
+                iteration,
+                mesh=self._replicated.mesh,
+                in_specs=(whole, self._cut(steps), whole),
+                out_specs=whole,
+                check_vma=False,
+            ),
+            donate_argnums=0,
+        )
 
     def abstract(self, state, batch, stage, steps):
         """Returns (state, batch, lr) without values, as `mapped` takes them; `batch` is the size of one."""
@@ -154,8 +175,10 @@ class Devices:
         if self._config.parallel.mode == 'pmap':
             cut, sharding = (batch // self.count,), None
         leading = (*((self.count,) if sharding is None else ()), *((steps,) if steps > 1 else ()), *cut)
-        arrays = [jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=sharding)
-                  for shape, dtype in ((pixels, np.uint8), (label, np.float32), (label, np.float32))]
+        arrays = [
+            jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=sharding)
+            for shape, dtype in ((pixels, np.uint8), (label, np.float32), (label, np.float32))
+        ]
         state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated), state)
         # A number of Python's: it takes on the precision of what it is multiplied with.
         return state, Batch(*arrays), 0.0
@@ -238,8 +261,10 @@ class Iteration:
 
 def _iterate(config, state, batch, lr, stage, steps, share):
     """Takes iterations one after another; metrics are their sums, of counts in a row the last ones."""
+
     def once(state, batch):
         return iterate(config, state, batch, lr, stage=stage, share=share)
+
     if steps == 1:
         return once(state, batch)
     state, metrics = jax.lax.scan(once, state, batch)
@@ -249,17 +274,23 @@ def _iterate(config, state, batch, lr, stage, steps, share):
 def _chosen(devices, config):
     wanted = config.parallel.devices or len(devices)
     if wanted > len(devices):
-        raise UserError(f'parallel.devices={wanted}: there are {len(devices)}; set it to one of '
-                        f'{divisors(config.replicas, len(devices))}')
+        raise UserError(
+            f'parallel.devices={wanted}: there are {len(devices)}; set it to one of '
+            f'{divisors(config.replicas, len(devices))}'
+        )
     if wanted < len(devices) and jax.process_count() > 1:
-        raise UserError(f'parallel.devices={wanted}: with {jax.process_count()} processes all {len(devices)} devices '
-                        'take part; start fewer processes instead')
+        raise UserError(
+            f'parallel.devices={wanted}: with {jax.process_count()} processes all {len(devices)} devices '
+            'take part; start fewer processes instead'
+        )
     return devices[:wanted]
 
 
 def _check_steps(config):
     steps, group = config.parallel.steps_per_dispatch, config.schedule.steps_per_evaluation
     if steps is not None and group % steps:
-        raise UserError(f'parallel.steps_per_dispatch={steps}: the schedule is looked at every {group} steps '
-                        '(schedule.steps_per_evaluation), and in between all stays the same; give '
-                        f'one of {divisors(group)}, or none')
+        raise UserError(
+            f'parallel.steps_per_dispatch={steps}: the schedule is looked at every {group} steps '
+            '(schedule.steps_per_evaluation), and in between all stays the same; give '
+            f'one of {divisors(group)}, or none'
+        )

@@ -2,6 +2,7 @@
 
 Means over replicas are all that crosses them, so the result is the same however they are shared, to rounding.
 """
+
 import typing
 
 import jax
@@ -19,6 +20,7 @@ class Share(typing.NamedTuple):
       parts: how many parts it takes them in, one after another; divides `replicas`.
       axis: name of the axis of devices, or None where there is a single one.
     """
+
     replicas: int
     parts: int = 1
     axis: str | None = None
@@ -45,13 +47,17 @@ def share_of(config, count, axis=None):
       UserError: the devices do not divide the replicas, or `parallel.accumulate` not those of a device.
     """
     if config.replicas % count:
-        raise UserError(f'{count} devices cannot share replicas={config.replicas} equally; set '
-                        f'--config.parallel.devices to one of {divisors(config.replicas)}, '
-                        f'or --config.replicas to a multiple of {count}')
+        raise UserError(
+            f'{count} devices cannot share replicas={config.replicas} equally; set '
+            f'--config.parallel.devices to one of {divisors(config.replicas)}, '
+            f'or --config.replicas to a multiple of {count}'
+        )
     replicas, parts = config.replicas // count, config.parallel.accumulate
     if replicas % parts:
-        raise UserError(f'parallel.accumulate={parts}: {count} devices run {replicas} of {config.replicas} replicas '
-                        f'each; give one of {divisors(replicas)}')
+        raise UserError(
+            f'parallel.accumulate={parts}: {count} devices run {replicas} of {config.replicas} replicas '
+            f'each; give one of {divisors(replicas)}'
+        )
     return Share(replicas, parts, axis)
 
 
@@ -75,8 +81,9 @@ def mean_over_replicas(function, share, *batch):
         means = function(*batch)
     else:
         parts = jax.tree.map(lambda x: x.reshape(share.parts, x.shape[0] // share.parts, *x.shape[1:]), batch)
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype),
-                             jax.eval_shape(function, *jax.tree.map(lambda x: x[0], parts)))
+        zeros = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *jax.tree.map(lambda x: x[0], parts))
+        )
         sums, _ = jax.lax.scan(lambda sums, part: (jax.tree.map(jnp.add, sums, function(*part)), None), zeros, parts)
         means = jax.tree.map(lambda x: x / share.parts, sums)
     if share.axis is None:

@@ -1,4 +1,5 @@
 """Everything that training carries from step to step, as one pytree."""
+
 import typing
 
 import flax.struct
@@ -33,6 +34,7 @@ class TrainState:
       g_skipped, d_skipped: steps in a row until now whose gradients were not finite.
       g_loss_scale, d_loss_scale: log2 of the factor of the losses (used in float16).
     """
+
     g_params: typing.Any
     d_params: typing.Any
     g_ema: typing.Any
@@ -67,16 +69,28 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
     ema = generator if ema is None else ema
     dtype = jnp.float64 if config.precision == 'float64' else jnp.float32
     # Every leaf is a buffer of its own: the compiled steps give the state's buffers away.
-    generator, discriminator, ema = jax.tree.map(lambda x: jnp.array(x, dtype, copy=True),
-                                                 (generator, discriminator, ema))
+    generator, discriminator, ema = jax.tree.map(
+        lambda x: jnp.array(x, dtype, copy=True), (generator, discriminator, ema)
+    )
     return TrainState(
-        g_params=generator.params, d_params=discriminator.params, g_ema=ema.params, w_avg=generator.w_avg,
-        ema_w_avg=ema.w_avg, noise=generator.noise, g_optimizer=adam_init(generator.params, config.train.beta1),
-        d_optimizer=adam_init(discriminator.params, config.train.beta1), cur_nimg=jnp.zeros((), jnp.int32),
-        group_nimg=jnp.zeros((), jnp.int32), lod=jnp.asarray(lod, jnp.float32),
-        alpha=jnp.asarray(1 - lod % 1, dtype), key=run_key(config), g_skipped=jnp.zeros((), jnp.int32),
-        d_skipped=jnp.zeros((), jnp.int32), g_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32),
-        d_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32))
+        g_params=generator.params,
+        d_params=discriminator.params,
+        g_ema=ema.params,
+        w_avg=generator.w_avg,
+        ema_w_avg=ema.w_avg,
+        noise=generator.noise,
+        g_optimizer=adam_init(generator.params, config.train.beta1),
+        d_optimizer=adam_init(discriminator.params, config.train.beta1),
+        cur_nimg=jnp.zeros((), jnp.int32),
+        group_nimg=jnp.zeros((), jnp.int32),
+        lod=jnp.asarray(lod, jnp.float32),
+        alpha=jnp.asarray(1 - lod % 1, dtype),
+        key=run_key(config),
+        g_skipped=jnp.zeros((), jnp.int32),
+        d_skipped=jnp.zeros((), jnp.int32),
+        g_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32),
+        d_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32),
+    )
 
 
 def run_key(config):
@@ -104,10 +118,15 @@ def enter_setting(config, state, setting, previous_lod=None):
     """
     previous_lod = float(state.lod) if previous_lod is None else previous_lod
     if config.schedule.reset_optimizer and needs_optimizer_reset(previous_lod, setting.lod):
-        state = state.replace(g_optimizer=adam_init(state.g_params, config.train.beta1),
-                              d_optimizer=adam_init(state.d_params, config.train.beta1))
-    return state.replace(lod=jnp.asarray(setting.lod, jnp.float32), alpha=jnp.asarray(setting.alpha, state.alpha.dtype),
-                         group_nimg=jnp.array(state.cur_nimg, copy=True))
+        state = state.replace(
+            g_optimizer=adam_init(state.g_params, config.train.beta1),
+            d_optimizer=adam_init(state.d_params, config.train.beta1),
+        )
+    return state.replace(
+        lod=jnp.asarray(setting.lod, jnp.float32),
+        alpha=jnp.asarray(setting.alpha, state.alpha.dtype),
+        group_nimg=jnp.array(state.cur_nimg, copy=True),
+    )
 
 
 def network(config, state, which='ema'):

@@ -3,6 +3,7 @@
 One D step and then one G step make an iteration; each takes a TrainState and returns the next one. How they are
 compiled and shared out over devices is `parallel`'s.
 """
+
 import functools
 
 import jax
@@ -61,8 +62,15 @@ def discriminator_gradients(config, state, reals, label, draws, *, stage, share=
         def loss_fn(d_params):
             shrink = 2 ** (config.image.num_stages - 1 - stage)
             loss, metrics = discriminator_loss(
-                config.loss, judge(config, d_params, label, stage, state.alpha, share), reals, fakes, shrink=shrink,
-                gp_factors=draws.gp_factors, lazy_factor=lazy_factor, scale=scale)
+                config.loss,
+                judge(config, d_params, label, stage, state.alpha, share),
+                reals,
+                fakes,
+                shrink=shrink,
+                gp_factors=draws.gp_factors,
+                lazy_factor=lazy_factor,
+                scale=scale,
+            )
             return jnp.mean(loss), metrics
 
         loss, metrics, gradients = _differentiate(loss_fn, state.d_params, scale)
@@ -96,8 +104,11 @@ def generator_gradients(config, state, label, draws, *, stage, share=None):
             return jnp.mean(generator_loss(config.loss, logits)), w
 
         loss, w, gradients = _differentiate(loss_fn, state.g_params, scale)
-        metrics = {'g_loss': loss, 'w_norm': jnp.mean(jnp.linalg.norm(w, axis=-1)),
-                   'w_spread': jnp.mean(jnp.linalg.norm(w - state.w_avg, axis=-1))}
+        metrics = {
+            'g_loss': loss,
+            'w_norm': jnp.mean(jnp.linalg.norm(w, axis=-1)),
+            'w_spread': jnp.mean(jnp.linalg.norm(w - state.w_avg, axis=-1)),
+        }
         return gradients, jnp.mean(w, axis=0), metrics
 
     with matmul_precision(config.precision):
@@ -123,14 +134,20 @@ def discriminator_step(config, state, reals, label, draws, *, stage, lr, share=N
     """
     gradients, w_mean, metrics = discriminator_gradients(config, state, reals, label, draws, stage=stage, share=share)
     d_params, d_optimizer, skipped, loss_scale, health = _apply(
-        config, gradients, state.d_optimizer, state.d_params, state.d_skipped, state.d_loss_scale, lr)
+        config, gradients, state.d_optimizer, state.d_params, state.d_skipped, state.d_loss_scale, lr
+    )
     batch = _global_batch(config, share, reals)
     beta = 0.5 ** (batch / (config.train.ema_kimg * 1000)) if config.train.ema_kimg else 0.0
     state = state.replace(
-        d_params=d_params, d_optimizer=d_optimizer, d_skipped=skipped, d_loss_scale=loss_scale,
+        d_params=d_params,
+        d_optimizer=d_optimizer,
+        d_skipped=skipped,
+        d_loss_scale=loss_scale,
         g_ema=jax.tree.map(lambda p, e: p + (e - p) * beta, state.g_params, state.g_ema),
-        ema_w_avg=jnp.array(state.w_avg, copy=True), w_avg=_average_w(config, state.w_avg, w_mean),
-        cur_nimg=state.cur_nimg + batch)
+        ema_w_avg=jnp.array(state.w_avg, copy=True),
+        w_avg=_average_w(config, state.w_avg, w_mean),
+        cur_nimg=state.cur_nimg + batch,
+    )
     return state, metrics | {f'd_{name}': value for name, value in health.items()}
 
 
@@ -152,9 +169,15 @@ def generator_step(config, state, label, draws, *, stage, lr, share=None):
     """
     gradients, w_mean, metrics = generator_gradients(config, state, label, draws, stage=stage, share=share)
     g_params, g_optimizer, skipped, loss_scale, health = _apply(
-        config, gradients, state.g_optimizer, state.g_params, state.g_skipped, state.g_loss_scale, lr)
-    state = state.replace(g_params=g_params, g_optimizer=g_optimizer, g_skipped=skipped, g_loss_scale=loss_scale,
-                          w_avg=_average_w(config, state.w_avg, w_mean))
+        config, gradients, state.g_optimizer, state.g_params, state.g_skipped, state.g_loss_scale, lr
+    )
+    state = state.replace(
+        g_params=g_params,
+        g_optimizer=g_optimizer,
+        g_skipped=skipped,
+        g_loss_scale=loss_scale,
+        w_avg=_average_w(config, state.w_avg, w_mean),
+    )
     return state, metrics | {f'g_{name}': value for name, value in health.items()}
 
 
@@ -173,10 +196,11 @@ def iterate(config, state, batch, lr, *, stage, share=None):
       (state, metrics).
     """
     share = share or Share(config.replicas)
-    size, options = batch.images.shape[0], dict(stage=stage, replicas=share.numbers(), dtype=state.w_avg.dtype)
+    size, options = batch.images.shape[0], {'stage': stage, 'replicas': share.numbers(), 'dtype': state.w_avg.dtype}
     draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, **options)
-    state, d_metrics = discriminator_step(config, state, batch.images, batch.labels, draws, stage=stage, lr=lr,
-                                          share=share)
+    state, d_metrics = discriminator_step(
+        config, state, batch.images, batch.labels, draws, stage=stage, lr=lr, share=share
+    )
     # One step after the other: computed side by side they would need the memory of both. What the generator's step is
     # drawn from waits, its weights do not: both steps read them in the same layout, which is made once.
     waiting = {name: getattr(state, name) for name in ('d_params', 'w_avg', 'key', 'cur_nimg')}
@@ -206,9 +230,11 @@ def _differentiate(loss_fn, params, scale):
     Returns:
       (loss, what else the function returns, gradients), all unscaled.
     """
+
     def scaled(params):
         loss, rest = loss_fn(params)
         return loss * scale, (loss, rest)
+
     gradients, (loss, rest) = jax.grad(scaled, has_aux=True)(params)
     return loss, rest, jax.tree.map(lambda g: g / scale, gradients)
 
@@ -218,20 +244,31 @@ def generate(config, g_params, label, draws, stage, alpha):
     generator = config.generator
     w = map_latents(generator, g_params, draws.z, label)
     ws = broadcast_w(generator, w)
-    if draws.z_mix is not None:       # mixing regularization (Section 3.1); the second latent has the same label
+    if draws.z_mix is not None:  # mixing regularization (Section 3.1); the second latent has the same label
         ws_mix = broadcast_w(generator, map_latents(generator, g_params, draws.z_mix, label))
         before = jnp.arange(generator.num_ws) < draws.crossover[:, None]
         ws = jnp.where(before[..., None], ws, ws_mix)
-    images = synthesize_images(generator, g_params, ws, draws.noise, stage=stage, alpha=alpha,
-                               dtype=activation_dtype(config.precision))
+    images = synthesize_images(
+        generator, g_params, ws, draws.noise, stage=stage, alpha=alpha, dtype=activation_dtype(config.precision)
+    )
     return images, jax.lax.stop_gradient(w)
 
 
 def judge(config, d_params, label, stage, alpha, share):
     """Returns the discriminator as a function of images alone."""
+
     def logits_of(images):
-        return discriminate(config.discriminator, d_params, images, label, stage=stage, alpha=alpha,
-                            replicas=share.replicas_at_once, dtype=activation_dtype(config.precision))
+        return discriminate(
+            config.discriminator,
+            d_params,
+            images,
+            label,
+            stage=stage,
+            alpha=alpha,
+            replicas=share.replicas_at_once,
+            dtype=activation_dtype(config.precision),
+        )
+
     return logits_of
 
 
@@ -250,11 +287,17 @@ def _apply(config, gradients, optimizer, params, skipped, log2_scale, lr):
     gradients = jax.tree.map(lambda g: with_layout_constraint(g, Layout(tuple(range(g.ndim)))), gradients)
     norm = jnp.sqrt(sum(jnp.vdot(g, g, precision='highest') for g in jax.tree.leaves(gradients)))
     finite = jnp.isfinite(norm)
-    updated = adam_update(gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2,
-                          epsilon=train.epsilon)
+    updated = adam_update(
+        gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2, epsilon=train.epsilon
+    )
     params, optimizer = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, (params, optimizer))
     skipped = jnp.where(finite, 0, skipped + 1)
     if _scales_loss(config):
         log2_scale = log2_scale + jnp.where(finite, _SCALE_UP, -_SCALE_DOWN)
-    return params, optimizer, skipped, log2_scale, {
-        'gradient_norm': norm, 'skipped': 1 - finite.astype(jnp.int32), 'skipped_in_a_row': skipped}
+    return (
+        params,
+        optimizer,
+        skipped,
+        log2_scale,
+        {'gradient_norm': norm, 'skipped': 1 - finite.astype(jnp.int32), 'skipped_in_a_row': skipped},
+    )

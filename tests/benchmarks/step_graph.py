@@ -1,7 +1,8 @@
 """Prints what one iteration at full width becomes on an H100, as JSON; a process of its own, with XLA's own flags.
 
-    STYLEGAN_JAX_GPU_COMPILER=FOLDER python tests/benchmarks/step_graph.py RESOLUTION BATCH PRECISION
+STYLEGAN_JAX_GPU_COMPILER=FOLDER python tests/benchmarks/step_graph.py RESOLUTION BATCH PRECISION
 """
+
 import json
 import sys
 import time
@@ -17,11 +18,19 @@ def main(resolution, batch, precision):
     start = time.perf_counter()
     compiled = compile_for_h100(iteration(case), *abstract_iteration(case), donate_argnums=0)
     graph = read_graph(compiled.as_text())
-    print(json.dumps({
-        'kernels': graph.total_kernels, 'bytes_per_image': graph.total_bytes / case.batch,
-        'convolutions': graph.convolutions.total(), 'oversized_filters': graph.oversized_filters,
-        'dilated_pads': graph.dilated_pads, 'float32_convolutions': graph.float32_convolutions,
-        'seconds': time.perf_counter() - start}))
+    print(
+        json.dumps(
+            {
+                'kernels': graph.total_kernels,
+                'bytes_per_image': graph.total_bytes / case.batch,
+                'convolutions': graph.convolutions.total(),
+                'oversized_filters': graph.oversized_filters,
+                'dilated_pads': graph.dilated_pads,
+                'float32_convolutions': graph.float32_convolutions,
+                'seconds': time.perf_counter() - start,
+            }
+        )
+    )
     print(graph, file=sys.stderr)
 
 

@@ -1,4 +1,5 @@
 """The benchmark as a user meets it: the full-width network, at 4x4 pixels and in short repeats."""
+
 import functools
 import json
 import subprocess
@@ -18,8 +19,20 @@ from stylegan_jax.runtime import machine
 # What the device gives at best is not what is tested.
 _SMALL = {'cpu': (256,)}, {'cpu': 1 << 22}
 # Everything that is installed besides what training needs.
-_BLOCKED = ('orbax', 'grain', 'array_record', 'tensorflow_datasets', 'tensorflow', 'PIL', 'tensorboardX', 'tqdm',
-            'google_crc32c', 'lmdb', 'matplotlib', 'pytest')
+_BLOCKED = (
+    'orbax',
+    'grain',
+    'array_record',
+    'tensorflow_datasets',
+    'tensorflow',
+    'PIL',
+    'tensorboardX',
+    'tqdm',
+    'google_crc32c',
+    'lmdb',
+    'matplotlib',
+    'pytest',
+)
 # At 4x4: eight mapping layers, a convolution, two styles, to_rgb.
 G_FORWARD = 2 * (8 * 512 * 512 + 16 * 9 * 512 * 512 + 2 * 512 * 1024 + 16 * 512 * 3)
 
@@ -42,16 +55,18 @@ def check_speeds(results, rates, flops_per_image):
         assert 0.4 < result['xla_flops_per_image'] / result['flops_per_image'] < 1.2
         assert result['images_per_second'] == pytest.approx(result['batch'] / result['seconds_per_call'])
         assert result['share_of_matrix_rate'] == pytest.approx(
-            result['flops_per_image'] * result['images_per_second'] / rates['flops'])
+            result['flops_per_image'] * result['images_per_second'] / rates['flops']
+        )
         assert result['share_of_bandwidth'] == pytest.approx(
-            result['bytes_per_image'] * result['images_per_second'] / rates['bandwidth'])
+            result['bytes_per_image'] * result['images_per_second'] / rates['bandwidth']
+        )
         assert result['kernels'] > 10 and result['compile_seconds'] > 0 and result['spread'] >= 0
         assert result['peak_memory'] is None
 
 
 def test_training_needs_only_what_networks_need(tmp_path):
     """In a process of its own, with every other package unimportable."""
-    code = f'''
+    code = f"""
 import sys
 sys.modules.update(dict.fromkeys({_BLOCKED}))
 from stylegan_jax import benchmark
@@ -59,7 +74,7 @@ from stylegan_jax.benchmarks import device, timing
 device._SIZES, device._PASS_BYTES, device._SECONDS, timing.SECONDS = *{_SMALL}, 0.01, 0.01
 benchmark.FLAGS(['benchmark', '--what=train', '--resolution=4', '--batch=4', '--json={tmp_path}/results.json'])
 sys.exit(benchmark.main([]))
-'''
+"""
     done = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr[-2000:]
     measured = json.loads((tmp_path / 'results.json').read_text())
@@ -85,10 +100,10 @@ def test_generating(run):
 
 def test_compiling_finds_the_cache(run):
     before = jax.config.jax_compilation_cache_dir
-    code, out, err = run('--what=compile', '--resolution=4', '--batch=1', '--json=results.json')
+    code, _out, err = run('--what=compile', '--resolution=4', '--batch=1', '--json=results.json')
     assert code == 0, err
     with open('results.json') as file:
-        result, = json.load(file)['results']
+        (result,) = json.load(file)['results']
     assert result['found_in_cache'] is True and result['cache_bytes'] > 10_000
     assert result['again_compile_seconds'] < result['compile_seconds']
     assert jax.config.jax_compilation_cache_dir == before
@@ -97,36 +112,48 @@ def test_compiling_finds_the_cache(run):
 def test_data(run, monkeypatch):
     monkeypatch.setattr(data, '_SECONDS', 0.01)
     monkeypatch.setattr(data, '_MEGABYTES', 1)
-    code, out, err = run('--what=data', '--resolution=8', '--encoding=raw', '--json=results.json')
+    code, _out, err = run('--what=data', '--resolution=8', '--encoding=raw', '--json=results.json')
     assert code == 0, err
     with open('results.json') as file:
         measured = json.load(file)
     assert measured['results'][0]['images_per_second'] > 0 and measured['machine']['cores'] >= 1
 
 
-@pytest.mark.parametrize('args, message', [
-    (['--resolution=many'], '--resolution=many: give whole numbers'),
-    (['--resolution=64', '--batch=0'], '--batch=0: give whole numbers'),
-    (['--resolution=64,128,256', '--batch=4,4'], '--batch has 2 values and --resolution 3'),
-    (['--resolution=65'], 'image.resolution=65'),
-    (['--precision=half'], "precision='half'"),
-    (['--precision=float64'], '--precision=float64: it is for checking'),
-    (['--what=data', '--precision=tf32'], '--precision: --what=data does not use it'),
-    (['--what=data', '--batch=4'], '--batch: --what=data does not use it'),
-    (['--what=compile', '--plot=a.png'], '--plot: --what=compile does not use it'),
-    (['--encoding=raw'], '--encoding: --what=train does not use it'),
-    (['--what=data', '--encoding=gif'], '--encoding=gif: choose from'),
-    (['--json=nowhere/results.json'], '--json=nowhere/results.json: there is no folder nowhere'),
-])
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--resolution=many'], '--resolution=many: give whole numbers'),
+        (['--resolution=64', '--batch=0'], '--batch=0: give whole numbers'),
+        (['--resolution=64,128,256', '--batch=4,4'], '--batch has 2 values and --resolution 3'),
+        (['--resolution=65'], 'image.resolution=65'),
+        (['--precision=half'], "precision='half'"),
+        (['--precision=float64'], '--precision=float64: it is for checking'),
+        (['--what=data', '--precision=tf32'], '--precision: --what=data does not use it'),
+        (['--what=data', '--batch=4'], '--batch: --what=data does not use it'),
+        (['--what=compile', '--plot=a.png'], '--plot: --what=compile does not use it'),
+        (['--encoding=raw'], '--encoding: --what=train does not use it'),
+        (['--what=data', '--encoding=gif'], '--encoding=gif: choose from'),
+        (['--json=nowhere/results.json'], '--json=nowhere/results.json: there is no folder nowhere'),
+    ],
+)
 def test_mistakes_are_one_line(run, args, message):
-    code, out, err = run(*args)
+    code, _out, err = run(*args)
     assert code == 2 and err.startswith('error: ') and err.count('\n') == 1 and message in err
 
 
 def test_roofline_shows_every_case(tmp_path):
     rates = device.DeviceRates(4e11, 'float32 4096x4096', 2e10)
-    results = [{'resolution': 64, 'batch': 4, 'images_per_second': 0.7, 'flops_per_image': 276e9,
-                'bytes_per_image': 4e9, 'share_of_matrix_rate': share} for share in (0.01, 0.5)]
+    results = [
+        {
+            'resolution': 64,
+            'batch': 4,
+            'images_per_second': 0.7,
+            'flops_per_image': 276e9,
+            'bytes_per_image': 4e9,
+            'share_of_matrix_rate': share,
+        }
+        for share in (0.01, 0.5)
+    ]
     pictures = []
     for count in 0, 1, 2:
         path = tmp_path / f'{count}.png'
@@ -144,6 +171,7 @@ def test_calls_are_counted_and_repeated():
     def run(count):
         calls.append(count)
         time.sleep(0.002 * count)
+
     seconds = timing.seconds_per_call(run, repeats=3, seconds=0.02)
     # A warm-up, a look at how long one takes, then as many as fill the time.
     assert calls[:2] == [1, 1] and len(calls) == 5 and len(set(calls[2:])) == 1 and 2 <= calls[2] <= 10
@@ -153,13 +181,14 @@ def test_calls_are_counted_and_repeated():
 def test_rates_of_the_device_are_those_of_numpy():
     """Within a factor of twenty: another library, on a machine that does other things as well."""
     a = np.random.default_rng(0).standard_normal((512, 512), np.float32)
-    numpy_rate = 2 * 512 ** 3 / min(timing.seconds_per_call(lambda n: [a @ a for _ in range(n)], seconds=0.05))
+    numpy_rate = 2 * 512**3 / min(timing.seconds_per_call(lambda n: [a @ a for _ in range(n)], seconds=0.05))
     assert 1 / 20 < device.matrix_rate(512, 'float32', seconds=0.05) / numpy_rate < 20
     x = np.zeros(1 << 24, np.float32)
 
     def increase(count):
         for _ in range(count):
             np.add(x, 1, out=x)
+
     numpy_bandwidth = 2 * x.nbytes / min(timing.seconds_per_call(increase, seconds=0.05))
     assert 1 / 20 < device.copy_bandwidth(x.nbytes, seconds=0.05) / numpy_bandwidth < 20
     assert device.product_type('bfloat16') == ('bfloat16', 'default')
@@ -169,7 +198,11 @@ def test_rates_of_the_device_are_those_of_numpy():
 
 def test_default_cases_suit_the_device():
     assert [(case.resolution, case.batch) for case in cases.make_cases(None, None, 'float32')] == [
-        (32, 8), (64, 4), (128, 2), (256, 1)]
+        (32, 8),
+        (64, 4),
+        (128, 2),
+        (256, 1),
+    ]
     config = cases.full_config(1024, 'float32')
     assert (config.generator.num_layers, config.generator.fmap_max, config.loss.r1_gamma) == (18, 512, 10)
     assert config.train.style_mixing_prob == 0.9 and config.data.mirror and config.generator.use_noise

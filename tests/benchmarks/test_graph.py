@@ -2,6 +2,7 @@
 
 How to get the compiler is said in stylegan_jax/benchmarks/h100.py; without it these tests are skipped.
 """
+
 import functools
 import json
 import os
@@ -18,9 +19,9 @@ from stylegan_jax.errors import UserError
 
 PRECISION = 'bfloat16'
 BATCH = 4
-# {version of JAX: {resolution: (kernels, GB moved per image)}}, as tests/benchmarks/step_graph.py gave them on 2026-11-22.
+# {version of JAX: {resolution: (kernels, GB moved per image)}}, as step_graph.py gave them on 2026-11-22.
 RECORDED = {'0.10.2': {64: (1001, 1.313), 256: (1310, 2.951), 1024: (1621, 9.957)}}
-FLOAT32_CONVOLUTIONS = 20       # of the generator's layers up to 16x16, see networks/synthesis.py
+FLOAT32_CONVOLUTIONS = 20  # of the generator's layers up to 16x16, see networks/synthesis.py
 TOLERANCE = 1.05
 # A minute or two of two cores; more where others use them.
 pytestmark = pytest.mark.timeout(3000)
@@ -36,9 +37,15 @@ def graph_of(resolution):
         pytest.skip(str(error))
     script = pathlib.Path(__file__).with_name('step_graph.py')
     environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {
-        'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(pathlib.Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, script, str(resolution), str(BATCH), PRECISION], env=environment, text=True,
-                          capture_output=True)
+        'JAX_PLATFORMS': 'cpu',
+        'PYTHONPATH': str(pathlib.Path(__file__).parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, script, str(resolution), str(BATCH), PRECISION],
+        env=environment,
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     print(done.stderr)
     return json.loads(done.stdout)

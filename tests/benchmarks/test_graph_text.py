@@ -1,4 +1,5 @@
 """Reading optimized HLO: counts on small texts in the form that XLA writes, and on what XLA writes here."""
+
 import re
 
 import jax
@@ -9,7 +10,7 @@ from stylegan_jax.benchmarks import h100
 from stylegan_jax.benchmarks.graph import read_graph
 from stylegan_jax.errors import UserError
 
-LOOP = '''
+LOOP = """
 HloModule jit_f, is_scheduled=true
 
 %fused_add (param_0: f32[8]) -> f32[8] {
@@ -52,9 +53,9 @@ ENTRY %main (x: f32[8], choice: s32[]) -> f32[8] {
   %result = f32[8]{0} get-tuple-element(%loop), index=1
   ROOT %chosen = f32[8]{0} conditional(%choice, %result, %result), branch_computations={%small, %large}
 }
-'''.replace('BACKEND', 'backend_config={"known_trip_count":{"n":"5"}}')
+""".replace('BACKEND', 'backend_config={"known_trip_count":{"n":"5"}}')
 
-CONVOLUTIONS = '''
+CONVOLUTIONS = """
 ENTRY %main (x: bf16[4,8,8,16], k: bf16[16,3,3,16], b: f32[16]) -> bf16[4,8,8,16] {
   %x = bf16[4,8,8,16]{3,2,1,0} parameter(0)
   %k = bf16[16,3,3,16]{3,2,1,0} parameter(1)
@@ -64,7 +65,7 @@ ENTRY %main (x: bf16[4,8,8,16], k: bf16[16,3,3,16], b: f32[16]) -> bf16[4,8,8,16
   %dilated = bf16[4,17,17,16]{3,2,1,0} pad(%x, %k), padding=0_0_0x1_1_1x1_1_1x0_0_0
   ROOT %plain = bf16[4,10,10,16]{3,2,1,0} pad(%x, %k), padding=0_0x1_1x1_1x0_0
 }
-'''
+"""
 CONVOLUTIONS = re.sub(r'WINDOW\((.*?)\)', r'window={size=\1 pad=1_1x1_1}, custom_call_target=', CONVOLUTIONS)
 
 
@@ -89,6 +90,7 @@ def test_convolutions_are_told_apart():
 def test_reads_what_this_backend_writes():
     def f(x):
         return jax.lax.fori_loop(0, 3, lambda _, x: jnp.sin(x @ x), x)
+
     graph = read_graph(jax.jit(f).lower(jnp.ones((32, 32))).compile().as_text())
     # Each round reads and writes 4 kB matrices at least four times: product and sine, in and out.
     assert graph.total_kernels >= 3 and graph.total_bytes >= 3 * 4 * 4096

@@ -1,6 +1,8 @@
 """How commands end: exit codes, and one line for what a user got wrong."""
+
 import pytest
 from absl import flags, logging
+from absl.testing import flagsaver
 
 from stylegan_jax.cli import command
 from stylegan_jax.errors import UserError
@@ -18,6 +20,7 @@ def verbosity():
 def failing(error):
     def main(argv):
         raise error
+
     return main
 
 
@@ -51,12 +54,30 @@ def test_libraries_log_warnings_only():
     assert logging.get_verbosity() == logging.WARNING
 
 
-@pytest.mark.parametrize('argument, expected', [
-    ('--no_such_flag=1', "error: Unknown command line flag 'no_such_flag'"),
-    ('--verbosity=loud', 'error: flag --verbosity=loud'),
-    ('seeds=3', "error: unexpected argument 'seeds=3'; flags are written --name=value"),
-])
+@pytest.mark.parametrize(
+    'argument, expected',
+    [
+        ('--no_such_flag=1', "error: Unknown command line flag 'no_such_flag'"),
+        ('--verbosity=loud', 'error: flag --verbosity=loud'),
+        ('seeds=3', "error: unexpected argument 'seeds=3'; flags are written --name=value"),
+    ],
+)
 def test_wrong_flags_are_one_line_and_exit_code_2(monkeypatch, capsys, argument, expected):
     monkeypatch.setattr('sys.argv', ['program', argument])
     code, err = ended(capsys, lambda: command.run(lambda argv: 0))
     assert code == 2 and err.startswith(expected) and err.count('\n') == 1
+
+
+@pytest.mark.parametrize('field, shown', [('verbosity', '--verbosity'), ('no_such_setting', 'no_such_setting')])
+def test_commands_show_the_flag_that_sets_what_is_wrong(capsys, field, shown):
+    error = UserError('it is wrong', field=field, value=7, remedy='choose another')
+    assert str(error) == f'{field}=7: it is wrong; choose another'
+    main = command.reported_to_user(failing(error))
+    assert ended(capsys, lambda: main(['program'])) == (2, f'error: {shown}=7: it is wrong; choose another\n')
+
+
+def test_settings_of_the_config_are_shown_with_their_section(capsys):
+    with flagsaver.flagsaver():
+        flags.DEFINE_string('config.data.path', '', 'A flag of a config.')
+        main = command.reported_to_user(failing(UserError('is missing', field='data.path')))
+        assert ended(capsys, lambda: main(['program'])) == (2, 'error: --config.data.path: is missing\n')

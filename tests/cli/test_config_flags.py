@@ -1,4 +1,5 @@
 """Flags: overrides of every type, what users get wrong, and the command line as a whole."""
+
 import dataclasses
 import os
 import pathlib
@@ -15,16 +16,16 @@ from stylegan_jax.config.serialization import from_json
 from stylegan_jax.errors import UserError
 
 ROOT = pathlib.Path(stylegan_jax.__file__).parent.parent
-COMMAND = '''
+COMMAND = """
 from absl import app
-from stylegan_jax import config_flags
-from stylegan_jax.config import to_json
+from stylegan_jax.cli import config_flags
+from stylegan_jax.config.serialization import to_json
 
 def main(argv):
     print(to_json(config_flags.chosen_config()))
 
 app.run(main, flags_parser=config_flags.parse)
-'''
+"""
 MINE = '''"""Mine: a run of my own."""
 import dataclasses
 from stylegan_jax.experiments import custom
@@ -44,8 +45,9 @@ def overridden(*args, config=Config()):
 
 def run_command(*args, cwd):
     environment = os.environ | {'PYTHONPATH': str(ROOT)}
-    return subprocess.run([sys.executable, '-c', COMMAND, *args], cwd=cwd, env=environment, text=True,
-                          capture_output=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, '-c', COMMAND, *args], cwd=cwd, env=environment, text=True, capture_output=True, timeout=120
+    )
 
 
 def parse_error(capsys, *args):
@@ -58,33 +60,36 @@ def parse_error(capsys, *args):
     return captured.err
 
 
-@pytest.mark.parametrize('flag, path, value', [
-    ('seed=7', 'seed', 7),
-    ('name=my run', 'name', 'my run'),
-    ('train.total_kimg=100', 'train.total_kimg', 100.0),
-    ('train.total_kimg=1e-1', 'train.total_kimg', 0.1),
-    ('data.mirror', 'data.mirror', True),
-    ('data.mirror=true', 'data.mirror', True),
-    ('generator.use_noise=false', 'generator.use_noise', False),
-    ('schedule.batch=32', 'schedule.batch', 32),
-    ('schedule.batch=none', 'schedule.batch', None),
-    ('schedule.lr=0.002', 'schedule.lr', 0.002),
-    ('generator.truncation_psi=None', 'generator.truncation_psi', None),
-    ('generator.truncation_psi=0.5', 'generator.truncation_psi', 0.5),
-    ('image.base_shape=2,4', 'image.base_shape', (2, 4)),
-    ('image.base_shape=(2, 4)', 'image.base_shape', (2, 4)),
-    ('generator.blur_filter=1,4,6,4,1', 'generator.blur_filter', (1, 4, 6, 4, 1)),
-    ('generator.blur_filter=', 'generator.blur_filter', ()),
-    ('generator.blur_filter=()', 'generator.blur_filter', ()),
-    ('log.grid_size=8,4', 'log.grid_size', (8, 4)),
-    ('log.grid_size=none', 'log.grid_size', None),
-    ('schedule.batch_by_resolution=8:256,16:128', 'schedule.batch_by_resolution', {8: 256, 16: 128}),
-    ('schedule.batch_by_resolution={8: 256, 16: 128}', 'schedule.batch_by_resolution', {8: 256, 16: 128}),
-    ('schedule.lr_by_resolution=128:0.0015', 'schedule.lr_by_resolution', {128: 0.0015}),
-    ('schedule.lr_by_resolution=', 'schedule.lr_by_resolution', {}),
-    ('schedule.lr_by_resolution=none', 'schedule.lr_by_resolution', None),
-    ('data.path=a folder, with: commas', 'data.path', 'a folder, with: commas'),
-])
+@pytest.mark.parametrize(
+    'flag, path, value',
+    [
+        ('seed=7', 'seed', 7),
+        ('name=my run', 'name', 'my run'),
+        ('train.total_kimg=100', 'train.total_kimg', 100.0),
+        ('train.total_kimg=1e-1', 'train.total_kimg', 0.1),
+        ('data.mirror', 'data.mirror', True),
+        ('data.mirror=true', 'data.mirror', True),
+        ('generator.use_noise=false', 'generator.use_noise', False),
+        ('schedule.batch=32', 'schedule.batch', 32),
+        ('schedule.batch=none', 'schedule.batch', None),
+        ('schedule.lr=0.002', 'schedule.lr', 0.002),
+        ('generator.truncation_psi=None', 'generator.truncation_psi', None),
+        ('generator.truncation_psi=0.5', 'generator.truncation_psi', 0.5),
+        ('image.base_shape=2,4', 'image.base_shape', (2, 4)),
+        ('image.base_shape=(2, 4)', 'image.base_shape', (2, 4)),
+        ('generator.blur_filter=1,4,6,4,1', 'generator.blur_filter', (1, 4, 6, 4, 1)),
+        ('generator.blur_filter=', 'generator.blur_filter', ()),
+        ('generator.blur_filter=()', 'generator.blur_filter', ()),
+        ('log.grid_size=8,4', 'log.grid_size', (8, 4)),
+        ('log.grid_size=none', 'log.grid_size', None),
+        ('schedule.batch_by_resolution=8:256,16:128', 'schedule.batch_by_resolution', {8: 256, 16: 128}),
+        ('schedule.batch_by_resolution={8: 256, 16: 128}', 'schedule.batch_by_resolution', {8: 256, 16: 128}),
+        ('schedule.lr_by_resolution=128:0.0015', 'schedule.lr_by_resolution', {128: 0.0015}),
+        ('schedule.lr_by_resolution=', 'schedule.lr_by_resolution', {}),
+        ('schedule.lr_by_resolution=none', 'schedule.lr_by_resolution', None),
+        ('data.path=a folder, with: commas', 'data.path', 'a folder, with: commas'),
+    ],
+)
 def test_override(flag, path, value):
     config = overridden(f'--config.{flag}')
     found = config
@@ -126,9 +131,13 @@ def test_the_last_of_two_counts():
 
 def test_overrides_apply_together():
     """Each alone would be refused: 6 is no size from 4x4, 12 is none either, fmap_base 9 is too low for 1024."""
-    config = overridden('--config.image.base_shape=3,3', '--config.image.resolution=12',
-                        '--config.schedule.initial_resolution=6', '--config.generator.fmap_base=9',
-                        '--config.discriminator.fmap_base=9')
+    config = overridden(
+        '--config.image.base_shape=3,3',
+        '--config.image.resolution=12',
+        '--config.schedule.initial_resolution=6',
+        '--config.generator.fmap_base=9',
+        '--config.discriminator.fmap_base=9',
+    )
     assert config.image == config.generator.image == ImageConfig(resolution=12, base_shape=(3, 3))
 
 
@@ -152,49 +161,62 @@ def test_defaults_are_written_as_flags_are():
     assert overridden(*args) == config
 
 
-@pytest.mark.parametrize('flag, expected', [
-    ('seed=1.5', 'give an integer'),
-    ('schedule.batch=many', 'give an integer'),
-    ('train.total_kimg=long', 'give a number'),
-    ('train.total_kimg=nan', 'give a number'),
-    ('data.mirror=perhaps', 'boolean'),
-    ('image.base_shape=4', 'give 2 values'),
-    ('image.base_shape=4,x', 'give an integer'),
-    ('log.grid_size=1,2,3', 'give 2 values'),
-    ('schedule.batch_by_resolution=256', 'give RESOLUTION:VALUE'),
-    ('schedule.batch_by_resolution=8:many', 'give an integer'),
-    ('schedule.batch_by_resolution=8:1,8:2', '8 is given twice'),
-])
+@pytest.mark.parametrize(
+    'flag, expected',
+    [
+        ('seed=1.5', 'give an integer'),
+        ('schedule.batch=many', 'give an integer'),
+        ('train.total_kimg=long', 'give a number'),
+        ('train.total_kimg=nan', 'give a number'),
+        ('data.mirror=perhaps', 'boolean'),
+        ('image.base_shape=4', 'give 2 values'),
+        ('image.base_shape=4,x', 'give an integer'),
+        ('log.grid_size=1,2,3', 'give 2 values'),
+        ('schedule.batch_by_resolution=256', 'give RESOLUTION:VALUE'),
+        ('schedule.batch_by_resolution=8:many', 'give an integer'),
+        ('schedule.batch_by_resolution=8:1,8:2', '8 is given twice'),
+    ],
+)
 def test_value_of_the_wrong_type(capsys, flag, expected):
     message = parse_error(capsys, '--experiment=custom', f'--config.{flag}')
     assert f'--config.{flag}' in message and expected in message
 
 
-@pytest.mark.parametrize('args, expected', [
-    (['--experiment=custom', '--config.image.resolution=100'], ['image.resolution=100', '4 times a power of two']),
-    (['--experiment=custom', '--config.loss.name=hinge'], ["loss.name='hinge'", "'wgan_gp'"]),
-    (['--experiment=custom', '--config.train.total_kmig=1'], ['did you mean --config.train.total_kimg?']),
-    (['--experiment=custom', '--config.schedule.total_kimg=1'], ['did you mean --config.train.total_kimg?']),
-    (['--experiment=custom', '--config.generator.image.resolution=8'], ['did you mean --config.image.resolution?']),
-    (['--experiment=custom', '--config.zzzzzz=8'], ['unknown flag --config.zzzzzz', '--help']),
-    (['--experimnt=custom'], ['did you mean --experiment?']),
-    (['--config.seed=1'], ['--config.seed', 'need --experiment=NAME']),
-    (['--experiment'], ['Missing value', '--experiment']),
-    (['--experiment=ffqh'], ['unknown experiment', 'did you mean ffhq', '--help lists all']),
-    (['--experiment=zzzzzz'], ['unknown experiment', '--help lists all']),
-    (['--experiment=missing.py'], ['missing.py', 'no such file']),
-    (['--experiment=custom', '--config.data.mirror', 'false'], ["unexpected argument 'false'", '--name=value']),
-    (['experiment=custom'], ["unexpected argument 'experiment=custom'"]),
-    (['--experiment=custom', '--noconfig.data.mirror=1'], ['does not take an argument']),
-])
+@pytest.mark.parametrize(
+    'args, expected',
+    [
+        (['--experiment=custom', '--config.image.resolution=100'], ['image.resolution=100', '4 times a power of two']),
+        (['--experiment=custom', '--config.loss.name=hinge'], ["loss.name='hinge'", "'wgan_gp'"]),
+        (['--experiment=custom', '--config.train.total_kmig=1'], ['did you mean --config.train.total_kimg?']),
+        (['--experiment=custom', '--config.schedule.total_kimg=1'], ['did you mean --config.train.total_kimg?']),
+        (['--experiment=custom', '--config.generator.image.resolution=8'], ['did you mean --config.image.resolution?']),
+        (['--experiment=custom', '--config.zzzzzz=8'], ['unknown flag --config.zzzzzz', '--help']),
+        (['--experimnt=custom'], ['did you mean --experiment?']),
+        (['--config.seed=1'], ['--config.seed', 'need --experiment=NAME']),
+        (['--experiment'], ['Missing value', '--experiment']),
+        (['--experiment=ffqh'], ['unknown experiment', 'did you mean ffhq', '--help lists all']),
+        (['--experiment=zzzzzz'], ['unknown experiment', '--help lists all']),
+        (['--experiment=missing.py'], ['missing.py', 'no such file']),
+        (['--experiment=custom', '--config.data.mirror', 'false'], ["unexpected argument 'false'", '--name=value']),
+        (['experiment=custom'], ["unexpected argument 'experiment=custom'"]),
+        (['--experiment=custom', '--noconfig.data.mirror=1'], ['does not take an argument']),
+    ],
+)
 def test_wrong_command_line(capsys, args, expected):
     message = parse_error(capsys, *args)
     assert all(text in message for text in expected), message
 
 
-@pytest.mark.parametrize('args', [['--experiment=custom'], ['--experiment', 'custom'], ['-experiment=custom'],
-                                  ['--config.seed', '3', '--experiment', 'custom'],
-                                  ['--experiment=ffhq', '--experiment=custom']])
+@pytest.mark.parametrize(
+    'args',
+    [
+        ['--experiment=custom'],
+        ['--experiment', 'custom'],
+        ['-experiment=custom'],
+        ['--config.seed', '3', '--experiment', 'custom'],
+        ['--experiment=ffhq', '--experiment=custom'],
+    ],
+)
 def test_forms_of_experiment(args):
     values = flags.FlagValues()
     assert config_flags.parse(['program', *args], values) == ['program']
@@ -226,11 +248,14 @@ def test_own_experiment_with_a_shipped_name_is_ambiguous(tmp_path, monkeypatch):
     assert experiments.load_experiment('experiments/custom.py').name == 'mine'
 
 
-@pytest.mark.parametrize('source, expected', [
-    ('x = 1\n', r'no function get_config\(\)'),
-    ('def get_config():\n    return 3\n', 'returned int'),
-    ('def get_config(:\n', 'bad.py, line 1'),
-])
+@pytest.mark.parametrize(
+    'source, expected',
+    [
+        ('x = 1\n', r'no function get_config\(\)'),
+        ('def get_config():\n    return 3\n', 'returned int'),
+        ('def get_config(:\n', 'bad.py, line 1'),
+    ],
+)
 def test_file_that_is_no_experiment(tmp_path, source, expected):
     (tmp_path / 'bad.py').write_text(source)
     with pytest.raises(UserError, match=expected):
@@ -255,7 +280,7 @@ def test_command_reports_errors_without_traceback(tmp_path):
 def test_command_help_lists_experiments(tmp_path):
     done = run_command('--help', cwd=tmp_path)
     assert done.returncode in (0, 1) and done.stderr == ''
-    assert "ffhq                 FFHQ at 1024x1024: configuration F" in done.stdout
+    assert 'ffhq                 FFHQ at 1024x1024: configuration F' in done.stdout
     assert '--experiment' in done.stdout
 
 

@@ -1,4 +1,5 @@
 """The config: what it refuses, what it derives, and its trip through JSON."""
+
 import dataclasses
 import json
 
@@ -20,52 +21,55 @@ from stylegan_jax.config.network import num_fmaps
 from stylegan_jax.errors import UserError
 
 
-@pytest.mark.parametrize('cls, values', [
-    (ImageConfig, dict(resolution=100)),
-    (ImageConfig, dict(resolution=2)),
-    (ImageConfig, dict(resolution=0)),
-    (ImageConfig, dict(base_shape=(4,))),
-    (ImageConfig, dict(base_shape=(0, 4))),
-    (ImageConfig, dict(channels=0)),
-    (ImageConfig, dict(label_dim=-1)),
-    (GeneratorConfig, dict(architecture='stylegan2')),
-    (GeneratorConfig, dict(nonlinearity='tanh')),
-    (GeneratorConfig, dict(z_dim=0)),
-    (GeneratorConfig, dict(mapping_layers=-1)),
-    (GeneratorConfig, dict(fmap_max=0)),
-    (DiscriminatorConfig, dict(architecture='resnet')),
-    (DiscriminatorConfig, dict(nonlinearity='selu')),
-    (DiscriminatorConfig, dict(fmap_max=0)),
-    (DiscriminatorConfig, dict(mbstd_num_features=3)),
-    (DataConfig, dict(source='tfrecord')),
-    (DataConfig, dict(count=-1)),
-    (LossConfig, dict(name='hinge')),
-    (LossConfig, dict(r1_gamma=-1.0)),
-    (LossConfig, dict(wgan_target=0.0)),
-    (TrainConfig, dict(total_kimg=-1.0)),
-    (TrainConfig, dict(total_kimg=float('inf'))),
-    (ScheduleConfig, dict(stage_kimg=float('nan'))),
-    (ScheduleConfig, dict(batch=0)),
-    (ScheduleConfig, dict(batch_by_resolution={8: 0})),
-    (ScheduleConfig, dict(lr=0.0)),
-    (ScheduleConfig, dict(lr_by_resolution={8: float('nan')})),
-    (ScheduleConfig, dict(steps_per_evaluation=0)),
-    (TrainConfig, dict(style_mixing_prob=1.1)),
-    (TrainConfig, dict(ema_kimg=-1.0)),
-    (LogConfig, dict(tick_kimg=0.0)),
-    (LogConfig, dict(tick_kimg_by_resolution={0: 10.0})),
-    (LogConfig, dict(checkpoint_ticks=0)),
-    (LogConfig, dict(keep_checkpoints=0)),
-    (LogConfig, dict(grid_size=(0, 4))),
-    (Config, dict(replicas=0)),
-    (Config, dict(seed=-1)),
-    (Config, dict(precision='half')),
-    (Config, dict(schedule=ScheduleConfig(initial_resolution=12))),
-])
+@pytest.mark.parametrize(
+    'cls, values',
+    [
+        (ImageConfig, {'resolution': 100}),
+        (ImageConfig, {'resolution': 2}),
+        (ImageConfig, {'resolution': 0}),
+        (ImageConfig, {'base_shape': (4,)}),
+        (ImageConfig, {'base_shape': (0, 4)}),
+        (ImageConfig, {'channels': 0}),
+        (ImageConfig, {'label_dim': -1}),
+        (GeneratorConfig, {'architecture': 'stylegan2'}),
+        (GeneratorConfig, {'nonlinearity': 'tanh'}),
+        (GeneratorConfig, {'z_dim': 0}),
+        (GeneratorConfig, {'mapping_layers': -1}),
+        (GeneratorConfig, {'fmap_max': 0}),
+        (DiscriminatorConfig, {'architecture': 'resnet'}),
+        (DiscriminatorConfig, {'nonlinearity': 'selu'}),
+        (DiscriminatorConfig, {'fmap_max': 0}),
+        (DiscriminatorConfig, {'mbstd_num_features': 3}),
+        (DataConfig, {'source': 'tfrecord'}),
+        (DataConfig, {'count': -1}),
+        (LossConfig, {'name': 'hinge'}),
+        (LossConfig, {'r1_gamma': -1.0}),
+        (LossConfig, {'wgan_target': 0.0}),
+        (TrainConfig, {'total_kimg': -1.0}),
+        (TrainConfig, {'total_kimg': float('inf')}),
+        (ScheduleConfig, {'stage_kimg': float('nan')}),
+        (ScheduleConfig, {'batch': 0}),
+        (ScheduleConfig, {'batch_by_resolution': {8: 0}}),
+        (ScheduleConfig, {'lr': 0.0}),
+        (ScheduleConfig, {'lr_by_resolution': {8: float('nan')}}),
+        (ScheduleConfig, {'steps_per_evaluation': 0}),
+        (TrainConfig, {'style_mixing_prob': 1.1}),
+        (TrainConfig, {'ema_kimg': -1.0}),
+        (LogConfig, {'tick_kimg': 0.0}),
+        (LogConfig, {'tick_kimg_by_resolution': {0: 10.0}}),
+        (LogConfig, {'checkpoint_ticks': 0}),
+        (LogConfig, {'keep_checkpoints': 0}),
+        (LogConfig, {'grid_size': (0, 4)}),
+        (Config, {'replicas': 0}),
+        (Config, {'seed': -1}),
+        (Config, {'precision': 'half'}),
+        (Config, {'schedule': ScheduleConfig(initial_resolution=12)}),
+    ],
+)
 def test_invalid_value_is_named(cls, values):
     with pytest.raises(UserError) as caught:
         cls(**values)
-    (name, value), message = list(values.items())[0], str(caught.value)
+    (name, value), message = next(iter(values.items())), str(caught.value)
     assert '\n' not in message
     if dataclasses.is_dataclass(value):
         name, value = 'initial_resolution', 12
@@ -85,8 +89,11 @@ def test_image_shapes():
 
 
 def test_image_is_said_once():
-    config = Config(image=ImageConfig(resolution=64, label_dim=3), generator=GeneratorConfig(z_dim=8),
-                    discriminator=DiscriminatorConfig(image=ImageConfig(resolution=16)))
+    config = Config(
+        image=ImageConfig(resolution=64, label_dim=3),
+        generator=GeneratorConfig(z_dim=8),
+        discriminator=DiscriminatorConfig(image=ImageConfig(resolution=16)),
+    )
     assert config.generator.image == config.discriminator.image == config.image
     larger = dataclasses.replace(config, image=ImageConfig(resolution=128))
     assert larger.generator.image.resolution == 128 and larger.generator.z_dim == 8
@@ -117,18 +124,31 @@ def test_layers_and_noise():
     generator = GeneratorConfig(image=ImageConfig(resolution=32, base_shape=(3, 4)))
     assert generator.num_layers == generator.num_ws == 8
     assert [generator.noise_shape(layer) for layer in (0, 1, 2, 7)] == [
-        (1, 3, 4, 1), (1, 3, 4, 1), (1, 6, 8, 1), (1, 24, 32, 1)]
+        (1, 3, 4, 1),
+        (1, 3, 4, 1),
+        (1, 6, 8, 1),
+        (1, 24, 32, 1),
+    ]
     assert dataclasses.replace(generator, use_styles=False).num_ws == 1
 
 
-@pytest.mark.parametrize('config', [
-    Config(),
-    Config(name='other', seed=3, image=ImageConfig(resolution=96, base_shape=(2, 3), label_dim=4),
-           generator=GeneratorConfig(blur_filter=(), truncation_psi=None),
-           schedule=ScheduleConfig(initial_resolution=6, batch=12, batch_by_resolution={6: 24}, lr=0.1,
-                                   lr_by_resolution={12: 0.2}),
-           log=LogConfig(grid_size=(3, 2), tick_kimg_by_resolution={})),
-], ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    'config',
+    [
+        Config(),
+        Config(
+            name='other',
+            seed=3,
+            image=ImageConfig(resolution=96, base_shape=(2, 3), label_dim=4),
+            generator=GeneratorConfig(blur_filter=(), truncation_psi=None),
+            schedule=ScheduleConfig(
+                initial_resolution=6, batch=12, batch_by_resolution={6: 24}, lr=0.1, lr_by_resolution={12: 0.2}
+            ),
+            log=LogConfig(grid_size=(3, 2), tick_kimg_by_resolution={}),
+        ),
+    ],
+    ids=lambda config: config.name,
+)
 def test_json_round_trip(config):
     assert serialization.from_json(Config, serialization.to_json(config)) == config
 

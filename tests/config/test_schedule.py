@@ -1,5 +1,7 @@
 """The schedule: published tables, growth, optimiser resets, and the table of a run."""
+
 import dataclasses
+import itertools
 import pickle
 
 import pytest
@@ -30,10 +32,13 @@ FFHQ = Config()
 
 
 def small_config(*, image=ImageConfig(resolution=32), replicas=1, discriminator=DiscriminatorConfig(), **changes):
-    values = dict(total_kimg=10.0, initial_resolution=8, stage_kimg=1.0, fade_kimg=1.0, batch=8) | changes
+    values = {'total_kimg': 10.0, 'initial_resolution': 8, 'stage_kimg': 1.0, 'fade_kimg': 1.0, 'batch': 8} | changes
     train = TrainConfig(total_kimg=values.pop('total_kimg'))
-    return schedule.resolve(Config(image=image, replicas=replicas, discriminator=discriminator,
-                                   schedule=ScheduleConfig(**values), train=train))
+    return schedule.resolve(
+        Config(
+            image=image, replicas=replicas, discriminator=discriminator, schedule=ScheduleConfig(**values), train=train
+        )
+    )
 
 
 def nimg_at(index):
@@ -49,16 +54,35 @@ def test_published_setting_at_every_resolution(replicas):
         now = schedule.setting_at(config, nimg_at(index))
         assert config.image.stage_resolution(now.stage) == resolution
         assert now == schedule.Setting(
-            lod=8.0 - index, stage=index, alpha=1.0, batch=PUBLISHED_BATCH[replicas][index],
-            lr=PUBLISHED_LR[index], tick_kimg=PUBLISHED_TICK_KIMG[index])
+            lod=8.0 - index,
+            stage=index,
+            alpha=1.0,
+            batch=PUBLISHED_BATCH[replicas][index],
+            lr=PUBLISHED_LR[index],
+            tick_kimg=PUBLISHED_TICK_KIMG[index],
+        )
 
 
-@pytest.mark.parametrize('kimg, resolution, alpha', [
-    (0, 8, 1.0), (599, 8, 1.0), (600, 8, 1.0),
-    (600.001, 16, 1e-3 / 600), (900, 16, 0.5), (1199, 16, 599 / 600), (1200, 16, 1.0), (1800, 16, 1.0),
-    (2100, 32, 0.5), (2400, 32, 1.0),
-    (8100, 1024, 0.5), (8399.999, 1024, 1 - 1e-3 / 600), (8400, 1024, 1.0), (25000, 1024, 1.0), (1e6, 1024, 1.0),
-])
+@pytest.mark.parametrize(
+    'kimg, resolution, alpha',
+    [
+        (0, 8, 1.0),
+        (599, 8, 1.0),
+        (600, 8, 1.0),
+        (600.001, 16, 1e-3 / 600),
+        (900, 16, 0.5),
+        (1199, 16, 599 / 600),
+        (1200, 16, 1.0),
+        (1800, 16, 1.0),
+        (2100, 32, 0.5),
+        (2400, 32, 1.0),
+        (8100, 1024, 0.5),
+        (8399.999, 1024, 1 - 1e-3 / 600),
+        (8400, 1024, 1.0),
+        (25000, 1024, 1.0),
+        (1e6, 1024, 1.0),
+    ],
+)
 def test_growth_of_ffhq(kimg, resolution, alpha):
     config = schedule.resolve(FFHQ)
     now = schedule.setting_at(config, round(kimg * 1000))
@@ -73,7 +97,7 @@ def test_growth_of_ffhq(kimg, resolution, alpha):
 def test_lod_falls_by_one_a_phase_and_never_rises():
     lods = [schedule.lod_at(FFHQ, nimg) for nimg in range(0, 9_000_000, 7919)]
     assert lods[0] == 7.0 and lods[-1] == 0.0
-    assert all(0 <= before - after < 0.014 for before, after in zip(lods, lods[1:]))
+    assert all(0 <= before - after < 0.014 for before, after in itertools.pairwise(lods))
     assert [schedule.lod_at(FFHQ, 1_200_000 * phase) for phase in range(9)] == [7, 6, 5, 4, 3, 2, 1, 0, 0]
 
 
@@ -113,8 +137,10 @@ def test_stage_and_alpha_outside_the_pyramid(lod):
         stage_and_alpha(ImageConfig(resolution=32), lod)
 
 
-@pytest.mark.parametrize('before, after, expected', [
-    (7.0, 7.0, False), (6.9, 6.1, False), (7.0, 6.99, True), (6.01, 6.0, True), (6.5, 5.5, True), (7.0, 6.0, True)])
+@pytest.mark.parametrize(
+    'before, after, expected',
+    [(7.0, 7.0, False), (6.9, 6.1, False), (7.0, 6.99, True), (6.01, 6.0, True), (6.5, 5.5, True), (7.0, 6.0, True)],
+)
 def test_needs_optimizer_reset(before, after, expected):
     assert schedule.needs_optimizer_reset(before, after) is expected
 
@@ -123,7 +149,7 @@ def test_ffhq_resets_where_fades_begin_and_end():
     """Twice for each of the seven fades from 8x8 to 1024x1024."""
     spans = schedule.stage_table(schedule.resolve(FFHQ))
     lods = [schedule.lod_at(FFHQ, round(span.from_kimg * 1000)) for span in spans]
-    assert sum(schedule.needs_optimizer_reset(*pair) for pair in zip(lods, lods[1:])) == 14
+    assert sum(schedule.needs_optimizer_reset(*pair) for pair in itertools.pairwise(lods)) == 14
 
 
 def test_resolving_twice_changes_nothing():
@@ -156,11 +182,16 @@ def test_batch_that_replicas_do_not_divide():
         schedule.resolve(Config(schedule=values))
 
 
-@pytest.mark.parametrize('batch, group, ok', [(8, 4, True), (3, 4, True), (6, 4, False), (6, 3, True), (6, 0, True),
-                                              (7, 1, True)])
+@pytest.mark.parametrize(
+    'batch, group, ok', [(8, 4, True), (3, 4, True), (6, 4, False), (6, 3, True), (6, 0, True), (7, 1, True)]
+)
 def test_batch_must_fill_groups_of_the_minibatch_standard_deviation(batch, group, ok):
-    config = Config(replicas=2, image=ImageConfig(resolution=8), schedule=ScheduleConfig(batch=2 * batch),
-                    discriminator=DiscriminatorConfig(mbstd_group_size=group))
+    config = Config(
+        replicas=2,
+        image=ImageConfig(resolution=8),
+        schedule=ScheduleConfig(batch=2 * batch),
+        discriminator=DiscriminatorConfig(mbstd_group_size=group),
+    )
     if ok:
         schedule.resolve(config)
     else:
@@ -220,21 +251,25 @@ def simulated_spans(config):
     return [schedule.Span(start / 1000, end / 1000, *key, steps) for key, start, end, steps in spans]
 
 
-@pytest.mark.parametrize('config', [
-    small_config(),
-    small_config(steps_per_evaluation=1),
-    small_config(steps_per_evaluation=7, batch=12),
-    small_config(total_kimg=1.7),
-    small_config(total_kimg=0.0),
-    small_config(total_kimg=0.0005),
-    small_config(stage_kimg=0.0),
-    small_config(fade_kimg=0.0),
-    small_config(stage_kimg=0.1, fade_kimg=0.2),
-    small_config(stage_kimg=0.01, fade_kimg=0.01, batch=32),       # a group passes over whole spans
-    small_config(batch=16, batch_by_resolution={8: 64, 16: 32}),
-    small_config(image=ImageConfig(resolution=48, base_shape=(3, 2)), initial_resolution=3, stage_kimg=0.7),
-    small_config(initial_resolution=1024),
-], ids=range(13))
+@pytest.mark.parametrize(
+    'config',
+    [
+        small_config(),
+        small_config(steps_per_evaluation=1),
+        small_config(steps_per_evaluation=7, batch=12),
+        small_config(total_kimg=1.7),
+        small_config(total_kimg=0.0),
+        small_config(total_kimg=0.0005),
+        small_config(stage_kimg=0.0),
+        small_config(fade_kimg=0.0),
+        small_config(stage_kimg=0.1, fade_kimg=0.2),
+        small_config(stage_kimg=0.01, fade_kimg=0.01, batch=32),  # a group passes over whole spans
+        small_config(batch=16, batch_by_resolution={8: 64, 16: 32}),
+        small_config(image=ImageConfig(resolution=48, base_shape=(3, 2)), initial_resolution=3, stage_kimg=0.7),
+        small_config(initial_resolution=1024),
+    ],
+    ids=range(13),
+)
 def test_stage_table_is_the_official_loop(config):
     assert schedule.stage_table(config) == simulated_spans(config)
 
@@ -253,7 +288,7 @@ def test_stage_table_of_ffhq():
     assert [span.kind for span in spans] == ['steady'] + ['fade', 'steady'] * 7
     # Groups are 1024 images at 8x8: 586 of them pass 600 kimg.
     assert spans[0] == schedule.Span(0.0, 600.064, (8, 8), 'steady', 256, 0.001, 586 * 4)
-    assert all(span.from_kimg == before.to_kimg for before, span in zip(spans, spans[1:]))
+    assert all(span.from_kimg == before.to_kimg for before, span in itertools.pairwise(spans))
     assert 25000 <= spans[-1].to_kimg < 25000 + 4 * 32 / 1000
 
 
@@ -280,10 +315,20 @@ def walked(config, nimg, group_nimg):
         nimg += setting.batch
 
 
-@pytest.mark.parametrize('changes', [
-    dict(), dict(initial_resolution=32, total_kimg=0.5), dict(batch=7, steps_per_evaluation=3),
-    dict(fade_kimg=0.0), dict(stage_kimg=0.0), dict(stage_kimg=0.1, fade_kimg=0.2, batch=50, steps_per_evaluation=5),
-    dict(batch_by_resolution={8: 12, 16: 5, 32: 3}, total_kimg=4.321), dict(total_kimg=0.001), dict(total_kimg=0.0)])
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {},
+        {'initial_resolution': 32, 'total_kimg': 0.5},
+        {'batch': 7, 'steps_per_evaluation': 3},
+        {'fade_kimg': 0.0},
+        {'stage_kimg': 0.0},
+        {'stage_kimg': 0.1, 'fade_kimg': 0.2, 'batch': 50, 'steps_per_evaluation': 5},
+        {'batch_by_resolution': {8: 12, 16: 5, 32: 3}, 'total_kimg': 4.321},
+        {'total_kimg': 0.001},
+        {'total_kimg': 0.0},
+    ],
+)
 def test_iterations_are_those_of_the_loop(changes):
     """From the beginning, and from any point in a group, a fade, or beyond the end."""
     config = small_config(discriminator=ANY_BATCH, **changes)
@@ -310,7 +355,7 @@ def test_iterations_from_where_another_config_stopped(nimg, group_nimg):
 def test_iterations_after_the_end():
     config = small_config(total_kimg=0.016)
     assert list(schedule.Iterations(config, 32, 0)) == []
-    assert [position for position, _ in schedule.Iterations(config, 24, 0)] == [24]     # the group was begun
+    assert [position for position, _ in schedule.Iterations(config, 24, 0)] == [24]  # the group was begun
     with pytest.raises(IndexError):
         schedule.Iterations(config, 24, 0)[1]
 

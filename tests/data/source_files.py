@@ -1,4 +1,5 @@
 """Small files of every kind of source, as the tools that make them write them."""
+
 import io
 import json
 import struct
@@ -36,19 +37,20 @@ def write_zip(path, files):
 
 # TFRecords, byte by byte.
 
+
 def crc32c(content):
     """Castagnoli's polynomial, bit by bit."""
-    crc = 0xffffffff
+    crc = 0xFFFFFFFF
     for byte in content:
         crc ^= byte
         for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
 
 
 def masked(content):
     crc = crc32c(content)
-    return struct.pack('<I', ((crc >> 15 | crc << 17) + 0xa282ead8) % 2 ** 32)
+    return struct.pack('<I', ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32)
 
 
 def varint(number):
@@ -81,8 +83,9 @@ def write_tfrecords(folder, pictures, labels=None, name='toy'):
     folder.mkdir(exist_ok=True)
     level = round(np.log2(pictures.shape[1]))
     while level >= 2:
-        (folder / f'{name}-r{level:02d}.tfrecords').write_bytes(b''.join(
-            record(example(picture.shape, picture.tobytes())) for picture in pictures.transpose(0, 3, 1, 2)))
+        (folder / f'{name}-r{level:02d}.tfrecords').write_bytes(
+            b''.join(record(example(picture.shape, picture.tobytes())) for picture in pictures.transpose(0, 3, 1, 2))
+        )
         pictures, level = pictures[:, ::2, ::2], level - 1
     if labels is not None:
         with open(folder / f'{name}-rxx.labels', 'wb') as file:
@@ -93,6 +96,7 @@ def write_tfrecords(folder, pictures, labels=None, name='toy'):
 def write_lmdb(folder, values):
     """Writes {key: content}."""
     import lmdb
+
     folder.mkdir()
     with lmdb.open(str(folder), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
         for key, value in values.items():
@@ -100,12 +104,14 @@ def write_lmdb(folder, values):
     return folder
 
 
-def write_tfds(folder, pictures_by_split, *, names=('cat', 'dog'), image=None, label=None,
-               form='array_record', classes=None):
+def write_tfds(
+    folder, pictures_by_split, *, names=('cat', 'dog'), image=None, label=None, form='array_record', classes=None
+):
     """Writes the directory of a version; labels count up unless `classes` lists them."""
     import tensorflow_datasets as tfds
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.core import example_serializer
+
     folder.mkdir(parents=True)
     encoded = image is None
     features = {'image': image or tfds.features.Image(shape=(None, None, 3)), 'note': tfds.features.Text()}
@@ -125,9 +131,16 @@ def write_tfds(folder, pictures_by_split, *, names=('cat', 'dog'), image=None, l
                 encoded_content['label'] = np.int64(classes[number])
             writer.write(serializer.serialize_example(encoded_content))
         writer.close()
-    splits = [{'name': split, 'shardLengths': [str(len(pictures))], 'numBytes': '1000',
-               'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'}
-              for split, pictures in pictures_by_split.items()]
-    (folder / 'dataset_info.json').write_text(json.dumps({
-        'name': 'toy', 'version': '1.0.0', 'configName': '', 'fileFormat': form, 'splits': splits}))
+    splits = [
+        {
+            'name': split,
+            'shardLengths': [str(len(pictures))],
+            'numBytes': '1000',
+            'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}',
+        }
+        for split, pictures in pictures_by_split.items()
+    ]
+    (folder / 'dataset_info.json').write_text(
+        json.dumps({'name': 'toy', 'version': '1.0.0', 'configName': '', 'fileFormat': form, 'splits': splits})
+    )
     return folder

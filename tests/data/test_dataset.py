@@ -1,4 +1,5 @@
 """The interface to data sets: the pyramid of stages, its cache, toy faces, and what cannot be opened."""
+
 import pathlib
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from stylegan_jax.errors import UserError
 
 class ArraySource:
     """Full-size images from an array, in memory or as if read on demand."""
+
     label_names = None
 
     def __init__(self, pixels, base_shape=(4, 4), in_memory=True):
@@ -72,19 +74,19 @@ def test_a_stage_is_computed_once():
     dataset.images([0, 1, 1], 1)
     first = dataset.images([1, 2], 1)
     assert sorted(source.reads) == [0, 1, 2]
-    first[:] = 0                                    # the caller's own copy
+    first[:] = 0  # the caller's own copy
     np.testing.assert_array_equal(dataset.images([1, 2], 1), pyramid_level(source.pixels, 8, 8)[1:3])
-    dataset.images([0], 2)                          # full size is in memory: the cache stays
+    dataset.images([0], 2)  # full size is in memory: the cache stays
     dataset.images([0], 1)
     assert len(source.reads) == 3
-    dataset.images([0], 0)                          # another stage beside it: it may be read ahead
+    dataset.images([0], 0)  # another stage beside it: it may be read ahead
     dataset.images([0], 1)
     assert len(source.reads) == 4
 
 
 def test_beyond_the_budget_nothing_is_kept(monkeypatch):
     images = random_images(6, 16, 16)
-    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 6 * 4 * 4 * 3)     # enough for stage 0 only
+    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 6 * 4 * 4 * 3)  # enough for stage 0 only
     source = ArraySource(images, in_memory=False)
     dataset = Dataset(source)
     for _ in range(2):
@@ -110,6 +112,7 @@ def test_empty_path_is_a_user_error():
 
 
 # Toy faces.
+
 
 def test_toy_faces():
     dataset = open_dataset(DataConfig(source='toy_faces', count=5), ImageConfig(16))
@@ -147,12 +150,15 @@ def test_failing_process_is_reported(monkeypatch, capfd):
     assert 'ValueError' in capfd.readouterr().err
 
 
-@pytest.mark.parametrize('image, message', [
-    (ImageConfig(16, base_shape=(3, 4)), r'image\.base_shape=\(3, 4\)'),
-    (ImageConfig(16, channels=1), r'image\.channels=1'),
-    (ImageConfig(16, label_dim=len(toy_faces.ATTRIBUTES) + 1), r'image\.label_dim='),
-    (ImageConfig(2 * toy_faces.MAX_RESOLUTION), r'image\.resolution='),
-])
+@pytest.mark.parametrize(
+    'image, message',
+    [
+        (ImageConfig(16, base_shape=(3, 4)), r'image\.base_shape=\(3, 4\)'),
+        (ImageConfig(16, channels=1), r'image\.channels=1'),
+        (ImageConfig(16, label_dim=len(toy_faces.ATTRIBUTES) + 1), r'image\.label_dim='),
+        (ImageConfig(2 * toy_faces.MAX_RESOLUTION), r'image\.resolution='),
+    ],
+)
 def test_toy_faces_refuse_other_shapes(image, message):
     with pytest.raises(UserError, match=message):
         open_dataset(DataConfig(source='toy_faces', count=1), image)
@@ -166,11 +172,13 @@ def test_toy_faces_count_has_a_default(monkeypatch, image):
 
 def test_data_does_not_import_jax():
     """Readers may run where JAX would take the accelerator; the package's own __init__ is not theirs."""
-    code = ("import sys, types\n"
-            "package = sys.modules['stylegan_jax'] = types.ModuleType('stylegan_jax')\n"
-            "package.__path__ = [sys.argv[1]]\n"
-            "import stylegan_jax.data.dataset, stylegan_jax.data.pipeline\n"
-            "sys.exit('jax' in sys.modules)\n")
+    code = (
+        'import sys, types\n'
+        "package = sys.modules['stylegan_jax'] = types.ModuleType('stylegan_jax')\n"
+        'package.__path__ = [sys.argv[1]]\n'
+        'import stylegan_jax.data.dataset, stylegan_jax.data.pipeline\n'
+        "sys.exit('jax' in sys.modules)\n"
+    )
     package = pathlib.Path(pool.__file__).parents[2]
     assert subprocess.run([sys.executable, '-c', code, str(package)], check=False).returncode == 0
 
@@ -178,8 +186,10 @@ def test_data_does_not_import_jax():
 @pytest.mark.parametrize('label_dim, find_labels, expected', [(0, True, 1), (0, False, 0), (4, True, 4)])
 def test_label_dim_is_found_where_it_is_asked_for(tmp_path, label_dim, find_labels, expected):
     (tmp_path / 'dataset.json').write_text('{"labels": [["a.png", 0]]}')
-    config = Config(image=ImageConfig(resolution=8, label_dim=label_dim),
-                    data=DataConfig(path=str(tmp_path), find_labels=find_labels))
+    config = Config(
+        image=ImageConfig(resolution=8, label_dim=label_dim),
+        data=DataConfig(path=str(tmp_path), find_labels=find_labels),
+    )
     found = with_found_labels(config)
     assert found.image.label_dim == found.generator.image.label_dim == expected
 
@@ -190,4 +200,4 @@ def test_two_stages_are_kept_and_no_third():
     dataset = Dataset(source)
     for stage in (0, 1, 0, 1, 2, 1, 2, 0):
         dataset.images([0], stage)
-    assert source.reads == [0, 0, 0, 0]             # the third stage took the place of stage 0
+    assert source.reads == [0, 0, 0, 0]  # the third stage took the place of stage 0

@@ -1,4 +1,5 @@
 """Pictures of any size and mode as full-size pixels, and the stages made of them."""
+
 import itertools
 import struct
 import zlib
@@ -29,28 +30,34 @@ def test_exact_size_is_unchanged():
         np.testing.assert_array_equal(found, pixels)
 
 
-@pytest.mark.parametrize('height, width, fit, box, size', [
-    (100, 60, 'crop', (0, 20, 60, 80), (32, 32)),
-    (100, 60, 'pad', (0, 0, 60, 100), (32, 19)),
-    (20, 64, 'pad', (0, 0, 64, 20), (10, 32)),
-    (20, 10, 'pad', (0, 0, 10, 20), (20, 10)),
-    (1, 1000, 'pad', (0, 0, 1000, 1), (1, 32)),
-    (100, 60, 'resize', (0, 0, 60, 100), (32, 32)),
-    (24, 32, 'wide', (0, 0, 32, 24), (24, 32)),
-    (480, 640, 'wide', (0, 228, 640, 252), (24, 32)),         # round(32 * 480 / 640) rows, squeezed to 24
-    (100, 40, 'wide', (0, 10, 40, 90), (24, 32)),
-])
+@pytest.mark.parametrize(
+    'height, width, fit, box, size',
+    [
+        (100, 60, 'crop', (0, 20, 60, 80), (32, 32)),
+        (100, 60, 'pad', (0, 0, 60, 100), (32, 19)),
+        (20, 64, 'pad', (0, 0, 64, 20), (10, 32)),
+        (20, 10, 'pad', (0, 0, 10, 20), (20, 10)),
+        (1, 1000, 'pad', (0, 0, 1000, 1), (1, 32)),
+        (100, 60, 'resize', (0, 0, 60, 100), (32, 32)),
+        (24, 32, 'wide', (0, 0, 32, 24), (24, 32)),
+        (480, 640, 'wide', (0, 228, 640, 252), (24, 32)),  # round(32 * 480 / 640) rows, squeezed to 24
+        (100, 40, 'wide', (0, 10, 40, 90), (24, 32)),
+    ],
+)
 def test_placement(height, width, fit, box, size):
     assert placement(height, width, (32, 32, 3), fit) == (box, size)
 
 
-@pytest.mark.parametrize('height, width, fit, message', [
-    (31, 100, 'crop', '100x31 pixels are too few for 32x32'),
-    (100, 31, 'resize', '31x100 pixels are too few for 32x32'),
-    (32, 64, 'exact', 'its size is 64x32, not 32x32'),
-    (40, 100, 'wide', '100x40 pixels are too few, or too wide, for 32x24'),
-    (30, 31, 'wide', '31x30 pixels are too few'),
-])
+@pytest.mark.parametrize(
+    'height, width, fit, message',
+    [
+        (31, 100, 'crop', '100x31 pixels are too few for 32x32'),
+        (100, 31, 'resize', '31x100 pixels are too few for 32x32'),
+        (32, 64, 'exact', 'its size is 64x32, not 32x32'),
+        (40, 100, 'wide', '100x40 pixels are too few, or too wide, for 32x24'),
+        (30, 31, 'wide', '31x30 pixels are too few'),
+    ],
+)
 def test_nothing_is_enlarged(height, width, fit, message):
     with pytest.raises(Unusable, match=message):
         fit_box(random_pixels(height, width), (32, 32, 3), fit)
@@ -69,7 +76,7 @@ def test_padding_is_opaque():
 
 
 def test_wide_squeezes_the_central_rows_onto_a_black_square():
-    pixels = random_pixels(96, 64)              # round(32 * 96 / 64) = 48 rows
+    pixels = random_pixels(96, 64)  # round(32 * 96 / 64) = 48 rows
     found = fit_box(pixels, (32, 32, 3), 'wide')
     np.testing.assert_array_equal(found[4:28], box_reduce(pixels[24:72], 24, 32))
     assert not found[:4].any() and not found[28:].any()
@@ -81,10 +88,13 @@ def test_wide_needs_a_square():
             fit_box(random_pixels(64, 64), shape, 'wide')
 
 
-@pytest.mark.parametrize('options, message', [
-    ({'fit': 'stretch', 'resize_filter': 'box'}, "fit='stretch': choose one of"),
-    ({'fit': 'crop', 'resize_filter': 'cubic'}, "resize_filter='cubic': choose one of"),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'fit': 'stretch', 'resize_filter': 'box'}, "fit='stretch': choose one of"),
+        ({'fit': 'crop', 'resize_filter': 'cubic'}, "resize_filter='cubic': choose one of"),
+    ],
+)
 def test_unknown_option_is_a_user_error(options, message):
     with pytest.raises(UserError, match=message):
         fitted(random_pixels(8, 8), (8, 8, 3), **options)
@@ -115,13 +125,15 @@ def test_opacity_and_colour_are_reduced_alone(resize_filter):
 
 # Channels.
 
+
 def test_array_of_any_channels():
     grey = random_pixels(8, 8, 1)
     np.testing.assert_array_equal(fit_box(grey, (8, 8, 3)), grey.repeat(3, axis=2))
     np.testing.assert_array_equal(fit_box(grey[..., 0], (8, 8, 1)), grey)
     rgba = random_pixels(8, 8, 4)
-    np.testing.assert_allclose(fit_box(rgba, (8, 8, 3)),
-                               255 + (rgba[..., :3] - 255.0) * (rgba[..., 3:] / 255), atol=1e-4)
+    np.testing.assert_allclose(
+        fit_box(rgba, (8, 8, 3)), 255 + (rgba[..., :3] - 255.0) * (rgba[..., 3:] / 255), atol=1e-4
+    )
     np.testing.assert_array_equal(fit_box(rgba, (8, 8, 4)), rgba)
     chw = random_pixels(3, 8, 8)
     np.testing.assert_array_equal(fit_box(chw.transpose(1, 2, 0), (8, 8, 3)), chw.transpose(1, 2, 0))
@@ -142,12 +154,18 @@ def test_array_of_another_kind_is_unusable(pixels):
 
 def encode_sixteen_bit_rgb(pixels):
     """Returns a PNG of uint16 [H, W, 3], which Pillow can read but not write."""
+
     def chunk(kind, content):
         return struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+
     height, width, _ = pixels.shape
     rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in pixels)
-    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 16, 2, 0, 0, 0))
-            + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 16, 2, 0, 0, 0))
+        + chunk(b'IDAT', zlib.compress(rows))
+        + chunk(b'IEND', b'')
+    )
 
 
 def test_sixteen_bits_keep_the_high_byte(tmp_path):
@@ -161,6 +179,7 @@ def test_sixteen_bits_keep_the_high_byte(tmp_path):
 
 
 # The stages.
+
 
 def test_levels_are_rounded_once():
     image = ImageConfig(32, base_shape=(4, 4))
@@ -176,7 +195,7 @@ def test_levels_are_rounded_once():
 
 def test_levels_of_unrounded_pixels():
     pixels = np.full([8, 8, 1], 10.375, np.float32)
-    pixels[::2] = 10.75                     # rounded first, these would be 11, and the mean 10.5 and so 10
+    pixels[::2] = 10.75  # rounded first, these would be 11, and the mean 10.5 and so 10
     levels = pyramid(pixels, ImageConfig(8, channels=1), 'box')
     assert (levels[0][::2] == 11).all() and (levels[0][1::2] == 10).all() and (levels[1] == 11).all()
 

@@ -1,4 +1,5 @@
 """Folders and zips of image files: every kind of file, geometry, labels, and what happens to bad ones."""
+
 import io
 import json
 import logging
@@ -21,6 +22,7 @@ def read_one(tmp_path, content, image=IMAGE, name='a.png'):
 
 
 # Kinds of files.
+
 
 def test_rgb_is_unchanged(tmp_path):
     expected = random_pixels(0)
@@ -107,7 +109,7 @@ def test_jpeg_is_turned_upright(tmp_path, monkeypatch, in_memory):
     if not in_memory:
         monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
     exif = Image.Exif()
-    exif[0x0112] = 6                    # the camera was held so that the picture needs a quarter turn
+    exif[0x0112] = 6  # the camera was held so that the picture needs a quarter turn
     sideways = random_pixels(0, height=8, width=6)
     content = encode(sideways, 'jpeg', exif=exif, quality=95)
     decoded = np.asarray(Image.open(io.BytesIO(content)))
@@ -122,12 +124,16 @@ def test_five_channels_are_refused(tmp_path):
 
 # Geometry.
 
-@pytest.mark.parametrize('height, width, base_shape, rows, columns', [
-    (8, 12, (4, 4), slice(0, 8), slice(2, 10)),
-    (13, 8, (4, 4), slice(2, 10), slice(0, 8)),
-    (6, 11, (3, 4), slice(0, 6), slice(1, 9)),
-    (8, 8, (3, 4), slice(1, 7), slice(0, 8)),
-])
+
+@pytest.mark.parametrize(
+    'height, width, base_shape, rows, columns',
+    [
+        (8, 12, (4, 4), slice(0, 8), slice(2, 10)),
+        (13, 8, (4, 4), slice(2, 10), slice(0, 8)),
+        (6, 11, (3, 4), slice(0, 6), slice(1, 9)),
+        (8, 8, (3, 4), slice(1, 7), slice(0, 8)),
+    ],
+)
 def test_crop_is_central(tmp_path, height, width, base_shape, rows, columns):
     original = random_pixels(0, height, width)
     found = read_one(tmp_path, encode(original), ImageConfig(8, base_shape))
@@ -156,7 +162,7 @@ def test_fractional_factor_is_pillows_box_filter(tmp_path):
     inside = (middle > left) & (middle <= left + 19 / 8)
     weights = inside / inside.sum(axis=1, keepdims=True)
     exact = np.einsum('hy,wx,yxc->hwc', weights, weights, original)
-    assert abs(read_one(tmp_path, encode(original)) - exact).max() < 0.5001       # rounded once
+    assert abs(read_one(tmp_path, encode(original)) - exact).max() < 0.5001  # rounded once
 
 
 def test_fractional_factor_keeps_a_constant(tmp_path):
@@ -165,10 +171,18 @@ def test_fractional_factor_keeps_a_constant(tmp_path):
 
 # Folders and zips.
 
+
 def test_folder_and_zip_give_the_same(tmp_path):
-    files = {'b/2.png': encode(random_pixels(0, 16, 16)), 'b/10.jpg': encode(random_pixels(1, 9, 12), 'jpeg'),
-             'a.PNG': encode(random_pixels(2)), 'notes.txt': b'text', '.hidden.png': b'', '.git/x.png': b'',
-             '__MACOSX/b/._2.png': b'', 'dataset.json': b'null'}
+    files = {
+        'b/2.png': encode(random_pixels(0, 16, 16)),
+        'b/10.jpg': encode(random_pixels(1, 9, 12), 'jpeg'),
+        'a.PNG': encode(random_pixels(2)),
+        'notes.txt': b'text',
+        '.hidden.png': b'',
+        '.git/x.png': b'',
+        '__MACOSX/b/._2.png': b'',
+        'dataset.json': b'null',
+    }
     folder = ImageFiles(write_folder(tmp_path / 'folder', files), IMAGE)
     archive = ImageFiles(write_zip(tmp_path / 'images.zip', files), IMAGE)
     assert folder.names == archive.names == ('a.PNG', 'b/10.jpg', 'b/2.png')
@@ -181,14 +195,19 @@ def test_folder_and_zip_give_the_same(tmp_path):
 @pytest.mark.parametrize('kind', [write_folder, write_zip])
 def test_the_signature_is_that_of_names_and_sizes(tmp_path, kind):
     files = {'a/1.png': encode(random_pixels(0)), 'a/2\udcff.png': encode(random_pixels(1))}
-    if kind is write_zip:                # whose names are always text
+    if kind is write_zip:  # whose names are always text
         files['a/2.png'] = files.pop('a/2\udcff.png')
 
     def signature(name, files, **options):
         return ImageFiles(kind(tmp_path / name, files), IMAGE, **options).signature
-    found = [signature('1.zip', files), signature('2.zip', files), signature('3.zip', files, count=1),
-             signature('4.zip', files | {'a/1.png': encode(random_pixels(0, 9, 9))}),
-             signature('5.zip', {name.replace('1', '0'): content for name, content in files.items()})]
+
+    found = [
+        signature('1.zip', files),
+        signature('2.zip', files),
+        signature('3.zip', files, count=1),
+        signature('4.zip', files | {'a/1.png': encode(random_pixels(0, 9, 9))}),
+        signature('5.zip', {name.replace('1', '0'): content for name, content in files.items()}),
+    ]
     assert found[0] == found[1] and len(set(found)) == 4
 
 
@@ -214,18 +233,21 @@ def test_beyond_the_budget_pixels_are_the_same(tmp_path, monkeypatch):
 def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypatch):
     monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
     content = encode(random_pixels(0, 64, 64))
-    found = ImageFiles(write_folder(tmp_path, {'cut.png': content[:len(content) // 2]}), IMAGE)
+    found = ImageFiles(write_folder(tmp_path, {'cut.png': content[: len(content) // 2]}), IMAGE)
     with pytest.raises(UserError, match=r'cut\.png: OSError.*repair or remove'):
         found.full_size(0)
 
 
-@pytest.mark.parametrize('make, message', [
-    (lambda path: path / 'absent', 'there is no such folder or zip'),
-    (lambda path: write_folder(path / 'text', {'a.txt': b'text'}), 'no PNG, JPEG or WebP files'),
-    (lambda path: write_zip(path / 'empty.zip', {}), 'no PNG, JPEG or WebP files'),
-    (lambda path: write_folder(path, {'bad.zip': b'PK not'}) / 'bad.zip', r'bad\.zip: cannot be opened'),
-    (lambda path: write_folder(path, {'a.png': b'text'}) / 'a.png', 'neither a folder nor a zip'),
-])
+@pytest.mark.parametrize(
+    'make, message',
+    [
+        (lambda path: path / 'absent', 'there is no such folder or zip'),
+        (lambda path: write_folder(path / 'text', {'a.txt': b'text'}), 'no PNG, JPEG or WebP files'),
+        (lambda path: write_zip(path / 'empty.zip', {}), 'no PNG, JPEG or WebP files'),
+        (lambda path: write_folder(path, {'bad.zip': b'PK not'}) / 'bad.zip', r'bad\.zip: cannot be opened'),
+        (lambda path: write_folder(path, {'a.png': b'text'}) / 'a.png', 'neither a folder nor a zip'),
+    ],
+)
 def test_useless_path_is_a_user_error(tmp_path, make, message):
     with pytest.raises(UserError, match=message):
         ImageFiles(make(tmp_path), IMAGE)
@@ -265,7 +287,7 @@ def test_damaged_zip_member_is_named(tmp_path, monkeypatch, budget):
     monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', budget)
     archive = write_zip(tmp_path / 'images.zip', {'a.png': encode(random_pixels(0))})
     content = bytearray(archive.read_bytes())
-    content[len('a.png') + 30] ^= 255               # the first byte of the member, after its header
+    content[len('a.png') + 30] ^= 255  # the first byte of the member, after its header
     archive.write_bytes(content)
     with pytest.raises(UserError, match=r'1 of 1 .*a\.png'):
         ImageFiles(archive, IMAGE)
@@ -280,6 +302,7 @@ def test_damaged_labels_in_a_zip_are_a_user_error(tmp_path):
 
 
 # Labels.
+
 
 def open_labelled(tmp_path, labels, label_dim, kind=write_folder):
     files = {name: encode(random_pixels(i)) for i, name in enumerate(['a.png', 'b/a.png', 'b/c.png'])}
@@ -302,29 +325,33 @@ def test_labels_are_ignored_without_label_dim(tmp_path):
     assert open_labelled(tmp_path, b'{broken', 0).labels.shape == (3, 0)
 
 
-@pytest.mark.parametrize('labels, message', [
-    (None, r'dataset\.json: there is no such file, but image\.label_dim=4'),
-    ({'labels': None}, r'it has no "labels".*--config\.image\.label_dim=0'),
-    ({}, 'it has no "labels"'),
-    ([], 'it has no "labels"'),
-    (b'{broken', 'not valid JSON'),
-    (b'\xff\xfe\xff', 'not valid JSON'),
-    ({'labels': {'a.png': 3}}, 'is not a list'),
-    ({'labels': [*GOOD, 'a.png']}, '"a.png" is not a file name and a class number'),
-    ({'labels': [*GOOD, ['a.png', [0.0, 1.0]]]}, 'is not a file name and a class number'),
-    ({'labels': [*GOOD, ['a.png', True]]}, 'is not a file name and a class number'),
-    ({'labels': GOOD[1:]}, r"no label for 1 of 3 images, such as 'b/c\.png'"),
-    ({'labels': [*GOOD, ['b/c.png', -1]]}, r"label -1 of 'b/c\.png' is negative"),
-    ({'labels': [*GOOD, ['b/c.png', 6]]}, r'label 6 .*7 classes: set --config\.image\.label_dim=7'),
-])
+@pytest.mark.parametrize(
+    'labels, message',
+    [
+        (None, r'dataset\.json: there is no such file, but image\.label_dim=4'),
+        ({'labels': None}, r'it has no "labels".*--config\.image\.label_dim=0'),
+        ({}, 'it has no "labels"'),
+        ([], 'it has no "labels"'),
+        (b'{broken', 'not valid JSON'),
+        (b'\xff\xfe\xff', 'not valid JSON'),
+        ({'labels': {'a.png': 3}}, 'is not a list'),
+        ({'labels': [*GOOD, 'a.png']}, '"a.png" is not a file name and a class number'),
+        ({'labels': [*GOOD, ['a.png', [0.0, 1.0]]]}, 'is not a file name and a class number'),
+        ({'labels': [*GOOD, ['a.png', True]]}, 'is not a file name and a class number'),
+        ({'labels': GOOD[1:]}, r"no label for 1 of 3 images, such as 'b/c\.png'"),
+        ({'labels': [*GOOD, ['b/c.png', -1]]}, r"label -1 of 'b/c\.png' is negative"),
+        ({'labels': [*GOOD, ['b/c.png', 6]]}, r'label 6 .*7 classes: set --config\.image\.label_dim=7'),
+    ],
+)
 def test_wrong_labels_are_a_user_error(tmp_path, labels, message):
     with pytest.raises(UserError, match=message):
         open_labelled(tmp_path, labels, 4)
 
 
 @pytest.mark.parametrize('kind', [write_folder, write_zip])
-@pytest.mark.parametrize('labels, expected', [
-    ({'labels': [['a.png', 0], ['b.png', 1]]}, 2), ({'labels': None}, 0), ([], 0), (None, 0)])
+@pytest.mark.parametrize(
+    'labels, expected', [({'labels': [['a.png', 0], ['b.png', 1]]}, 2), ({'labels': None}, 0), ([], 0), (None, 0)]
+)
 def test_classes_are_found(tmp_path, kind, labels, expected):
     files = {'a.png': encode(random_pixels(0))}
     if labels is not None:
@@ -348,7 +375,7 @@ def test_classes_of_a_damaged_file_are_a_user_error(tmp_path):
 def test_beyond_the_budget_the_next_good_image_of_a_class_replaces_a_damaged_one(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
     files = {f'{i:03}.png': encode(random_pixels(i, 64, 64)) for i in range(100)}
-    files['007.png'] = files['007.png'][:len(files['007.png']) // 2]
+    files['007.png'] = files['007.png'][: len(files['007.png']) // 2]
     files['dataset.json'] = json.dumps({'labels': [[f'{i:03}.png', i % 5] for i in range(100)]}).encode()
     found = ImageFiles(write_folder(tmp_path, files), ImageConfig(resolution=8, label_dim=5))
     for _ in range(2):

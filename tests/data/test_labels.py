@@ -1,4 +1,5 @@
 """What labels are."""
+
 import numpy as np
 import pytest
 
@@ -10,7 +11,8 @@ def test_class_numbers_become_one_hot_labels():
     assert labels.dtype == np.float32 and labels.tolist() == [[0, 0, 1], [1, 0, 0]] and is_one_hot(labels)
 
 
-@pytest.mark.parametrize('labels', [
-    np.zeros((2, 0)), [[0, 1], [0, 0]], [[0, 1], [1, 1]], [[0.5, 0.5], [0, 1]], [[2, -1], [0, 1]]])
+@pytest.mark.parametrize(
+    'labels', [np.zeros((2, 0)), [[0, 1], [0, 0]], [[0, 1], [1, 1]], [[0.5, 0.5], [0, 1]], [[2, -1], [0, 1]]]
+)
 def test_other_labels_are_not_one_hot(labels):
     assert is_one_hot(np.array(labels, np.float32)) is False

@@ -1,4 +1,5 @@
 """The order of images, labels for the generator, and the batches: functions of seed and position alone."""
+
 import contextlib
 import itertools
 import multiprocessing
@@ -26,6 +27,7 @@ COUNT = 10
 
 class NumberedSource:
     """Image i is filled with i, and its label is class i % 3."""
+
     image = ImageConfig(resolution=8, label_dim=3)
     label_names = None
 
@@ -71,7 +73,7 @@ def test_any_batch_sizes_cut_the_same_sequence(sizes):
 @pytest.mark.parametrize('position', [0, 1, 9, 10, 11, 10**9 + 3])
 def test_resume_at_any_position(position):
     longer = indices_at(2, max(position - 5, 0), 20, COUNT)
-    np.testing.assert_array_equal(indices_at(2, position, 10, COUNT), longer[min(position, 5):][:10])
+    np.testing.assert_array_equal(indices_at(2, position, 10, COUNT), longer[min(position, 5) :][:10])
 
 
 def test_random_labels_are_a_piece_of_one_sequence(dataset):
@@ -83,7 +85,7 @@ def test_random_labels_are_a_piece_of_one_sequence(dataset):
 
 def test_random_labels_follow_the_data_set(dataset):
     frequency = random_labels(dataset, 0, 10**6, 20_000).mean(axis=0)
-    np.testing.assert_allclose(frequency, [0.4, 0.3, 0.3], atol=0.02)      # 5 standard deviations
+    np.testing.assert_allclose(frequency, [0.4, 0.3, 0.3], atol=0.02)  # 5 standard deviations
 
 
 def test_random_labels_are_not_the_shuffle():
@@ -100,10 +102,15 @@ def iterations():
 
 
 def iterations_of(nimg):
-    config = Config(replicas=1, image=NumberedSource.image, train=TrainConfig(total_kimg=nimg / 1000),
-                    discriminator=DiscriminatorConfig(mbstd_group_size=1),
-                    schedule=ScheduleConfig(initial_resolution=4, batch=4, batch_by_resolution={8: 6},
-                                            stage_kimg=0.032, fade_kimg=0.032))
+    config = Config(
+        replicas=1,
+        image=NumberedSource.image,
+        train=TrainConfig(total_kimg=nimg / 1000),
+        discriminator=DiscriminatorConfig(mbstd_group_size=1),
+        schedule=ScheduleConfig(
+            initial_resolution=4, batch=4, batch_by_resolution={8: 6}, stage_kimg=0.032, fade_kimg=0.032
+        ),
+    )
     return Iterations(resolve(config), 0, 0)
 
 
@@ -124,7 +131,7 @@ def test_batches_are_those_of_the_iterations(dataset, iterations, workers):
     batches = batches_of(dataset, iterations, 5, workers=workers)
     assert len(batches) == len(iterations) and len(iterations) % 3
     for batch, (position, setting) in zip(batches, iterations, strict=True):
-        expected, side = indices_at(5, position, setting.batch, COUNT), 4 * 2 ** setting.stage
+        expected, side = indices_at(5, position, setting.batch, COUNT), 4 * 2**setting.stage
         assert batch.images.shape == (setting.batch, side, side, 3) and batch.images.dtype == np.uint8
         np.testing.assert_array_equal(batch.images[:, 0, 0, 0], expected)
         np.testing.assert_array_equal(batch.labels.argmax(axis=1), expected % 3)
@@ -135,7 +142,7 @@ def test_batches_are_those_of_the_iterations(dataset, iterations, workers):
 def test_little_shared_memory_changes_nothing(dataset, iterations, monkeypatch):
     expected = batches_of(dataset, iterations, 5, workers=0)
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(1, 1, 0))
-    monkeypatch.setattr(pipeline.np, 'array', lambda array: array)         # as the process gets them
+    monkeypatch.setattr(pipeline.np, 'array', lambda array: array)  # as the process gets them
     batches = batches_of(dataset, iterations, 5, workers=2)
     assert {type(array) for batch in batches for array in batch} == {np.ndarray}
     for batch, other in zip(batches, expected, strict=True):
@@ -145,8 +152,17 @@ def test_little_shared_memory_changes_nothing(dataset, iterations, monkeypatch):
 @pytest.mark.parametrize('workers', [0, 2])
 def test_parts_of_batches_make_up_the_whole(dataset, iterations, workers):
     whole = batches_of(dataset, iterations, 5, workers=0, first=12)
-    parts = [batches_of(dataset, iterations, 5, workers=workers, first=12,
-                        part=lambda size, number=number: (number * size // 2, size // 2)) for number in range(2)]
+    parts = [
+        batches_of(
+            dataset,
+            iterations,
+            5,
+            workers=workers,
+            first=12,
+            part=lambda size, number=number: (number * size // 2, size // 2),
+        )
+        for number in range(2)
+    ]
     for batch, *halves in zip(whole, *parts, strict=True):
         for array, *pieces in zip(batch, *halves, strict=True):
             np.testing.assert_array_equal(np.concatenate(pieces), array)
@@ -171,6 +187,7 @@ def test_reading_is_ahead_but_not_far(iterations):
 
 class BrokenSource(NumberedSource):
     """Where full-size images are read one by one and some are not there."""
+
     pixels = None
 
     def __init__(self):
@@ -212,7 +229,7 @@ class TellingSource(NumberedSource):
 
 @pytest.mark.parametrize('workers, expected', [(0, 1), (2, 0)])
 def test_readers_do_without_jax(iterations, workers, expected):
-    assert sys.modules['jax']      # as a training has
+    assert sys.modules['jax']  # as a training has
     batches = batches_of(Dataset(TellingSource()), iterations, 0, workers=workers)
     assert {value for batch in batches for value in np.unique(batch.images)} == {expected}
 
@@ -231,7 +248,7 @@ def test_readers_leave_signals_to_their_parent(dataset, iterations, capfd):
 @pytest.mark.parametrize('first', [1, 3])
 def test_closing_ends_the_readers(dataset, first):
     """Also those whose turn has not come; soon, though they are far from the end."""
-    with contextlib.closing(Batches(dataset, iterations_of(10 ** 6), 0, workers=3)) as batches:
+    with contextlib.closing(Batches(dataset, iterations_of(10**6), 0, workers=3)) as batches:
         for _ in range(first):
             next(batches)
         assert len(readers()) == 3
@@ -258,8 +275,14 @@ def test_readers_end_with_their_parent(tmp_path, end):
     """However it ends, without having closed them."""
     (tmp_path / 'program.py').write_text(PROGRAM.format(end=end))
     path = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(stylegan_jax.__file__))])
-    done = subprocess.run([sys.executable, tmp_path / 'program.py'], env=os.environ | {'PYTHONPATH': path}, text=True,
-                          stdout=subprocess.PIPE, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, tmp_path / 'program.py'],
+        env=os.environ | {'PYTHONPATH': path},
+        text=True,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
     children = [int(pid) for pid in done.stdout.split()]
     assert len(children) == 2
     limit = time.monotonic() + 10

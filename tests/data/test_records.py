@@ -1,4 +1,5 @@
 """Records: what comes back is what was stored."""
+
 import subprocess
 import sys
 
@@ -17,8 +18,10 @@ def smooth(shape, seed=0):
     return (mixed / mixed.max() * 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize('encoding, channels', [
-    ('raw', 1), ('raw', 2), ('raw', 3), ('png', 1), ('png', 3), ('png', 4), ('webp', 3), ('webp', 4)])
+@pytest.mark.parametrize(
+    'encoding, channels',
+    [('raw', 1), ('raw', 2), ('raw', 3), ('png', 1), ('png', 3), ('png', 4), ('webp', 3), ('webp', 4)],
+)
 def test_nothing_is_lost(encoding, channels):
     if channels == 2:
         with pytest.raises(UserError, match='no images of 2 channels; choose raw'):
@@ -41,10 +44,14 @@ def test_what_an_encoding_cannot_hold_is_refused(encoding, channels, others):
         RecordFormat((8, 8, channels), encoding)
 
 
-@pytest.mark.parametrize('form, label, expected', [
-    (RecordFormat((4, 4, 3), 'raw', 3), [0, 0, 1], 2),
-    (RecordFormat((4, 4, 3), 'png', 2, label_names=('cat', 'dog')), [1, 0], 0),
-    (RecordFormat((4, 4, 3), 'raw', 3, is_class=False), [1, 0, 1], [1, 0, 1])])
+@pytest.mark.parametrize(
+    'form, label, expected',
+    [
+        (RecordFormat((4, 4, 3), 'raw', 3), [0, 0, 1], 2),
+        (RecordFormat((4, 4, 3), 'png', 2, label_names=('cat', 'dog')), [1, 0], 0),
+        (RecordFormat((4, 4, 3), 'raw', 3, is_class=False), [1, 0, 1], [1, 0, 1]),
+    ],
+)
 def test_labels_are_features_of_their_kind(form, label, expected):
     record = form.serialize(np.zeros((4, 4, 3), np.uint8), np.array(label, np.float32))
     example = form.features.deserialize_example_np(record)
@@ -61,6 +68,6 @@ def test_an_image_of_another_shape_is_noticed(encoding):
 
 
 def test_reading_imports_neither_jax_nor_tfds_itself():
-    code = ('import sys, numpy as np; from stylegan_jax.data import prepared; print(*sys.modules)')
+    code = 'import sys, numpy as np; from stylegan_jax.data import prepared; print(*sys.modules)'
     loaded = subprocess.run([sys.executable, '-c', code], text=True, capture_output=True, check=True).stdout.split()
     assert not {'jax', 'tensorflow_datasets', 'tensorflow', 'torch'} & set(loaded)

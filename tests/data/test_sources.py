@@ -1,4 +1,5 @@
 """Sources of full-size pictures: what each kind reads, and what it says of files that are not as they should be."""
+
 import itertools
 import json
 import multiprocessing
@@ -35,8 +36,9 @@ def make_tfrecords(path):
 
 
 def make_lmdb(path):
-    return write.write_lmdb(path, {b'%040x' % number: encode(PIXELS[number], 'webp', lossless=True)
-                                   for number in range(4)})
+    return write.write_lmdb(
+        path, {b'%040x' % number: encode(PIXELS[number], 'webp', lossless=True) for number in range(4)}
+    )
 
 
 def make_arrays(path):
@@ -48,8 +50,15 @@ def make_tfds(path):
     return f'tfds:{write.write_tfds(path, {"train": PIXELS}, classes=CLASSES, names=("x", "y", "z"))}'
 
 
-KINDS = {'folder': make_folder, 'zip': make_zip, 'tfrecords': make_tfrecords, 'lmdb': make_lmdb, 'arrays': make_arrays,
-         'tfds': make_tfds, 'toy_faces': lambda path: 'toy_faces:4@8'}
+KINDS = {
+    'folder': make_folder,
+    'zip': make_zip,
+    'tfrecords': make_tfrecords,
+    'lmdb': make_lmdb,
+    'arrays': make_arrays,
+    'tfds': make_tfds,
+    'toy_faces': lambda path: 'toy_faces:4@8',
+}
 
 
 def pixels_of(source):
@@ -69,6 +78,7 @@ def error_of(call, *arguments, **options):
 
 
 # What all kinds have in common.
+
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_pictures_are_those_that_were_written(tmp_path, kind):
@@ -117,11 +127,13 @@ def test_a_pickled_source_gives_the_same(tmp_path, kind):
 def test_spawned_processes_read_without_jax(tmp_path):
     context = multiprocessing.get_context('spawn')
     sources = [open_source(make(tmp_path / kind)) for kind, make in KINDS.items()]
-    code = ('import pickle, sys\n'
-            'for source in pickle.load(sys.stdin.buffer):\n'
-            '    for index in range(len(source)):\n'
-            '        source.picture(index)\n'
-            'assert not {"jax", "tensorflow"} & set(sys.modules)\n')
+    code = (
+        'import pickle, sys\n'
+        'for source in pickle.load(sys.stdin.buffer):\n'
+        '    for index in range(len(source)):\n'
+        '        source.picture(index)\n'
+        'assert not {"jax", "tensorflow"} & set(sys.modules)\n'
+    )
     subprocess.run([sys.executable, '-c', code], input=pickle.dumps(sources), check=True)
     queue = context.Queue()
     process = context.Process(target=_read_in_process, args=(sources[2], queue))
@@ -149,11 +161,16 @@ def test_a_changed_file_is_named(tmp_path, kind):
         write.write_zip(path, FILES | {'a/1.png': encode(random_pixels(9))})
         expected = f'{path}/a/1.png'
     else:
-        expected = {'folder': 'set/b/2.png', 'tfrecords': 'toy-r03.tfrecords', 'lmdb': 'data.mdb', 'arrays': 'set.npz',
-                    'tfds': 'toy-train.array_record-00000-of-00001'}[kind]
-        changed, = [file for file in tmp_path.rglob('*') if str(file).endswith(expected)]
+        expected = {
+            'folder': 'set/b/2.png',
+            'tfrecords': 'toy-r03.tfrecords',
+            'lmdb': 'data.mdb',
+            'arrays': 'set.npz',
+            'tfds': 'toy-train.array_record-00000-of-00001',
+        }[kind]
+        (changed,) = [file for file in tmp_path.rglob('*') if str(file).endswith(expected)]
         changed.write_bytes(changed.read_bytes() + b'more')
-    found, = changed_files(before, source.fingerprints())
+    (found,) = changed_files(before, source.fingerprints())
     assert found.endswith(expected)
 
 
@@ -165,24 +182,32 @@ def test_an_absent_file_is_a_change(tmp_path):
         assert changed_files(before, source.fingerprints())[0] == f'{path}/a/0.png'
 
 
-@pytest.mark.parametrize('kind, labels', [
-    (kind, labels) for kind, labels in itertools.product(KINDS, ['folders', 'attributes'])
-    if (kind, labels) not in [('folder', 'folders'), ('zip', 'folders'), ('toy_faces', 'attributes')]])
+@pytest.mark.parametrize(
+    'kind, labels',
+    [
+        (kind, labels)
+        for kind, labels in itertools.product(KINDS, ['folders', 'attributes'])
+        if (kind, labels) not in [('folder', 'folders'), ('zip', 'folders'), ('toy_faces', 'attributes')]
+    ],
+)
 def test_labels_that_a_source_has_not_are_a_user_error(tmp_path, kind, labels):
     message = error_of(open_source, KINDS[kind](tmp_path / 'set'), labels=labels)
     assert f'--labels={labels}' in message and 'auto, none' in message
 
 
-@pytest.mark.parametrize('spec, options, message', [
-    ('absent', {}, '--source=.*absent: there is no such file or folder; give a folder or zip'),
-    ('text.txt', {}, 'text.txt: neither a folder nor a zip; check --source'),
-    ('empty', {}, 'empty: there are no PNG, JPEG or WebP files'),
-    ('some_lmdb', {}, 'some_lmdb/data.mdb: there is no such file'),
-    ('toy-r03.tfrecords', {}, 'give the folder that it is in'),
-    ('prepared', {}, 'give --source=tfds:'),
-    ('empty', {'labels': 'json'}, '--labels=json: choose one of'),
-    ('empty', {'count': -1}, '--count=-1'),
-])
+@pytest.mark.parametrize(
+    'spec, options, message',
+    [
+        ('absent', {}, '--source=.*absent: there is no such file or folder; give a folder or zip'),
+        ('text.txt', {}, 'text.txt: neither a folder nor a zip; check --source'),
+        ('empty', {}, 'empty: there are no PNG, JPEG or WebP files'),
+        ('some_lmdb', {}, 'some_lmdb/data.mdb: there is no such file'),
+        ('toy-r03.tfrecords', {}, 'give the folder that it is in'),
+        ('prepared', {}, 'give --source=tfds:'),
+        ('empty', {'labels': 'json'}, '--labels=json: choose one of'),
+        ('empty', {'count': -1}, '--count=-1'),
+    ],
+)
 def test_useless_source_is_a_user_error(tmp_path, spec, options, message):
     for name in ('empty', 'some_lmdb'):
         (tmp_path / name).mkdir()
@@ -197,10 +222,17 @@ def test_empty_spec_is_a_user_error():
 
 # Folders and zips.
 
+
 @pytest.mark.parametrize('write_files', [write.write_folder, write.write_zip])
 def test_all_kinds_of_files_are_found(tmp_path, write_files):
-    files = {'b/2.webp': encode(PIXELS[0], 'webp', lossless=True), 'b/10.JPG': encode(PIXELS[1], 'jpeg'),
-             'a.png': encode(PIXELS[2]), 'notes.txt': b'text', '.hidden.png': b'', '__MACOSX/b/._2.png': b''}
+    files = {
+        'b/2.webp': encode(PIXELS[0], 'webp', lossless=True),
+        'b/10.JPG': encode(PIXELS[1], 'jpeg'),
+        'a.png': encode(PIXELS[2]),
+        'notes.txt': b'text',
+        '.hidden.png': b'',
+        '__MACOSX/b/._2.png': b'',
+    }
     source = open_source(write_files(tmp_path / 'set.zip', files))
     assert [source.name(index) for index in range(3)] == ['a.png', 'b/10.JPG', 'b/2.webp']
     np.testing.assert_array_equal(source.picture(2), PIXELS[0])
@@ -214,16 +246,21 @@ def test_pictures_are_upright(tmp_path, kind):
     exif[0x0112] = 6
     content = encode(random_pixels(0, 16, 24), kind, exif=exif, quality=95)
     source = open_source(write.write_folder(tmp_path, {f'a.{kind}': content}))
-    plain = open_source(write.write_folder(tmp_path / 'plain', {f'a.{kind}': encode(random_pixels(0, 16, 24), kind,
-                                                                                  quality=95)}))
+    plain = open_source(
+        write.write_folder(tmp_path / 'plain', {f'a.{kind}': encode(random_pixels(0, 16, 24), kind, quality=95)})
+    )
     np.testing.assert_array_equal(source.picture(0), np.rot90(plain.picture(0), -1))
     assert source.size(0) == (24, 16) and plain.size(0) == (16, 24)
 
 
 def test_layout_of_ffhq(tmp_path):
-    files = {'images1024x1024/00000/00000.png': encode(PIXELS[0]), 'images1024x1024/01000/01000.png': encode(PIXELS[1]),
-             'images1024x1024/LICENSE.txt': b'text', 'ffhq-dataset-v2.json': b'{"0": {"category": "training"}}',
-             'images1024x1024/ffhq-dataset-v2.json': b'{"0": {"category": "training"}}'}
+    files = {
+        'images1024x1024/00000/00000.png': encode(PIXELS[0]),
+        'images1024x1024/01000/01000.png': encode(PIXELS[1]),
+        'images1024x1024/LICENSE.txt': b'text',
+        'ffhq-dataset-v2.json': b'{"0": {"category": "training"}}',
+        'images1024x1024/ffhq-dataset-v2.json': b'{"0": {"category": "training"}}',
+    }
     write.write_folder(tmp_path, files)
     for path in (tmp_path, tmp_path / 'images1024x1024'):
         source = open_source(path)
@@ -296,21 +333,25 @@ def test_labels_of_dataset_json(tmp_path):
     assert any(name.endswith('dataset.json') for name in source.fingerprints())
 
 
-@pytest.mark.parametrize('content, message', [
-    (b'{broken', 'not valid JSON.*--labels=none'),
-    ([['a/0.png', 0]], "no label for 3 of 4 images, such as 'a/1.png'"),
-    ([[name, 4] for name in FILES], 'classes up to 4; number the classes'),
-    ([[name, -1] for name in FILES], 'label -1 of .* is negative'),
-    ([[name, '1'] for name in FILES], 'is not a file name and a class number'),
-    ([[name, [0.0] * (number + 1)] for number, name in enumerate(FILES)], '1 to 4 numbers long'),
-    ([[name, [float('nan')]] for name in FILES], 'not finite'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'{broken', 'not valid JSON.*--labels=none'),
+        ([['a/0.png', 0]], "no label for 3 of 4 images, such as 'a/1.png'"),
+        ([[name, 4] for name in FILES], 'classes up to 4; number the classes'),
+        ([[name, -1] for name in FILES], 'label -1 of .* is negative'),
+        ([[name, '1'] for name in FILES], 'is not a file name and a class number'),
+        ([[name, [0.0] * (number + 1)] for number, name in enumerate(FILES)], '1 to 4 numbers long'),
+        ([[name, [float('nan')]] for name in FILES], 'not finite'),
+    ],
+)
 def test_wrong_labels_are_a_user_error(tmp_path, content, message):
     with pytest.raises(UserError, match=rf'dataset\.json: .*{message}'):
         open_labelled(tmp_path, content)
 
 
 # TFRecords.
+
 
 @pytest.mark.parametrize('channels', [1, 3])
 def test_highest_resolution_is_read(tmp_path, channels):
@@ -329,13 +370,16 @@ def test_labels_of_tfrecords_may_be_vectors(tmp_path):
     np.testing.assert_array_equal(source.labels, vectors.astype(np.float32))
 
 
-@pytest.mark.parametrize('cut, message', [
-    (lambda content: content[:-1], 'it is cut off in record 3'),
-    (lambda content: content[:len(content) // 4 + 5], 'it is cut off in record 1'),
-    (lambda content: b'', 'there are no pictures in it'),
-    (lambda content: b'some text that is none', 'record 0, at byte 0, is damaged, or this is no file of TFRecords'),
-    (lambda content: content[:20] + b'xxx' + content[23:], r'first record cannot be read \(its checksum is wrong'),
-])
+@pytest.mark.parametrize(
+    'cut, message',
+    [
+        (lambda content: content[:-1], 'it is cut off in record 3'),
+        (lambda content: content[: len(content) // 4 + 5], 'it is cut off in record 1'),
+        (lambda content: b'', 'there are no pictures in it'),
+        (lambda content: b'some text that is none', 'record 0, at byte 0, is damaged, or this is no file of TFRecords'),
+        (lambda content: content[:20] + b'xxx' + content[23:], r'first record cannot be read \(its checksum is wrong'),
+    ],
+)
 def test_damaged_tfrecords_are_a_user_error(tmp_path, cut, message):
     make_tfrecords(tmp_path)
     file = tmp_path / 'toy-r03.tfrecords'
@@ -356,13 +400,16 @@ def test_damaged_record_is_unusable(tmp_path):
         source.picture(3)
 
 
-@pytest.mark.parametrize('content, message', [
-    (write.example([8, 8], bytes(64)), r'its shape is \[8, 8\]'),
-    (write.example([8, 8, 3], bytes(192)), r'its shape is \[8, 8, 3\]'),
-    (write.example([3, 8, 8], bytes(191)), '191 bytes'),
-    (write.field(1, b''), 'it has no "data"'),
-    (b'\xff\xff', 'DecodeError'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (write.example([8, 8], bytes(64)), r'its shape is \[8, 8\]'),
+        (write.example([8, 8, 3], bytes(192)), r'its shape is \[8, 8, 3\]'),
+        (write.example([3, 8, 8], bytes(191)), '191 bytes'),
+        (write.field(1, b''), 'it has no "data"'),
+        (b'\xff\xff', 'DecodeError'),
+    ],
+)
 def test_record_of_another_form_is_a_user_error(tmp_path, content, message):
     (tmp_path / 'toy-r03.tfrecords').write_bytes(write.record(content))
     with pytest.raises(UserError, match=f'first record cannot be read.*{message}'):
@@ -415,9 +462,13 @@ def test_damaged_labels_of_tfrecords_are_a_user_error(tmp_path, content):
 
 # LMDB.
 
+
 def test_keys_of_any_form(tmp_path):
-    values = {b'a': encode(PIXELS[0], 'webp', lossless=True), b'long/key\0': encode(PIXELS[1]),
-              b'\xff\xfe': encode(PIXELS[2], 'jpeg')}
+    values = {
+        b'a': encode(PIXELS[0], 'webp', lossless=True),
+        b'long/key\0': encode(PIXELS[1]),
+        b'\xff\xfe': encode(PIXELS[2], 'jpeg'),
+    }
     source = open_source(write.write_lmdb(tmp_path / 'church_lmdb', values))
     assert [source.name(index) for index in range(3)] == ['a', 'long/key\0', r'\xff\xfe']
     assert [source.picture(index).format for index in range(3)] == ['WEBP', 'PNG', 'JPEG']
@@ -426,7 +477,7 @@ def test_keys_of_any_form(tmp_path):
 def test_lmdb_that_is_cut_off_is_a_user_error(tmp_path):
     path = write.write_lmdb(tmp_path / 'a_lmdb', {b'%d' % i: bytes(5000) for i in range(20)}) / 'data.mdb'
     content = path.read_bytes()
-    path.write_bytes(content[:len(content) // 2])
+    path.write_bytes(content[: len(content) // 2])
     assert 'data.mdb: it is cut off' in error_of(open_source, path.parent)
     for size in (0, 100):
         path.write_bytes(content[:size])
@@ -454,6 +505,7 @@ def test_missing_lmdb_package_is_a_user_error(tmp_path, monkeypatch):
 
 # Arrays.
 
+
 @pytest.mark.parametrize('keys', [('x_train', 'y_train'), ('images', 'labels'), ('x', 'y'), ('arr_0', 'arr_1')])
 @pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
 def test_names_of_arrays(tmp_path, keys, save):
@@ -463,8 +515,10 @@ def test_names_of_arrays(tmp_path, keys, save):
     np.testing.assert_array_equal(source.labels, np.eye(3)[CLASSES])
 
 
-@pytest.mark.parametrize('pictures, expected', [
-    (PIXELS[..., 0], PIXELS[..., 0]), (PIXELS[..., :1], PIXELS[..., :1]), (PIXELS.transpose(0, 3, 1, 2), PIXELS)])
+@pytest.mark.parametrize(
+    'pictures, expected',
+    [(PIXELS[..., 0], PIXELS[..., 0]), (PIXELS[..., :1], PIXELS[..., :1]), (PIXELS.transpose(0, 3, 1, 2), PIXELS)],
+)
 def test_axes_of_arrays(tmp_path, pictures, expected):
     np.savez(tmp_path / 'a.npz', x=pictures)
     source = open_source(tmp_path / 'a.npz')
@@ -472,23 +526,32 @@ def test_axes_of_arrays(tmp_path, pictures, expected):
     assert source.labels.shape == (4, 0)
 
 
-@pytest.mark.parametrize('labels, expected', [
-    (CLASSES[:, None].astype(np.uint8), np.eye(3)[CLASSES]), (np.eye(3, dtype=np.uint8)[CLASSES], np.eye(3)[CLASSES]),
-    (np.ones([4, 1]) / 3, np.ones([4, 1]) / 3), (np.eye(4, dtype=bool), np.eye(4))])
+@pytest.mark.parametrize(
+    'labels, expected',
+    [
+        (CLASSES[:, None].astype(np.uint8), np.eye(3)[CLASSES]),
+        (np.eye(3, dtype=np.uint8)[CLASSES], np.eye(3)[CLASSES]),
+        (np.ones([4, 1]) / 3, np.ones([4, 1]) / 3),
+        (np.eye(4, dtype=bool), np.eye(4)),
+    ],
+)
 def test_forms_of_labels_of_arrays(tmp_path, labels, expected):
     np.savez(tmp_path / 'a.npz', x=PIXELS, y=labels)
     np.testing.assert_array_equal(open_source(tmp_path / 'a.npz').labels, expected.astype(np.float32))
 
 
-@pytest.mark.parametrize('arrays, message', [
-    ({'pictures': PIXELS}, 'it has pictures, but no pictures under any of x_train, images, x, arr_0'),
-    ({}, 'it has nothing'),
-    ({'x': PIXELS / 255}, 'x is float64; give uint8'),
-    ({'x': PIXELS[:0]}, 'there are no pictures in it'),
-    ({'x': PIXELS[0, 0]}, r'x has the shape \[8, 3\]'),
-    ({'x': PIXELS[..., :2]}, r'x has the shape \[4, 8, 8, 2\]'),
-    ({'x': np.array([None, PIXELS], dtype=object)}, 'cannot be read as an .npz'),
-])
+@pytest.mark.parametrize(
+    'arrays, message',
+    [
+        ({'pictures': PIXELS}, 'it has pictures, but no pictures under any of x_train, images, x, arr_0'),
+        ({}, 'it has nothing'),
+        ({'x': PIXELS / 255}, 'x is float64; give uint8'),
+        ({'x': PIXELS[:0]}, 'there are no pictures in it'),
+        ({'x': PIXELS[0, 0]}, r'x has the shape \[8, 3\]'),
+        ({'x': PIXELS[..., :2]}, r'x has the shape \[4, 8, 8, 2\]'),
+        ({'x': np.array([None, PIXELS], dtype=object)}, 'cannot be read as an .npz'),
+    ],
+)
 def test_useless_arrays_are_a_user_error(tmp_path, arrays, message):
     np.savez(tmp_path / 'a.npz', **arrays)
     with pytest.raises(UserError, match=f'a.npz: .*{message}'):
@@ -499,14 +562,24 @@ def test_useless_arrays_are_a_user_error(tmp_path, arrays, message):
 def test_damaged_npz_is_a_user_error(tmp_path, content):
     np.savez(tmp_path / 'a.npz', x=PIXELS)
     whole = (tmp_path / 'a.npz').read_bytes()
-    (tmp_path / 'a.npz').write_bytes(whole[:len(whole) // 2] if content is None else content)
+    (tmp_path / 'a.npz').write_bytes(whole[: len(whole) // 2] if content is None else content)
     assert 'a.npz: cannot be read as an .npz' in error_of(open_source, tmp_path / 'a.npz')
 
 
 # TensorFlow Datasets.
 
-@pytest.mark.parametrize('split, rows', [('', [0, 1]), (':train', [0, 1]), (':test', [2, 3]), (':all', [0, 1, 2, 3]),
-                                         (':train[:50%]', [0]), (':train[1:]+test', [1, 2, 3])])
+
+@pytest.mark.parametrize(
+    'split, rows',
+    [
+        ('', [0, 1]),
+        (':train', [0, 1]),
+        (':test', [2, 3]),
+        (':all', [0, 1, 2, 3]),
+        (':train[:50%]', [0]),
+        (':train[1:]+test', [1, 2, 3]),
+    ],
+)
 def test_splits(tmp_path, split, rows):
     path = write.write_tfds(tmp_path / 'toy', {'train': PIXELS[:2], 'test': PIXELS[2:]})
     source = open_source(f'tfds:{path}{split}')
@@ -518,6 +591,7 @@ def test_splits(tmp_path, split, rows):
 def test_data_set_by_its_name(tmp_path, request):
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.utils import file_utils
+
     request.addfinalizer(file_utils.clear_registered_data_dirs)
     write.write_tfds(tmp_path / 'toy' / '1.0.0', {'train': PIXELS}, names=())
     tfds.core.add_data_dir(str(tmp_path))
@@ -529,6 +603,7 @@ def test_data_set_by_its_name(tmp_path, request):
 
 def test_pictures_may_be_plain_tensors(tmp_path):
     import tensorflow_datasets as tfds
+
     feature = tfds.features.Tensor(shape=(8, 8, 3), dtype=np.uint8, encoding='bytes')
     path = write.write_tfds(tmp_path / 'toy', {'train': PIXELS}, image=feature)
     np.testing.assert_array_equal(pixels_of(open_source(f'tfds:{path}')), PIXELS)
@@ -536,6 +611,7 @@ def test_pictures_may_be_plain_tensors(tmp_path):
 
 def test_labels_without_known_classes(tmp_path):
     import tensorflow_datasets as tfds
+
     path = write.write_tfds(tmp_path / 'toy', {'train': PIXELS}, classes=CLASSES, label=tfds.features.Scalar(np.int64))
     source = open_source(f'tfds:{path}', count=2)
     np.testing.assert_array_equal(source.labels, np.eye(3)[CLASSES[:2]])
@@ -560,18 +636,25 @@ def test_other_format_is_a_user_error(tmp_path):
 
 def test_data_set_without_pictures_is_a_user_error(tmp_path):
     import tensorflow_datasets as tfds
+
     path = write.write_tfds(tmp_path / 'toy', {'train': PIXELS[:, 0, 0, 0]}, image=tfds.features.Scalar(np.uint8))
     assert "no 'image' that is a picture" in error_of(open_source, f'tfds:{path}')
 
 
-@pytest.mark.parametrize('damage, message', [
-    (lambda file: file.unlink(), 'there is no such file'),
-    (lambda file: file.write_bytes(b''), 'cannot be read'),
-    (lambda file: file.write_bytes(file.read_bytes()[:65536]), 'cannot be read|it has 0 records'),
-    (lambda file: file.write_bytes(file.read_bytes()[:-10]), 'cannot be read'),
-    (lambda file: (file.parent / 'dataset_info.json').write_text('{'), 'cannot be opened by TensorFlow Datasets'),
-    (lambda file: (file.parent / 'features.json').unlink(), 'cannot be opened by TensorFlow Datasets|no .image. that'),
-])
+@pytest.mark.parametrize(
+    'damage, message',
+    [
+        (lambda file: file.unlink(), 'there is no such file'),
+        (lambda file: file.write_bytes(b''), 'cannot be read'),
+        (lambda file: file.write_bytes(file.read_bytes()[:65536]), 'cannot be read|it has 0 records'),
+        (lambda file: file.write_bytes(file.read_bytes()[:-10]), 'cannot be read'),
+        (lambda file: (file.parent / 'dataset_info.json').write_text('{'), 'cannot be opened by TensorFlow Datasets'),
+        (
+            lambda file: (file.parent / 'features.json').unlink(),
+            'cannot be opened by TensorFlow Datasets|no .image. that',
+        ),
+    ],
+)
 def test_damaged_data_set_is_a_user_error(tmp_path, damage, message):
     path = write.write_tfds(tmp_path / 'toy', {'train': PIXELS})
     damage(path / 'toy-train.array_record-00000-of-00001')
@@ -587,8 +670,11 @@ def test_secret_labels_are_a_user_error(tmp_path):
 
 # Toy faces.
 
-@pytest.mark.parametrize('spec, count, resolution', [
-    ('toy_faces', 10000, 256), ('toy_faces:5', 5, 256), ('toy_faces:@32', 10000, 32), ('toy_faces:7@16', 7, 16)])
+
+@pytest.mark.parametrize(
+    'spec, count, resolution',
+    [('toy_faces', 10000, 256), ('toy_faces:5', 5, 256), ('toy_faces:@32', 10000, 32), ('toy_faces:7@16', 7, 16)],
+)
 def test_toy_faces(spec, count, resolution):
     source = open_source(spec)
     assert len(source) == count and source.labels.shape == (count, 0)

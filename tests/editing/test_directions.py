@@ -1,9 +1,10 @@
 """Directions of W: found where they were put, and moving along them does what it says."""
+
 import jax
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.editing import directions as latent_space
 from stylegan_jax.editing.directions import Directions
 from stylegan_jax.errors import UserError
@@ -22,7 +23,7 @@ def along(vector, other):
 
 def test_statistics_are_those_of_mapped_latents():
     generator = tiny.generator(tiny.generator_config())
-    moments = latent_space.statistics(generator, 5000, seed=4)           # more than a piece
+    moments = latent_space.statistics(generator, 5000, seed=4)  # more than a piece
     z = draw_latents(4, 0, 5000, generator.z_dim)
     w = np.asarray(generator.map(z), np.float64)
     np.testing.assert_allclose(moments.mean, w.mean(0), rtol=1e-6)
@@ -69,7 +70,7 @@ def attributes():
 
 def test_planes_of_attributes_are_found_and_point_to_where_they_are(attributes):
     planes, _, directions = attributes
-    assert directions.names == ('a', 'b')                               # 'never' has no plane
+    assert directions.names == ('a', 'b')  # 'never' has no plane
     np.testing.assert_allclose(np.linalg.norm(directions.normals, axis=1), 1)
     for name, plane in zip('ab', planes):
         assert along(directions.step(name), directions.moments.covariance() @ plane) > 0.98
@@ -86,8 +87,9 @@ def test_steps_are_the_shortest_in_standard_deviations(attributes):
 
     def length(step):
         return np.sqrt(step @ np.linalg.solve(directions.moments.covariance(), step))
+
     step, normal = directions.step('a'), directions.normal('a')
-    other = normal * (normal @ step)                                     # as far across the plane, along the normal
+    other = normal * (normal @ step)  # as far across the plane, along the normal
     assert abs(length(step) - 1) < 1e-6 and length(other) > 1.2
 
 
@@ -115,8 +117,9 @@ def test_attributes_that_all_samples_have_give_no_direction():
         latent_space.attribute_directions(SAMPLES[:50], np.ones((50, 1)), ['always'])
 
 
-@pytest.mark.parametrize('names, normals', [
-    (('a', 'a'), np.eye(4)[:2]), (('a',), np.eye(4)[:2]), (('a',), np.ones((1, 3)))])
+@pytest.mark.parametrize(
+    'names, normals', [(('a', 'a'), np.eye(4)[:2]), (('a',), np.eye(4)[:2]), (('a',), np.ones((1, 3)))]
+)
 def test_directions_that_do_not_fit_together(names, normals):
     with pytest.raises(UserError):
         Directions(names, normals, Moments.of(SAMPLES))

@@ -1,4 +1,5 @@
 """Files of latents and directions: what comes back, and what is said of others."""
+
 import numpy as np
 import pytest
 
@@ -48,12 +49,13 @@ def test_other_files_are_refused(tmp_path):
             Latents.load(path)
         assert str(path) in str(caught.value) and '\n' not in str(caught.value)
         return str(caught.value)
+
     assert 'No such file' in message()
     path.write_bytes(b'no archive')
     assert 'damaged file of latents' in message()
     np.savez(path, ws=WS)
     assert 'holds no latents of stylegan_jax' in message()
-    np.savez(path, header=np.array({'format': 'x'}, object))            # a pickle, which is not opened
+    np.savez(path, header=np.array({'format': 'x'}, object))  # a pickle, which is not opened
     assert 'allow_pickle' in message()
     latent_file.save_statistics(path, MOMENTS)
     assert 'holds statistics, and latents were asked for' in message()
@@ -62,10 +64,17 @@ def test_other_files_are_refused(tmp_path):
     assert 'damaged file of latents' in message()
 
 
-@pytest.mark.parametrize('given', [
-    dict(ws=WS[0], names=('a', 'b', 'c')), dict(ws=WS, names=('a',)), dict(ws=WS * np.nan, names=('a', 'b')),
-    dict(ws=WS, names=('a', 'b'), noise='loud'), dict(ws=WS, names=('a', 'b'), noise=(np.zeros((3, 4, 4, 1)),))],
-    ids=['shape', 'names', 'not finite', 'noise', 'noise of others'])
+@pytest.mark.parametrize(
+    'given',
+    [
+        {'ws': WS[0], 'names': ('a', 'b', 'c')},
+        {'ws': WS, 'names': ('a',)},
+        {'ws': WS * np.nan, 'names': ('a', 'b')},
+        {'ws': WS, 'names': ('a', 'b'), 'noise': 'loud'},
+        {'ws': WS, 'names': ('a', 'b'), 'noise': (np.zeros((3, 4, 4, 1)),)},
+    ],
+    ids=['shape', 'names', 'not finite', 'noise', 'noise of others'],
+)
 def test_latents_that_do_not_fit_together(given):
     with pytest.raises(UserError, match='latents: '):
         Latents(**given)

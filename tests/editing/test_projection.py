@@ -1,11 +1,12 @@
 """Projection: latents of images that a network made are found; what it depends on, and what not."""
+
 import dataclasses
 
 import jax
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.editing import projection
 from stylegan_jax.editing.distance import Distance, noise_regularization, normalized_noise
@@ -64,9 +65,13 @@ def test_an_image_does_not_depend_on_the_others(found):
 def test_more_starts_never_are_worse_at_the_first_choice():
     def distance(restarts):
         seen = []
-        project(options=dataclasses.replace(QUICK, restarts=restarts, steps=10), every=1,
-                report=lambda step, found: seen.append(found.distance))
+        project(
+            options=dataclasses.replace(QUICK, restarts=restarts, steps=10),
+            every=1,
+            report=lambda step, found: seen.append(found.distance),
+        )
         return seen[0]
+
     assert (distance(4) <= distance(1) * (1 + 1e-4)).all() and (distance(4) < distance(1)).any()
 
 
@@ -75,7 +80,7 @@ def test_reports_come_in_time_and_end_with_the_result(found):
     last = project(discriminator=DISCRIMINATOR, every=15, report=lambda step, found: seen.append((step, found)))
     assert [step for step, _ in seen] == [4, 19, 34, 40]
     assert tiny.trees_equal(last, seen[-1][1])
-    np.testing.assert_allclose(last.ws, found.ws, atol=1e-4)             # how often it is looked at changes nothing
+    np.testing.assert_allclose(last.ws, found.ws, atol=1e-4)  # how often it is looked at changes nothing
 
 
 def test_space_w_has_one_w_for_all_layers(found):
@@ -87,7 +92,7 @@ def test_noise_is_optimised_stays_normal_and_helps(found):
     targets = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), np.uint8)
     still = project(targets=targets)
     moved = project(targets=targets, options=dataclasses.replace(QUICK, noise='optimize'))
-    assert [x.shape for x in moved.noise] == [(1, 4 * 2 ** s, 4 * 2 ** s, 1) for s in (0, 0, 1, 1)]
+    assert [x.shape for x in moved.noise] == [(1, 4 * 2**s, 4 * 2**s, 1) for s in (0, 0, 1, 1)]
     for x in moved.noise:
         assert abs(x.mean()) < 1e-5 and abs(x.std() - 1) < 1e-3
     assert moved.psnr > still.psnr + 0.5
@@ -128,15 +133,26 @@ def test_what_does_not_fit_is_said():
         project(options=dataclasses.replace(QUICK, rate=1e38))
 
 
-@pytest.mark.parametrize('given', [
-    dict(space='z'), dict(noise='loud'), dict(steps=0), dict(restarts=0), dict(rate=-1.0), dict(jitter=float('nan')),
-    dict(restarts=5, candidates=3)], ids=str)
+@pytest.mark.parametrize(
+    'given',
+    [
+        {'space': 'z'},
+        {'noise': 'loud'},
+        {'steps': 0},
+        {'restarts': 0},
+        {'rate': -1.0},
+        {'jitter': float('nan')},
+        {'restarts': 5, 'candidates': 3},
+    ],
+    ids=str,
+)
 def test_options_are_checked(given):
     with pytest.raises(UserError, match=f'{next(iter(given))}='):
         Options(**given)
 
 
 # What is compared.
+
 
 def test_distance_is_nothing_for_the_same_images_and_grows():
     images = tiny.normal(2, 16, 16, 3)
@@ -154,7 +170,7 @@ def test_distance_is_nothing_for_the_same_images_and_grows():
 def test_lpips_takes_the_place_of_the_discriminator_and_has_gradients():
     lpips = LPIPS.from_arrays(random_arrays(0), where='random', name='vgg16-random')
     distance = Distance(LARGER, lpips, 1.0, 2)
-    target = np.zeros((1, 16, 16, 3), np.float32)                        # one colour: where lengths of features are 0
+    target = np.zeros((1, 16, 16, 3), np.float32)  # one colour: where lengths of features are 0
     seen = distance.seen(target)
     assert not seen['features']
     found, gradient = jax.value_and_grad(lambda images: distance(images, seen)[0].sum())(tiny.normal(1, 16, 16, 3))
@@ -167,14 +183,15 @@ def test_regularisation_knows_white_noise():
     white = np.random.default_rng(0).standard_normal((50, 32, 32, 1)).astype(np.float32)
     smooth = white + np.roll(white, 1, axis=2) + np.roll(white, 1, axis=1)
     coarse = np.repeat(np.repeat(white[:, ::2, ::2], 2, axis=1), 2, axis=2)
-    of_white, of_smooth, of_coarse = (np.asarray(noise_regularization(normalized_noise([x]))).mean()
-                                      for x in (white, smooth, coarse))
-    assert 3 < of_white < 9                                              # 1 for each of 2 directions and 3 sizes
+    of_white, of_smooth, of_coarse = (
+        np.asarray(noise_regularization(normalized_noise([x]))).mean() for x in (white, smooth, coarse)
+    )
+    assert 3 < of_white < 9  # 1 for each of 2 directions and 3 sizes
     assert of_smooth > 20 * of_white and of_coarse > 20 * of_white
 
 
 def test_noise_becomes_normal():
-    x, = normalized_noise([5 + 3 * tiny.normal(2, 8, 8, 1)])
+    (x,) = normalized_noise([5 + 3 * tiny.normal(2, 8, 8, 1)])
     np.testing.assert_allclose(np.mean(x, axis=(1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(np.std(x, axis=(1, 2, 3)), 1, rtol=1e-4)
 
@@ -183,6 +200,13 @@ def test_the_rate_ramps_as_in_the_reference():
     """Up linearly over 5 %, down by a cosine over the last quarter (Karras et al. 2020, Appendix D)."""
     options = projection.Options(steps=1000, rate=0.1)
     rate = [float(projection._rate(options, step)) for step in (0, 24, 49, 500, 749, 875, 999)]
-    expected = [0.1 * 0.02, 0.1 * 0.5, 0.1, 0.1, 0.1, 0.1 * (0.5 - 0.5 * np.cos(np.pi * 0.5)),
-                0.1 * (0.5 - 0.5 * np.cos(np.pi * 0.004))]
+    expected = [
+        0.1 * 0.02,
+        0.1 * 0.5,
+        0.1,
+        0.1,
+        0.1,
+        0.1 * (0.5 - 0.5 * np.cos(np.pi * 0.5)),
+        0.1 * (0.5 - 0.5 * np.cos(np.pi * 0.004)),
+    ]
     np.testing.assert_allclose(rate, expected, rtol=1e-3)

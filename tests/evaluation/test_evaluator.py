@@ -1,11 +1,12 @@
 """From a small network to numbers: the same on any devices, and no number where something is missing."""
-import feature_reference
+
 import jax
 import numpy as np
 import pytest
-import tiny
 
+import feature_reference
 import stylegan_jax as sgj
+import tiny
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.errors import UserError
@@ -29,9 +30,17 @@ def dataset():
 @pytest.fixture
 def evaluator(tmp_path, dataset):
     """Returns a function that makes an Evaluator of a small network of 32x32."""
+
     def make(config=CONFIG, folder='store', devices=jax.devices()[:1], generator=None, **options):
-        return Evaluator(generator or tiny.generator(config), Options(**dict(vgg='random', batch=8) | options),
-                         Store(tmp_path / folder), dataset=dataset, devices=devices, quiet=True)
+        return Evaluator(
+            generator or tiny.generator(config),
+            Options(**{'vgg': 'random', 'batch': 8} | options),
+            Store(tmp_path / folder),
+            dataset=dataset,
+            devices=devices,
+            quiet=True,
+        )
+
     return make
 
 
@@ -45,7 +54,7 @@ def results(evaluator, names):
 
 def test_values_do_not_depend_on_devices(evaluator):
     names = 'fd_toy24,ppl_wend8,ppl_zfull8,ls40,diversity8'
-    trained = sgj.load('toyfaces')          # a random generator's paths are too wild for rounding
+    trained = sgj.load('toyfaces')  # a random generator's paths are too wild for rounding
     one = values(evaluator(folder='one', generator=trained), names)
     eight = values(evaluator(folder='eight', generator=trained, devices=jax.devices()), names)
     assert list(one) == ['fd_toy24', 'ppl_wend8', 'ppl_zfull8', 'ls40_z', 'ls40_w', 'diversity8']
@@ -66,7 +75,7 @@ def test_frechet_distance_is_that_of_the_features(evaluator, dataset):
 
 def test_seeds_and_truncation_change_values(evaluator):
     value = values(evaluator(), 'fd_toy24')['fd_toy24']
-    for options in (dict(seed=1), dict(psi=0.3), dict(mirror=True)):
+    for options in ({'seed': 1}, {'psi': 0.3}, {'mirror': True}):
         assert values(evaluator(**options), 'fd_toy24')['fd_toy24'] != pytest.approx(value, rel=1e-4), options
 
 
@@ -75,11 +84,26 @@ def test_results_say_how_they_were_obtained(evaluator):
     frechet, length, pairs, of_z, of_w = results(some, 'fd_toy24,ppl_wend8,diversity4,ls40')
     network = Classifier.load('toy_faces')
     assert frechet | {'value': 0} == {
-        'metric': 'fd_toy24', 'value': 0, 'standard_error': None, 'data': 'ToyFaces 40', 'shape': (32, 32, 3),
-        'mirror': False, 'seed': 0, 'network': some.digest, 'lod': 0.0, 'psi': 1.0, 'noise': 'random', 'ddof': 1,
-        'sample_precision': 'float32', 'precision': 'float32', 'feature_network': network.name,
-        'feature_digest': network.digest, 'reals': 24, 'fakes': 24,
-        'note': 'too few images: fewer than the 96 features, so that the value is far too large'}
+        'metric': 'fd_toy24',
+        'value': 0,
+        'standard_error': None,
+        'data': 'ToyFaces 40',
+        'shape': (32, 32, 3),
+        'mirror': False,
+        'seed': 0,
+        'network': some.digest,
+        'lod': 0.0,
+        'psi': 1.0,
+        'noise': 'random',
+        'ddof': 1,
+        'sample_precision': 'float32',
+        'precision': 'float32',
+        'feature_network': network.name,
+        'feature_digest': network.digest,
+        'reals': 24,
+        'fakes': 24,
+        'note': 'too few images: fewer than the 96 features, so that the value is far too large',
+    }
     assert length['feature_network'] == pairs['feature_network'] == 'lpips-vgg16-random-0'
     assert length['standard_error'] > 0 and length['kept'] == 8 and length['steps'] == 8
     assert (length['space'], length['ends'], length['crop']) == ('w', True, False)
@@ -91,7 +115,7 @@ def test_results_say_how_they_were_obtained(evaluator):
 def test_passes_are_shared_and_forgotten(evaluator, tmp_path):
     some = evaluator()
     values(some, 'fd_toy24')
-    assert len(list((tmp_path / 'store').iterdir())) == 2       # of real images and of generated ones
+    assert len(list((tmp_path / 'store').iterdir())) == 2  # of real images and of generated ones
     for identity, count in some.passes:
         Store(tmp_path / 'store').forget(identity, count)
     (kept,) = (tmp_path / 'store').iterdir()
@@ -104,8 +128,10 @@ def test_inception_metrics(evaluator, tmp_path, way):
     """With weights by rule, and so few images that the matrices are singular."""
     path = tmp_path / 'inception.npz'
     np.savez(path, **feature_reference.rule_arrays(inception.array_shapes(), 1.1))
-    found = {result['metric']: result for result in results(
-        evaluator(inception=str(path), resize=way, batch=4), 'fid10,kid10_full,is10')}
+    found = {
+        result['metric']: result
+        for result in results(evaluator(inception=str(path), resize=way, batch=4), 'fid10,kid10_full,is10')
+    }
     assert found['fid10']['value'] > 0 and found['fid10']['feature_network'] == 'inception-2015'
     assert found['kid10_full']['reals'] == 40 and found['kid10_full']['standard_error'] > 0
     assert found['is10']['value'] >= 1
@@ -113,6 +139,7 @@ def test_inception_metrics(evaluator, tmp_path, way):
 
 
 # What is missing.
+
 
 def test_too_few_images(evaluator):
     with pytest.raises(UserError, match='fd_toy41 needs 41 real images, and the data set has 40; .*fd_toy40.*_full'):
@@ -125,17 +152,25 @@ def test_no_images(tmp_path):
         values(lonely, 'fd_toy24')
 
 
-@pytest.mark.parametrize('name, file', [('fid10', 'pt_inception-2015-12-05-6726825d.pth'), ('pr10k3_full', 'vgg16-'),
-                                        ('ppl_wend8', 'vgg16-397923af.pth')])
+@pytest.mark.parametrize(
+    'name, file',
+    [('fid10', 'pt_inception-2015-12-05-6726825d.pth'), ('pr10k3_full', 'vgg16-'), ('ppl_wend8', 'vgg16-397923af.pth')],
+)
 def test_no_weights(evaluator, monkeypatch, tmp_path, name, file):
     monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path))
     with pytest.raises(UserError, match=f'missing: put {file}.* into {tmp_path}/weights.*--download'):
         evaluator(vgg=None).check(parse(name))
 
 
-@pytest.mark.parametrize('name, side, message', [
-    ('ls40', 16, 'this classifier takes'), ('fd_toy10', 16, 'this classifier takes'),
-    ('ppl_wend8', 8, 'images of 8x8 are too small for LPIPS'), ('diversity8', 8, 'too small for LPIPS')])
+@pytest.mark.parametrize(
+    'name, side, message',
+    [
+        ('ls40', 16, 'this classifier takes'),
+        ('fd_toy10', 16, 'this classifier takes'),
+        ('ppl_wend8', 8, 'images of 8x8 are too small for LPIPS'),
+        ('diversity8', 8, 'too small for LPIPS'),
+    ],
+)
 def test_images_of_a_size_that_a_network_does_not_take(evaluator, name, side, message):
     with pytest.raises(UserError, match=message):
         evaluator(tiny.generator_config(image=ImageConfig(side))).check(parse(name))
@@ -145,7 +180,8 @@ def test_images_of_a_size_that_a_network_does_not_take(evaluator, name, side, me
 def test_pairs_are_whole_whatever_the_batch(evaluator, batch):
     expected = values(evaluator(folder='usual'), 'diversity8')['diversity8']
     assert values(evaluator(folder=str(batch), batch=batch), 'diversity8')['diversity8'] == pytest.approx(
-        expected, rel=1e-3)
+        expected, rel=1e-3
+    )
 
 
 def test_precision_and_recall_names_parse_again():

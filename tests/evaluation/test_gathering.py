@@ -1,4 +1,5 @@
 """Passes over samples: what is kept is the same however often they were stopped, and whatever was torn meanwhile."""
+
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ IDENTITY = {'source': 'test', 'seed': 1}
 
 def produce(start):
     for first in range(start, 60, SIZE):
-        rows = SAMPLES[first:first + SIZE]
+        rows = SAMPLES[first : first + SIZE]
         yield {'features': rows, 'logits': rows[:, :1], 'unused': rows}
 
 
@@ -43,6 +44,7 @@ def stopping(after):
     def poll():
         if next(calls, None) is None:
             raise Interrupted('SIGTERM')
+
     return poll
 
 
@@ -50,6 +52,7 @@ def recorded(starts):
     def recording(start):
         starts.append(start)
         return produce(start)
+
     return recording
 
 
@@ -86,8 +89,9 @@ def test_another_identity_is_another_pass(tmp_path):
     starts = []
     gather(Store(tmp_path), recorded(starts), identity=IDENTITY | {'seed': 2})
     assert starts == [0] and len(os.listdir(tmp_path)) == 2
-    assert sorted(json.loads((tmp_path / name / 'identity.json').read_text())['seed']
-                  for name in os.listdir(tmp_path)) == [1, 2]
+    assert sorted(
+        json.loads((tmp_path / name / 'identity.json').read_text())['seed'] for name in os.listdir(tmp_path)
+    ) == [1, 2]
 
 
 def test_what_a_kill_tore_is_cut_back(tmp_path):
@@ -115,6 +119,7 @@ def test_a_thread_may_save_in_between(tmp_path):
                 thread.join()
                 shutil.copytree(tmp_path / 'store', copy)
             yield outputs
+
     gather(store, produce_and_save)
     starts = []
     check(gather(Store(copy), recorded(starts)))
@@ -126,6 +131,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path):
         for outputs in produce(start):
             outputs['features'] = outputs['features'] * np.where(np.arange(COLUMNS) == 1, np.nan, 1)
             yield outputs
+
     with pytest.raises(UserError, match='features of an image are not finite'):
         gather(Store(tmp_path), broken)
 

@@ -1,12 +1,13 @@
 """Samples of metrics: functions of the seed and of their number, whatever the batch, the devices and the start."""
+
 import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.errors import UserError
@@ -34,15 +35,28 @@ def first(batches, count):
 
 
 def fakes(config=CONFIG, network=None, **options):
-    return Fakes(network or tiny.generator(config), 'digest', **dict(
-        dataset=None, lod=0.0, psi=1.0, seed=3, batch=4, devices=DEVICES[:1], precision='float32') | options)
+    return Fakes(
+        network or tiny.generator(config),
+        'digest',
+        **{
+            'dataset': None,
+            'lod': 0.0,
+            'psi': 1.0,
+            'seed': 3,
+            'batch': 4,
+            'devices': DEVICES[:1],
+            'precision': 'float32',
+        }
+        | options,
+    )
 
 
 def reals(dataset, **options):
-    return Reals(dataset, **dict(mirror=False, seed=0, batch=4) | options)
+    return Reals(dataset, **{'mirror': False, 'seed': 0, 'batch': 4} | options)
 
 
 # Real images.
+
 
 def test_real_images_are_those_of_the_data_set_in_order(dataset):
     images = dataset.images(np.arange(10), 1)
@@ -66,6 +80,7 @@ def test_mirrored_images_are_half_of_them_whatever_the_batch(dataset):
 
 # Generated images.
 
+
 def test_images_depend_on_their_number_alone():
     images = first(fakes().batches(0), 9).astype(int)
     for other in (fakes(batch=3), fakes(batch=16, devices=DEVICES)):
@@ -82,7 +97,7 @@ def test_images_are_those_of_the_generator_with_fresh_noise():
     key = jax.random.fold_in(jax.random.key(3), 1)
     generator = tiny.generator(CONFIG)
     for number in range(2):
-        image = generator(z[number:number + 1], psi=1, noise=jax.random.fold_in(key, number))[0]
+        image = generator(z[number : number + 1], psi=1, noise=jax.random.fold_in(key, number))[0]
         expected = np.clip(np.floor(np.asarray(image) * 127.5 + 128), 0, 255)
         np.testing.assert_allclose(next(some.batches(0))[number], expected, atol=1)
 
@@ -128,8 +143,10 @@ def test_images_that_are_not_finite_are_refused():
 
 # Steps along paths.
 
+
 class PixelDistance:
     """Squared distance of pixels, in the place of LPIPS."""
+
     name, digest = 'pixels', 'none'
 
     def distance(self, a, b):
@@ -140,8 +157,13 @@ jax.tree_util.register_pytree_node(PixelDistance, lambda _: ((), None), lambda *
 
 
 def steps(config=CONFIG, **options):
-    return Steps(tiny.generator(config), 'digest', PixelDistance(), **dict(
-        space='w', ends=False, crop=False, lod=0.0, seed=3, batch=4, devices=DEVICES[:1]) | options)
+    return Steps(
+        tiny.generator(config),
+        'digest',
+        PixelDistance(),
+        **{'space': 'w', 'ends': False, 'crop': False, 'lod': 0.0, 'seed': 3, 'batch': 4, 'devices': DEVICES[:1]}
+        | options,
+    )
 
 
 def distances(some, count=9, start=0):
@@ -173,7 +195,7 @@ def test_distances_are_those_of_the_definition():
         ws = [jnp.repeat((w[0] + (w[1] - w[0]) * t)[:, None], CONFIG.num_ws, axis=1) for t in (0, path_length.EPSILON)]
         noise = jax.random.fold_in(jax.random.fold_in(jax.random.key(3), 4), 0)
         a, b = (generator.synthesize(one, noise=noise) * 127.5 for one in ws)
-    expected = float(jnp.mean((a - b) ** 2)) / path_length.EPSILON ** 2
+    expected = float(jnp.mean((a - b) ** 2)) / path_length.EPSILON**2
     assert distances(steps(ends=True), 1)[0] == pytest.approx(expected, rel=0.02)
 
 

@@ -1,21 +1,36 @@
 """Lines of results: writing, reading, and what may stand side by side."""
+
 import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import results
 
-RESULT = {'metric': 'fid10k', 'value': 12.5, 'standard_error': None, 'network': 'aa', 'data': 'faces 1', 'fakes': 10_000,
-          'reals': 10_000, 'resize': 'legacy', 'precision': 'float32', 'psi': 1.0, 'seed': 0,
-          'feature_network': 'inception-2015', 'feature_digest': 'bb'}
+RESULT = {
+    'metric': 'fid10k',
+    'value': 12.5,
+    'standard_error': None,
+    'network': 'aa',
+    'data': 'faces 1',
+    'fakes': 10_000,
+    'reals': 10_000,
+    'resize': 'legacy',
+    'precision': 'float32',
+    'psi': 1.0,
+    'seed': 0,
+    'feature_network': 'inception-2015',
+    'feature_digest': 'bb',
+}
 
 
 @pytest.fixture
 def write(tmp_path):
     """Returns a function that writes a file of changed results and gives its path."""
+
     def write(name, *changes):
         path = str(tmp_path / name)
         results.append(path, [results.complete(RESULT | change, network_path=name) for change in changes])
         return path
+
     return write
 
 
@@ -39,11 +54,21 @@ def test_checkpoints_of_a_run_are_columns(write):
     assert table.splitlines() == ['        run at 1 kimg  run at 2.5 kimg', 'fid10k  12.5           6']
 
 
-@pytest.mark.parametrize('change', [
-    {'resize': 'clean'}, {'psi': 0.7}, {'fakes': 500}, {'data': 'faces 2'}, {'feature_digest': 'dd'}, {'mirror': True},
-    {'precision': 'bfloat16'}], ids=str)
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'resize': 'clean'},
+        {'psi': 0.7},
+        {'fakes': 500},
+        {'data': 'faces 2'},
+        {'feature_digest': 'dd'},
+        {'mirror': True},
+        {'precision': 'bfloat16'},
+    ],
+    ids=str,
+)
 def test_other_ways_are_not_compared(write, change):
-    (name, value), = change.items()
+    ((name, value),) = change.items()
     with pytest.raises(UserError, match=f'fid10k of a and of b cannot be compared: .*{name}: .* and {value!r}'):
         results.compared([write('a', {}), write('b', change)])
 
@@ -68,4 +93,5 @@ def test_file_that_cannot_be_written(tmp_path):
 
 def test_line_for_people():
     assert results.line(RESULT | {'standard_error': 0.25}).split() == (
-        'fid10k 12.5 ± 0.25 10,000 fakes, 10,000 reals, inception-2015, legacy'.split())
+        'fid10k 12.5 ± 0.25 10,000 fakes, 10,000 reals, inception-2015, legacy'.split()
+    )

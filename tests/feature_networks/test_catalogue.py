@@ -1,4 +1,5 @@
 """Finding weights, and fetching them from a server that is real, whatever it does."""
+
 import contextlib
 import hashlib
 import http.server
@@ -27,6 +28,7 @@ def cache(tmp_path, monkeypatch):
 @contextlib.contextmanager
 def serving(content, *, announced=None, status=200):
     """A server that answers each request with some content, and the number of requests that it had."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             paths.append(self.path)

@@ -1,4 +1,5 @@
 """Classifiers: what they compute, what they are loaded from, and the one that ships."""
+
 import dataclasses
 import json
 import pathlib
@@ -8,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax import UserError, load
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.network import ClassifierConfig
@@ -21,8 +22,7 @@ from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
 
 NAMES = ('hat', 'beard', 'glasses')
-CONFIG = ClassifierConfig(
-    tiny.discriminator_config(image=ImageConfig(16, label_dim=3), mbstd_group_size=1), NAMES)
+CONFIG = ClassifierConfig(tiny.discriminator_config(image=ImageConfig(16, label_dim=3), mbstd_group_size=1), NAMES)
 
 
 def make(config=CONFIG, name='some', seed=1):
@@ -59,6 +59,7 @@ def as_discriminator(classifier):
 
 # What it computes.
 
+
 def test_what_it_is(classifier):
     assert (classifier.name, classifier.label_names, classifier.resolution) == ('some', NAMES, 16)
     assert re.fullmatch('[0-9a-f]{16}', classifier.digest)
@@ -80,10 +81,13 @@ def test_logits_come_from_features(classifier):
     assert features.shape == (4, 8) and features.dtype == logits.dtype == np.float32
     np.testing.assert_allclose(logits, features @ dense['weight'] / np.sqrt(8) + dense['bias'], rtol=1e-5, atol=1e-5)
     layer = classifier.params['4x4']['dense0']
-    negated = dataclasses.replace(classifier, params=classifier.params | {
-        '4x4': classifier.params['4x4'] | {'dense0': {name: -array for name, array in layer.items()}}})
+    negated = dataclasses.replace(
+        classifier,
+        params=classifier.params
+        | {'4x4': classifier.params['4x4'] | {'dense0': {name: -array for name, array in layer.items()}}},
+    )
     a, b = np.asarray(features), np.asarray(negated.features(images))
-    np.testing.assert_allclose(np.where(a > 0, -0.2 * a, -5 * a), b, rtol=1e-4, atol=1e-5)      # slope 0.2 below 0
+    np.testing.assert_allclose(np.where(a > 0, -0.2 * a, -5 * a), b, rtol=1e-4, atol=1e-5)  # slope 0.2 below 0
 
 
 @pytest.mark.parametrize('factor', [2, 8])
@@ -91,8 +95,9 @@ def test_larger_images_are_reduced_by_exact_means(classifier, factor):
     images = pixels(4, 16 * factor, 16 * factor, 3)
     means = images.reshape(4, 16, factor, 16, factor, 3).mean(axis=(2, 4))
     D = as_discriminator(classifier)
-    np.testing.assert_allclose(classifier.logits(images)[:, 1], D(means / 127.5 - 1, np.ones(4, int)), rtol=1e-4,
-                               atol=1e-4)
+    np.testing.assert_allclose(
+        classifier.logits(images)[:, 1], D(means / 127.5 - 1, np.ones(4, int)), rtol=1e-4, atol=1e-4
+    )
     repeated = np.repeat(np.repeat(pixels(2, 16, 16, 3), factor, axis=1), factor, axis=2)
     np.testing.assert_array_equal(classifier.features(repeated), classifier.features(pixels(2, 16, 16, 3)))
 
@@ -105,10 +110,19 @@ def test_images_of_other_shapes_than_squares():
         make(config).logits(pixels(2, 32, 32, 1))
 
 
-@pytest.mark.parametrize('images', [
-    pixels(2, 8, 8, 3), pixels(2, 48, 48, 3), pixels(2, 16, 32, 3), pixels(2, 16, 16, 1), pixels(16, 16, 3),
-    pixels(2, 16, 16, 3) / 255, pixels(2, 16, 16, 3).astype(np.int32)],
-    ids=lambda images: f'{images.dtype} {images.shape}')
+@pytest.mark.parametrize(
+    'images',
+    [
+        pixels(2, 8, 8, 3),
+        pixels(2, 48, 48, 3),
+        pixels(2, 16, 32, 3),
+        pixels(2, 16, 16, 1),
+        pixels(16, 16, 3),
+        pixels(2, 16, 16, 3) / 255,
+        pixels(2, 16, 16, 3).astype(np.int32),
+    ],
+    ids=lambda images: f'{images.dtype} {images.shape}',
+)
 def test_other_images_are_refused(classifier, images):
     with pytest.raises(UserError, match=r'takes uint8 \[N, 16, 16, 3\]') as info:
         classifier.features(images)
@@ -152,6 +166,7 @@ def test_products_are_exact(classifier):
 
 # Files.
 
+
 def test_loading_gives_back_what_was_saved(path, classifier):
     again = Classifier.load(path)
     assert again.config == classifier.config and hash(again.config) == hash(classifier.config)
@@ -165,9 +180,10 @@ def test_the_file_is_the_same_every_time(path, classifier, tmp_path):
     assert (tmp_path / 'other.npz').read_bytes() == path.read_bytes()
 
 
-
-@pytest.mark.parametrize('content, says', [
-    (None, "No such file.*or 'toy_faces'"), (b'', 'not a complete pickle'), (b'PK\x03\x04 and so on', 'damaged')])
+@pytest.mark.parametrize(
+    'content, says',
+    [(None, "No such file.*or 'toy_faces'"), (b'', 'not a complete pickle'), (b'PK\x03\x04 and so on', 'damaged')],
+)
 def test_other_files_are_refused(tmp_path, content, says):
     path = tmp_path / 'other.npz'
     if content is not None:
@@ -189,10 +205,17 @@ def test_a_classifier_is_not_a_network_to_draw_or_train_with(path, which):
         load(path, which)
 
 
-@pytest.mark.parametrize('change, says', [
-    (lambda arrays: arrays.pop('params/8x8/conv0/bias'), 'lacks 1 of its arrays, first params/8x8/conv0/bias'),
-    (lambda arrays: arrays.update(more=np.zeros(3)), 'has 1 arrays that its settings do not explain, first more'),
-    (lambda arrays: arrays.update({'params/8x8/conv0/bias': np.zeros(3)}), r'params/8x8/conv0/bias has shape \(3,\)')])
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (lambda arrays: arrays.pop('params/8x8/conv0/bias'), 'lacks 1 of its arrays, first params/8x8/conv0/bias'),
+        (lambda arrays: arrays.update(more=np.zeros(3)), 'has 1 arrays that its settings do not explain, first more'),
+        (
+            lambda arrays: arrays.update({'params/8x8/conv0/bias': np.zeros(3)}),
+            r'params/8x8/conv0/bias has shape \(3,\)',
+        ),
+    ],
+)
 def test_other_arrays_are_refused(path, change, says):
     _, config, arrays = network_file.read(path)
     change(arrays)
@@ -209,7 +232,7 @@ def test_names_must_be_as_many_as_scores():
 # The one that ships.
 
 SHIPPED = pathlib.Path(classifier_lib.__file__).parent / 'toy-faces-classifier'
-FRESH = range(20000, 20500)          # data sets of toy faces begin with face 0; this one was made from 10000, and 1000
+FRESH = range(20000, 20500)  # data sets of toy faces begin with face 0; this one was made from 10000, and 1000
 
 
 @pytest.fixture(scope='module')
@@ -253,12 +276,12 @@ def test_shipped_features_span_a_space(shipped, fresh_faces):
     assert features.shape[1] in range(64, 129) and np.isfinite(features).all()
     assert features.std(axis=0).min() > 0
     values = np.linalg.eigvalsh(np.cov(features.T))
-    assert np.sum(values > 1e-3 * values[-1]) > 16       # more than the attributes
+    assert np.sum(values > 1e-3 * values[-1]) > 16  # more than the attributes
 
 
 def test_shipped_features_do_not_depend_on_the_batch(shipped, fresh_faces):
     together = shipped.features(fresh_faces[:100])
-    apart = np.concatenate([shipped.features(fresh_faces[start:start + 25]) for start in range(0, 100, 25)])
+    apart = np.concatenate([shipped.features(fresh_faces[start : start + 25]) for start in range(0, 100, 25)])
     np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-4)
 
 

@@ -1,9 +1,10 @@
 """Training classifiers: which images, the loss, that it falls, and that it is the same every time."""
+
 import jax
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax import UserError
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.network import ClassifierConfig
@@ -50,9 +51,10 @@ def test_mirrored_images_are_learned_from_where_asked_for(faces, trained):
     options = Options(kimg=0.96, batch=32, lr=0.03, mirror=True)
     assert not tiny.trees_equal(train(faces, np.arange(64), CONFIG, options, title=None), trained)
     pair = Dataset(ToyFaces(IMAGE, 64))
-    pair._source.pixels[:] = (pair._source.pixels // 2 + pair._source.pixels[:, :, ::-1] // 2)      # symmetric
-    assert tiny.trees_equal(*(train(pair, np.arange(64), CONFIG, Options(0.096, 32, mirror=mirror), title=None)
-                              for mirror in (False, True)))
+    pair._source.pixels[:] = pair._source.pixels // 2 + pair._source.pixels[:, :, ::-1] // 2  # symmetric
+    assert tiny.trees_equal(
+        *(train(pair, np.arange(64), CONFIG, Options(0.096, 32, mirror=mirror), title=None) for mirror in (False, True))
+    )
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(faces):
@@ -60,7 +62,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(faces):
         train(faces, np.arange(64), CONFIG, Options(kimg=0.32, batch=32, lr=1e30), title=None)
 
 
-@pytest.mark.parametrize('options', [dict(kimg=0), dict(kimg=np.inf), dict(lr=-1), dict(lr=np.nan), dict(batch=0)])
+@pytest.mark.parametrize('options', [{'kimg': 0}, {'kimg': np.inf}, {'lr': -1}, {'lr': np.nan}, {'batch': 0}])
 def test_options_are_checked(options):
     with pytest.raises(UserError, match=f'{next(iter(options))}='):
         Options(**options)
@@ -75,11 +77,13 @@ def test_logits_of_any_number_of_images(faces, trained):
     classifier = Classifier.from_params(CONFIG, trained[0], name='x')
     rows = np.array([5, 3, 60, 61, 7])
     expected = classifier.logits(faces.images(rows, 1))
-    np.testing.assert_allclose(classifier_training.logits_of(faces, rows, classifier, batch=2), expected, rtol=1e-5,
-                               atol=1e-5)
+    np.testing.assert_allclose(
+        classifier_training.logits_of(faces, rows, classifier, batch=2), expected, rtol=1e-5, atol=1e-5
+    )
 
 
 # The loss.
+
 
 @pytest.mark.parametrize('one_hot', [False, True])
 def test_loss_is_minus_the_log_of_the_likelihood(one_hot):
@@ -102,6 +106,7 @@ def test_loss_of_large_logits_is_finite(one_hot):
 
 
 # Which images, and which labels.
+
 
 def test_split_by_chance():
     learn, held = split(50, 5, seed=3, in_order=False)
@@ -129,14 +134,18 @@ def test_classes_and_attributes_are_told_apart():
     assert kind_of((np.arange(60) % 2)[:, None], names=('a',)) is False
 
 
-@pytest.mark.parametrize('change, says', [
-    (lambda labels: labels[:, :0], 'the images have no labels; prepare them'),
-    (lambda labels: np.where(np.arange(3) == 1, np.nan, labels), 'not finite'),
-    (lambda labels: labels * 0.5, 'a label is 0.5'),
-    (lambda labels: labels[:25], "of 23 images to learn from, 8 have 'a' and 15 do not; at least 10 of each"),
-    (lambda labels: labels * [1, 1, 0], "54 images to learn from, 0 have 'c' and 54 do not"),
-    (lambda labels: np.maximum(labels, [0, 1, 0]), "54 images to learn from, 54 have 'b' and 0 do not"),
-    (lambda labels: labels * (np.arange(60) < 54)[:, None], "6 images to be judged on, 0 have 'a' and 6 do not")])
+@pytest.mark.parametrize(
+    'change, says',
+    [
+        (lambda labels: labels[:, :0], 'the images have no labels; prepare them'),
+        (lambda labels: np.where(np.arange(3) == 1, np.nan, labels), 'not finite'),
+        (lambda labels: labels * 0.5, 'a label is 0.5'),
+        (lambda labels: labels[:25], "of 23 images to learn from, 8 have 'a' and 15 do not; at least 10 of each"),
+        (lambda labels: labels * [1, 1, 0], "54 images to learn from, 0 have 'c' and 54 do not"),
+        (lambda labels: np.maximum(labels, [0, 1, 0]), "54 images to learn from, 54 have 'b' and 0 do not"),
+        (lambda labels: labels * (np.arange(60) < 54)[:, None], "6 images to be judged on, 0 have 'a' and 6 do not"),
+    ],
+)
 def test_labels_that_cannot_be_learned_are_refused(change, says):
     with pytest.raises(UserError, match=says) as info:
         kind_of(change(np.eye(3)[np.arange(60) % 3]))

@@ -1,12 +1,13 @@
 """The Inception network against the official TensorFlow flow, clean-fid and pytorch-fid, with weights by the rule."""
+
 import functools
 
-import feature_reference
 import jax
-import metric_reference
 import numpy as np
 import pytest
 
+import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import inception
 from stylegan_jax.feature_networks.inception import Inception
@@ -14,7 +15,7 @@ from stylegan_jax.feature_networks.inception import Inception
 REFERENCE = metric_reference.arrays('inception')
 FACTS = metric_reference.numbers('inception')
 IMAGES = [feature_reference.rule_image(*row) for row in REFERENCE['image_seed_h_w'].tolist()]
-TOLERANCE = 5e-4            # what the references' own float32 runs stay far below
+TOLERANCE = 5e-4  # what the references' own float32 runs stay far below
 
 
 @pytest.fixture(scope='module')
@@ -36,6 +37,7 @@ def activations(network):
     def compute(way):
         inputs = np.concatenate([inception.inputs(image[None], way) for image in IMAGES])
         return compiled(network, inputs)
+
     return compute
 
 
@@ -67,8 +69,9 @@ def test_every_stage(activations):
     assert stages.keys() == expected.keys()
     for name, array in expected.items():
         found = np.asarray(stages[name][0])
-        np.testing.assert_allclose(found.mean((0, 1)) if found.ndim == 3 else found, array, rtol=0, atol=TOLERANCE,
-                                   err_msg=name)
+        np.testing.assert_allclose(
+            found.mean((0, 1)) if found.ndim == 3 else found, array, rtol=0, atol=TOLERANCE, err_msg=name
+        )
 
 
 def test_bfloat16_from_images_on(weights):

@@ -1,10 +1,11 @@
 """LPIPS against the lpips package, with real and rule-made linear layers."""
-import feature_reference
+
 import jax
-import metric_reference
 import numpy as np
 import pytest
 
+import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import vgg
 from stylegan_jax.feature_networks.lpips import LPIPS, shipped_linear_arrays
@@ -68,8 +69,11 @@ def test_shipped_linear_layers_are_positive():
 
 
 def test_names_and_digests_say_which_weights(trunk, rule_linear):
-    networks = [LPIPS.from_arrays(trunk, where='rule'), LPIPS.from_arrays(trunk, where='rule', linear=rule_linear),
-                LPIPS.from_arrays(vgg.random_arrays(3, trunk_only=True), where='rule', name=vgg.random_name(3))]
+    networks = [
+        LPIPS.from_arrays(trunk, where='rule'),
+        LPIPS.from_arrays(trunk, where='rule', linear=rule_linear),
+        LPIPS.from_arrays(vgg.random_arrays(3, trunk_only=True), where='rule', name=vgg.random_name(3)),
+    ]
     assert [network.name for network in networks] == ['lpips-vgg-0.1', 'lpips-vgg-0.1', 'lpips-vgg16-random-3']
     assert len({network.digest for network in networks}) == 3
 

@@ -1,11 +1,12 @@
 """Resized images against what TensorFlow 1, Pillow and PyTorch made of the same ones."""
-import feature_reference
+
 import jax
-import metric_reference
 import numpy as np
 import pytest
 from PIL import Image
 
+import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.resizing import resize, to_colour
 
@@ -15,8 +16,10 @@ IMAGES = [feature_reference.rule_image(*row) for row in REFERENCE['image_seed_h_
 
 def pillow(image, size):
     """Bicubic, each channel as floats."""
-    channels = [np.asarray(Image.fromarray(np.float32(channel)).resize((size, size), Image.BICUBIC))
-                for channel in np.moveaxis(image, -1, 0)]
+    channels = [
+        np.asarray(Image.fromarray(np.float32(channel)).resize((size, size), Image.BICUBIC))
+        for channel in np.moveaxis(image, -1, 0)
+    ]
     return np.clip(np.stack(channels, -1), 0, 255)
 
 
@@ -72,7 +75,7 @@ def test_batches_and_grey_images(way):
     together = resize(images, 13, way)
     for i in range(3):
         for channel in range(3):
-            alone = resize(images[i:i + 1, :, :, channel:channel + 1], 13, way)
+            alone = resize(images[i : i + 1, :, :, channel : channel + 1], 13, way)
             np.testing.assert_allclose(alone[0, :, :, 0], together[i, :, :, channel], atol=1e-4)
 
 

@@ -1,11 +1,12 @@
 """VGG16: its activations against torchvision's, the features of its dense layers, and random weights."""
-import feature_reference
+
 import jax
 import jax.numpy as jnp
-import metric_reference
 import numpy as np
 import pytest
 
+import feature_reference
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import vgg
 from stylegan_jax.feature_networks.resizing import resize
@@ -51,9 +52,14 @@ def test_dense_layers_take_pixels_in_the_order_of_pytorch(trunk):
     order = np.random.default_rng(1).permutation(4096)
     second[np.arange(4096), order] = 1
     shift = np.linspace(-1, 1, 4096, dtype=np.float32)
-    head = {'classifier.0.weight': first, 'classifier.0.bias': shift, 'classifier.3.weight': second,
-            'classifier.3.bias': -shift, 'classifier.6.weight': np.zeros((1000, 4096), np.float32),
-            'classifier.6.bias': np.zeros(1000, np.float32)}
+    head = {
+        'classifier.0.weight': first,
+        'classifier.0.bias': shift,
+        'classifier.3.weight': second,
+        'classifier.3.bias': -shift,
+        'classifier.6.weight': np.zeros((1000, 4096), np.float32),
+        'classifier.6.bias': np.zeros(1000, np.float32),
+    }
     network = VGG16.from_arrays(trunk | head, where='rule')
     image = feature_reference.rule_image(3, 60, 90)
 
@@ -61,6 +67,7 @@ def test_dense_layers_take_pixels_in_the_order_of_pytorch(trunk):
     def both(network, image):
         resized = resize(image, 224, 'legacy')
         return network.features(image), network.taps(vgg.normalised(resized / 127.5 - 1))[-1]
+
     found, last = both(network, image[None])
 
     pooled = np.asarray(last).reshape(7, 2, 7, 2, 512).max((1, 3))
@@ -95,4 +102,4 @@ def test_random_weights_say_so_and_keep_activations_alive():
     image = feature_reference.rule_image(1, 32, 32)
     taps = jax.jit(VGG16.taps)(network, vgg.normalised(np.float32(image)[None] / 127.5 - 1))
     for tap in taps:
-        assert 0.1 < jnp.sqrt(jnp.mean(tap ** 2)) < 10
+        assert 0.1 < jnp.sqrt(jnp.mean(tap**2)) < 10

@@ -1,4 +1,5 @@
 """Files of weights: what is read from all containers, and what is refused."""
+
 import collections
 import os
 import pickle
@@ -20,10 +21,12 @@ CONTAINERS = pytest.mark.parametrize('container', ['zip', 'stream'])
 @pytest.fixture
 def written(tmp_path):
     """Writes a PyTorch file and gives its path."""
+
     def write(content, **options):
         path = tmp_path / 'weights.pth'
         torch_writer.write(path, content, **options)
         return path
+
     return write
 
 
@@ -51,11 +54,18 @@ def assert_same(found, expected):
 @pytest.mark.parametrize('protocol', [2, 4])
 @pytest.mark.parametrize('location', ['cpu', 'cuda:0'])
 def test_all_kinds_of_tensors(written, container, protocol, location):
-    arrays = {'a.weight': numbers(4, 3, 2, 2), 'a.bias': numbers(4, dtype=np.float16),
-              'b': numbers(3, 5, dtype=np.float64), 'count': np.int64(7), 'none': np.zeros((0, 3), np.float32)}
+    arrays = {
+        'a.weight': numbers(4, 3, 2, 2),
+        'a.bias': numbers(4, dtype=np.float16),
+        'b': numbers(3, 5, dtype=np.float64),
+        'count': np.int64(7),
+        'none': np.zeros((0, 3), np.float32),
+    }
     content = collections.OrderedDict((name, Tensor.of(array, location=location)) for name, array in arrays.items())
-    assert_same(read_arrays(written(content, container=container, protocol=protocol)),
-                {name: np.asarray(array) for name, array in arrays.items()})
+    assert_same(
+        read_arrays(written(content, container=container, protocol=protocol)),
+        {name: np.asarray(array) for name, array in arrays.items()},
+    )
 
 
 @CONTAINERS
@@ -63,11 +73,17 @@ def test_views_of_a_shared_storage(written, container):
     """Transposed, from an offset, with a step, and a row that is repeated."""
     values = numbers(24)
     storage = Storage(values)
-    content = {'whole': Tensor(storage, (4, 6), (6, 1)), 'transposed': Tensor(storage, (6, 4), (1, 6)),
-               'part': Tensor(storage, (2, 3), (6, 2), offset=7), 'row': Tensor(storage, (3, 4), (0, 1), offset=20)}
+    content = {
+        'whole': Tensor(storage, (4, 6), (6, 1)),
+        'transposed': Tensor(storage, (6, 4), (1, 6)),
+        'part': Tensor(storage, (2, 3), (6, 2), offset=7),
+        'row': Tensor(storage, (3, 4), (0, 1), offset=20),
+    }
     whole = values.reshape(4, 6)
-    assert_same(read_arrays(written(content, container=container)),
-                {'whole': whole, 'transposed': whole.T, 'part': whole[1:3, 1::2], 'row': np.stack([whole[3, 2:]] * 3)})
+    assert_same(
+        read_arrays(written(content, container=container)),
+        {'whole': whole, 'transposed': whole.T, 'part': whole[1:3, 1::2], 'row': np.stack([whole[3, 2:]] * 3)},
+    )
 
 
 @CONTAINERS
@@ -98,10 +114,12 @@ def test_state_dict_within_a_checkpoint(written, container):
 
 def test_pickles_of_pytorch_itself(tmp_path):
     """Bytes as torch.save writes them for {'w': ones(2)}, so that the writer above cannot mislead."""
-    pickled = (b'\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02('
-               b'(X\x07\x00\x00\x00storageq\x03ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00'
-               b'cpuq\x06K\x02tq\x07QK\x00K\x02\x85q\x08K\x01\x85q\t\x89ccollections\nOrderedDict\n'
-               b'q\n)Rq\x0btq\x0cRq\rs.')
+    pickled = (
+        b'\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02('
+        b'(X\x07\x00\x00\x00storageq\x03ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05X\x03\x00\x00\x00'
+        b'cpuq\x06K\x02tq\x07QK\x00K\x02\x85q\x08K\x01\x85q\t\x89ccollections\nOrderedDict\n'
+        b'q\n)Rq\x0btq\x0cRq\rs.'
+    )
     path = tmp_path / 'weights.pt'
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('w/data.pkl', pickled)
@@ -121,13 +139,14 @@ class Attack:
 
 
 @CONTAINERS
-@pytest.mark.parametrize('place', [lambda attack: attack, lambda attack: {'x': attack},
-                                   lambda attack: {'x': Tensor(attack, (2,), (1,))}])
+@pytest.mark.parametrize(
+    'place', [lambda attack: attack, lambda attack: {'x': attack}, lambda attack: {'x': Tensor(attack, (2,), (1,))}]
+)
 def test_nothing_is_executed(written, tmp_path, container, place):
     mark = tmp_path / 'executed'
     assert 'system, which is no part of weights; refused' in refused(written(place(Attack(mark)), container=container))
     assert not mark.exists()
-    pickle.loads(pickle.dumps(Attack(mark)))        # it is a real one
+    pickle.loads(pickle.dumps(Attack(mark)))  # it is a real one
     assert mark.exists()
 
 
@@ -136,6 +155,7 @@ def test_builtins_are_refused_too(written, container):
     class Evaluated:
         def __reduce__(self):
             return eval, ('1 + 1',)
+
     assert 'eval, which is no part of weights; refused' in refused(written({'x': Evaluated()}, container=container))
 
 
@@ -149,15 +169,17 @@ def test_cut_off_anywhere(written, container):
 
 
 @CONTAINERS
-@pytest.mark.parametrize('count', [7, 2 ** 40])
+@pytest.mark.parametrize('count', [7, 2**40])
 def test_storage_shorter_than_it_claims(written, container, count):
     content = {'x': Tensor(Storage(numbers(6), count=count), (6,), (1,))}
     assert f'storage 0 should have {count} numbers' in refused(written(content, container=container))
 
 
 @CONTAINERS
-@pytest.mark.parametrize('shape, strides, offset', [((7,), (1,), 0), ((2, 3), (4, 1), 0), ((6,), (1,), 1),
-                                                    ((2 ** 40, 2 ** 40), (0, 0), 0), ((2 ** 62,), (2 ** 62,), 0)])
+@pytest.mark.parametrize(
+    'shape, strides, offset',
+    [((7,), (1,), 0), ((2, 3), (4, 1), 0), ((6,), (1,), 1), ((2**40, 2**40), (0, 0), 0), ((2**62,), (2**62,), 0)],
+)
 def test_tensor_larger_than_its_storage(written, container, shape, strides, offset):
     content = {'some.name': Tensor(Storage(numbers(6)), shape, strides, offset)}
     message = refused(written(content, container=container))
@@ -165,17 +187,19 @@ def test_tensor_larger_than_its_storage(written, container, shape, strides, offs
 
 
 @CONTAINERS
-@pytest.mark.parametrize('shape, strides, offset', [((-1,), (1,), 0), ((2,), (-1,), 3), ((2,), (1,), -1),
-                                                    ((2,), (1, 1), 0)])
+@pytest.mark.parametrize(
+    'shape, strides, offset', [((-1,), (1,), 0), ((2,), (-1,), 3), ((2,), (1,), -1), ((2,), (1, 1), 0)]
+)
 def test_improper_shapes(written, container, shape, strides, offset):
-    assert 'no proper shape' in refused(written({'x': Tensor(Storage(numbers(6)), shape, strides, offset)},
-                                                container=container))
+    assert 'no proper shape' in refused(
+        written({'x': Tensor(Storage(numbers(6)), shape, strides, offset)}, container=container)
+    )
 
 
 @CONTAINERS
 def test_leaping_memo_takes_no_memory(written, container, monkeypatch):
     """Python's reader would clear memory for a billion objects before it looked at the next byte."""
-    leap = b'\x80\x02}r' + struct.pack('<I', 2 ** 30) + b'.'
+    leap = b'\x80\x02}r' + struct.pack('<I', 2**30) + b'.'
     monkeypatch.setattr(torch_writer, '_pickled', lambda content, protocol, rest: (leap, {}))
     assert 'not one that PyTorch writes' in refused(written({}, container=container))
 
@@ -187,8 +211,9 @@ def test_files_without_a_state_dict(written, container, content):
 
 
 def test_compressed_entries_are_refused(written):
-    assert 'compressed' in refused(written({'x': Tensor.of(np.zeros(10000, np.float32))},
-                                           compression=zipfile.ZIP_DEFLATED))
+    assert 'compressed' in refused(
+        written({'x': Tensor.of(np.zeros(10000, np.float32))}, compression=zipfile.ZIP_DEFLATED)
+    )
 
 
 def test_torchscript_and_other_orders_of_bytes_are_named(written):
@@ -228,8 +253,12 @@ def test_missing_files_folders_and_endings(tmp_path):
 
 
 def test_safetensors(tmp_path):
-    arrays = {'a.weight': numbers(4, 3), 'half': numbers(3, dtype=np.float16), 'double': numbers(2, dtype=np.float64),
-              'count': np.array([3], np.int64)}
+    arrays = {
+        'a.weight': numbers(4, 3),
+        'half': numbers(3, dtype=np.float16),
+        'double': numbers(2, dtype=np.float64),
+        'count': np.array([3], np.int64),
+    }
     path = tmp_path / 'weights.safetensors'
     safetensors.numpy.save_file(arrays, path)
     assert_same(read_arrays(path), arrays)
@@ -238,7 +267,7 @@ def test_safetensors(tmp_path):
     for cut in (3, 20, size - 1):
         path.write_bytes(data[:cut])
         refused(path)
-    path.write_bytes(struct.pack('<Q', 2 ** 60) + data[8:])
+    path.write_bytes(struct.pack('<Q', 2**60) + data[8:])
     refused(path)
 
 

@@ -1,4 +1,5 @@
 """Writes files of weights as PyTorch does, in both of its containers, without it."""
+
 import collections
 import io
 import pickle
@@ -8,7 +9,7 @@ import zipfile
 
 import numpy as np
 
-MAGIC = 0x1950a86a20f9469cfc6c
+MAGIC = 0x1950A86A20F9469CFC6C
 _KINDS = {np.dtype(code): kind for kind, code in (('Float', 'f4'), ('Double', 'f8'), ('Half', 'f2'), ('Long', 'i8'))}
 
 
@@ -31,8 +32,11 @@ class Tensor:
     @classmethod
     def of(cls, array, **options):
         array = np.asarray(array)
-        return cls(Storage(array.ravel(), **options), array.shape, tuple(np.array(array.strides) // array.itemsize)
-                   if array.size else (1,) * array.ndim)
+        return cls(
+            Storage(array.ravel(), **options),
+            array.shape,
+            tuple(np.array(array.strides) // array.itemsize) if array.size else (1,) * array.ndim,
+        )
 
     def __reduce__(self):
         numbers = tuple(map(int, self.shape)), tuple(map(int, self.strides))
@@ -110,7 +114,7 @@ def _pickled(content, protocol, rest):
     """Pickles what has tensors in it; returns the bytes, and {key: storage}."""
     storages = {}
 
-    class Pickler(pickle._Pickler):             # the one in Python lets any object be pickled by a name
+    class Pickler(pickle._Pickler):  # the one in Python lets any object be pickled by a name
         def persistent_id(self, value):
             if not isinstance(value, Storage):
                 return None

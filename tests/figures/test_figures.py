@@ -2,14 +2,15 @@
 
 In double precision: batches of other sizes round differently, which in float32 changes one pixel in some thousand by 1.
 """
+
 import dataclasses
 
 import jax
 import numpy as np
 import pytest
+
 import reference_case
 import tiny
-
 from stylegan_jax import load, mix
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.data.pixels import lanczos_reduce
@@ -30,9 +31,19 @@ from stylegan_jax.sampling.latents import latents
 from stylegan_jax.sampling.painter import Painter, noise_keys
 
 SMALL = settings.Settings(
-    rows=1, lods=(0, 1, 2), sources=(639, 701), destinations=(888, 1733, 845), ranges=('coarse', '4-5', 'fine'),
-    detail_seeds=(1157, 1012), detail_crop=(5, 2, 9, 6), samples=21, component_seeds=(1967, 1555),
-    truncation_seeds=(91, 388), psis=(1.0, 0.5, -1.0), table_seeds=(888, 639, 701))
+    rows=1,
+    lods=(0, 1, 2),
+    sources=(639, 701),
+    destinations=(888, 1733, 845),
+    ranges=('coarse', '4-5', 'fine'),
+    detail_seeds=(1157, 1012),
+    detail_crop=(5, 2, 9, 6),
+    samples=21,
+    component_seeds=(1967, 1555),
+    truncation_seeds=(91, 388),
+    psis=(1.0, 0.5, -1.0),
+    table_seeds=(888, 639, 701),
+)
 PLAIN = Look(captions=False)
 
 
@@ -44,7 +55,7 @@ def double_precision():
 
 def doubled(make, *arguments):
     """What `make` gives, in double precision."""
-    with jax.enable_x64(False):              # networks are kept for other tests
+    with jax.enable_x64(False):  # networks are kept for other tests
         made = make(*arguments)
     return jax.tree.map(lambda x: np.asarray(x, np.float64), made)
 
@@ -79,6 +90,7 @@ def assert_cells(figure, expected, factor):
 
 # The painter.
 
+
 def test_painter_makes_what_the_generator_makes(generator, artist):
     ws = np.concatenate([ws_of(generator, seed) for seed in range(3)])
     for noise in ('const', 'none'):
@@ -109,11 +121,13 @@ def test_label_and_level_of_detail(generator):
     given = None if label is None else [label]
     w = generator.map(latents([5], generator.z_dim), given)
     assert artist.num_layers == generator.num_ws - 2
-    np.testing.assert_array_equal(artist.images(artist.ws([5], 1.0))[0],
-                                  image_of(generator, generator.truncate(w, 1), lod=1.0))
+    np.testing.assert_array_equal(
+        artist.images(artist.ws([5], 1.0))[0], image_of(generator, generator.truncate(w, 1), lod=1.0)
+    )
 
 
 # Figures.
+
 
 @pytest.mark.parametrize('look, factor', [(PLAIN, 8), (Look(), 8), (Look(scale=1), 1)], ids=str)
 def test_uncurated(generator, artist, look, factor):
@@ -123,10 +137,13 @@ def test_uncurated(generator, artist, look, factor):
     for column, lod in enumerate(SMALL.lods):
         for row in range(1 << lod):
             number = next(numbers)
-            image = image_of(generator, generator.truncate(generator.map(z[number:number + 1])), keys[number])
+            image = image_of(generator, generator.truncate(generator.map(z[number : number + 1])), keys[number])
             height, width = image.shape[:2]
-            expected[0, column, row, 0] = (grid.enlarge(image, factor >> lod) if factor >> lod else
-                                           lanczos_reduce(image, height >> lod, width >> lod))
+            expected[0, column, row, 0] = (
+                grid.enlarge(image, factor >> lod)
+                if factor >> lod
+                else lanczos_reduce(image, height >> lod, width >> lod)
+            )
     assert uncurated.num_images(artist, SMALL) == 7
     assert_cells(figure, expected, 1)
     if not look.captions:
@@ -137,11 +154,13 @@ def test_uncurated(generator, artist, look, factor):
 def test_uncurated_shows_a_part(generator, artist):
     left, top, right, bottom = crop = (4, 8, 12, 24)
     chosen = dataclasses.replace(SMALL, crop=crop, lods=(0,), rows=2)
-    whole, part = (uncurated.draw(artist, some, Look(False, scale=2))
-                   for some in (dataclasses.replace(chosen, crop=None), chosen))
+    whole, part = (
+        uncurated.draw(artist, some, Look(False, scale=2)) for some in (dataclasses.replace(chosen, crop=None), chosen)
+    )
     for row in range(2):
-        np.testing.assert_array_equal(part.image(0, 0, row, 0),
-                                      whole.image(0, 0, row, 0)[2 * top:2 * bottom, 2 * left:2 * right])
+        np.testing.assert_array_equal(
+            part.image(0, 0, row, 0), whole.image(0, 0, row, 0)[2 * top : 2 * bottom, 2 * left : 2 * right]
+        )
 
 
 @pytest.mark.parametrize('psi', [None, 0.5])
@@ -167,8 +186,9 @@ def test_noise_detail(generator, artist):
         images = np.stack([image_of(generator, ws, key) for key in keys])
         np.testing.assert_array_equal(figure.image(row, 0), grid.enlarge(images[0], 4))
         for i, image in enumerate(images[1:5]):
-            np.testing.assert_array_equal(figure.image(row, 1, i // 2, i % 2),
-                                          grid.enlarge(image[top:bottom, left:right], zoom))
+            np.testing.assert_array_equal(
+                figure.image(row, 1, i // 2, i % 2), grid.enlarge(image[top:bottom, left:right], zoom)
+            )
         deviation = np.clip(np.std(np.mean(images, axis=-1), axis=0) * 4 + 0.5, 0, 255)
         np.testing.assert_array_equal(figure.image(row, 2)[::4, ::4, 0], deviation.astype(np.uint8))
         assert figure.image(row, 2).max() > figure.image(row, 2).min()
@@ -192,9 +212,15 @@ def test_noise_components(generator, artist):
 
 def test_truncation(generator, artist):
     figure = truncation.draw(artist, SMALL, Look())
-    assert_cells(figure, {(row, column): image_of(generator, ws_of(generator, seed, psi, 8))
-                          for row, seed in enumerate(SMALL.truncation_seeds)
-                          for column, psi in enumerate(SMALL.psis)}, 4)
+    assert_cells(
+        figure,
+        {
+            (row, column): image_of(generator, ws_of(generator, seed, psi, 8))
+            for row, seed in enumerate(SMALL.truncation_seeds)
+            for column, psi in enumerate(SMALL.psis)
+        },
+        4,
+    )
 
 
 def test_truncation_at_0_is_the_average(generator, artist):
@@ -207,8 +233,9 @@ def test_truncation_at_0_is_the_average(generator, artist):
 def test_style_table(generator, artist):
     figure = style_table.draw(artist, SMALL, Look())
     first, *others = SMALL.table_seeds
-    expected = {(0, column): image_of(generator, ws_of(generator, seed))
-                for column, seed in enumerate(SMALL.table_seeds)}
+    expected = {
+        (0, column): image_of(generator, ws_of(generator, seed)) for column, seed in enumerate(SMALL.table_seeds)
+    }
     for stage in range(4):
         for column, seed in enumerate(others):
             mixed = mix(ws_of(generator, first), ws_of(generator, seed), [2 * stage, 2 * stage + 1])
@@ -237,6 +264,7 @@ def test_grey_images():
 
 # What is asked for.
 
+
 def test_deviation_is_exact_and_needs_no_order():
     images = np.random.default_rng(0).integers(0, 256, [50, 4, 5, 3], np.uint8)
     sums = [noise_detail.Deviation(), noise_detail.Deviation()]
@@ -247,9 +275,16 @@ def test_deviation_is_exact_and_needs_no_order():
     np.testing.assert_array_equal(sums[0].values(), sums[1].values())
 
 
-@pytest.mark.parametrize('letter, names', [
-    ('A', ['uncurated']), ('B', ['uncurated']), ('C', ['uncurated', 'style-mixing', 'truncation', 'style-table']),
-    ('D', ['uncurated', 'style-mixing', 'truncation', 'style-table']), ('F', list(catalogue.FIGURES))])
+@pytest.mark.parametrize(
+    'letter, names',
+    [
+        ('A', ['uncurated']),
+        ('B', ['uncurated']),
+        ('C', ['uncurated', 'style-mixing', 'truncation', 'style-table']),
+        ('D', ['uncurated', 'style-mixing', 'truncation', 'style-table']),
+        ('F', list(catalogue.FIGURES)),
+    ],
+)
 def test_configurations_have_figures(letter, names):
     generator = doubled(tiny.generator, tiny.generator_config(letter, 32))
     there, reasons = catalogue.asked_for('all', generator.config)
@@ -263,16 +298,21 @@ def test_paper_settings_are_those_of_the_official_script():
     chosen = settings.chosen(image, 8, 'any.pkl')
     assert chosen == settings.Settings()
     assert [style_mixing.parse_range(text, image, 9) for text in chosen.ranges] == (
-        [range(0, 4)] * 3 + [range(4, 8)] * 2 + [range(8, 18)])
+        [range(0, 4)] * 3 + [range(4, 8)] * 2 + [range(8, 18)]
+    )
     assert list(noise_components.components(image, 9).values()) == [range(18), range(0), range(8, 18), range(8)]
 
 
-@pytest.mark.parametrize('path, size, expected', [
-    ('karras2019stylegan-bedrooms-256x256.pkl', 256, (0, 5, (0, 0, 1, 1, 2, 2, 2), None)),
-    ('karras2019stylegan-cats-256x256.pkl', 256, (1, 5, (0, 0, 1, 1, 2, 2, 2), None)),
-    ('x/karras2019stylegan-cars-512x384.pkl', 512, (2, 4, (0, 1, 2, 2, 3, 3), (0, 64, 512, 448))),
-    ('cars/mine.pkl', 512, (5, 3, (0, 1, 2, 2, 3, 3), None)),
-    ('cats.pkl', 128, (5, 3, (0, 1, 2, 2, 3, 3), None))])
+@pytest.mark.parametrize(
+    'path, size, expected',
+    [
+        ('karras2019stylegan-bedrooms-256x256.pkl', 256, (0, 5, (0, 0, 1, 1, 2, 2, 2), None)),
+        ('karras2019stylegan-cats-256x256.pkl', 256, (1, 5, (0, 0, 1, 1, 2, 2, 2), None)),
+        ('x/karras2019stylegan-cars-512x384.pkl', 512, (2, 4, (0, 1, 2, 2, 3, 3), (0, 64, 512, 448))),
+        ('cars/mine.pkl', 512, (5, 3, (0, 1, 2, 2, 3, 3), None)),
+        ('cats.pkl', 128, (5, 3, (0, 1, 2, 2, 3, 3), None)),
+    ],
+)
 def test_official_files_are_known_by_name_and_size(path, size, expected):
     image = ImageConfig(size)
     chosen = settings.chosen(image, image.num_stages - 1, path)
@@ -297,16 +337,19 @@ def test_defaults_fit_any_size_and_shape(resolution, base):
         assert max(picture.shape[:2]) >= 256 and min(picture.shape[:2]) >= 100
 
 
-@pytest.mark.parametrize('figure, given, expected', [
-    (uncurated, dict(crop=(0, 0, 33, 8)), '--crop=0,0,33,8: give left,top,right,bottom inside of'),
-    (uncurated, dict(lods=(0, 9)), '--lods: '),
-    (style_mixing, dict(ranges=('coarse',)), '--ranges: 1 were given for 3 destinations'),
-    (style_mixing, dict(ranges=('coarse', 'fine', '7-8')), "'7-8' is no range of layers here.*0 to 7"),
-    (style_mixing, dict(ranges=('coarse', 'fine', 'finest')), "'finest' is no range"),
-    (noise_detail, dict(detail_crop=(0, 0, 0, 4)), '--detail_crop=0,0,0,4: '),
-    (noise_detail, dict(samples=4), '--samples=4: give at least 5'),
-    (style_table, dict(table_seeds=(1,)), '--table_seeds: give at least two'),
-])
+@pytest.mark.parametrize(
+    'figure, given, expected',
+    [
+        (uncurated, {'crop': (0, 0, 33, 8)}, '--crop=0,0,33,8: give left,top,right,bottom inside of'),
+        (uncurated, {'lods': (0, 9)}, '--lods: '),
+        (style_mixing, {'ranges': ('coarse',)}, '--ranges: 1 were given for 3 destinations'),
+        (style_mixing, {'ranges': ('coarse', 'fine', '7-8')}, "'7-8' is no range of layers here.*0 to 7"),
+        (style_mixing, {'ranges': ('coarse', 'fine', 'finest')}, "'finest' is no range"),
+        (noise_detail, {'detail_crop': (0, 0, 0, 4)}, '--detail_crop=0,0,0,4: '),
+        (noise_detail, {'samples': 4}, '--samples=4: give at least 5'),
+        (style_table, {'table_seeds': (1,)}, '--table_seeds: give at least two'),
+    ],
+)
 def test_wrong_settings(artist, figure, given, expected):
     with pytest.raises(UserError, match=expected):
         figure.draw(artist, dataclasses.replace(SMALL, **given), PLAIN)

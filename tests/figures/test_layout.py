@@ -1,4 +1,5 @@
 """Tables of images: where each one stands, with gutters, headers and captions."""
+
 import numpy as np
 import pytest
 
@@ -54,9 +55,9 @@ def test_captions_change_no_cell(channels):
     rest = written.picture.copy()
     for cell in written.cells.values():
         cell.of(rest)[:] = 255
-    assert (rest[..., 0] < 100).sum() > 200                                 # there is ink
+    assert (rest[..., 0] < 100).sum() > 200  # there is ink
     edge = np.concatenate([rest[0], rest[-1], rest[:, 0], rest[:, -1]])
-    assert (edge == 255).all()                                              # and none is cut off
+    assert (edge == 255).all()  # and none is cut off
     assert channels != 4 or (rest[..., 3] == 255).all()
 
 
@@ -78,6 +79,7 @@ def test_long_titles_are_broken_and_do_not_widen_the_table():
 
 # Text.
 
+
 def test_text_has_ink_in_every_line_and_grows_with_its_size():
     small, large = (captions.text_mask('one\ntwo', size) for size in (14, 28))
     assert small.max() == large.max() == 255 and large.sum() > 3 * small.sum()
@@ -91,5 +93,5 @@ def test_captions_are_readable_for_any_image():
 
 def test_centered_lines_have_as_much_room_on_both_sides():
     mask = captions.text_mask('wwwwwwww\nw', 20, centered=True)
-    columns = np.flatnonzero(mask[len(mask) // 2:].max(axis=0))
+    columns = np.flatnonzero(mask[len(mask) // 2 :].max(axis=0))
     assert abs(columns[0] - (mask.shape[1] - 1 - columns[-1])) <= 3 and columns[0] > 20

@@ -1,6 +1,8 @@
 """Features that several metrics have references for."""
-import metric_reference
+
 import pytest
+
+import metric_reference
 
 
 @pytest.fixture

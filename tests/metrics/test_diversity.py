@@ -1,4 +1,5 @@
 """Diversity: mean distance of independent pairs."""
+
 import numpy as np
 import pytest
 

@@ -1,8 +1,9 @@
 """The Fréchet distance, against other implementations and where it is known in closed form."""
-import metric_reference
+
 import numpy as np
 import pytest
 
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.moments import Moments
@@ -23,15 +24,17 @@ def covariance(size, seed, rank=None):
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('ddof', [0, 1])
 def test_reference(case, ddof):
-    reals, fakes = (metric_reference.arrays('statistics')[name][:count]
-                    for name, count in zip(('real', 'fake'), CASES[case]))
+    reals, fakes = (
+        metric_reference.arrays('statistics')[name][:count] for name, count in zip(('real', 'fake'), CASES[case])
+    )
     expected = metric_reference.numbers('statistics')['fid'][case]
     tolerance = 1e-3 if case.startswith('rankdef') else 1e-5
     mine = distance(reals, fakes, ddof)
     if ddof:
         assert mine == pytest.approx(expected['scipy_sqrtm_now_pytorch_fid'], rel=tolerance)
-        official = (expected.get('official_stylegan_v1_class')
-                    or expected['official_statements_2019_real_imag_maximag'][0])
+        official = (
+            expected.get('official_stylegan_v1_class') or expected['official_statements_2019_real_imag_maximag'][0]
+        )
         assert mine == pytest.approx(official, rel=tolerance)
         assert mine == pytest.approx(expected['float64_nuclear_norm_crosscheck'], rel=1e-6)
     else:
@@ -60,7 +63,7 @@ def test_it_does_not_depend_on_the_axes():
 
 def test_independent_features():
     """Each adds the squares of the differences of means and of standard deviations."""
-    mu, sd = np.array([[1., 0, 2], [0, 5, 2]]), np.array([[1., 2, 0], [4, 2.5, 3]])
+    mu, sd = np.array([[1.0, 0, 2], [0, 5, 2]]), np.array([[1.0, 2, 0], [4, 2.5, 3]])
     value = frechet_distance(mu[0], np.diag(sd[0] ** 2), mu[1], np.diag(sd[1] ** 2))
     assert value == pytest.approx(np.sum((mu[0] - mu[1]) ** 2) + np.sum((sd[0] - sd[1]) ** 2), rel=1e-14)
 
@@ -83,10 +86,17 @@ def test_constant_features():
     assert frechet_distance(np.ones(4), zero, np.ones(4), sigma) == pytest.approx(np.trace(sigma))
 
 
-@pytest.mark.parametrize('sigma, message', [
-    (np.diag([1, -1e-3]), 'negative eigenvalue'), (np.diag([-1., -1]), 'negative eigenvalue'),
-    (np.array([[1, .5], [.4, 1]]), 'not symmetric'), (np.eye(3), r'shape \(3, 3\); give \[samples, 2\]'),
-    (np.eye(3)[:, :2], r'shape \(3, 2\); give \[2, 2\]'), (np.diag([1, np.nan]), 'not finite')])
+@pytest.mark.parametrize(
+    'sigma, message',
+    [
+        (np.diag([1, -1e-3]), 'negative eigenvalue'),
+        (np.diag([-1.0, -1]), 'negative eigenvalue'),
+        (np.array([[1, 0.5], [0.4, 1]]), 'not symmetric'),
+        (np.eye(3), r'shape \(3, 3\); give \[samples, 2\]'),
+        (np.eye(3)[:, :2], r'shape \(3, 2\); give \[2, 2\]'),
+        (np.diag([1, np.nan]), 'not finite'),
+    ],
+)
 def test_what_is_no_covariance_is_refused(sigma, message):
     with pytest.raises(UserError, match=message):
         frechet_distance(np.zeros(2), np.eye(2), np.zeros(2), sigma)

@@ -1,8 +1,9 @@
 """The Inception Score, against other implementations and where it is known."""
-import metric_reference
+
 import numpy as np
 import pytest
 
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.inception_score import inception_score, inception_score_of_probabilities
 
@@ -40,7 +41,7 @@ def test_what_adds_to_all_logits_of_an_image_does_not_matter(logits):
 
 def test_it_goes_from_one_to_the_number_of_classes():
     assert inception_score(np.zeros((20, 5))) == (1, 0)
-    assert inception_score(np.tile([3., -1, 2], (20, 1))) == pytest.approx((1, 0), abs=1e-12)
+    assert inception_score(np.tile([3.0, -1, 2], (20, 1))) == pytest.approx((1, 0), abs=1e-12)
     certain = np.tile(np.eye(5), (4, 1))
     assert inception_score_of_probabilities(certain, splits=2) == pytest.approx((5, 0))
     assert inception_score(1e4 * certain, splits=2) == pytest.approx((5, 0))

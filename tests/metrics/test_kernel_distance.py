@@ -1,10 +1,11 @@
 """The kernel distance, against other implementations and its definition written out."""
+
 import itertools
 
-import metric_reference
 import numpy as np
 import pytest
 
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import kernel_distance as module
 from stylegan_jax.metrics.kernel_distance import draw_subsets, full_set_distance, kernel_distance
@@ -53,12 +54,15 @@ def test_reference_with_the_full_set(reals, fakes, expected):
 
 def written_out(reals, fakes, estimator):
     def mean(xs, ys, skip):
-        values = [(x @ y / len(x) + 1) ** 3 for (i, x), (j, y) in itertools.product(enumerate(xs), enumerate(ys))
-                  if not (skip and i == j)]
+        values = [
+            (x @ y / len(x) + 1) ** 3
+            for (i, x), (j, y) in itertools.product(enumerate(xs), enumerate(ys))
+            if not (skip and i == j)
+        ]
         return np.mean(values)
+
     within = estimator != 'biased'
-    return (mean(reals, reals, within) + mean(fakes, fakes, within)
-            - 2 * mean(reals, fakes, estimator == 'u_statistic'))
+    return mean(reals, reals, within) + mean(fakes, fakes, within) - 2 * mean(reals, fakes, estimator == 'u_statistic')
 
 
 @pytest.mark.parametrize('estimator', module.ESTIMATORS)
@@ -66,7 +70,7 @@ def written_out(reals, fakes, estimator):
 def test_definition(monkeypatch, estimator, block):
     monkeypatch.setattr(module, '_BLOCK', block)
     reals, fakes = np.random.default_rng(0).standard_normal((2, 7, 5))
-    fakes = fakes[:7 if estimator == 'u_statistic' else 6] + 0.5
+    fakes = fakes[: 7 if estimator == 'u_statistic' else 6] + 0.5
     value = full_set_distance(reals, fakes, estimator=estimator)
     assert value == pytest.approx(written_out(reals, fakes, estimator), rel=1e-12)
     assert value == pytest.approx(full_set_distance(fakes, reals, estimator=estimator), rel=1e-12)

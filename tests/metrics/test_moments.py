@@ -1,8 +1,9 @@
 """Moments of features that come in pieces."""
-import metric_reference
+
 import numpy as np
 import pytest
 
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.moments import Moments
 
@@ -32,7 +33,7 @@ def test_mean_and_covariance_are_those_of_numpy(features):
 def test_pieces_do_not_matter(features, sizes):
     moments, start = Moments.empty(64), 0
     for size in sizes:
-        moments = moments.add(features[start:start + size])
+        moments = moments.add(features[start : start + size])
         start += size
     assert_close(moments, Moments.of(features))
 
@@ -47,11 +48,11 @@ def test_order_of_merging_does_not_matter(features):
 @pytest.mark.parametrize('size', [1, 10, 1000])
 def test_small_deviations_from_a_large_mean_survive(size):
     steps = np.random.default_rng(0).integers(-8, 8, (1000, 3))
-    features = 2.0 ** 26 + steps / 1024                  # exact in float64
-    expected = np.cov(steps, rowvar=False) / 1024 ** 2
+    features = 2.0**26 + steps / 1024  # exact in float64
+    expected = np.cov(steps, rowvar=False) / 1024**2
     moments = Moments.empty(3)
     for start in range(0, 1000, size):
-        moments = moments.add(features[start:start + size])
+        moments = moments.add(features[start : start + size])
     np.testing.assert_allclose(moments.covariance(), expected, rtol=1e-6, atol=1e-10)
     naive = (features.T @ features - 1000 * np.outer(features.mean(axis=0), features.mean(axis=0))) / 999
     assert np.abs(naive - expected).max() > expected.max(), 'sums of squares would do as well'
@@ -79,11 +80,16 @@ def test_arrays_and_back(features, tmp_path):
     assert_close(again, moments, rtol=0)
 
 
-@pytest.mark.parametrize('change, message', [
-    ({'mean': None}, 'moments.npz: has no mean'), ({'count': np.float64(3)}, 'count=3.0'),
-    ({'scatter': np.zeros((2, 3))}, r'scatter: shape \(2, 3\); give \[samples, 2\]'),
-    ({'scatter': np.zeros((3, 2))}, r'shape \(3, 2\); give \[2, 2\]'),
-    ({'mean': np.array([0, np.nan])}, 'mean: 1 of 2 numbers are not finite')])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({'mean': None}, 'moments.npz: has no mean'),
+        ({'count': np.float64(3)}, 'count=3.0'),
+        ({'scatter': np.zeros((2, 3))}, r'scatter: shape \(2, 3\); give \[samples, 2\]'),
+        ({'scatter': np.zeros((3, 2))}, r'shape \(3, 2\); give \[2, 2\]'),
+        ({'mean': np.array([0, np.nan])}, 'mean: 1 of 2 numbers are not finite'),
+    ],
+)
 def test_other_arrays_are_refused(change, message):
     arrays = Moments.of(np.eye(2)).to_arrays() | change
     with pytest.raises(UserError, match=message):

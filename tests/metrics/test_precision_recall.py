@@ -1,9 +1,10 @@
 """Precision and recall, against other implementations and the definition written out."""
+
 import jax
-import metric_reference
 import numpy as np
 import pytest
 
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.precision_recall import inside, precision_recall, squared_radii
 
@@ -13,8 +14,9 @@ def written_out(reals, fakes, k):
         return np.linalg.norm(a[:, None].astype(np.float64) - b[None], axis=-1)
 
     def share(points, centres):
-        radii = np.sort(distances(centres, centres), axis=1)[:, k]       # the sample itself is at place 0
+        radii = np.sort(distances(centres, centres), axis=1)[:, k]  # the sample itself is at place 0
         return (distances(points, centres) <= radii).any(axis=1).mean()
+
     return share(fakes, reals), share(reals, fakes)
 
 
@@ -71,7 +73,7 @@ def test_samples_that_fill_up_a_block_are_no_neighbours():
 
 def test_balls_that_fill_up_a_block_hold_nothing():
     """A point at the origin, where they would be."""
-    points, centres = np.zeros((1, 2)), np.full((5, 2), 10.)
+    points, centres = np.zeros((1, 2)), np.full((5, 2), 10.0)
     assert not inside(points, centres, np.full(5, 199), block=4).any()
     assert inside(points, centres, np.full(5, 201), block=4).all()
 

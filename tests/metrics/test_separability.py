@@ -1,10 +1,11 @@
 """Linear separability, against the official implementation and where it is known."""
+
 import warnings
 
-import metric_reference
 import numpy as np
 import pytest
 
+import metric_reference
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.separability import (
     conditional_entropy,
@@ -45,7 +46,7 @@ def test_reference_score(stored, expected, column, space):
     result = separability(stored[space], stored['logits'])
     scores = expected[f'score_{"zw"[column]}']
     assert min(scores) * (1 - 5e-3) <= result.score <= max(scores) * (1 + 5e-3)
-    entropies = np.array(expected['cond_entropy_all_seeds'])[:, :, column]       # [seeds, attributes]
+    entropies = np.array(expected['cond_entropy_all_seeds'])[:, :, column]  # [seeds, attributes]
     for each, low, high in zip(result.separations, entropies.min(axis=0), entropies.max(axis=0)):
         assert low - 5e-3 <= each.conditional_entropy <= high + 5e-3
 
@@ -83,7 +84,7 @@ def test_reference_of_an_attribute_with_one_class(stored, expected):
 @pytest.mark.parametrize('solver', ['official', 'primal'])
 def test_a_plane_is_found_and_its_normal_points_to_what_has_the_attribute(solver):
     random = np.random.default_rng(0)
-    points, normal = random.standard_normal((400, 6)), np.array([3., 0, 0, 4, 0, 0]) / 5
+    points, normal = random.standard_normal((400, 6)), np.array([3.0, 0, 0, 4, 0, 0]) / 5
     result = separate(points, 5 * points @ normal, solver=solver)
     assert result.conditional_entropy == 0
     assert result.weights @ normal > 0.99 * np.linalg.norm(result.weights)

@@ -1,12 +1,13 @@
 """The discriminator as users hold it."""
+
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax import Discriminator, ImageConfig, UserError
 from stylegan_jax.networks.discriminator import discriminate
 

@@ -1,11 +1,12 @@
 """The project's own network files: exact round trips, and damage."""
+
 import os
 
 import jax
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax import ImageConfig, UserError, load
 from stylegan_jax.networks import file as network_file
 
@@ -38,7 +39,7 @@ def test_loading_gives_back_what_was_saved(tmp_path, name):
     network.save(path)
     again = load(path, which_of(name))
     assert type(again) is type(network) and again.config == network.config
-    assert hash(again.config) == hash(network.config)      # static data of compiled functions
+    assert hash(again.config) == hash(network.config)  # static data of compiled functions
     tiny.assert_trees_close(again, network, rtol=0, atol=0)
     assert os.listdir(tmp_path) == ['network.npz']
 
@@ -113,10 +114,18 @@ def test_other_archives_are_refused(tmp_path):
     assert_refused(path)
 
 
-@pytest.mark.parametrize('header', [
-    '[]', '{}', '{"version": 2, "kind": "generator"}', '{"version": 1, "kind": "x"}',
-    '{"version": 1, "kind": "generator", "config": {"z_dims": 3}}', '{"version": 1, "kind": "generator"}',
-    'no json'])
+@pytest.mark.parametrize(
+    'header',
+    [
+        '[]',
+        '{}',
+        '{"version": 2, "kind": "generator"}',
+        '{"version": 1, "kind": "x"}',
+        '{"version": 1, "kind": "generator", "config": {"z_dims": 3}}',
+        '{"version": 1, "kind": "generator"}',
+        'no json',
+    ],
+)
 def test_other_headers_are_refused(tmp_path, header):
     path = tmp_path / 'other.npz'
     np.savez(path, header=np.array(header), w_avg=np.zeros(3))

@@ -1,13 +1,14 @@
 """The generator as users hold it."""
+
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 import reference_case
 import tiny
-
 from stylegan_jax import Generator, GeneratorConfig, ImageConfig, UserError, mix
 from stylegan_jax.networks import ops
 
@@ -45,6 +46,7 @@ def test_a_network_without_styles_has_one_w():
 
 
 # Mapping and truncation.
+
 
 def test_calling_is_mapping_truncating_and_synthesizing(G, z):
     images = G.synthesize(G.truncate(G.map(z), psi=0.6, cutoff=3), noise='none', lod=0.3)
@@ -95,9 +97,20 @@ def test_truncation_of_layers_of_their_own(G):
     np.testing.assert_allclose(G.truncate(ws, psi=0.5, cutoff=6), (ws + G.w_avg) / 2, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('method, shape', [
-    ('map', (3, 7)), ('map', (6,)), ('map', (1, 3, 6)), ('truncate', (3, 6)), ('truncate', (3, 5, 5)),
-    ('truncate', (5,)), ('synthesize', (3, 5)), ('synthesize', (3, 5, 5)), ('synthesize', (3, 6, 6))])
+@pytest.mark.parametrize(
+    'method, shape',
+    [
+        ('map', (3, 7)),
+        ('map', (6,)),
+        ('map', (1, 3, 6)),
+        ('truncate', (3, 6)),
+        ('truncate', (3, 5, 5)),
+        ('truncate', (5,)),
+        ('synthesize', (3, 5)),
+        ('synthesize', (3, 5, 5)),
+        ('synthesize', (3, 6, 6)),
+    ],
+)
 def test_wrong_shapes_are_refused(G, method, shape):
     with pytest.raises(ValueError, match=r'has shape .*; give \[N'):
         getattr(G, method)(np.zeros(shape))
@@ -108,6 +121,7 @@ def test_mapping_normalises_latents(G, z):
 
 
 # Labels.
+
 
 def test_forms_of_labels():
     G = tiny.generator(LABELLED)
@@ -121,9 +135,17 @@ def test_forms_of_labels():
     np.testing.assert_array_equal(jax.jit(lambda label: G.map(z, label))(jnp.array([2, 0, 1])), w)
 
 
-@pytest.mark.parametrize('label, message', [
-    ([0, 1], 'shape'), ([[0, 1]] * 3, 'shape'), ([0.0, 1.0, 2.0], 'float32'), (1, 'shape'),
-    ([0, 1, 3], 'class 3'), ([0, -1, 2], 'class -1')])
+@pytest.mark.parametrize(
+    'label, message',
+    [
+        ([0, 1], 'shape'),
+        ([[0, 1]] * 3, 'shape'),
+        ([0.0, 1.0, 2.0], 'float32'),
+        (1, 'shape'),
+        ([0, 1, 3], 'class 3'),
+        ([0, -1, 2], 'class -1'),
+    ],
+)
 def test_wrong_labels_are_refused(label, message):
     with pytest.raises(ValueError, match=message):
         tiny.generator(LABELLED).map(tiny.normal(3, 6), label)
@@ -136,6 +158,7 @@ def test_a_label_for_a_network_without_is_refused(G, z):
 
 
 # Noise.
+
 
 @pytest.fixture
 def ws(G, z):
@@ -176,12 +199,20 @@ def test_noise_of_a_lower_stage_may_be_left_out(G, ws):
     np.testing.assert_array_equal(images, G.synthesize(ws, lod=2))
 
 
-@pytest.mark.parametrize('noise, message', [
-    ('random', "'const', 'none'"), (None, 'NoneType'), (0, 'int'), (np.zeros(2, np.uint32), 'typed JAX key'),
-    ([], '0 arrays; give one for each of the 6'), ([np.zeros((1, 4, 4, 1))] * 6, r'noise\[2\] has shape'),
-    ([np.zeros((2, 4, 4, 1))] * 6, r'noise\[0\] has shape .*1 or 3'),
-    ([np.zeros((4, 4))] * 6, r'noise\[0\]')],
-    ids=['another word', 'None', 'number', 'old key', 'empty', 'small', 'two of three', 'without axes'])
+@pytest.mark.parametrize(
+    'noise, message',
+    [
+        ('random', "'const', 'none'"),
+        (None, 'NoneType'),
+        (0, 'int'),
+        (np.zeros(2, np.uint32), 'typed JAX key'),
+        ([], '0 arrays; give one for each of the 6'),
+        ([np.zeros((1, 4, 4, 1))] * 6, r'noise\[2\] has shape'),
+        ([np.zeros((2, 4, 4, 1))] * 6, r'noise\[0\] has shape .*1 or 3'),
+        ([np.zeros((4, 4))] * 6, r'noise\[0\]'),
+    ],
+    ids=['another word', 'None', 'number', 'old key', 'empty', 'small', 'two of three', 'without axes'],
+)
 def test_wrong_noise_is_refused(G, ws, noise, message):
     with pytest.raises(ValueError, match=message):
         G.synthesize(ws, noise=noise)
@@ -197,6 +228,7 @@ def test_noise_for_a_network_without_is_refused():
 
 
 # Level of detail.
+
 
 @pytest.mark.parametrize('lod, side', [(0, 16), (0.5, 16), (1, 8), (1.6, 8), (2, 4)])
 def test_whole_lods_halve_the_size(G, z, lod, side):
@@ -216,6 +248,7 @@ def test_a_lod_that_does_not_exist_is_refused(G, z, lod):
 
 # Mixing.
 
+
 def test_mix_takes_layers_from_the_second(G):
     a, b = tiny.normal(2, 6, 5), tiny.normal(2, 6, 5, seed=1)
     mixed = mix(a, b, layers=range(2, 4))
@@ -232,6 +265,7 @@ def test_mixing_layers_that_do_not_exist_is_refused(layers):
 
 
 # A pytree.
+
 
 def test_jit_takes_a_generator_and_gives_the_same_images(G, z):
     images = jax.jit(lambda G, z: G(z, noise=jax.random.key(3), lod=0.5))(G, z)
@@ -270,6 +304,7 @@ def test_init_depends_on_the_key_alone():
 
 # Progressive GAN.
 
+
 def test_progan_is_called_with_latents_labels_and_lod():
     G, z = tiny.generator(PROGAN), tiny.normal(3, 6)
     assert G(z, [0, 1, 2]).shape == (3, 16, 16, 3) and G(z, lod=1.5).shape == (3, 8, 8, 3)
@@ -277,11 +312,18 @@ def test_progan_is_called_with_latents_labels_and_lod():
     assert not np.allclose(G(z, [0, 1, 2]), G(z, [1, 1, 2]), atol=1e-3)
 
 
-@pytest.mark.parametrize('misuse, name', [
-    (lambda G, z: G.map(z), 'map'), (lambda G, z: G.truncate(z, psi=0.5), 'truncate'),
-    (lambda G, z: G(z, psi=0.5), 'psi'), (lambda G, z: G(z, cutoff=2), 'cutoff'),
-    (lambda G, z: G(z, noise='none'), 'noise'), (lambda G, z: G(z, noise=jax.random.key(0)), 'noise'),
-    (lambda G, z: G(z, noise=[]), 'noise')])
+@pytest.mark.parametrize(
+    'misuse, name',
+    [
+        (lambda G, z: G.map(z), 'map'),
+        (lambda G, z: G.truncate(z, psi=0.5), 'truncate'),
+        (lambda G, z: G(z, psi=0.5), 'psi'),
+        (lambda G, z: G(z, cutoff=2), 'cutoff'),
+        (lambda G, z: G(z, noise='none'), 'noise'),
+        (lambda G, z: G(z, noise=jax.random.key(0)), 'noise'),
+        (lambda G, z: G(z, noise=[]), 'noise'),
+    ],
+)
 def test_progan_has_no_intermediate_latents_truncation_or_noise(misuse, name):
     with pytest.raises(ValueError, match=f'^{name}: a Progressive GAN'):
         misuse(tiny.generator(PROGAN), tiny.normal(3, 6))

@@ -1,11 +1,12 @@
 """The arithmetic of the networks against the definitions of the papers and of the official code."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 from jax import lax
 
+import tiny
 from stylegan_jax.networks import ops
 
 
@@ -22,15 +23,20 @@ def depthwise(x, taps):
     half, channels = len(taps) // 2, x.shape[-1]
     kernel = jnp.tile((taps[:, None] * taps)[:, :, None, None], (1, 1, 1, channels))
     padding = ((half, half), (half, half))
-    return lax.conv_general_dilated(x, kernel, (1, 1), padding, feature_group_count=channels,
-                                    dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, feature_group_count=channels, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
 
 
 @pytest.mark.parametrize('taps', [(1, 2, 1), (1, 3, 7), (1, 4, 6, 4, 1), (2, 0, 0, 1, 5)])
 def test_blur_is_a_depthwise_convolution(float64, taps):
     x = tiny.normal(2, 5, 6, 3)
-    tiny.assert_trees_close(tiny.with_gradients(lambda x: ops.blur(x, taps), x),
-                            tiny.with_gradients(lambda x: depthwise(x, taps), x), rtol=1e-10, atol=1e-10)
+    tiny.assert_trees_close(
+        tiny.with_gradients(lambda x: ops.blur(x, taps), x),
+        tiny.with_gradients(lambda x: depthwise(x, taps), x),
+        rtol=1e-10,
+        atol=1e-10,
+    )
 
 
 def test_blur_without_taps_does_nothing():
@@ -92,8 +98,10 @@ def test_instance_norm_is_accurate_far_from_zero():
 
 def test_sums_and_means_over_pixels(float64, forms):
     x = tiny.normal(2, 3, 4, 5)
-    for ours, plain in ((ops.sum_over_images, lambda x: jnp.sum(x, axis=(0, 1, 2))),
-                        (ops.mean_over_pixels, lambda x: jnp.mean(x, axis=(1, 2), keepdims=True))):
+    for ours, plain in (
+        (ops.sum_over_images, lambda x: jnp.sum(x, axis=(0, 1, 2))),
+        (ops.mean_over_pixels, lambda x: jnp.mean(x, axis=(1, 2), keepdims=True)),
+    ):
         tiny.assert_trees_close(tiny.with_gradients(ours, x), tiny.with_gradients(plain, x), rtol=1e-10, atol=1e-10)
 
 

@@ -1,4 +1,5 @@
 """The parameter trees: names, shapes, counts, initial values, and which stage reaches what."""
+
 import functools
 import math
 import re
@@ -7,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.networks.discriminator import Discriminator, discriminate
 from stylegan_jax.networks.generator import Generator, broadcast_w, map_latents, synthesize_images
@@ -78,9 +79,13 @@ def count(network):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
 
 
-@pytest.mark.parametrize('cls, make_config, golden', [
-    (Generator, tiny.generator_config, GOLDEN_GENERATOR),
-    (Discriminator, tiny.discriminator_config, GOLDEN_DISCRIMINATOR)])
+@pytest.mark.parametrize(
+    'cls, make_config, golden',
+    [
+        (Generator, tiny.generator_config, GOLDEN_GENERATOR),
+        (Discriminator, tiny.discriminator_config, GOLDEN_DISCRIMINATOR),
+    ],
+)
 def test_golden_tree(cls, make_config, golden):
     params = named(shapes(cls, make_config(image=ImageConfig(8, label_dim=2))).params)
     lines = [f'{name} ' + 'x'.join(map(str, leaf.shape)) for name, leaf in params.items()]
@@ -94,8 +99,15 @@ def test_full_size_counts_are_the_published_ones():
 
 @functools.cache
 def wide_generator():
-    config = tiny.generator_config(image=ImageConfig(8, label_dim=40), fmap_base=4096, fmap_max=64, z_dim=40,
-                                   w_dim=40, mapping_fmaps=40, mapping_lr_multiplier=0.02)
+    config = tiny.generator_config(
+        image=ImageConfig(8, label_dim=40),
+        fmap_base=4096,
+        fmap_max=64,
+        z_dim=40,
+        w_dim=40,
+        mapping_fmaps=40,
+        mapping_lr_multiplier=0.02,
+    )
     return Generator.init(jax.random.key(0), config)
 
 
@@ -118,26 +130,34 @@ def test_initial_values():
 
 def test_every_array_is_drawn_on_its_own():
     network = wide_generator()
-    drawn = [leaf.ravel()[:10] for name, leaf in named(network.params).items()
-             if name.endswith('weight') and leaf.size >= 10]
+    drawn = [
+        leaf.ravel()[:10] for name, leaf in named(network.params).items() if name.endswith('weight') and leaf.size >= 10
+    ]
     drawn += [leaf.ravel()[:10] for leaf in network.noise]
     assert len(np.unique(np.stack(drawn), axis=0)) == len(drawn)
 
 
 VARIANTS = {
-    'A with labels': dict(letter='A', image=ImageConfig(8, label_dim=3)),
-    'B': dict(letter='B'),
-    'C': dict(letter='C'),
-    'D': dict(letter='D'),
-    'E and F': dict(letter='F'),
-    'labels, 1 channel, no blur, no mbstd': dict(
-        image=ImageConfig(8, channels=1, label_dim=3), generator=dict(blur_filter=()),
-        discriminator=dict(blur_filter=(), mbstd_group_size=0)),
-    '3x4, 4 channels, relu': dict(image=ImageConfig(8, base_shape=(3, 4), channels=4), generator=dict(
-        nonlinearity='relu', mapping_nonlinearity='relu'), discriminator=dict(nonlinearity='relu')),
-    'no mapping layers, 2 mbstd features': dict(
-        image=ImageConfig(8, label_dim=3), generator=dict(mapping_layers=0),
-        discriminator=dict(mbstd_num_features=2)),
+    'A with labels': {'letter': 'A', 'image': ImageConfig(8, label_dim=3)},
+    'B': {'letter': 'B'},
+    'C': {'letter': 'C'},
+    'D': {'letter': 'D'},
+    'E and F': {'letter': 'F'},
+    'labels, 1 channel, no blur, no mbstd': {
+        'image': ImageConfig(8, channels=1, label_dim=3),
+        'generator': {'blur_filter': ()},
+        'discriminator': {'blur_filter': (), 'mbstd_group_size': 0},
+    },
+    '3x4, 4 channels, relu': {
+        'image': ImageConfig(8, base_shape=(3, 4), channels=4),
+        'generator': {'nonlinearity': 'relu', 'mapping_nonlinearity': 'relu'},
+        'discriminator': {'nonlinearity': 'relu'},
+    },
+    'no mapping layers, 2 mbstd features': {
+        'image': ImageConfig(8, label_dim=3),
+        'generator': {'mapping_layers': 0},
+        'discriminator': {'mbstd_num_features': 2},
+    },
 }
 
 
@@ -148,11 +168,11 @@ def run_stage(variant, stage):
     G, D = tiny.generator(config.generator), tiny.discriminator(config.discriminator)
     z = tiny.normal(4, config.generator.z_dim)
     label = jax.nn.one_hot(jnp.arange(4), config.image.label_dim)
-    label = label.at[3].set(1)       # every row of a label's matrix takes part in some sample
+    label = label.at[3].set(1)  # every row of a label's matrix takes part in some sample
 
     def run(params):
         ws = broadcast_w(G.config, map_latents(G.config, params['G'], z, label))
-        images = synthesize_images(G.config, params['G'], ws, G.noise[:2 * stage + 2], stage=stage, alpha=0.4)
+        images = synthesize_images(G.config, params['G'], ws, G.noise[: 2 * stage + 2], stage=stage, alpha=0.4)
         logits = discriminate(D.config, params['D'], images, label, stage=stage, alpha=0.4)
         return jnp.sum(jnp.sin(logits)), (images, logits)
 
@@ -177,7 +197,7 @@ def test_runs_at_every_stage(variant, stage):
     assert images.shape == (4, *image.stage_shape(stage), image.channels)
     assert logits.shape == (4,)
     assert np.isfinite(images).all() and np.isfinite(logits).all()
-    assert np.std(images, axis=0).min() > 0 and np.std(logits) > 0      # samples differ
+    assert np.std(images, axis=0).min() > 0 and np.std(logits) > 0  # samples differ
     for name, gradient in gradients.items():
         assert np.isfinite(gradient).all(), name
         assert np.any(gradient) == is_reached(name, image, stage), name

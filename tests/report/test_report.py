@@ -1,4 +1,5 @@
 """The report of a run: whole, safe, small, also of runs that are new, damaged or long; and as a browser shows it."""
+
 import dataclasses
 import html.parser
 import json
@@ -12,8 +13,8 @@ import time
 import numpy as np
 import PIL.Image
 import pytest
-import tiny_run
 
+import tiny_run
 from stylegan_jax import report
 from stylegan_jax.config import serialization
 from stylegan_jax.report import __main__ as command
@@ -104,7 +105,9 @@ def test_training_leaves_a_whole_report(run):
     assert page.data['curves']['Losses/g_loss'] == [f'{entry["g_loss"]:.4g}' for entry in entries]
     assert '0.064 kimg, 8x8, fading in at alpha 0.50 (fakes000000064.png)' in page.data['captions']
     assert [image['alt'] for tag, image in page.attributes if tag == 'img' and 'hidden' not in image] == [
-        'samples at 0.16 kimg', 'training images']
+        'samples at 0.16 kimg',
+        'training images',
+    ]
     assert page.tags.count('svg') == len(curves.plots(reading.read(str(run)))) >= 8
     assert 'done' in page.text_in('td') and '--config.image.resolution=8' in '\n'.join(page.text_in('pre'))
     machine = reading.read(str(run)).newest('machine')
@@ -162,24 +165,32 @@ def test_commands_cannot_hide_others(tmp_path):
     arguments = ['--workdir=a b', '$(reboot)', ';x']
     write_run(tmp_path / 'run', events=[{'nimg': 0, 'event': 'machine', 'arguments': arguments, 'folder': "/it's"}])
     _, lines = commands.commands(reading.read(str(tmp_path / 'run')))[0]
-    words = subprocess.run(['sh', '-c', lines[1].replace('python -m', 'printf "%s\\n"', 1)], text=True, check=True,
-                           capture_output=True).stdout.splitlines()
+    words = subprocess.run(
+        ['sh', '-c', lines[1].replace('python -m', 'printf "%s\\n"', 1)], text=True, check=True, capture_output=True
+    ).stdout.splitlines()
     assert words == ['stylegan_jax.main', *arguments]
     assert lines[0] == "cd '/it'\"'\"'s'"
 
 
 def test_command_of_a_shipped_experiment_names_what_was_changed(tmp_path):
-    from stylegan_jax.config.schedule import resolve
     from stylegan_jax.experiments.quickstart import get_config
+
+    from stylegan_jax.config.schedule import resolve
+
     config = get_config()
-    config = resolve(dataclasses.replace(config, seed=7, precision='float32',
-                                         train=dataclasses.replace(config.train, total_kimg=9.0)))
+    config = resolve(
+        dataclasses.replace(
+            config, seed=7, precision='float32', train=dataclasses.replace(config.train, total_kimg=9.0)
+        )
+    )
     write_run(tmp_path / 'run', config=config)
     run = reading.read(str(tmp_path / 'run'))
     assert commands.changed_settings(run.config) == [('seed', 0, 7), ('train.total_kimg', 80.0, 9.0)]
     _, (line,) = commands.commands(run)[0]
-    assert line == (f'python -m stylegan_jax.main --experiment=quickstart --workdir={tmp_path}/run --config.seed=7 '
-                    '--config.train.total_kimg=9.0')
+    assert line == (
+        f'python -m stylegan_jax.main --experiment=quickstart --workdir={tmp_path}/run --config.seed=7 '
+        '--config.train.total_kimg=9.0'
+    )
     cells = page_of(tmp_path / 'run').text_in('td')
     assert '9.0' in cells and '80.0' in cells
 
@@ -192,8 +203,9 @@ def test_experiment_of_ones_own_is_not_run(tmp_path, monkeypatch):
         assert commands.changed_settings(dataclasses.replace(tiny_run.run_config(), name=name)) is None
 
 
-@pytest.mark.parametrize('damage', ['{"nimg": 50, "g_lo', '\x00\xff', '[1]', 'null', '{"nimg": "x"}', '{"nimg": NaN}',
-                                    '1e999'])
+@pytest.mark.parametrize(
+    'damage', ['{"nimg": 50, "g_lo', '\x00\xff', '[1]', 'null', '{"nimg": "x"}', '{"nimg": NaN}', '1e999']
+)
 def test_torn_lines_are_passed_over(run, tmp_path, damage):
     shutil.copytree(run, tmp_path / 'run', ignore=shutil.ignore_patterns('checkpoints', 'tensorboard'))
     before = page_of(tmp_path / 'run').data
@@ -215,8 +227,10 @@ def test_damaged_config_and_picture_are_said_or_left_out(run, tmp_path):
 
 
 def test_what_is_no_number_is_a_gap(tmp_path):
-    entries = [{'nimg': nimg, 'g_loss': value, 'd_loss': None, 'other': True}
-               for nimg, value in ((1000, 1.0), (2000, None), (3000, 'x'), (4000, 4.0))]
+    entries = [
+        {'nimg': nimg, 'g_loss': value, 'd_loss': None, 'other': True}
+        for nimg, value in ((1000, 1.0), (2000, None), (3000, 'x'), (4000, 4.0))
+    ]
     write_run(tmp_path / 'run', entries)
     (plot,) = curves.plots(reading.read(str(tmp_path / 'run')))
     (curve,) = plot.curves
@@ -256,8 +270,9 @@ def test_long_run_with_large_pictures_stays_small(tmp_path):
     values = np.random.default_rng(0).random((4_000, len(names))) + 0.5
     entries = [{'nimg': 1000 * (i + 1), **dict(zip(names, row.tolist(), strict=True))} for i, row in enumerate(values)]
     events = [{'nimg': i, 'event': 'skipped', 'text': 'x' * 5000} for i in range(2_000)]
-    metrics = [{'nimg': 1000 * i, 'metric': f'm{i % 20}', 'value': i + 0.5, 'standard_error': 0.1}
-               for i in range(4_000)]
+    metrics = [
+        {'nimg': 1000 * i, 'metric': f'm{i % 20}', 'value': i + 0.5, 'standard_error': 0.1} for i in range(4_000)
+    ]
     write_run(tmp_path / 'run', entries, events, metrics)
     write_noise(tmp_path / 'run' / 'reals.png', 900)
     for i in range(30):
@@ -281,6 +296,7 @@ def test_picture_is_encoded_once(run, monkeypatch):
 
 def test_users_settings_of_matplotlib_stay(run):
     import matplotlib
+
     with matplotlib.rc_context({'svg.fonttype': 'path', 'text.usetex': True, 'lines.linewidth': 9}):
         before, backend = dict(matplotlib.rcParams), matplotlib.rcParams._get_backend_or_none()
         text = open(report.write(str(run))).read()
@@ -294,6 +310,7 @@ def test_failing_report_does_not_end_a_training(tmp_path, monkeypatch):
     def fail(*_):
         calls.append(None)
         raise ZeroDivisionError('nothing to draw')
+
     monkeypatch.setattr(recorder.report, 'write', fail)
     monkeypatch.setattr(recorder, '_REPORT_SHARE', 1e6)
     assert loop.train(tiny_run.run_config(), str(tmp_path)) == 0
@@ -311,6 +328,7 @@ def test_report_takes_little_of_a_run(tmp_path, monkeypatch):
         calls.append(None)
         time.sleep(0.05 if len(calls) == 2 else 0)
         monkeypatch.setattr(recorder, '_REPORT_SHARE', 1e-6 if len(calls) == 2 else 1e6)
+
     monkeypatch.setattr(recorder.report, 'write', write)
     assert loop.train(tiny_run.run_config(), str(tmp_path)) == 0
     assert len(calls) == 3
@@ -322,8 +340,9 @@ def test_command_writes_it_anew(run, run_command):
     assert code == 0 and out.strip() == str(run / 'report.html') and (run / 'report.html').exists()
 
 
-@pytest.mark.parametrize('flags, message', [
-    ([], '--run is missing'), (['--run=nowhere'], '--run=nowhere: there is no run')])
+@pytest.mark.parametrize(
+    'flags, message', [([], '--run is missing'), (['--run=nowhere'], '--run=nowhere: there is no run')]
+)
 def test_command_without_a_run_says_so(run_command, flags, message):
     code, _, err = run_command(command, *flags)
     assert code == 2 and message in err and err.count('\n') == 1
@@ -331,8 +350,9 @@ def test_command_without_a_run_says_so(run_command, flags, message):
 
 def test_markup_escapes_what_is_not_markup():
     assert element('p', '<b>', element('i', '&'), [1, None], class_='"x"', hidden=True, id=None) == (
-        '<p class="&quot;x&quot;" hidden>&lt;b&gt;<i>&amp;</i>1</p>')
-    assert '</script>' not in data('x', {'a': '</script>'})[:-len('</script>')]
+        '<p class="&quot;x&quot;" hidden>&lt;b&gt;<i>&amp;</i>1</p>'
+    )
+    assert '</script>' not in data('x', {'a': '</script>'})[: -len('</script>')]
 
 
 @pytest.mark.skipif(_CHROMIUM is None, reason='no Chromium is installed')
@@ -340,21 +360,35 @@ def test_markup_escapes_what_is_not_markup():
 def test_browser_shows_it_without_a_complaint(run, tmp_path, width):
     """In a frame, because windows have a least width. A script works the slider; what it finds becomes the title."""
     text = (run / 'report.html').read_text()
-    probe = '''<script>addEventListener('load', () => {
+    probe = """<script>addEventListener('load', () => {
       const last = grids.map((grid) => grid.hidden);
       document.querySelector('.canvas').dispatchEvent(new MouseEvent('click', {clientX: 0}));
       parent.postMessage(JSON.stringify({
         width: innerWidth, content: document.documentElement.scrollWidth, slider: slider.value, last: last,
-        first: grids.map((grid) => grid.hidden), pixels: grids[0].naturalWidth}), '*'); });</script></head>'''
+        first: grids.map((grid) => grid.hidden), pixels: grids[0].naturalWidth}), '*'); });</script></head>"""
     (tmp_path / 'report.html').write_text(text.replace('</head>', probe, 1))
     page = tmp_path / 'page.html'
     page.write_text(f'''<title></title><script>onmessage = (event) => {{ document.title = event.data; }};</script>
                         <iframe src="report.html" width="{width}" height="900" style="border: 0"></iframe>''')
     process = subprocess.Popen(
-        [_CHROMIUM, '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
-         '--enable-logging=stderr', f'--user-data-dir={tmp_path}/browser', '--window-size=1400,1000',
-         '--virtual-time-budget=3000', '--dump-dom', page.as_uri()],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        [
+            _CHROMIUM,
+            '--headless=new',
+            '--no-sandbox',
+            '--disable-gpu',
+            '--disable-dev-shm-usage',
+            '--enable-logging=stderr',
+            f'--user-data-dir={tmp_path}/browser',
+            '--window-size=1400,1000',
+            '--virtual-time-budget=3000',
+            '--dump-dom',
+            page.as_uri(),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         out, err = process.communicate(timeout=120)
     finally:

@@ -1,11 +1,12 @@
 """The text of --dry_run: the config as it will be, every layer, every stage."""
+
 import re
 
 import jax
 import pytest
+
 import tiny
 import tiny_run
-
 from stylegan_jax import training
 from stylegan_jax.config import Config, ImageConfig, serialization
 from stylegan_jax.run import dry_run
@@ -15,7 +16,8 @@ def tables(config):
     """(config, rows of G, of D and of the schedule), each row a list of cells."""
     text, *parts = dry_run.describe(config).split('\n\n')
     return serialization.from_json(Config, text), *(
-        [re.split(r'  +', line) for line in part.splitlines()] for part in parts)
+        [re.split(r'  +', line) for line in part.splitlines()] for part in parts
+    )
 
 
 def layers(rows):
@@ -55,12 +57,14 @@ def test_layers_have_their_shapes():
 def test_schedule_shows_every_stage_and_fade():
     *_, rows, _ = tables(tiny_run.run_config())
     assert rows[0] == ['kimg', 'Resolution', 'Phase', 'Images', 'Batch', 'Rate', 'Steps']
-    assert rows[2:] == [['0 - 0.048', '4x4', 'steady', '48', '4', '0.001', '12'],
-                        ['0.048 - 0.064', '8x8', 'fade', '16', '4', '0.001', '4'],
-                        ['0.064 - 0.16', '8x8', 'steady', '96', '4', '0.001', '24']]
+    assert rows[2:] == [
+        ['0 - 0.048', '4x4', 'steady', '48', '4', '0.001', '12'],
+        ['0.048 - 0.064', '8x8', 'fade', '16', '4', '0.001', '4'],
+        ['0.064 - 0.16', '8x8', 'steady', '96', '4', '0.001', '24'],
+    ]
 
 
-@pytest.mark.parametrize('memory, verdict', [(10 ** 12, 'yes'), (1, 'no, with no parallel.accumulate')])
+@pytest.mark.parametrize('memory, verdict', [(10**12, 'yes'), (1, 'no, with no parallel.accumulate')])
 def test_says_whether_the_device_holds_it(monkeypatch, memory, verdict):
     monkeypatch.setattr(dry_run.memory_plan, 'device_memory', lambda: (memory, 'test'))
     *_, rows = tables(tiny_run.run_config())

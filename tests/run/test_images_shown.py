@@ -1,12 +1,13 @@
 """Which images a run trains on: the same, wherever it was stopped, whoever reads them, on any number of devices."""
+
 import hashlib
 import multiprocessing
 import signal
 
 import numpy as np
 import pytest
-import tiny_run
 
+import tiny_run
 from stylegan_jax.config import DataConfig, ParallelConfig
 from stylegan_jax.run import loop
 from stylegan_jax.run.log import RunLog
@@ -32,14 +33,20 @@ def compiled_once():
     """Runs on the same devices share their compiled steps."""
     compiled, compile_steps = {}, parallel.Devices.compile
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel.Devices, 'compile', lambda devices: compiled.setdefault(
-            devices._config.parallel, compile_steps(devices)))
+        patch.setattr(
+            parallel.Devices,
+            'compile',
+            lambda devices: compiled.setdefault(devices._config.parallel, compile_steps(devices)),
+        )
         yield
 
 
 def run_config(mode='jit', devices=1, workers=None):
-    return tiny_run.run_config(replicas=4, parallel=ParallelConfig(mode=mode, devices=devices),
-                               data=DataConfig(source='toy_faces', count=40, workers=workers))
+    return tiny_run.run_config(
+        replicas=4,
+        parallel=ParallelConfig(mode=mode, devices=devices),
+        data=DataConfig(source='toy_faces', count=40, workers=workers),
+    )
 
 
 def train(monkeypatch, workdir, config, stops=()):
@@ -51,6 +58,7 @@ def train(monkeypatch, workdir, config, stops=()):
         if nimg in stops:
             stops.remove(nimg)
             signal.raise_signal(signal.SIGTERM)
+
     with monkeypatch.context() as patch:
         patch.setattr(RunLog, 'progress', stopping_progress)
         codes = [loop.train(config, str(workdir)) for _ in range(len(stops) + 1)]
@@ -58,8 +66,9 @@ def train(monkeypatch, workdir, config, stops=()):
     assert not [child for child in multiprocessing.active_children() if child.name.startswith('grain')]
 
 
-@pytest.mark.parametrize('mode, devices, workers', [('jit', 1, 0), ('jit', 1, 2), ('jit', 4, 0), ('jit', 4, 3),
-                                                    ('pmap', 4, 0)])
+@pytest.mark.parametrize(
+    'mode, devices, workers', [('jit', 1, 0), ('jit', 1, 2), ('jit', 4, 0), ('jit', 4, 3), ('pmap', 4, 0)]
+)
 def test_a_run_that_was_stopped_shows_the_same_images(monkeypatch, tmp_path, shown, mode, devices, workers):
     """Stopped within a group and at its end, at each stage and in the fade, next to a new stage."""
     train(monkeypatch, tmp_path / 'undisturbed', run_config())

@@ -1,4 +1,5 @@
 """Training in a process of its own that is killed at random instants ends, to the byte, as if nothing had happened."""
+
 import glob
 import os
 import pathlib
@@ -8,8 +9,9 @@ import subprocess
 import sys
 import time
 
-import killed_run
 import pytest
+
+import killed_run
 import tiny
 import tiny_run
 
@@ -24,13 +26,27 @@ class Training:
         self.nimg = nimg
         flags = os.environ['XLA_FLAGS'].replace('--xla_force_host_platform_device_count=8', '')
         self._environment = os.environ | {
-            'KILLED_RUN_NIMG': str(nimg), 'PYTHONPATH': str(TESTS), 'XLA_FLAGS': flags,
-            'JAX_COMPILATION_CACHE_DIR': str(folder / 'compiled'), 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
+            'KILLED_RUN_NIMG': str(nimg),
+            'PYTHONPATH': str(TESTS),
+            'XLA_FLAGS': flags,
+            'JAX_COMPILATION_CACHE_DIR': str(folder / 'compiled'),
+            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+        }
 
     def start(self, workdir):
-        return subprocess.Popen([sys.executable, '-m', 'stylegan_jax.main', f'--experiment={TESTS / "killed_run.py"}',
-                                 f'--workdir={workdir}'], env=self._environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [
+                sys.executable,
+                '-m',
+                'stylegan_jax.main',
+                f'--experiment={TESTS / "killed_run.py"}',
+                f'--workdir={workdir}',
+            ],
+            env=self._environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def finish(self, workdir):
         """Runs to the end; returns what it printed."""
@@ -56,7 +72,8 @@ def assert_same_end(monkeypatch, training, workdir, expected):
     monkeypatch.setenv('KILLED_RUN_NIMG', str(training.nimg))
     config = killed_run.get_config()
     (state, progress), (expected_state, expected_progress) = (
-        tiny_run.saved_state(each, config) for each in (workdir, expected))
+        tiny_run.saved_state(each, config) for each in (workdir, expected)
+    )
     assert tiny.trees_equal(state, expected_state)
     assert progress | {'seconds': 0} == expected_progress | {'seconds': 0}
     assert tiny_run.log_entries(workdir, PER_RUN) == tiny_run.log_entries(expected, PER_RUN)
@@ -90,7 +107,7 @@ def kill(training, workdir, number, chance, kind):
         if kind == 'start':
             time.sleep(chance.uniform(0, 8))
         else:
-            wait_for(process, lambda: positions(workdir) - before)      # so that every start gets further
+            wait_for(process, lambda: positions(workdir) - before)  # so that every start gets further
             if kind == 'save':
                 wait_for(process, lambda: is_saving(workdir))
             time.sleep(chance.uniform(0, 0.1 if kind == 'save' else 1.5))

@@ -1,4 +1,5 @@
 """What a run writes: lines for people, lines for programs, scalars."""
+
 import json
 import os
 
@@ -7,9 +8,20 @@ import pytest
 from stylegan_jax.run.log import RunLog
 from stylegan_jax.runtime.progress import duration
 
-ENTRY = {'tick': 3, 'nimg': 96, 'kimg': 0.096, 'resolution': '8x8', 'alpha': 0.5, 'batch': 4, 'seconds': 75.0,
-         'tick_seconds': 25.0, 'images_per_second': 1.25, 'maintenance_seconds': 0.5, 'g_loss': 0.75,
-         'd_loss': 1.5}
+ENTRY = {
+    'tick': 3,
+    'nimg': 96,
+    'kimg': 0.096,
+    'resolution': '8x8',
+    'alpha': 0.5,
+    'batch': 4,
+    'seconds': 75.0,
+    'tick_seconds': 25.0,
+    'images_per_second': 1.25,
+    'maintenance_seconds': 0.5,
+    'g_loss': 0.75,
+    'd_loss': 1.5,
+}
 
 
 @pytest.fixture
@@ -20,14 +32,24 @@ def open_log(tmp_path):
     def open_log(nimg=0):
         logs.append(RunLog(str(tmp_path), nimg=nimg, total_nimg=1000))
         return logs[-1]
+
     yield open_log
     for log in logs:
         log.close()
 
 
-@pytest.mark.parametrize('seconds, text', [
-    (0, '0s'), (59.4, '59s'), (59.6, '1m 00s'), (187, '3m 07s'), (3599.7, '1h 00m 00s'),
-    (18131, '5h 02m 11s'), (176400, '2d 01h 00m')])
+@pytest.mark.parametrize(
+    'seconds, text',
+    [
+        (0, '0s'),
+        (59.4, '59s'),
+        (59.6, '1m 00s'),
+        (187, '3m 07s'),
+        (3599.7, '1h 00m 00s'),
+        (18131, '5h 02m 11s'),
+        (176400, '2d 01h 00m'),
+    ],
+)
 def test_durations_are_written_as_people_do(seconds, text):
     assert duration(seconds) == text
 
@@ -35,8 +57,18 @@ def test_durations_are_written_as_people_do(seconds, text):
 def test_a_tick_is_a_line_for_people_and_one_for_programs(open_log, tmp_path, capsys):
     open_log().tick(ENTRY)
     line = capsys.readouterr().out
-    for text in ('tick 3', 'kimg 0.1', '8x8', 'alpha 0.50', 'batch 4', '1m 15s', '1.2 img/s', '0.5s',
-                 'G  0.750', 'D  1.500'):
+    for text in (
+        'tick 3',
+        'kimg 0.1',
+        '8x8',
+        'alpha 0.50',
+        'batch 4',
+        '1m 15s',
+        '1.2 img/s',
+        '0.5s',
+        'G  0.750',
+        'D  1.500',
+    ):
         assert text in line, text
     assert (tmp_path / 'log.txt').read_text() == line and line.count('\n') == 1
     assert [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()] == [ENTRY]

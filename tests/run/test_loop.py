@@ -1,4 +1,5 @@
 """The host loop on tiny runs: what a run leaves behind, and that stopping it changes nothing."""
+
 import contextlib
 import dataclasses
 import functools
@@ -14,9 +15,9 @@ import jax
 import numpy as np
 import PIL.Image
 import pytest
+
 import tiny
 import tiny_run
-
 from stylegan_jax import training
 from stylegan_jax.cli.experiments import load_experiment
 from stylegan_jax.config import (
@@ -101,7 +102,8 @@ def picture_of(workdir, name):
 def assert_same_end(workdir, undisturbed):
     config = tiny_run.run_config()
     (state, progress), (expected, expected_progress) = (
-        tiny_run.saved_state(each, config) for each in (workdir, undisturbed))
+        tiny_run.saved_state(each, config) for each in (workdir, undisturbed)
+    )
     assert tiny.trees_equal(state, expected)
     assert {**progress, 'seconds': 0} == {**expected_progress, 'seconds': 0}
     assert tiny_run.log_entries(workdir, TIMES) == tiny_run.log_entries(undisturbed, TIMES)
@@ -112,6 +114,7 @@ def assert_same_end(workdir, undisturbed):
 
 # What a run leaves behind.
 
+
 def test_config_is_resolved_and_loads_back(undisturbed):
     config = serialization.from_json(Config, text_of(undisturbed, 'config.json'))
     assert config == tiny_run.run_config() and config.schedule.lr == 0.001
@@ -120,11 +123,30 @@ def test_config_is_resolved_and_loads_back(undisturbed):
 def test_log_has_an_entry_a_tick(undisturbed):
     entries = tiny_run.log_entries(undisturbed)
     assert [(entry['tick'], entry['nimg'], entry['kimg']) for entry in entries] == [
-        (tick, 32 * tick, 0.032 * tick) for tick in (1, 2, 3, 4, 5)]
+        (tick, 32 * tick, 0.032 * tick) for tick in (1, 2, 3, 4, 5)
+    ]
     assert set(entries[0]) == {
-        'tick', 'nimg', 'kimg', 'resolution', 'lod', 'alpha', 'batch', 'lr', *TIMES, 'g_loss', 'd_loss',
-        'g_gradient_norm', 'd_gradient_norm', 'g_skipped', 'd_skipped', 'real_logits', 'fake_logits',
-        'r1_penalty', 'w_norm', 'w_spread'}
+        'tick',
+        'nimg',
+        'kimg',
+        'resolution',
+        'lod',
+        'alpha',
+        'batch',
+        'lr',
+        *TIMES,
+        'g_loss',
+        'd_loss',
+        'g_gradient_norm',
+        'd_gradient_norm',
+        'g_skipped',
+        'd_skipped',
+        'real_logits',
+        'fake_logits',
+        'r1_penalty',
+        'w_norm',
+        'w_spread',
+    }
     values = [value for entry in entries for value in entry.values()]
     assert np.isfinite([value for value in values if not isinstance(value, str)]).all()
     assert [entry['seconds'] for entry in entries] == sorted(entry['seconds'] for entry in entries)
@@ -133,7 +155,12 @@ def test_log_has_an_entry_a_tick(undisturbed):
 def test_run_grows(undisturbed):
     entries = tiny_run.log_entries(undisturbed)
     assert [(entry['resolution'], entry['lod'], entry['alpha']) for entry in entries] == [
-        ('4x4', 1.0, 1.0), ('8x8', 0.5, 0.5), ('8x8', 0.0, 1.0), ('8x8', 0.0, 1.0), ('8x8', 0.0, 1.0)]
+        ('4x4', 1.0, 1.0),
+        ('8x8', 0.5, 0.5),
+        ('8x8', 0.0, 1.0),
+        ('8x8', 0.0, 1.0),
+        ('8x8', 0.0, 1.0),
+    ]
     ticks = [line.split() for line in text_of(undisturbed, 'log.txt').splitlines() if line.startswith('tick')]
     assert [tick[4] for tick in ticks] == ['4x4', '8x8', '8x8', '8x8', '8x8']
 
@@ -154,7 +181,7 @@ def test_pictures_are_grids_of_one_size(undisturbed):
     names = sorted(name for name in os.listdir(undisturbed) if name.endswith('.png'))
     assert names == [*(f'fakes{nimg:09d}.png' for nimg in (32, 64, 96, 128, 160)), 'reals.png']
     for name in names:
-        assert picture_of(undisturbed, name).shape == (2 * 8 * 8, 4 * 8 * 8, 3)      # 64 // 8 times enlarged
+        assert picture_of(undisturbed, name).shape == (2 * 8 * 8, 4 * 8 * 8, 3)  # 64 // 8 times enlarged
 
 
 def test_the_newest_checkpoints_stay(undisturbed):
@@ -163,19 +190,23 @@ def test_the_newest_checkpoints_stay(undisturbed):
 
 def test_checkpoints_come_every_so_many_ticks(tmp_path):
     config = tiny_run.run_config()
-    config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, stage_kimg=1),
-                                 log=dataclasses.replace(config.log, checkpoint_ticks=2, keep_checkpoints=9))
+    config = dataclasses.replace(
+        config,
+        schedule=dataclasses.replace(config.schedule, stage_kimg=1),
+        log=dataclasses.replace(config.log, checkpoint_ticks=2, keep_checkpoints=9),
+    )
     assert loop.train(config, str(tmp_path)) == 0
     assert sorted(map(int, os.listdir(tmp_path / 'checkpoints'))) == [64, 128, 160]
 
 
 # Stopping and going on.
 
+
 def test_a_stopped_run_ends_as_an_undisturbed_one(undisturbed, tmp_path, stop_at):
     config, workdir = tiny_run.run_config(), str(tmp_path)
-    stop_at(8, signal.SIGINT)              # half a group
-    stop_at(16, signal.SIGINT)             # the end of a group
-    stop_at(56, signal.SIGTERM)            # half a group in a fade
+    stop_at(8, signal.SIGINT)  # half a group
+    stop_at(16, signal.SIGINT)  # the end of a group
+    stop_at(56, signal.SIGTERM)  # half a group in a fade
     assert [loop.train(config, workdir) for _ in range(4)] == [130, 130, 143, 0]
     assert_same_end(workdir, undisturbed)
     log = text_of(workdir, 'log.txt')
@@ -184,8 +215,10 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(undisturbed, tmp_path, stop_at
 
 def test_going_on_compiles_no_stage_twice(undisturbed, tmp_path, stop_at, compiled_once):
     """Neither for what was restored nor for what comes beside it: a new lod, forgotten moments."""
+
     def compilations():
         return {parts: step.programs for parts, step in compiled_once.items()}
+
     before = compilations()
     stop_at(56, signal.SIGTERM)
     assert [loop.train(tiny_run.run_config(), str(tmp_path)) for _ in range(2)] == [143, 0]
@@ -235,7 +268,7 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(undisturbed, tmp_path, kind
 @pytest.mark.parametrize('kind', ['truncated', 'emptied', 'flipped byte'])
 @pytest.mark.parametrize('number', range(25))
 def test_damage_to_any_file_of_a_checkpoint_changes_nothing(undisturbed, tmp_path, kind, number):
-    workdir, seed = shutil.copytree(undisturbed, tmp_path / 'copy'), random.randrange(10 ** 6)
+    workdir, seed = shutil.copytree(undisturbed, tmp_path / 'copy'), random.randrange(10**6)
     paths = damaged_files(workdir)
     if number >= len(paths):
         pytest.skip(f'there are {len(paths)} files')
@@ -248,7 +281,7 @@ def test_damage_to_any_file_of_a_checkpoint_changes_nothing(undisturbed, tmp_pat
 def test_a_run_without_any_good_checkpoint_does_not_start_afresh(finished):
     for path in tiny_run.files_below(finished / 'checkpoints'):
         os.truncate(path, 0)
-    for _ in range(2):          # it stays so
+    for _ in range(2):  # it stays so
         with pytest.raises(UserError, match='checkpoints/160: this .*checkpoints/128: this .*None is left to go on'):
             loop.train(tiny_run.run_config(), str(finished))
 
@@ -257,8 +290,11 @@ def test_what_changed_since_the_checkpoint_is_said(finished, capsys):
     config = tiny_run.run_config(train=TrainConfig(total_kimg=0.17), data=DataConfig(source='toy_faces', count=44))
     assert loop.train(config, str(finished)) == 0
     out = capsys.readouterr().out
-    for line in ('train.total_kimg: 0.16 until now, 0.17 from here on', 'data.count: 40 until now, 44 from here on',
-                 'the data set: 40 images until now, 44 from here on, in another order'):
+    for line in (
+        'train.total_kimg: 0.16 until now, 0.17 from here on',
+        'data.count: 40 until now, 44 from here on',
+        'the data set: 40 images until now, 44 from here on, in another order',
+    ):
         assert line in out
 
 
@@ -269,13 +305,18 @@ def test_another_seed_is_refused(finished):
 
 def test_a_finished_run_stays_as_it_is(finished, capsys):
     def lasting():
-        return {path: state for path, state in tiny_run.files_below(finished).items()
-                if not path.endswith(('config.json', 'log.txt', 'events.jsonl', 'report.html', 'lock'))
-                and 'tensorboard' not in path}
+        return {
+            path: state
+            for path, state in tiny_run.files_below(finished).items()
+            if not path.endswith(('config.json', 'log.txt', 'events.jsonl', 'report.html', 'lock'))
+            and 'tensorboard' not in path
+        }
+
     before, config = lasting(), text_of(finished, 'config.json')
     assert loop.train(tiny_run.run_config(), str(finished)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        f'nothing to do: {finished} has reached 0.2 kimg before, and the run ends at 0.16')
+        f'nothing to do: {finished} has reached 0.2 kimg before, and the run ends at 0.16'
+    )
     assert lasting() == before and text_of(finished, 'config.json') == config
 
 
@@ -300,6 +341,7 @@ def test_workdir_that_is_a_file_is_refused(tmp_path):
 
 # Disks and networks that fail.
 
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 3 MiB; and functions that fill it, but for some bytes, and that make room again."""
@@ -310,19 +352,20 @@ def small_disk(tmp_path):
         pytest.skip('only root can mount a small file system')
 
     def fill(left=0):
-        while not (folder / 'run' / 'checkpoints' / '64').exists():       # it is being written
+        while not (folder / 'run' / 'checkpoints' / '64').exists():  # it is being written
             time.sleep(0.01)
         with open(filler, 'wb', buffering=0) as file, contextlib.suppress(OSError):
             while file.write(bytes(4096)):
                 pass
         os.truncate(filler, max(0, os.path.getsize(filler) - left))
+
     yield folder, fill, lambda: filler.unlink()
     subprocess.run(['umount', folder], check=True)
 
 
 def test_a_full_disk_is_said_and_survived(small_disk, undisturbed, call_at, capfd):
     folder, fill, make_room = small_disk
-    call_at(72, fill)           # the tick at 96 finds no room, the one at 128 does
+    call_at(72, fill)  # the tick at 96 finds no room, the one at 128 does
     call_at(104, make_room)
     workdir = folder / 'run'
     assert loop.train(tiny_run.run_config(), str(workdir)) == 0
@@ -338,11 +381,12 @@ def test_a_full_disk_is_said_and_survived(small_disk, undisturbed, call_at, capf
 
 
 @pytest.mark.parametrize('left', [0, 30000, 100000])
-def test_a_disk_that_stays_full_keeps_the_last_good_checkpoint(small_disk, undisturbed, call_at, capfd, left,
-                                                                monkeypatch):
+def test_a_disk_that_stays_full_keeps_the_last_good_checkpoint(
+    small_disk, undisturbed, call_at, capfd, left, monkeypatch
+):
     """With the little that is left, a save fails in its middle."""
     folder, fill, make_room = small_disk
-    monkeypatch.setattr(checkpoint, '_ROOM_BESIDE', -10 ** 9)
+    monkeypatch.setattr(checkpoint, '_ROOM_BESIDE', -(10**9))
     call_at(72, lambda: fill(left))
     workdir = folder / 'run'
     with pytest.raises(UserError, match='the state at 0.16 kimg could not be saved; the last good .* 0.064 kimg.*room'):
@@ -359,10 +403,13 @@ def test_a_disk_that_stays_full_keeps_the_last_good_checkpoint(small_disk, undis
 def test_gradients_that_stay_infinite_stop_the_run(tmp_path, capsys):
     """Weights are as they were, saved, and the first tensor that is not finite is named."""
     config = tiny_run.run_config(
-        schedule=dataclasses.replace(one_stage(), lr=1e18),
-        train=TrainConfig(total_kimg=1.0, most_skipped=12))
-    with pytest.raises(UserError, match='not finite in 12 steps in a row, until 0.* kimg; the first tensor that is '
-                                        r'not: output of [GD] .*--config.schedule.lr=1e\+18'):
+        schedule=dataclasses.replace(one_stage(), lr=1e18), train=TrainConfig(total_kimg=1.0, most_skipped=12)
+    )
+    with pytest.raises(
+        UserError,
+        match='not finite in 12 steps in a row, until 0.* kimg; the first tensor that is '
+        r'not: output of [GD] .*--config.schedule.lr=1e\+18',
+    ):
         loop.train(config, str(tmp_path))
     state, _ = tiny_run.saved_state(str(tmp_path), config)
     assert max(state.g_skipped, state.d_skipped) >= 12
@@ -376,17 +423,26 @@ def test_gradients_that_stay_infinite_stop_the_run(tmp_path, capsys):
 
 # Compiling.
 
+
 def shrunk_quickstart(**parallel):
     """From 8x8 to 16x16 in 480 images: 8x8 up to 160, alpha 0.25, 0.5 and 0.75 up to 256; a tick is 96 images."""
     config = load_experiment('quickstart')
     image = ImageConfig(16)
-    return resolve(dataclasses.replace(
-        config, image=image, parallel=ParallelConfig(devices=1, **parallel),
-        generator=tiny.generator_config(image=image), discriminator=tiny.discriminator_config(image=image),
-        data=dataclasses.replace(config.data, count=40), train=dataclasses.replace(config.train, total_kimg=0.48),
-        schedule=dataclasses.replace(config.schedule, stage_kimg=0.128, fade_kimg=0.128, batch=8,
-                                     batch_by_resolution={}),
-        log=dataclasses.replace(config.log, tick_kimg=0.096, grid_size=(4, 2))))
+    return resolve(
+        dataclasses.replace(
+            config,
+            image=image,
+            parallel=ParallelConfig(devices=1, **parallel),
+            generator=tiny.generator_config(image=image),
+            discriminator=tiny.discriminator_config(image=image),
+            data=dataclasses.replace(config.data, count=40),
+            train=dataclasses.replace(config.train, total_kimg=0.48),
+            schedule=dataclasses.replace(
+                config.schedule, stage_kimg=0.128, fade_kimg=0.128, batch=8, batch_by_resolution={}
+            ),
+            log=dataclasses.replace(config.log, tick_kimg=0.096, grid_size=(4, 2)),
+        )
+    )
 
 
 @pytest.mark.parametrize('at_one_go', [1, 4])
@@ -421,10 +477,15 @@ def test_a_new_stage_is_there_in_time_and_nothing_is_compiled_in_a_stage(tmp_pat
     print(f'from the end of the last iterations of a stage to that of the next ones: {ends[first] - ends[160]:.2f} s')
     assert ends[first] - ends[160] < 2
 
-    events = [event for event in map(json.loads, text_of(tmp_path, 'events.jsonl').splitlines())
-              if event['event'] == 'compile']
+    events = [
+        event
+        for event in map(json.loads, text_of(tmp_path, 'events.jsonl').splitlines())
+        if event['event'] == 'compile'
+    ]
     assert [(event['resolution'], event['batch'], event['steps']) for event in events] == [
-        ('8x8', 8, at_one_go), ('16x16', 8, at_one_go)]
+        ('8x8', 8, at_one_go),
+        ('16x16', 8, at_one_go),
+    ]
     assert all(event['seconds'] > 0 for event in events) and events[1]['nimg'] < 160
     assert text_of(tmp_path, 'log.txt').count('\ncompiled ') == 2
 
@@ -444,6 +505,7 @@ def test_a_signal_ends_the_wait_for_a_program(tmp_path, monkeypatch):
     def stopping(log, text):
         activity(log, text)
         signal.raise_signal(signal.SIGTERM)
+
     with monkeypatch.context() as patch:
         patch.setattr(RunLog, 'activity', stopping)
         assert loop.train(config, str(tmp_path)) == 143
@@ -454,6 +516,7 @@ def test_a_signal_ends_the_wait_for_a_program(tmp_path, monkeypatch):
 
 # Several iterations at one go.
 
+
 def with_steps(at_one_go, **fields):
     return tiny_run.run_config(parallel=ParallelConfig(devices=1, steps_per_dispatch=at_one_go), **fields)
 
@@ -461,7 +524,7 @@ def with_steps(at_one_go, **fields):
 def test_a_stopped_run_of_several_iterations_at_one_go_ends_as_an_undisturbed_one(tmp_path, stop_at):
     config = with_steps(2)
     assert loop.train(config, str(tmp_path / 'undisturbed')) == 0
-    for nimg in (8, 32, 56):            # in a group, at the end of one, and in the fade
+    for nimg in (8, 32, 56):  # in a group, at the end of one, and in the fade
         stop_at(nimg, signal.SIGTERM)
     assert [loop.train(config, str(tmp_path / 'stopped')) for _ in range(4)] == [143, 143, 143, 0]
     assert_same_end(tmp_path / 'stopped', tmp_path / 'undisturbed')
@@ -469,18 +532,19 @@ def test_a_stopped_run_of_several_iterations_at_one_go_ends_as_an_undisturbed_on
 
 def test_iterations_at_one_go_train_as_one_by_one(float64, tmp_path, stop_at, compiled_once, call_at):
     """Also where a run goes on so in the middle of a group, with single ones up to its end."""
-    fields, shown = dict(precision='float64', train=TrainConfig(total_kimg=0.096)), []
+    fields, shown = {'precision': 'float64', 'train': TrainConfig(total_kimg=0.096)}, []
     assert loop.train(with_steps(1, **fields), str(tmp_path / 'singly')) == 0
     for nimg in (56, 60, 64, 80):
         call_at(nimg, functools.partial(shown.append, nimg))
-    stop_at(52, signal.SIGTERM)         # alpha is 0.5
+    stop_at(52, signal.SIGTERM)  # alpha is 0.5
     assert loop.train(with_steps(1, **fields), str(tmp_path / 'mixed')) == 143
     assert loop.train(with_steps(4, **fields), str(tmp_path / 'mixed')) == 0
     assert shown == [56, 60, 64, 80]
     assert loop.train(with_steps(4, **fields), str(tmp_path / 'at_one_go')) == 0
     config = with_steps(1, **fields)
-    (expected, _), *others = (tiny_run.saved_state(str(tmp_path / name), config)
-                              for name in ('singly', 'mixed', 'at_one_go'))
+    (expected, _), *others = (
+        tiny_run.saved_state(str(tmp_path / name), config) for name in ('singly', 'mixed', 'at_one_go')
+    )
     entries = tiny_run.log_entries(tmp_path / 'singly', TIMES)
     for name, (state, _) in zip(('mixed', 'at_one_go'), others):
         # The first bias has no gradient while its feature maps are flat, and Adam makes steps of what rounding leaves.
@@ -497,6 +561,7 @@ def test_iterations_at_one_go_train_as_one_by_one(float64, tmp_path, stop_at, co
 
 # Kinds of runs.
 
+
 def test_grey_images_of_classes_that_are_not_square(tmp_path):
     """Each row of the grids is a class."""
     folder = tmp_path / 'images'
@@ -506,8 +571,11 @@ def test_grey_images_of_classes_that_are_not_square(tmp_path):
     labels = [[f'{index:02d}.png', index % 3] for index in range(12)]
     (folder / 'dataset.json').write_text(json.dumps({'labels': labels}))
     config = tiny_run.run_config(
-        image=ImageConfig(8, base_shape=(3, 4), channels=1, label_dim=3), data=DataConfig(path=str(folder)),
-        train=TrainConfig(total_kimg=0.016, style_mixing_prob=0), log=LogConfig())
+        image=ImageConfig(8, base_shape=(3, 4), channels=1, label_dim=3),
+        data=DataConfig(path=str(folder)),
+        train=TrainConfig(total_kimg=0.016, style_mixing_prob=0),
+        log=LogConfig(),
+    )
     assert loop.train(config, str(tmp_path / 'run')) == 0
     assert tiny_run.log_entries(tmp_path / 'run')[-1]['resolution'] == '3x4'
     reals, fakes = (picture_of(tmp_path / 'run', name) for name in ('reals.png', 'fakes000000.png'))
@@ -515,8 +583,9 @@ def test_grey_images_of_classes_that_are_not_square(tmp_path):
     np.testing.assert_array_equal(reals, np.repeat([0, 100, 200], 6 * 8)[:, None] * np.ones(32 * 8 * 8))
 
 
-@pytest.mark.parametrize('letter, loss, metric', [
-    ('A', LossConfig(name='wgan_gp'), 'mixed_norms'), ('B', LossConfig(), 'r1_penalty')])
+@pytest.mark.parametrize(
+    'letter, loss, metric', [('A', LossConfig(name='wgan_gp'), 'mixed_norms'), ('B', LossConfig(), 'r1_penalty')]
+)
 def test_other_configurations_train(tmp_path, letter, loss, metric):
     config = tiny_run.run_config(letter, loss=loss, schedule=one_stage(), train=TrainConfig(total_kimg=0.016))
     start = tiny_run.plain(training.create_state(config))

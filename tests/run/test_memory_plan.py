@@ -1,12 +1,13 @@
 """The estimate of memory, against XLA's own plan for an H100 (compiled 2026-11-22)."""
+
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import pytest
+
 import tiny
 import tiny_run
-
 from stylegan_jax import training
 from stylegan_jax.benchmarks.cases import full_config
 from stylegan_jax.config import ImageConfig, LossConfig, ParallelConfig
@@ -28,15 +29,21 @@ def test_estimate_is_near_what_xla_plans(resolution, gigabytes):
     assert plan.total_bytes - memory_plan._bytes(networks) == pytest.approx(gigabytes * 1e9, rel=0.3)
 
 
-@pytest.mark.parametrize('letter, loss', [
-    ('F', {}), ('F', {'r2_gamma': 10.0}), ('F', {'r1_gamma': 0.0}), ('A', {'name': 'wgan_gp'})], ids=str)
+@pytest.mark.parametrize(
+    'letter, loss',
+    [('F', {}), ('F', {'r2_gamma': 10.0}), ('F', {'r1_gamma': 0.0}), ('A', {'name': 'wgan_gp'})],
+    ids=str,
+)
 def test_operations_are_those_of_the_iteration(letter, loss):
     config = resolve(tiny.run_config(letter, replicas=1, image=ImageConfig(16), loss=LossConfig(**loss)))
     (*_, plan) = memory_plan.plans(dataclasses.replace(config, parallel=ParallelConfig(devices=1)))
     pixels = jax.ShapeDtypeStruct((plan.batch, *config.image.shape), jnp.uint8)
     label = jax.ShapeDtypeStruct((plan.batch, 0), jnp.float32)
-    counted = model_flops(lambda *args: training.iterate(config, *args, 0.001, stage=config.image.num_stages - 1),
-                          jax.eval_shape(lambda: training.create_state(config)), Batch(pixels, label, label))
+    counted = model_flops(
+        lambda *args: training.iterate(config, *args, 0.001, stage=config.image.num_stages - 1),
+        jax.eval_shape(lambda: training.create_state(config)),
+        Batch(pixels, label, label),
+    )
     assert plan.flops_per_image == pytest.approx(counted / plan.batch, rel=0.05)
 
 

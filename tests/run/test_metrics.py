@@ -1,12 +1,13 @@
 """Metrics of a run in training: at its checkpoints, also after a stop in the middle of one, and the best kept."""
+
 import dataclasses
 import json
 import os
 
 import pytest
+
 import tiny
 import tiny_run
-
 from stylegan_jax.config import DataConfig, ImageConfig, LogConfig, ScheduleConfig, TrainConfig
 from stylegan_jax.config.schedule import resolve
 from stylegan_jax.errors import UserError
@@ -19,10 +20,18 @@ from stylegan_jax.storage.checkpoint import Checkpoints
 
 def run_config(metrics='fd_toy24', **log):
     """40 drawn faces at 32x32: ticks, checkpoints and metrics at 32, 64 and 80 images."""
-    return resolve(tiny.run_config(
-        image=ImageConfig(32), data=DataConfig(source='toy_faces', count=40), train=TrainConfig(total_kimg=0.08),
-        schedule=ScheduleConfig(initial_resolution=32, batch=4), metrics=metrics,
-        log=LogConfig(**dict(tick_kimg=0.032, tick_kimg_by_resolution={}, keep_checkpoints=3, grid_size=(2, 2)) | log)))
+    return resolve(
+        tiny.run_config(
+            image=ImageConfig(32),
+            data=DataConfig(source='toy_faces', count=40),
+            train=TrainConfig(total_kimg=0.08),
+            schedule=ScheduleConfig(initial_resolution=32, batch=4),
+            metrics=metrics,
+            log=LogConfig(
+                **{'tick_kimg': 0.032, 'tick_kimg_by_resolution': {}, 'keep_checkpoints': 3, 'grid_size': (2, 2)} | log
+            ),
+        )
+    )
 
 
 def measured(workdir):
@@ -60,6 +69,7 @@ def test_a_run_stopped_while_it_measures_measures_again(tmp_path, monkeypatch):
             poll()
             raise AssertionError('the signal was not seen')
         return measure(self, state, nimg, poll)
+
     with monkeypatch.context() as patch:
         patch.setattr(run_metrics.RunMetrics, 'measure', interrupted)
         assert loop.train(run_config(), str(tmp_path / 'stopped')) == 143
@@ -79,11 +89,14 @@ def test_lost_work_is_forgotten(tmp_path):
     assert measured(tmp_path) == [(32, 'fd_toy24')]
 
 
-@pytest.mark.parametrize('metrics, log, expected', [
-    ('fid50k', {}, 'fid50k needs 50,000 real images, and the data set has 40'),
-    ('fd_toys', {}, "metric 'fd_toys': there is none"),
-    ('', dict(keep_best=True), "log.keep_best=True: the best by what"),
-])
+@pytest.mark.parametrize(
+    'metrics, log, expected',
+    [
+        ('fid50k', {}, 'fid50k needs 50,000 real images, and the data set has 40'),
+        ('fd_toys', {}, "metric 'fd_toys': there is none"),
+        ('', {'keep_best': True}, 'log.keep_best=True: the best by what'),
+    ],
+)
 def test_mistakes_are_found_before_the_training(tmp_path, metrics, log, expected):
     with pytest.raises(UserError, match=expected):
         loop.train(run_config(metrics, **log), str(tmp_path))
@@ -93,6 +106,7 @@ def test_mistakes_are_found_before_the_training(tmp_path, metrics, log, expected
 def test_what_cannot_be_measured_does_not_end_the_training(tmp_path, monkeypatch, capsys):
     def failing(*args):
         raise UserError('no room')
+
     monkeypatch.setattr(run_metrics.RunMetrics, 'measure', failing)
     assert loop.train(run_config(), str(tmp_path)) == 0
     assert 'fd_toy24 could not be measured (no room); training goes on' in capsys.readouterr().out
@@ -105,6 +119,7 @@ def results_of(values, metric='fd_toy24'):
 @pytest.fixture
 def kept(tmp_path):
     """Returns a function that gives the checkpoint in best/ after results at 16, 32, ... images, one after another."""
+
     def kept(*values, metric='fd_toy24', name='fd_toy24', leave=lambda workdir: None):
         some = run_metrics.RunMetrics(run_config(metrics='', keep_best=False), str(tmp_path), None)
         some._metrics = parse(name)
@@ -116,6 +131,7 @@ def kept(tmp_path):
             some.keep_if_best(16 * number)
         (best,) = (tmp_path / 'best' / 'checkpoints').iterdir()
         return int(best.name)
+
     return kept
 
 
@@ -132,6 +148,7 @@ def test_a_kill_between_the_renames_loses_nothing(kept):
         if (workdir / 'best').exists():
             (workdir / 'best').rename(workdir / 'best.before')
             (workdir / 'best.part').mkdir()
+
     assert kept(1.0, 2.0, leave=killed) == 16
 
 

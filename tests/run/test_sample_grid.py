@@ -1,13 +1,14 @@
 """The layout of sample grids, and the images in them."""
+
 import concurrent.futures
 import dataclasses
 
 import jax
 import numpy as np
 import pytest
+
 import tiny
 import tiny_run
-
 from stylegan_jax import training
 from stylegan_jax.config import DataConfig, ImageConfig, LogConfig
 from stylegan_jax.data.dataset import open_dataset
@@ -35,11 +36,11 @@ def sample_grid(dataset, **fields):
 
 
 def first_pixels(picture):
-    return picture[::64, ::64, 0]          # 8x8 images are enlarged to 64x64
+    return picture[::64, ::64, 0]  # 8x8 images are enlarged to 64x64
 
 
 def test_a_class_has_a_row():
-    dataset = Labelled(np.eye(3)[[2, 2, 0, 2]])          # none of class 1
+    dataset = Labelled(np.eye(3)[[2, 2, 0, 2]])  # none of class 1
     samples = sample_grid(dataset, log=LogConfig())
     np.testing.assert_array_equal(samples.labels, np.repeat(np.eye(3), 32, axis=0))
     reals = first_pixels(samples.reals(dataset))
@@ -79,6 +80,7 @@ def test_latents_are_those_of_the_seed():
 
 # The generator's images.
 
+
 def grid_and_state(letter='F', lod=0.0, columns=4, label_dim=0, **fields):
     """A grid of two rows, and a state whose averaged generator has something to show."""
     dataset = Labelled(np.eye(3, label_dim))
@@ -115,15 +117,16 @@ def test_what_was_prepared_in_a_thread_is_not_compiled_again(precision, lod, sta
                 compiled.append(event)
 
         def prepare():
-            with jax.enable_x64(precision == 'float64'):        # of this thread
+            with jax.enable_x64(precision == 'float64'):  # of this thread
                 samples.prepare(stage)
+
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
             thread.submit(prepare).result()
         jax.monitoring.register_event_duration_secs_listener(note)
         samples.fakes(state)
         assert not compiled
         grid_and_state(lod=lod, precision=precision, generator={'w_dim': 21 + int(2 * lod)})[0].prepare(stage)
-        assert compiled         # it would have been seen
+        assert compiled  # it would have been seen
 
 
 def test_polling_comes_before_every_chunk_and_may_end_it():
@@ -133,6 +136,7 @@ def test_polling_comes_before_every_chunk_and_may_end_it():
         polls.append(None)
         if len(polls) == 5:
             raise InterruptedError
+
     samples, state, _ = grid_and_state(columns=16)
     samples.fakes(state, poll)
     assert len(polls) == 2

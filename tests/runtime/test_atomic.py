@@ -1,4 +1,5 @@
 """Files that appear whole or not at all."""
+
 import os
 
 import pytest
@@ -13,7 +14,7 @@ def path(tmp_path):
     return path
 
 
-@pytest.mark.parametrize('options', [{}, dict(suffix='.part-7'), dict(to_disk=True)])
+@pytest.mark.parametrize('options', [{}, {'suffix': '.part-7'}, {'to_disk': True}])
 def test_a_file_is_replaced_once_it_is_whole(path, options):
     with atomic.writing(path, **options) as file:
         file.write('new')

@@ -1,4 +1,5 @@
 """Several processes that train together: real ones, started by the command."""
+
 import os
 import pathlib
 import signal
@@ -8,9 +9,9 @@ import sys
 import time
 
 import pytest
+
 import tiny
 import tiny_run
-
 from stylegan_jax.config import Config
 from stylegan_jax.config.serialization import from_json
 from stylegan_jax.errors import UserError
@@ -33,14 +34,34 @@ def start(tmp_path_factory):
             probe.bind(('127.0.0.1', 0))
             port = probe.getsockname()[1]
         environment = os.environ | {
-            'KILLED_RUN_NIMG': '320', 'PYTHONPATH': str(TESTS), 'JAX_COMPILATION_CACHE_DIR': str(compiled),
+            'KILLED_RUN_NIMG': '320',
+            'PYTHONPATH': str(TESTS),
+            'JAX_COMPILATION_CACHE_DIR': str(compiled),
             'XLA_FLAGS': os.environ['XLA_FLAGS'].replace('device_count=8', 'device_count=1'),
-            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
-        return [subprocess.Popen(
-            [sys.executable, '-m', 'stylegan_jax.main', f'--experiment={TESTS / "killed_run.py"}', *FLAGS,
-             f'--workdir={workdir}', f'--coordinator=127.0.0.1:{port}', '--num_processes=2', f'--process_id={number}',
-             *flags[number]], env=environment | {'KILLED_RUN_FAIL_AT': fail_at if number else ''}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            for number in range(2)]
+            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+        }
+        return [
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    '-m',
+                    'stylegan_jax.main',
+                    f'--experiment={TESTS / "killed_run.py"}',
+                    *FLAGS,
+                    f'--workdir={workdir}',
+                    f'--coordinator=127.0.0.1:{port}',
+                    '--num_processes=2',
+                    f'--process_id={number}',
+                    *flags[number],
+                ],
+                env=environment | {'KILLED_RUN_FAIL_AT': fail_at if number else ''},
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for number in range(2)
+        ]
+
     return start
 
 
@@ -62,8 +83,11 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(start, tmp_path):
     assert '2 devices run 1 of 2 replicas each, 1 at once, in 2 processes' in ends[0][1] and 'tick' not in ends[1][1]
 
     processes = start(tmp_path / 'stopped')
-    first = ''.join(line for line in iter(processes[0].stdout.readline, '')
-                    if not line.startswith('tick 2 ') or processes[1].send_signal(signal.SIGTERM))
+    first = ''.join(
+        line
+        for line in iter(processes[0].stdout.readline, '')
+        if not line.startswith('tick 2 ') or processes[1].send_signal(signal.SIGTERM)
+    )
     codes, ends = codes_of(processes)
     assert codes == [143, 143], ends
     assert 'stopped at' in first
@@ -73,7 +97,8 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(start, tmp_path):
 
     config = from_json(Config, (tmp_path / 'undisturbed' / 'config.json').read_text())
     (state, progress), (expected, expected_progress) = (
-        tiny_run.saved_state(tmp_path / name, config) for name in ('stopped', 'undisturbed'))
+        tiny_run.saved_state(tmp_path / name, config) for name in ('stopped', 'undisturbed')
+    )
     assert tiny.trees_equal(state, expected) and progress['tick'] == expected_progress['tick'] == 10
 
 

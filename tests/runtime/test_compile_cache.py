@@ -1,4 +1,5 @@
 """The cache of compiled programs, and ending while something is still being compiled."""
+
 import os
 import subprocess
 import sys
@@ -6,19 +7,19 @@ import sys
 import jax
 import numpy as np
 import pytest
-import tiny
 from jax.experimental.compilation_cache import compilation_cache
 
+import tiny
 from stylegan_jax import training
 from stylegan_jax.data.batch import Batch
 from stylegan_jax.runtime import compile_cache
 
 # What is compiled takes much longer than the rest.
-PROGRAM = '''
+PROGRAM = """
 import sys, time
 import jax, jax.numpy as jnp
-from stylegan_jax import compilation
-from stylegan_jax.training.compiling import Compilation, is_compiling
+from stylegan_jax.runtime import compile_cache as compilation
+from stylegan_jax.runtime.compiling import Compilation, is_compiling
 
 def slow(x):
     for number in range({size}):
@@ -27,8 +28,10 @@ def slow(x):
 
 going = Compilation(lambda: jax.jit(slow).lower(jnp.ones([8, 8])).compile())
 time.sleep(1.0)
-'''
-LEAVING = PROGRAM.format(size=4000) + '''
+"""
+LEAVING = (
+    PROGRAM.format(size=4000)
+    + """
 def end():
     print('unflushed', end='')
     assert is_compiling()
@@ -36,16 +39,24 @@ def end():
 
 with compilation.abandoned_at_exit():
     end()
-'''
+"""
+)
 
 
 def run(program):
     return subprocess.run([sys.executable, '-c', program], text=True, capture_output=True, timeout=300)
 
 
-@pytest.mark.parametrize('end, code, last_line', [
-    ('sys.exit(0)', 0, ''), ('sys.exit()', 0, ''), ('sys.exit(143)', 143, ''), ('sys.exit("a reason")', 1, 'a reason'),
-    ('raise ValueError("a reason")', 1, 'ValueError: a reason')])
+@pytest.mark.parametrize(
+    'end, code, last_line',
+    [
+        ('sys.exit(0)', 0, ''),
+        ('sys.exit()', 0, ''),
+        ('sys.exit(143)', 143, ''),
+        ('sys.exit("a reason")', 1, 'a reason'),
+        ('raise ValueError("a reason")', 1, 'ValueError: a reason'),
+    ],
+)
 def test_a_process_that_compiles_ends_as_it_should(end, code, last_line):
     done = run(LEAVING.format(end=end))
     assert (done.returncode, done.stdout) == (code, 'unflushed'), done.stderr
@@ -65,6 +76,7 @@ def test_an_end_without_compiling_is_an_ordinary_one():
 
 # The cache.
 
+
 @pytest.fixture(autouse=True)
 def settings():
     """Gives JAX back the folder it had."""
@@ -77,9 +89,14 @@ def settings():
     compilation_cache.reset_cache()
 
 
-@pytest.mark.parametrize('variables, expected', [
-    (dict(JAX_COMPILATION_CACHE_DIR='HERE/jax', XDG_CACHE_HOME='HERE/xdg'), 'jax'),
-    (dict(XDG_CACHE_HOME='HERE/xdg'), 'xdg/stylegan_jax'), ({}, '.cache/stylegan_jax')])
+@pytest.mark.parametrize(
+    'variables, expected',
+    [
+        ({'JAX_COMPILATION_CACHE_DIR': 'HERE/jax', 'XDG_CACHE_HOME': 'HERE/xdg'}, 'jax'),
+        ({'XDG_CACHE_HOME': 'HERE/xdg'}, 'xdg/stylegan_jax'),
+        ({}, '.cache/stylegan_jax'),
+    ],
+)
 def test_default_folder(monkeypatch, tmp_path, variables, expected):
     monkeypatch.setenv('HOME', str(tmp_path))
     for name in ('JAX_COMPILATION_CACHE_DIR', 'XDG_CACHE_HOME'):
@@ -144,7 +161,8 @@ def test_what_comes_from_the_cache_computes_the_same(tmp_path):
     jax.monitoring.register_event_listener(listen)
     try:
         (without, none), (cold, first), (warm, second) = (
-            trained(directory) for directory in ('none', str(tmp_path), str(tmp_path)))
+            trained(directory) for directory in ('none', str(tmp_path), str(tmp_path))
+        )
     finally:
         jax.monitoring.unregister_event_listener(listen)
     assert none == first == 0 < second

@@ -1,4 +1,5 @@
 """Counting operations: against formulas, through what wraps functions, and against the known size of a step."""
+
 import functools
 
 import jax
@@ -34,7 +35,7 @@ def test_products():
 def test_convolution_and_both_gradients_cost_the_same():
     """All three multiply every output with every weight that reaches it."""
     x, y, kernel = shape(2, 8, 8, 3), shape(2, 8, 8, 5), shape(5, 3, 3, 3)
-    expected = 2 * 2 * 8 ** 2 * 3 ** 2 * 3 * 5
+    expected = 2 * 2 * 8**2 * 3**2 * 3 * 5
     assert model_flops(convolve, x, kernel) == expected
     assert model_flops(transposed_convolve, y, kernel) == expected
     assert model_flops(filter_gradient, x, y) == expected
@@ -43,7 +44,7 @@ def test_convolution_and_both_gradients_cost_the_same():
 
 def test_up_and_down_cost_4x4_kernels_of_stride_2():
     """Inserted zeros are not multiplied; that a CPU takes fewer products does not count."""
-    weight, expected = shape(3, 3, 3, 5), 2 * 2 * 4 ** 2 * 4 ** 2 * 3 * 5
+    weight, expected = shape(3, 3, 3, 5), 2 * 2 * 4**2 * 4**2 * 3 * 5
     assert_derivatives_cost(down_convolve, expected, shape(2, 8, 8, 3), weight)
     assert_derivatives_cost(functools.partial(up_convolve, flip=False), expected, shape(2, 4, 4, 3), weight)
 
@@ -59,8 +60,10 @@ def assert_derivatives_cost(convolution, expected, x, kernel):
 
 def test_grouped_convolutions():
     for groups in ({'feature_group_count': 4}, {'batch_group_count': 4}):
+
         def f(x, k):
             return lax.conv_general_dilated(x, k, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'), **groups)
+
         inputs = 2 if 'feature_group_count' in groups else 8
         x, kernel = shape(4, 6, 6, 8), shape(3, 3, inputs, 12)
         assert model_flops(f, x, kernel) == 2 * jax.eval_shape(f, x, kernel).size * 9 * inputs
@@ -70,6 +73,7 @@ def test_wrappers_are_looked_into():
     @jax.custom_vjp
     def custom(a, b):
         return a @ b
+
     custom.defvjp(lambda a, b: (a @ b, None), lambda _, d: (None, None))
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ('x',))
     rows, everywhere = jax.sharding.PartitionSpec('x'), jax.sharding.PartitionSpec()
@@ -80,9 +84,9 @@ def test_wrappers_are_looked_into():
 
 def test_loops_and_conditions():
     square, number = shape(8, 8), jax.ShapeDtypeStruct((), jnp.int32)
-    assert model_flops(lambda x: lax.fori_loop(0, 5, lambda _, x: x @ x, x), square) == 5 * 2 * 8 ** 3
+    assert model_flops(lambda x: lax.fori_loop(0, 5, lambda _, x: x @ x, x), square) == 5 * 2 * 8**3
     both = model_flops(lambda p, x: lax.cond(p, lambda x: x @ x @ x, lambda x: x @ x, x), shape(), square)
-    assert both == 2 * 2 * 8 ** 3
+    assert both == 2 * 2 * 8**3
     with pytest.raises(ValueError, match='unknown number'):
         model_flops(lambda n, x: lax.fori_loop(0, n, lambda _, x: x @ x, x), number, square)
     assert model_flops(lambda n, x: lax.fori_loop(0, n, lambda _, x: x + x, x), number, square) == 0
@@ -93,6 +97,7 @@ def test_what_leads_to_nothing_does_not_count():
         jax.jit(jnp.matmul)(a, b)
         first, _ = jax.jit(lambda a, b: (a @ b, (a + 1) @ b))(a, b)
         return first
+
     assert model_flops(f, A, B) == PRODUCT
 
 

@@ -1,4 +1,5 @@
 """One run per folder: who is refused, who takes over, with real processes and with file systems that lack locks."""
+
 import contextlib
 import errno
 import fcntl
@@ -24,7 +25,7 @@ import fcntl, os, socket, subprocess, sys, types
 package, workdir, elsewhere = sys.argv[1:]
 sys.modules['stylegan_jax'] = types.ModuleType('stylegan_jax')
 sys.modules['stylegan_jax'].__path__ = [package]
-from stylegan_jax import workdir_lock
+from stylegan_jax.runtime import folder_lock as workdir_lock
 if elsewhere:
     workdir_lock.BEAT = 0.05
     fcntl.flock = lambda file, operation: None
@@ -41,8 +42,12 @@ with workdir_lock.WorkdirLock(workdir):
 def holder(workdir, elsewhere=''):
     """A process that holds the folder, and has a child of its own; ends it by force if need be."""
     package = pathlib.Path(stylegan_jax.__file__).parent
-    with subprocess.Popen([sys.executable, '-c', HOLDER, package, workdir, elsewhere], text=True,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, '-c', HOLDER, package, workdir, elsewhere],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
         try:
             assert process.stdout.readline() == 'held\n'
             yield process
@@ -64,6 +69,7 @@ def said():
 @pytest.fixture
 def no_flock(monkeypatch):
     """A file system without locks."""
+
     def flock(file, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -87,7 +93,8 @@ def test_live_run_refuses_a_second_one(tmp_path, said):
                 pass
             assert str(error.value) == (
                 f'--workdir={tmp_path}: is in use by process {process.pid} on {socket.gethostname()}; wait for it or '
-                'stop it, or choose another --workdir')
+                'stop it, or choose another --workdir'
+            )
     assert said == []
 
 
@@ -121,8 +128,9 @@ def test_live_run_on_another_host_refuses(tmp_path, said):
     with holder(tmp_path, elsewhere='node7') as process:
         with pytest.raises(UserError, match=f'in use by process {process.pid} on node7; '):
             WorkdirLock(tmp_path, said.append).__enter__()
-    assert said == [f'{tmp_path}/lock names process {process.pid} on node7; watching for 0.6 seconds whether that '
-                    'still runs']
+    assert said == [
+        f'{tmp_path}/lock names process {process.pid} on node7; watching for 0.6 seconds whether that still runs'
+    ]
 
 
 def test_dead_run_on_another_host_is_taken_over(tmp_path, capsys):
@@ -156,9 +164,16 @@ def test_refused_newcomer_gives_no_sign_of_life(tmp_path):
     assert len(os.listdir('/proc/self/fd')) == descriptors
 
 
-@pytest.mark.parametrize('content, stale', [
-    (b'', None), (bytes(100), None), (b'\xff{', 'an unknown process'), (b'[1]', 'an unknown process'),
-    (b'{"host": "here"}', 'an unknown process')])
+@pytest.mark.parametrize(
+    'content, stale',
+    [
+        (b'', None),
+        (bytes(100), None),
+        (b'\xff{', 'an unknown process'),
+        (b'[1]', 'an unknown process'),
+        (b'{"host": "here"}', 'an unknown process'),
+    ],
+)
 def test_unreadable_lock_is_stale(content, stale, tmp_path, said):
     (tmp_path / 'lock').write_bytes(content)
     with WorkdirLock(tmp_path, said.append) as lock:

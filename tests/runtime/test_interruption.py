@@ -1,4 +1,5 @@
 """Signals to stop: noted the first time, obeyed the second, and somebody else's afterwards."""
+
 import os
 import pathlib
 import signal
@@ -18,7 +19,7 @@ PROGRAM = """
 import ctypes, os, signal, sys, time, types
 sys.modules['stylegan_jax'] = types.ModuleType('stylegan_jax')
 sys.modules['stylegan_jax'].__path__ = [sys.argv[1]]
-from stylegan_jax.interruption import Interruption
+from stylegan_jax.runtime.interruption import Interruption
 """
 # A mutex that is locked twice: signals do not end the wait for it, so no Python handler ever runs.
 STUCK = """
@@ -46,8 +47,9 @@ sys.exit(interruption.exit_code)
 
 def start(program, **options):
     package = pathlib.Path(stylegan_jax.__file__).parent
-    return subprocess.Popen([sys.executable, '-c', PROGRAM + program, package], text=True, stdout=subprocess.PIPE,
-                            **options)
+    return subprocess.Popen(
+        [sys.executable, '-c', PROGRAM + program, package], text=True, stdout=subprocess.PIPE, **options
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 """What is chosen for kinds of devices, and that the compiler takes its options."""
+
 import types
 
 import jax
@@ -13,9 +14,19 @@ def device(platform, capability=None):
     return types.SimpleNamespace(platform=platform, **{'compute_capability': capability} if capability else {})
 
 
-@pytest.mark.parametrize('platform, capability, precision', [
-    ('cpu', None, 'float32'), ('gpu', '7.0', 'tf32'), ('gpu', '7.5', 'tf32'), ('gpu', '8.0', 'bfloat16'),
-    ('gpu', '9.0', 'bfloat16'), ('gpu', '10.0', 'bfloat16'), ('gpu', 'gfx942', 'bfloat16'), ('tpu', None, 'bfloat16')])
+@pytest.mark.parametrize(
+    'platform, capability, precision',
+    [
+        ('cpu', None, 'float32'),
+        ('gpu', '7.0', 'tf32'),
+        ('gpu', '7.5', 'tf32'),
+        ('gpu', '8.0', 'bfloat16'),
+        ('gpu', '9.0', 'bfloat16'),
+        ('gpu', '10.0', 'bfloat16'),
+        ('gpu', 'gfx942', 'bfloat16'),
+        ('tpu', None, 'bfloat16'),
+    ],
+)
 def test_best_precision(platform, capability, precision):
     assert platforms.best_precision(device(platform, capability)) == precision
 

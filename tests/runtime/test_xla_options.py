@@ -1,4 +1,5 @@
 """Flags and options of XLA that the installed version does not have are left out, and the others arrive."""
+
 import pytest
 
 from stylegan_jax.runtime import xla_options

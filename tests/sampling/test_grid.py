@@ -1,4 +1,5 @@
 """Pixels, grids and PNG files."""
+
 import os
 import threading
 import time
@@ -30,8 +31,9 @@ def test_grid_goes_row_by_row_and_is_filled_up_with_black():
 
 def test_enlarging_repeats_pixels():
     image = np.array([[1, 2], [3, 4]], np.uint8)[..., None]
-    np.testing.assert_array_equal(grid.enlarge(image, 2)[..., 0],
-                                  [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]])
+    np.testing.assert_array_equal(
+        grid.enlarge(image, 2)[..., 0], [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
+    )
 
 
 @pytest.mark.parametrize('channels, mode', [(1, 'L'), (2, 'L'), (3, 'RGB'), (4, 'RGBA')])
@@ -46,6 +48,7 @@ def test_png_holds_the_pixels(tmp_path, channels, mode):
 def test_png_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError('disk full')
+
     (tmp_path / 'image.png').write_text('before')
     monkeypatch.setattr(os, 'replace', fail)
     with pytest.raises(OSError):
@@ -54,6 +57,7 @@ def test_png_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 # Files written by threads.
+
 
 class Slow(np.ndarray):
     """An image that takes its time to be looked at, and tells when that is over."""

@@ -1,4 +1,5 @@
 """Checkpoints: what comes back is what was saved, to the bit, or one line says why not."""
+
 import dataclasses
 import os
 import shutil
@@ -6,9 +7,9 @@ import shutil
 import jax
 import numpy as np
 import pytest
+
 import tiny
 import tiny_run
-
 from stylegan_jax import training
 from stylegan_jax.config import ScheduleConfig
 from stylegan_jax.errors import UserError
@@ -23,11 +24,15 @@ PROGRESS = {'tick': 2, 'tick_nimg': 32, 'seconds': 1.1}
 def state():
     """A state in a fade, no two parts of which are alike."""
     networks = [tiny.generator(CONFIG.generator), tiny.discriminator(CONFIG.discriminator)]
-    state = training.create_state(CONFIG, generator=networks[0], discriminator=networks[1],
-                                  ema=tiny.filled(networks[0], seed=2), lod=0.5)
+    state = training.create_state(
+        CONFIG, generator=networks[0], discriminator=networks[1], ema=tiny.filled(networks[0], seed=2), lod=0.5
+    )
     return state.replace(
-        g_optimizer=jax.tree.map(lambda x: x + 3, state.g_optimizer), cur_nimg=state.cur_nimg + 56,
-        d_optimizer=jax.tree.map(lambda x: x + 4, state.d_optimizer), group_nimg=state.group_nimg + 48)
+        g_optimizer=jax.tree.map(lambda x: x + 3, state.g_optimizer),
+        cur_nimg=state.cur_nimg + 56,
+        d_optimizer=jax.tree.map(lambda x: x + 4, state.d_optimizer),
+        group_nimg=state.group_nimg + 48,
+    )
 
 
 def save(workdir, state, nimgs=(56,), keep=3):
@@ -89,29 +94,43 @@ def restore(workdir, config):
         checkpoints.close()
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(generator=dataclasses.replace(CONFIG.generator, fmap_max=4)),
-     r'generator\.fmap_max: 8 in the checkpoint, 4 now'),
-    (dict(image=dataclasses.replace(CONFIG.image, resolution=16)),
-     r'image\.resolution: 8 in the checkpoint, 16 now'),
-    (dict(precision='float64'), "precision: 'float32' in the checkpoint, 'float64' now"),
-    (dict(train=dataclasses.replace(CONFIG.train, beta1=0.5)), r'train\.beta1: 0\.0 in the checkpoint, 0\.5 now'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (
+            {'generator': dataclasses.replace(CONFIG.generator, fmap_max=4)},
+            r'generator\.fmap_max: 8 in the checkpoint, 4 now',
+        ),
+        (
+            {'image': dataclasses.replace(CONFIG.image, resolution=16)},
+            r'image\.resolution: 8 in the checkpoint, 16 now',
+        ),
+        ({'precision': 'float64'}, "precision: 'float32' in the checkpoint, 'float64' now"),
+        ({'train': dataclasses.replace(CONFIG.train, beta1=0.5)}, r'train\.beta1: 0\.0 in the checkpoint, 0\.5 now'),
+    ],
+)
 def test_another_architecture_is_refused_with_both_sides(saved, change, message):
     with pytest.raises(UserError, match=f'checkpoints/56 belongs to another architecture: {message}. Choose'):
         restore(saved, dataclasses.replace(CONFIG, **change))
 
 
 def test_every_difference_is_shown(saved):
-    config = dataclasses.replace(CONFIG, generator=dataclasses.replace(CONFIG.generator, z_dim=9),
-                                 discriminator=dataclasses.replace(CONFIG.discriminator, fmap_base=16))
+    config = dataclasses.replace(
+        CONFIG,
+        generator=dataclasses.replace(CONFIG.generator, z_dim=9),
+        discriminator=dataclasses.replace(CONFIG.discriminator, fmap_base=16),
+    )
     with pytest.raises(UserError, match=r'\.z_dim: 6 .* 9 now; discriminator\.fmap_base: 32 .* 16 now'):
         restore(saved, config)
 
 
 def test_the_same_networks_may_be_trained_otherwise(saved, state):
-    config = dataclasses.replace(CONFIG, schedule=ScheduleConfig(batch=8, lr=0.5), replicas=2,
-                                 train=dataclasses.replace(CONFIG.train, total_kimg=9.0))
+    config = dataclasses.replace(
+        CONFIG,
+        schedule=ScheduleConfig(batch=8, lr=0.5),
+        replicas=2,
+        train=dataclasses.replace(CONFIG.train, total_kimg=9.0),
+    )
     assert tiny.trees_equal(tiny_run.plain(restore(saved, config).state), tiny_run.plain(state))
 
 
@@ -158,7 +177,8 @@ def test_missing_parts_are_reported(own_copy, part):
 
 
 def test_cut_off_weights_are_reported(own_copy):
-    path, (size, _) = max(tiny_run.files_below(own_copy / 'checkpoints' / '56' / 'state').items(),
-                          key=lambda item: item[1])
+    path, (size, _) = max(
+        tiny_run.files_below(own_copy / 'checkpoints' / '56' / 'state').items(), key=lambda item: item[1]
+    )
     os.truncate(path, size // 2)
     assert_unreadable(own_copy)

@@ -1,4 +1,5 @@
 """`load` knows every kind of file by itself."""
+
 import json
 import pathlib
 import shutil
@@ -6,16 +7,15 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_case
-import tiny
 
+import reference_case
 import stylegan_jax as sgj
+import tiny
 
 PICKLE = reference_case.pickle_path('c32')
 
 
-@pytest.mark.parametrize('which, kind', [
-    ('ema', sgj.Generator), ('G', sgj.Generator), ('D', sgj.Discriminator)])
+@pytest.mark.parametrize('which, kind', [('ema', sgj.Generator), ('G', sgj.Generator), ('D', sgj.Discriminator)])
 @pytest.mark.parametrize('as_path', [str, pathlib.Path])
 def test_official_pickles(as_path, which, kind):
     assert isinstance(sgj.load(as_path(PICKLE), which), kind)
@@ -63,13 +63,14 @@ def test_damaged_files_are_refused(tmp_path):
 
 # The network that comes with the package.
 
+
 def test_toyfaces_come_with_the_package():
     """Found by name from anywhere; the discriminator tells its faces from noise, and knows them from drawn ones."""
     G, D = sgj.load('toyfaces'), sgj.load('toyfaces', 'D')
     assert G.shape == (32, 32, 3) and G.w_avg.dtype == jnp.float32
     z = np.random.default_rng(0).standard_normal((8, G.z_dim))
     images = G(z, psi=0.7)
-    assert np.isfinite(images).all() and np.std(images, axis=0).mean() > 0.1       # they differ
+    assert np.isfinite(images).all() and np.std(images, axis=0).mean() > 0.1  # they differ
     noise = np.random.default_rng(1).uniform(-1, 1, images.shape)
     assert np.mean(D(images)) > np.mean(D(noise))
 

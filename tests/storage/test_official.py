@@ -1,4 +1,5 @@
 """Official pickles: what is read out of them, and what is refused."""
+
 import collections
 import dataclasses
 import io
@@ -12,9 +13,9 @@ import types
 import jax
 import numpy as np
 import pytest
+
 import reference_case
 import tiny
-
 from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.classifier import Classifier
@@ -24,11 +25,13 @@ from stylegan_jax.storage import official, official_pickle
 
 def read_states(case):
     """[G, D, Gs] of a case, each the dict that the official code saved; free to be changed."""
+
     def unwrap(network):
         state = network.state
         state['variables'] = [(name, np.asarray(value)) for name, value in state['variables']]
         state['components'] = {name: unwrap(part) for name, part in state.get('components', {}).items()}
         return state
+
     return [unwrap(network) for network in official_pickle.read(reference_case.pickle_path(case))]
 
 
@@ -36,7 +39,7 @@ def pretend_module(monkeypatch, name, **classes):
     """Lets pickle find classes under a module that is not installed here."""
     parts = name.split('.')
     for i in range(len(parts)):
-        path = '.'.join(parts[:i + 1])
+        path = '.'.join(parts[: i + 1])
         monkeypatch.setitem(sys.modules, path, sys.modules.get(path, types.ModuleType(path)))
     for class_name, value in classes.items():
         monkeypatch.setattr(sys.modules[name], class_name, value, raising=False)
@@ -44,6 +47,7 @@ def pretend_module(monkeypatch, name, **classes):
 
 def pickled(states, monkeypatch, module='dnnlib.tflib.network', protocol=2, pickler=pickle.Pickler):
     """Pickles states, or a single one, as the official class `module`.Network does."""
+
     def save(network):
         return network.state
 
@@ -66,10 +70,12 @@ def pickled(states, monkeypatch, module='dnnlib.tflib.network', protocol=2, pick
 @pytest.fixture
 def rewrite(tmp_path, monkeypatch):
     """Returns a function that writes states to a new pickle and gives its path."""
+
     def write(states, **options):
         path = tmp_path / 'network.pkl'
         path.write_bytes(pickled(states, monkeypatch, **options))
         return str(path)
+
     return write
 
 
@@ -88,6 +94,7 @@ def assert_refused(path, *, says='', which='ema'):
 
 # Settings.
 
+
 @pytest.mark.parametrize('case', reference_case.CASES)
 def test_all_three_networks_are_read(case):
     G, D, ema = load_all(reference_case.pickle_path(case))
@@ -95,18 +102,25 @@ def test_all_three_networks_are_read(case):
     assert not tiny.trees_equal(G.params, ema.params)
 
 
-_WIDTHS = dict(fmap_base=160, fmap_max=16)
-_TRADITIONAL = dict(const_input=False, use_noise=False)
+_WIDTHS = {'fmap_base': 160, 'fmap_max': 16}
+_TRADITIONAL = {'const_input': False, 'use_noise': False}
 CONFIGS = {
     'a32': GeneratorConfig.progan(ImageConfig(32), z_dim=16, **_WIDTHS),
-    'b32': GeneratorConfig(ImageConfig(32), z_dim=32, w_dim=32, mapping_layers=0, use_styles=False,
-                           use_pixel_norm=True, use_instance_norm=False, truncation_psi=None, **_TRADITIONAL,
-                           **_WIDTHS),
+    'b32': GeneratorConfig(
+        ImageConfig(32),
+        z_dim=32,
+        w_dim=32,
+        mapping_layers=0,
+        use_styles=False,
+        use_pixel_norm=True,
+        use_instance_norm=False,
+        truncation_psi=None,
+        **_TRADITIONAL,
+        **_WIDTHS,
+    ),
     'c32': GeneratorConfig(ImageConfig(32), z_dim=24, w_dim=32, mapping_fmaps=28, **_TRADITIONAL, **_WIDTHS),
-    'f32-labels': GeneratorConfig(ImageConfig(32, label_dim=5), z_dim=24, w_dim=32, mapping_fmaps=28,
-                                  **_WIDTHS),
-    'f128': GeneratorConfig(ImageConfig(128), z_dim=20, w_dim=28, mapping_fmaps=24, fmap_base=512,
-                            fmap_max=16),
+    'f32-labels': GeneratorConfig(ImageConfig(32, label_dim=5), z_dim=24, w_dim=32, mapping_fmaps=28, **_WIDTHS),
+    'f128': GeneratorConfig(ImageConfig(128), z_dim=20, w_dim=28, mapping_fmaps=24, fmap_base=512, fmap_max=16),
 }
 
 
@@ -115,16 +129,29 @@ def test_arguments_become_config_fields(case):
     path, expected = reference_case.pickle_path(case), CONFIGS[case]
     assert official.load(path).config == expected
     assert official.load(path, 'D').config == DiscriminatorConfig(
-        expected.image, architecture=expected.architecture, fmap_base=expected.fmap_base,
-        fmap_max=expected.fmap_max, blur_filter=() if expected.is_progan else (1, 2, 1))
+        expected.image,
+        architecture=expected.architecture,
+        fmap_base=expected.fmap_base,
+        fmap_max=expected.fmap_max,
+        blur_filter=() if expected.is_progan else (1, 2, 1),
+    )
 
 
-@pytest.mark.parametrize('argument, value, field', [
-    ('truncation_psi', 0.5, 'truncation_psi'), ('truncation_cutoff', 3, 'truncation_cutoff'),
-    ('mapping_lrmul', 0.1, 'mapping_lr_multiplier'), ('mapping_nonlinearity', 'relu', 'mapping_nonlinearity'),
-    ('nonlinearity', 'relu', 'nonlinearity'), ('normalize_latents', False, 'normalize_latents'),
-    ('use_pixel_norm', True, 'use_pixel_norm'), ('use_instance_norm', False, 'use_instance_norm'),
-    ('fused_scale', True, 'flip_from'), ('blur_filter', None, 'blur_filter')])
+@pytest.mark.parametrize(
+    'argument, value, field',
+    [
+        ('truncation_psi', 0.5, 'truncation_psi'),
+        ('truncation_cutoff', 3, 'truncation_cutoff'),
+        ('mapping_lrmul', 0.1, 'mapping_lr_multiplier'),
+        ('mapping_nonlinearity', 'relu', 'mapping_nonlinearity'),
+        ('nonlinearity', 'relu', 'nonlinearity'),
+        ('normalize_latents', False, 'normalize_latents'),
+        ('use_pixel_norm', True, 'use_pixel_norm'),
+        ('use_instance_norm', False, 'use_instance_norm'),
+        ('fused_scale', True, 'flip_from'),
+        ('blur_filter', None, 'blur_filter'),
+    ],
+)
 def test_each_style_argument_sets_its_field(rewrite, argument, value, field):
     states = read_states('c32')
     states[2]['static_kwargs'][argument] = value
@@ -162,22 +189,27 @@ def test_easydict_of_arguments(rewrite, monkeypatch, module):
 
 # Forms of the file.
 
+
 class Python2Pickler(pickle._Pickler):
     """Writes byte strings as Python 2 does, as arrays are in the first published files."""
+
     dispatch = dict(pickle._Pickler.dispatch)
 
     def save_bytes(self, value):
         self.write(pickle.BINSTRING + struct.pack('<i', len(value)) + value)
         self.memoize(value)
+
     dispatch[bytes] = save_bytes
 
 
-@pytest.mark.parametrize('options', [
-    dict(protocol=2), dict(protocol=4), dict(protocol=5), dict(pickler=Python2Pickler)],
-    ids=['protocol 2, latin1', 'protocol 4', 'protocol 5', 'python 2'])
+@pytest.mark.parametrize(
+    'options',
+    [{'protocol': 2}, {'protocol': 4}, {'protocol': 5}, {'pickler': Python2Pickler}],
+    ids=['protocol 2, latin1', 'protocol 4', 'protocol 5', 'python 2'],
+)
 def test_every_protocol_gives_the_same_networks(rewrite, options):
     path = rewrite(read_states('c32'), **options)
-    assert (b'latin1' in open(path, 'rb').read()) == (options == dict(protocol=2))
+    assert (b'latin1' in open(path, 'rb').read()) == (options == {'protocol': 2})
     for ours, original in zip(load_all(path), load_all(reference_case.pickle_path('c32')), strict=True):
         assert ours.config == original.config and tiny.trees_equal(ours, original)
 
@@ -205,6 +237,7 @@ def test_a_file_with_one_discriminator(rewrite):
 
 
 # Classifiers, which are discriminators in files of their own.
+
 
 def classifier_states():
     """States of a discriminator that does not grow, as NVIDIA's classifiers are: a single logit, and no statistics."""
@@ -267,13 +300,15 @@ def test_a_classifier_with_a_missing_array_is_refused(rewrite):
 
 # Progressive GAN's own files.
 
+
 def as_first_progan_code(states, *, swap=True):
     """State version 2; up kernels with outputs before inputs."""
     for state in states:
         state['version'] = 2
         state['variables'] = [
             (name, np.swapaxes(value, 2, 3) if swap and name.endswith('/Conv0_up/weight') else value)
-            for name, value in state['variables']]
+            for name, value in state['variables']
+        ]
     return states
 
 
@@ -295,8 +330,10 @@ def test_progan_without_fusing_is_the_same_network_unflipped(rewrite):
     states = read_states('a32')
     for state in states:
         state['static_kwargs']['fused_scale'] = False
-        state['variables'] = [(name.replace('Conv0_up', 'Conv0').replace('Conv1_down', 'Conv1'), value)
-                              for name, value in state['variables']]
+        state['variables'] = [
+            (name.replace('Conv0_up', 'Conv0').replace('Conv1_down', 'Conv1'), value)
+            for name, value in state['variables']
+        ]
     _, D, ema = load_all(rewrite(states))
     _, fused_D, fused = load_all(reference_case.pickle_path('a32'))
     assert tiny.trees_equal((ema, D), (fused, fused_D))
@@ -308,8 +345,10 @@ def test_progan_labels_join_the_latents_and_leave_scores_alone(rewrite):
     """The label goes raw beside z, before both are normalised; the scores' other outputs guess it."""
     states, random = read_states('a32'), np.random.default_rng(0)
     for state, name, extra in (
-            (states[1], '4x4/Dense1/weight', (16, 3)), (states[1], '4x4/Dense1/bias', (3,)),
-            (states[2], '4x4/Dense/weight', (3, 256))):
+        (states[1], '4x4/Dense1/weight', (16, 3)),
+        (states[1], '4x4/Dense1/bias', (3,)),
+        (states[2], '4x4/Dense/weight', (3, 256)),
+    ):
         variables = dict(state['variables'])
         more = random.standard_normal(extra).astype(np.float32)
         variables[name] = np.concatenate([variables[name], more], axis=0 if 'Dense/' in name else -1)
@@ -331,17 +370,33 @@ def test_progan_labels_join_the_latents_and_leave_scores_alone(rewrite):
 
 # What is refused.
 
+
 def call(module, name, argument):
     """A pickle that calls module.name(argument) when an ordinary reader opens it."""
     return f'c{module}\n{name}\n(V{argument}\ntR.'.encode()
 
 
-@pytest.mark.parametrize('module, name', [
-    ('os', 'system'), ('posix', 'system'), ('nt', 'system'), ('subprocess', 'check_output'),
-    ('builtins', 'eval'), ('__builtin__', 'eval'), ('builtins', 'exec'), ('builtins', 'getattr'),
-    ('builtins', 'open'), ('functools', 'partial'), ('numpy', 'load'), ('numpy', 'ndarray.tofile'),
-    ('codecs', 'open'),
-    ('dnnlib.tflib.network', 'os.system'), ('torch', 'Network'), ('collections', 'namedtuple')])
+@pytest.mark.parametrize(
+    'module, name',
+    [
+        ('os', 'system'),
+        ('posix', 'system'),
+        ('nt', 'system'),
+        ('subprocess', 'check_output'),
+        ('builtins', 'eval'),
+        ('__builtin__', 'eval'),
+        ('builtins', 'exec'),
+        ('builtins', 'getattr'),
+        ('builtins', 'open'),
+        ('functools', 'partial'),
+        ('numpy', 'load'),
+        ('numpy', 'ndarray.tofile'),
+        ('codecs', 'open'),
+        ('dnnlib.tflib.network', 'os.system'),
+        ('torch', 'Network'),
+        ('collections', 'namedtuple'),
+    ],
+)
 def test_every_other_name_is_refused_unexecuted(tmp_path, module, name):
     path, marker = tmp_path / 'evil.pkl', tmp_path / 'executed'
     argument = f"open('{marker}', 'w')" if name in ('eval', 'exec') else f'touch {marker}'
@@ -363,9 +418,11 @@ def test_a_call_among_the_variables_is_refused_unexecuted(rewrite, tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize('array', [
-    np.array([None]), np.zeros(2, [('a', 'f4'), ('b', 'O')]), np.zeros(2, [('a', 'f4')])],
-    ids=['objects', 'records with objects', 'records'])
+@pytest.mark.parametrize(
+    'array',
+    [np.array([None]), np.zeros(2, [('a', 'f4'), ('b', 'O')]), np.zeros(2, [('a', 'f4')])],
+    ids=['objects', 'records with objects', 'records'],
+)
 def test_arrays_of_anything_but_numbers_are_refused(rewrite, array):
     states = read_states('c32')
     states[2]['variables'].append(('lod', array))
@@ -389,10 +446,18 @@ def test_truncated_files_are_refused(tmp_path):
         assert_refused(path)
 
 
-@pytest.mark.parametrize('content', [
-    b'', b'hello\n', b'<html>\n<body>404</body>\n</html>', b'\x89PNG\r\n\x1a\n', bytes(100),
-    b'\x80\x04\x95' + b'\xff' * 8],
-    ids=['empty', 'text', 'html', 'png', 'zeros', 'impossible length'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        b'hello\n',
+        b'<html>\n<body>404</body>\n</html>',
+        b'\x89PNG\r\n\x1a\n',
+        bytes(100),
+        b'\x80\x04\x95' + b'\xff' * 8,
+    ],
+    ids=['empty', 'text', 'html', 'png', 'zeros', 'impossible length'],
+)
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / 'other.pkl'
     path.write_bytes(content)
@@ -400,8 +465,9 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize('which', ['ema', 'D'])
-@pytest.mark.parametrize('value', [
-    None, 3, 'text', [], {}, (1, 2, 3), [1, [2], {}], np.zeros(3), (np.zeros(3),) * 3], ids=str)
+@pytest.mark.parametrize(
+    'value', [None, 3, 'text', [], {}, (1, 2, 3), [1, [2], {}], np.zeros(3), (np.zeros(3),) * 3], ids=str
+)
 def test_pickles_of_something_else_are_refused(tmp_path, value, which):
     path = tmp_path / 'else.pkl'
     path.write_bytes(pickle.dumps(value, 2))
@@ -426,13 +492,19 @@ def sabotaged(case, index, component, change):
 
 
 ARRAYS = [
-    ('c32', 2, 'synthesis', '8x8/Conv0_up/weight'), ('c32', 2, 'synthesis', 'ToRGB_lod1/bias'),
-    ('c32', 2, 'synthesis', 'ToRGB_lod0/weight'), ('c32', 2, 'mapping', 'Dense3/weight'),
+    ('c32', 2, 'synthesis', '8x8/Conv0_up/weight'),
+    ('c32', 2, 'synthesis', 'ToRGB_lod1/bias'),
+    ('c32', 2, 'synthesis', 'ToRGB_lod0/weight'),
+    ('c32', 2, 'mapping', 'Dense3/weight'),
     ('c32', 2, '', 'dlatent_avg'),
-    ('f32-labels', 2, 'synthesis', 'noise3'), ('f32-labels', 2, 'synthesis', '4x4/Const/const'),
-    ('f32-labels', 2, 'mapping', 'LabelConcat/weight'), ('a32', 2, '', '8x8/Conv0_up/weight'),
-    ('a32', 2, '', '8x8/Conv0_up/bias'), ('c32', 1, '', '4x4/Dense1/bias'),
-    ('c32', 1, '', 'FromRGB_lod0/weight')]
+    ('f32-labels', 2, 'synthesis', 'noise3'),
+    ('f32-labels', 2, 'synthesis', '4x4/Const/const'),
+    ('f32-labels', 2, 'mapping', 'LabelConcat/weight'),
+    ('a32', 2, '', '8x8/Conv0_up/weight'),
+    ('a32', 2, '', '8x8/Conv0_up/bias'),
+    ('c32', 1, '', '4x4/Dense1/bias'),
+    ('c32', 1, '', 'FromRGB_lod0/weight'),
+]
 
 
 @pytest.mark.parametrize('case, index, component, name', ARRAYS)
@@ -445,6 +517,7 @@ def test_a_missing_array_is_refused(rewrite, case, index, component, name):
 def test_a_wrong_shape_is_refused(rewrite, case, index, component, name):
     def grow(variables):
         variables[name] = np.concatenate([variables[name]] * 2, axis=-1)
+
     assert_refused(rewrite(sabotaged(case, index, component, grow)), which=('G', 'D', 'ema')[index])
 
 
@@ -461,9 +534,18 @@ def test_a_missing_part_is_refused(rewrite, key, index):
     assert_refused(rewrite(states), which=('G', 'D', 'ema')[index])
 
 
-@pytest.mark.parametrize('argument, value', [
-    ('use_wscale', False), ('tanh_at_end', True), ('epilogue', 'fancy'), ('fused_scale', 'sometimes'),
-    ('nonlinearity', 'swish'), ('blur_filter', [1, 3, 3, 1]), ('mapping_layers', 7)])
+@pytest.mark.parametrize(
+    'argument, value',
+    [
+        ('use_wscale', False),
+        ('tanh_at_end', True),
+        ('epilogue', 'fancy'),
+        ('fused_scale', 'sometimes'),
+        ('nonlinearity', 'swish'),
+        ('blur_filter', [1, 3, 3, 1]),
+        ('mapping_layers', 7),
+    ],
+)
 def test_arguments_that_cannot_be_expressed_are_refused(rewrite, argument, value):
     states = read_states('c32')
     states[2]['static_kwargs'][argument] = value

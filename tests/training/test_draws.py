@@ -1,4 +1,5 @@
 """The random draws of a step: what they depend on, and how they are distributed."""
+
 import dataclasses
 import functools
 
@@ -6,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.config import DataConfig, LossConfig, TrainConfig
 from stylegan_jax.training import draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.draws import draw_crossover
@@ -45,7 +46,7 @@ def test_a_setting_draws_only_what_it_uses():
     draws = draw_discriminator_step(config, KEY, 0, 4, stage=0)
     assert draws == draws._replace(z_mix=None, crossover=None, noise=(), mirror=None, gp_factors=None)
     config = tiny.run_config('B')
-    assert draw_generator_step(config, KEY, 0, 4, stage=0).z_mix is None       # nothing to mix without styles
+    assert draw_generator_step(config, KEY, 0, 4, stage=0).z_mix is None  # nothing to mix without styles
 
 
 def test_draws_depend_on_key_images_shown_and_purpose_alone():
@@ -77,7 +78,7 @@ def test_half_of_the_reals_are_mirrored_and_factors_are_uniform():
     assert np.mean(draws.mirror) == pytest.approx(0.5, abs=0.04)
     assert 0 <= draws.gp_factors.min() and draws.gp_factors.max() < 1
     assert np.mean(draws.gp_factors) == pytest.approx(0.5, abs=0.02)
-    assert np.std(draws.gp_factors) == pytest.approx(12 ** -0.5, abs=0.02)
+    assert np.std(draws.gp_factors) == pytest.approx(12**-0.5, abs=0.02)
 
 
 @pytest.mark.parametrize('layers', [2, 4, 6, 18])

@@ -1,12 +1,13 @@
 """The losses against their formulas, and their penalties against full-size pixels."""
+
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.config import LossConfig
 from stylegan_jax.networks import ops
 from stylegan_jax.training import discriminator_loss, generator_loss
@@ -25,6 +26,7 @@ def judge(images):
 
 def full_size_gradients(images, shrink):
     """Gradients at literally repeated pixels, as the official code takes them."""
+
     def judge_full_size(pixels):
         for _ in range(int(np.log2(shrink))):
             pixels = ops.downscale(pixels)
@@ -49,9 +51,10 @@ def test_r1_and_r2_are_squared_gradients_of_full_size_pixels(name, images, shrin
 
 
 def test_r1_falls_with_the_square_of_shrink():
-    full, small = (discriminator_loss(LossConfig(), judge, REALS, FAKES, shrink=shrink)[1]['r1_penalty']
-                   for shrink in (1, 128))
-    np.testing.assert_allclose(full, small * 128 ** 2, rtol=1e-5)
+    full, small = (
+        discriminator_loss(LossConfig(), judge, REALS, FAKES, shrink=shrink)[1]['r1_penalty'] for shrink in (1, 128)
+    )
+    np.testing.assert_allclose(full, small * 128**2, rtol=1e-5)
 
 
 def test_logistic_losses():
@@ -80,7 +83,7 @@ def test_wgan_gp_penalises_norms_of_full_size_gradients(shrink, target):
     norms = np.sqrt(squared_norms(full_size_gradients(REALS * (1 - FACTORS) + FAKES * FACTORS, shrink)))
     real_logits, fake_logits = judge(REALS), judge(FAKES)
     np.testing.assert_allclose(metrics['mixed_norms'], norms, rtol=1e-4)
-    penalty, drift = 7 / target ** 2 * (norms - target) ** 2, 0.01 * real_logits ** 2
+    penalty, drift = 7 / target**2 * (norms - target) ** 2, 0.01 * real_logits**2
     np.testing.assert_allclose(loss, fake_logits - real_logits + penalty + drift, rtol=1e-3)
     np.testing.assert_array_equal(generator_loss(config, fake_logits), -fake_logits)
 

@@ -1,11 +1,12 @@
 """Adam in TensorFlow's form."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.training import adam_init, adam_update
 
 STEPS = 5
@@ -13,8 +14,7 @@ STEPS = 5
 
 def gradients_of(step):
     """Of very different sizes, down to zero."""
-    return {'a': tiny.normal(4, 3, seed=step),
-            'b': {'c': tiny.normal(6, seed=10 + step) * 1e-6, 'd': jnp.zeros(2)}}
+    return {'a': tiny.normal(4, 3, seed=step), 'b': {'c': tiny.normal(6, seed=10 + step) * 1e-6, 'd': jnp.zeros(2)}}
 
 
 PARAMS = jax.tree.map(lambda g: g + 1, gradients_of(100))
@@ -35,16 +35,17 @@ def tensorflow_adam(p, gradients, lr, beta1, beta2, epsilon):
         g = np.asarray(g, np.float64)
         m = beta1 * m + (1 - beta1) * g
         v = beta2 * v + (1 - beta2) * g * g
-        p = p - lr * np.sqrt(1 - beta2 ** t) / (1 - beta1 ** t) * m / (np.sqrt(v) + epsilon)
+        p = p - lr * np.sqrt(1 - beta2**t) / (1 - beta1**t) * m / (np.sqrt(v) + epsilon)
     return p
 
 
 @pytest.mark.parametrize('beta1, epsilon', [(0.0, 1e-8), (0.0, 1e-2), (0.9, 1e-7)])
 def test_equals_tensorflows_formula(beta1, epsilon):
-    settings = dict(beta1=beta1, beta2=0.99, epsilon=epsilon)
+    settings = {'beta1': beta1, 'beta2': 0.99, 'epsilon': epsilon}
     params, state = run(0.01, **settings)
-    expected = jax.tree.map(lambda p, *g: tensorflow_adam(p, g, 0.01, **settings), PARAMS,
-                            *map(gradients_of, range(STEPS)))
+    expected = jax.tree.map(
+        lambda p, *g: tensorflow_adam(p, g, 0.01, **settings), PARAMS, *map(gradients_of, range(STEPS))
+    )
     tiny.assert_trees_close(params, expected, rtol=1e-5, atol=1e-6)
     assert state.count == STEPS
 

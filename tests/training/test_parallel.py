@@ -1,4 +1,5 @@
 """The same training on any number of devices, in every way to compile it."""
+
 import functools
 import os
 import pathlib
@@ -11,14 +12,14 @@ import threading
 import jax
 import numpy as np
 import pytest
-import tiny
 import trajectory
-from tiny_run import count_compilations
 
+import tiny
 from stylegan_jax import training
 from stylegan_jax.config import ParallelConfig, TrainConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.compiling import Compilation, is_compiling
+from tiny_run import count_compilations
 
 HERE = pathlib.Path(__file__).parent
 
@@ -26,8 +27,11 @@ HERE = pathlib.Path(__file__).parent
 def largest_error(arrays, expected):
     """Over all arrays, norm of the difference over norm of the expected."""
     assert arrays.keys() == expected.keys()
-    return max(np.linalg.norm(np.float64(arrays[name]) - expected[name])
-               / max(np.linalg.norm(np.float64(expected[name])), 1e-30) for name in expected)
+    return max(
+        np.linalg.norm(np.float64(arrays[name]) - expected[name])
+        / max(np.linalg.norm(np.float64(expected[name])), 1e-30)
+        for name in expected
+    )
 
 
 @functools.cache
@@ -36,9 +40,19 @@ def expected(steps=20):
     return trajectory.trajectory(trajectory.run_config(parallel=ParallelConfig(devices=1)), steps)
 
 
-@pytest.mark.parametrize('mode, devices, accumulate', [
-    ('pmap', 1, 1), ('jit', 1, 8), ('jit', 2, 1), ('pmap', 2, 2), ('pmap', 4, 1), ('jit', 4, 2), ('jit', 8, 1),
-    ('pmap', 8, 1)])
+@pytest.mark.parametrize(
+    'mode, devices, accumulate',
+    [
+        ('pmap', 1, 1),
+        ('jit', 1, 8),
+        ('jit', 2, 1),
+        ('pmap', 2, 2),
+        ('pmap', 4, 1),
+        ('jit', 4, 2),
+        ('jit', 8, 1),
+        ('pmap', 8, 1),
+    ],
+)
 def test_trajectories_agree(float64, mode, devices, accumulate):
     """In double precision: in single precision a GAN's trajectory makes rounding grow."""
     config = trajectory.run_config(parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate))
@@ -52,10 +66,17 @@ def test_processes_agree(float64, tmp_path):
         coordinator = f'127.0.0.1:{probe.getsockname()[1]}'
     environment = os.environ | {
         'PYTHONPATH': f'{HERE}:{HERE.parent}:' + os.environ.get('PYTHONPATH', ''),
-        'XLA_FLAGS': os.environ['XLA_FLAGS'] + ' --xla_force_host_platform_device_count=4'}
-    processes = [subprocess.Popen([sys.executable, HERE / 'trajectory.py', coordinator, '2', str(process),
-                                   tmp_path / 'state'], env=environment, stderr=subprocess.PIPE, text=True)
-                 for process in range(2)]
+        'XLA_FLAGS': os.environ['XLA_FLAGS'] + ' --xla_force_host_platform_device_count=4',
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, HERE / 'trajectory.py', coordinator, '2', str(process), tmp_path / 'state'],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in range(2)
+    ]
     errors = [process.communicate(timeout=500)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     for mode in ('jit', 'pmap'):
@@ -68,7 +89,7 @@ def test_processes_agree(float64, tmp_path):
 def test_two_iterations_at_one_go_agree(float64, mode, devices, accumulate):
     """With one by one on as many devices; metrics are sums, but for the last counts of steps that were skipped."""
     config = trajectory.run_config(parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate))
-    steps = 8               # 4x4 and the fade
+    steps = 8  # 4x4 and the fade
     singly = [trajectory.trajectory(config, steps - 1), trajectory.trajectory(config, steps)]
     state = {name: array for name, array in singly[1].items() if name.startswith('.')}
     at_one_go = trajectory.trajectory(config, steps, at_one_go=2)
@@ -87,14 +108,17 @@ def test_one_dispatch_agrees_closely(float64):
 
 def test_one_dispatch_agrees_in_single_precision(monkeypatch):
     """The moments of each network's gradients do; of a weight whose gradient nearly cancels, Adam enlarges rounding."""
-    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1),
-                                   train=TrainConfig(ema_kimg=0.1, beta1=tiny.HARDLY_ANY))
-    for name in ('generator', 'discriminator'):      # not those that a test in double precision has made before
+    config = trajectory.run_config(
+        precision='float32', parallel=ParallelConfig(devices=1), train=TrainConfig(ema_kimg=0.1, beta1=tiny.HARDLY_ANY)
+    )
+    for name in ('generator', 'discriminator'):  # not those that a test in double precision has made before
         monkeypatch.setattr(tiny, name, getattr(tiny, name).__wrapped__)
     singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
     for part in ('g_optimizer.mu', 'g_optimizer.nu', 'd_optimizer.mu', 'd_optimizer.nu', 'd_params', 'g_ema'):
-        a, b = (np.concatenate([array.ravel() for name, array in arrays.items() if name.startswith(f'.{part}')])
-                for arrays in (at_one_go, singly))
+        a, b = (
+            np.concatenate([array.ravel() for name, array in arrays.items() if name.startswith(f'.{part}')])
+            for arrays in (at_one_go, singly)
+        )
         assert a.size > 100 and np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b), part
 
 
@@ -111,26 +135,33 @@ def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
 @pytest.mark.parametrize('mode, devices, accumulate', [('jit', 8, 1), ('pmap', 2, 1), ('jit', 2, 4)])
 def test_gradients_agree_in_single_precision(mode, devices, accumulate):
     """After one step; with hardly any momentum Adam's first moment is the gradient."""
+
     def gradients(parallel):
         train = TrainConfig(ema_kimg=0.1, beta1=tiny.HARDLY_ANY)
         arrays = trajectory.trajectory(trajectory.run_config(precision='float32', parallel=parallel, train=train), 1)
         return {name: array for name, array in arrays.items() if '.mu' in name}
+
     one = gradients(ParallelConfig(devices=1))
     assert len(one) > 20
     several = gradients(ParallelConfig(mode=mode, devices=devices, accumulate=accumulate))
     # Over each network: single tensors of it are sums that nearly cancel.
     for network in ('g_optimizer', 'd_optimizer'):
-        a, b = (np.concatenate([array.ravel() for name, array in arrays.items() if network in name])
-                for arrays in (several, one))
+        a, b = (
+            np.concatenate([array.ravel() for name, array in arrays.items() if network in name])
+            for arrays in (several, one)
+        )
         assert np.linalg.norm(a - b) < 1e-5 * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize('mode, devices, accumulate, at_one_go', [
-    ('jit', 8, 1, 1), ('jit', 4, 2, 1), ('pmap', 2, 1, 1), ('jit', 1, 8, 1), ('jit', 2, 1, 2)])
+@pytest.mark.parametrize(
+    'mode, devices, accumulate, at_one_go',
+    [('jit', 8, 1, 1), ('jit', 4, 2, 1), ('pmap', 2, 1, 1), ('jit', 1, 8, 1), ('jit', 2, 1, 2)],
+)
 def test_one_all_reduce_a_step(mode, devices, accumulate, at_one_go):
     """Two in an iteration of a D step and a G step; none for a single device."""
-    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices,
-                                                                                accumulate=accumulate))
+    config = trajectory.run_config(
+        precision='float32', parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate)
+    )
     runner = training.Devices(config)
     state = runner.replicate(training.create_state(config, lod=1))
     batch = runner.arrange(*[trajectory.batch_at(config, runner, 0, 0)] * at_one_go)
@@ -142,6 +173,7 @@ def test_one_all_reduce_a_step(mode, devices, accumulate, at_one_go):
 
 # Ahead of time.
 
+
 @pytest.mark.parametrize('mode, devices, at_one_go', [('jit', 2, 1), ('jit', 1, 2), ('pmap', 2, 2)])
 def test_what_was_prepared_is_what_a_call_needs(mode, devices, at_one_go):
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices))
@@ -151,7 +183,7 @@ def test_what_was_prepared_is_what_a_call_needs(mode, devices, at_one_go):
     assert not compilation.is_done and step.compiled() == [], 'it did not go on in a thread'
     step.prepare(state, stage=1, batch=16, steps=at_one_go).result()
     with count_compilations() as compilations:
-        for nimg in (0, 32):        # also with what came out of the first call
+        for nimg in (0, 32):  # also with what came out of the first call
             batches = [trajectory.batch_at(config, runner, nimg + 16 * number, 1) for number in range(at_one_go)]
             state, _ = step(state, runner.arrange(*batches), 0.001, stage=1)
     assert not compilations and step.programs == {(1, 16, at_one_go)}
@@ -201,13 +233,17 @@ def test_iterations_go_on_over_several_devices_while_a_thread_compiles():
 
 # Devices that do not fit.
 
-@pytest.mark.parametrize('replicas, parallel, message', [
-    (6, dict(devices=4), r'4 devices cannot share replicas=6 .* one of 1, 2, 3, 6, or .* a multiple of 4'),
-    (8, dict(devices=16), r'parallel.devices=16: there are 8; set it to one of 1, 2, 4, 8'),
-    (4, dict(), r'8 devices cannot share replicas=4 .* one of 1, 2, 4'),
-    (8, dict(devices=2, accumulate=3), r'accumulate=3: 2 devices run 4 of 8 replicas each; give one of 1, 2, 4$'),
-    (8, dict(steps_per_dispatch=3), r'steps_per_dispatch=3: .* every 2 steps .*; give one of 1, 2, or none$'),
-])
+
+@pytest.mark.parametrize(
+    'replicas, parallel, message',
+    [
+        (6, {'devices': 4}, r'4 devices cannot share replicas=6 .* one of 1, 2, 3, 6, or .* a multiple of 4'),
+        (8, {'devices': 16}, r'parallel.devices=16: there are 8; set it to one of 1, 2, 4, 8'),
+        (4, {}, r'8 devices cannot share replicas=4 .* one of 1, 2, 4'),
+        (8, {'devices': 2, 'accumulate': 3}, r'accumulate=3: 2 devices run 4 of 8 replicas each; give one of 1, 2, 4$'),
+        (8, {'steps_per_dispatch': 3}, r'steps_per_dispatch=3: .* every 2 steps .*; give one of 1, 2, or none$'),
+    ],
+)
 def test_counts_that_would_do_are_named(replicas, parallel, message):
     config = trajectory.run_config(replicas=replicas, parallel=ParallelConfig(**parallel))
     with pytest.raises(UserError, match=message):

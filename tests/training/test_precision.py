@@ -1,19 +1,20 @@
 """Steps in short types against float32, the loss's scale, and penalties now and then."""
+
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax import training
 from stylegan_jax.config import LossConfig
 from stylegan_jax.training import steps
 
-STAGE = 3               # up to 16x16 the generator is float32 anyway
+STAGE = 3  # up to 16x16 the generator is float32 anyway
 LABEL = jnp.zeros((4, 0))
-WIDE = dict(fmap_base=256, fmap_max=32)
+WIDE = {'fmap_base': 256, 'fmap_max': 32}
 # A gradient counts where its norm is at least this share of the greatest: what is smaller is mostly rounding.
 NEGLIGIBLE = 0.01
 
@@ -25,8 +26,9 @@ def configured(precision='float32', **loss):
 @functools.cache
 def start():
     config = configured()
-    state = training.create_state(config, generator=tiny.generator(config.generator),
-                                  discriminator=tiny.discriminator(config.discriminator))
+    state = training.create_state(
+        config, generator=tiny.generator(config.generator), discriminator=tiny.discriminator(config.discriminator)
+    )
     # The first scale, 16, is the greatest that can do in float16; runs come down from it.
     return state.replace(g_loss_scale=jnp.float32(10), d_loss_scale=jnp.float32(10))
 
@@ -66,6 +68,7 @@ def assert_aligned(short, exact, cosine):
 
 # Short types.
 
+
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
 @pytest.mark.parametrize('name', ['d', 'g'])
 def test_gradients_in_short_types(name, precision):
@@ -77,13 +80,18 @@ def test_gradients_in_short_types(name, precision):
 
 def test_images_in_bfloat16():
     _, draws = inputs('g')
-    short, exact = (jax.jit(functools.partial(steps.generate, configured(precision), stage=STAGE, alpha=1.0))(
-        start().g_params, LABEL, draws)[0] for precision in ('bfloat16', 'float32'))
+    short, exact = (
+        jax.jit(functools.partial(steps.generate, configured(precision), stage=STAGE, alpha=1.0))(
+            start().g_params, LABEL, draws
+        )[0]
+        for precision in ('bfloat16', 'float32')
+    )
     error = np.sqrt(np.mean(np.square(np.asarray(short, np.float32) - exact))) / np.std(exact)
     assert 0 < error < 0.02
 
 
 # The scale of the loss.
+
 
 @functools.cache
 def compiled_step(name, precision):
@@ -109,12 +117,14 @@ def test_what_steps_carry_stays_float32(name):
 
     def types(tree):
         return jax.tree.map(lambda x: x.dtype, tree)
+
     assert types(after.replace(key=None)) == types(start().replace(key=None))
     assert not {metric.dtype for metric in metrics.values()} & {jnp.dtype('bfloat16'), jnp.dtype('float16')}
     assert getattr(after, f'{name}_loss_scale') == getattr(start(), f'{name}_loss_scale')
 
 
 # Penalties in some steps only.
+
 
 @pytest.mark.parametrize('shown, gamma', [(0, 20.0), (4, 0.0), (8, 20.0)])
 def test_lazy_penalties(shown, gamma):
@@ -124,8 +134,9 @@ def test_lazy_penalties(shown, gamma):
     assert metrics['r1_penalty'] == pytest.approx(float(2 * plain_metrics['r1_penalty']) if gamma else 0.0, rel=1e-4)
 
 
-def test_only_lazy_penalties_branch(accelerator_forms):      # a choice of platform is a branch as well
+def test_only_lazy_penalties_branch(accelerator_forms):  # a choice of platform is a branch as well
     def branches(interval):
         function = functools.partial(steps.discriminator_gradients, configured(lazy_r1_interval=interval), stage=STAGE)
         return str(jax.make_jaxpr(function)(start(), *inputs('d'))).count('cond[')
+
     assert (branches(1), branches(2)) == (0, 1)

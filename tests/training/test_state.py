@@ -1,12 +1,13 @@
 """The state of a run: its beginning, and what a look at the schedule changes."""
+
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.config import ScheduleConfig
 from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.config.schedule import Setting
@@ -30,7 +31,7 @@ def setting(lod):
 
 def has_moments(state):
     leaves = jax.tree.leaves((state.g_optimizer, state.d_optimizer))
-    assert len({bool(np.any(leaf)) for leaf in leaves}) == 1      # all or nothing
+    assert len({bool(np.any(leaf)) for leaf in leaves}) == 1  # all or nothing
     return bool(np.any(leaves[0]))
 
 
@@ -73,9 +74,18 @@ def test_the_averaged_generator_is_what_is_taken_out_by_default(state):
     assert ema.params is state.g_ema and ema.w_avg is state.ema_w_avg
 
 
-@pytest.mark.parametrize('lod, kept', [
-    (1.5, True), (1.4, True), (1.001, True),     # on within a fade
-    (1.0, False), (0.9, False), (0.0, False), (2.0, False)])     # it ends, or another begins
+@pytest.mark.parametrize(
+    'lod, kept',
+    [
+        (1.5, True),
+        (1.4, True),
+        (1.001, True),  # on within a fade
+        (1.0, False),
+        (0.9, False),
+        (0.0, False),
+        (2.0, False),
+    ],
+)  # it ends, or another begins
 def test_moments_are_forgotten_only_when_a_fade_begins_or_ends(state, lod, kept):
     assert has_moments(enter_setting(CONFIG, state, setting(lod))) == kept
 
@@ -94,6 +104,6 @@ def test_moments_stay_if_the_schedule_says_so(state):
 def test_a_setting_moves_growth_and_nothing_else(state):
     entered = enter_setting(CONFIG, state, setting(1.25))
     assert (entered.lod, entered.alpha, entered.group_nimg, entered.cur_nimg) == (1.25, 0.75, 96, 96)
-    unmoved = dict(lod=0, alpha=0, group_nimg=0, key=0)
+    unmoved = {'lod': 0, 'alpha': 0, 'group_nimg': 0, 'key': 0}
     assert tiny.trees_equal(entered.replace(**unmoved), state.replace(**unmoved))
     assert entered.group_nimg.unsafe_buffer_pointer() != entered.cur_nimg.unsafe_buffer_pointer()

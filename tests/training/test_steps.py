@@ -1,12 +1,13 @@
 """The training steps: what they move, what they leave, and how replicas and stages come in."""
+
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax import training
 from stylegan_jax.config import DataConfig, ImageConfig, LossConfig, TrainConfig
 from stylegan_jax.data.batch import Batch
@@ -32,8 +33,9 @@ def start():
     """A state in a fade to 8x8, with an averaged generator of its own."""
     config, _ = compiled_step('d')
     G = tiny.generator(config.generator)
-    state = training.create_state(config, generator=G, discriminator=tiny.discriminator(config.discriminator),
-                                  ema=tiny.filled(G), lod=0.25)
+    state = training.create_state(
+        config, generator=G, discriminator=tiny.discriminator(config.discriminator), ema=tiny.filled(G), lod=0.25
+    )
     return state.replace(cur_nimg=jnp.int32(40))
 
 
@@ -59,6 +61,7 @@ def g_step(state=None, draws=None):
 
 # Real images.
 
+
 def test_reals_are_scaled_from_bytes():
     reals = prepare_reals(np.array([[[[0], [255]], [[51], [102]]]], np.uint8), None, 1.0, stage=0)
     np.testing.assert_allclose(reals[0, :, :, 0], [[-1, 1], [-0.6, -0.2]], atol=1e-6)
@@ -80,6 +83,7 @@ def test_reals_fade_between_levels():
 
 
 # What moves.
+
 
 def test_each_step_trains_its_own_network():
     after_d, metrics = d_step()
@@ -126,21 +130,28 @@ def test_mixing_takes_the_second_latents_from_the_crossover_on():
     draws = draws_of('g')
     swapped = draws._replace(z=draws.z_mix, z_mix=draws.z)
     everywhere, nowhere = jnp.zeros(4, int), jnp.full(4, 4)
-    losses = [g_step(draws=d)[1]['g_loss'] for d in (
-        draws._replace(crossover=everywhere), swapped._replace(crossover=nowhere),
-        draws._replace(crossover=nowhere), draws._replace(crossover=jnp.full(4, 2)))]
+    losses = [
+        g_step(draws=d)[1]['g_loss']
+        for d in (
+            draws._replace(crossover=everywhere),
+            swapped._replace(crossover=nowhere),
+            draws._replace(crossover=nowhere),
+            draws._replace(crossover=jnp.full(4, 2)),
+        )
+    ]
     assert losses[0] == pytest.approx(float(losses[1]), rel=1e-5)
     assert len({round(float(loss), 4) for loss in losses[1:]}) == 3
 
 
 # What is not finite.
 
+
 def test_a_discriminator_gradient_that_is_not_finite_is_skipped():
     state, metrics = d_step(reals=np.full((4, 8, 8, 3), np.nan, np.float32))
     assert metrics['d_skipped'] == 1
     assert tiny.trees_equal((state.d_params, state.d_optimizer), (start().d_params, start().d_optimizer))
     healthy, _ = d_step()
-    for name in ('g_ema', 'w_avg', 'cur_nimg'):      # go on as ever
+    for name in ('g_ema', 'w_avg', 'cur_nimg'):  # go on as ever
         assert tiny.trees_equal(getattr(state, name), getattr(healthy, name)), name
     after, metrics = g_step(state)
     assert metrics['g_skipped'] == 0 and not tiny.trees_equal(after.g_params, state.g_params)
@@ -174,13 +185,14 @@ def test_a_gradient_whose_norm_is_beyond_float32_is_skipped():
 
 # Replicas.
 
+
 def gradients(optimizer):
     """With hardly any momentum the first moment is the gradient."""
     return optimizer.mu
 
 
 def half(draws, which):
-    return jax.tree.map(lambda x: x[4 * which:4 * which + 4], draws)
+    return jax.tree.map(lambda x: x[4 * which : 4 * which + 4], draws)
 
 
 def test_two_replicas_are_the_mean_of_two_single_ones():
@@ -188,7 +200,7 @@ def test_two_replicas_are_the_mean_of_two_single_ones():
     d_draws, g_draws = draws_of('d', 2, 8), draws_of('g', 2, 8)
     d_both, _ = compiled_step('d', 2)[1](start(), reals, label, d_draws)
     g_both, _ = compiled_step('g', 2)[1](start(), label, g_draws)
-    d_each = [d_step(reals=reals[4 * r:4 * r + 4], draws=half(d_draws, r))[0] for r in range(2)]
+    d_each = [d_step(reals=reals[4 * r : 4 * r + 4], draws=half(d_draws, r))[0] for r in range(2)]
     g_each = [g_step(draws=half(g_draws, r))[0] for r in range(2)]
     for both, each, name in ((d_both, d_each, 'd_optimizer'), (g_both, g_each, 'g_optimizer')):
         single = [gradients(getattr(state, name)) for state in each]
@@ -199,6 +211,7 @@ def test_two_replicas_are_the_mean_of_two_single_ones():
 
 
 # Compiled iterations.
+
 
 def batch_at(config, stage, seed=0):
     random = np.random.default_rng(seed)
@@ -214,13 +227,18 @@ def all_finite(state):
 @pytest.fixture(scope='module')
 def run():
     """A conditional run of one replica with styles, noise, mixing and mirroring: (config, compiled steps)."""
-    config = tiny.run_config(image=ImageConfig(8, label_dim=3), loss=LossConfig(r1_gamma=0),
-                             data=DataConfig(mirror=True), generator=dict(mapping_layers=1))
+    config = tiny.run_config(
+        image=ImageConfig(8, label_dim=3),
+        loss=LossConfig(r1_gamma=0),
+        data=DataConfig(mirror=True),
+        generator={'mapping_layers': 1},
+    )
     devices = training.Devices(config)
     iteration = devices.compile()
 
     def steps(state, batch, *args, **kwargs):
         return iteration(devices.replicate(state), devices.arrange(batch), *args, **kwargs)
+
     steps.iteration, steps.replicate = iteration, devices.replicate
     return config, steps
 
@@ -239,8 +257,11 @@ def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
 def test_iterations_repeat_exactly(run):
     config, steps = run
     first, again, later = (
-        steps(training.create_state(config, lod=1).replace(cur_nimg=jnp.int32(nimg)), batch_at(config, 0),
-              0.001, stage=0)[0] for nimg in (0, 0, 4))
+        steps(
+            training.create_state(config, lod=1).replace(cur_nimg=jnp.int32(nimg)), batch_at(config, 0), 0.001, stage=0
+        )[0]
+        for nimg in (0, 0, 4)
+    )
     assert tiny.trees_equal(first.replace(key=0), again.replace(key=0))
     assert not tiny.trees_equal(first.g_params, later.g_params)
 
@@ -257,7 +278,18 @@ def test_double_precision(float64):
     state = training.create_state(config)
     devices = training.Devices(config)
     state, metrics = devices.compile()(state, devices.arrange(batch_at(config, 0)), LR, stage=0)
-    floats = jax.tree.leaves((state.g_params, state.d_params, state.g_ema, state.w_avg, state.ema_w_avg,
-                              state.noise, state.d_optimizer.nu, state.g_optimizer.nu, metrics['d_loss']))
+    floats = jax.tree.leaves(
+        (
+            state.g_params,
+            state.d_params,
+            state.g_ema,
+            state.w_avg,
+            state.ema_w_avg,
+            state.noise,
+            state.d_optimizer.nu,
+            state.g_optimizer.nu,
+            metrics['d_loss'],
+        )
+    )
     assert {leaf.dtype for leaf in floats} == {jnp.dtype('float64')}
     assert all_finite(state) and metrics['d_skipped'] == metrics['g_skipped'] == 0

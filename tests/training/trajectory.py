@@ -1,13 +1,14 @@
 """A short run of the compiled steps on any number of devices, for test_parallel.py; also a program for one process.
 
-    python trajectory.py COORDINATOR PROCESSES PROCESS OUT
+python trajectory.py COORDINATOR PROCESSES PROCESS OUT
 """
+
 import sys
 
 import jax
 import numpy as np
-import tiny
 
+import tiny
 from stylegan_jax import training
 from stylegan_jax.config import DataConfig, ParallelConfig, ScheduleConfig, TrainConfig
 from stylegan_jax.config.schedule import lod_at, setting_at
@@ -18,33 +19,54 @@ REPLICAS, BATCH = 8, 16
 
 def run_config(**fields):
     """8 replicas from 4x4 to 8x8: steps of 16 images; 4x4 up to 96, a fade up to 224, then 8x8."""
-    return tiny.run_config(**dict(
-        replicas=REPLICAS, precision='float64', data=DataConfig(mirror=True), train=TrainConfig(ema_kimg=0.1),
-        schedule=ScheduleConfig(initial_resolution=4, batch=BATCH, stage_kimg=0.096, fade_kimg=0.128, lr=0.002,
-                                batch_by_resolution={}, lr_by_resolution={}, steps_per_evaluation=2),
-        generator=dict(mapping_layers=1, fmap_max=4), discriminator=dict(fmap_max=4, mbstd_group_size=2)) | fields)
+    return tiny.run_config(
+        **{
+            'replicas': REPLICAS,
+            'precision': 'float64',
+            'data': DataConfig(mirror=True),
+            'train': TrainConfig(ema_kimg=0.1),
+            'schedule': ScheduleConfig(
+                initial_resolution=4,
+                batch=BATCH,
+                stage_kimg=0.096,
+                fade_kimg=0.128,
+                lr=0.002,
+                batch_by_resolution={},
+                lr_by_resolution={},
+                steps_per_evaluation=2,
+            ),
+            'generator': {'mapping_layers': 1, 'fmap_max': 4},
+            'discriminator': {'fmap_max': 4, 'mbstd_group_size': 2},
+        }
+        | fields
+    )
 
 
 def batch_at(config, devices, nimg, stage):
     """The part that this process feeds of the images at a position."""
     random, (first, count) = np.random.default_rng(nimg), devices.part(BATCH)
     images = random.integers(0, 256, (BATCH, *config.image.stage_shape(stage), 3), np.uint8)
-    return Batch(images[first:first + count], *[np.zeros((count, 0), np.float32)] * 2)
+    return Batch(images[first : first + count], *[np.zeros((count, 0), np.float32)] * 2)
 
 
 def trajectory(config, steps, at_one_go=1):
     """{name: array} of the state after so many iterations, and the metrics of the last ones that ran at one go."""
     devices = training.Devices(config)
-    state = training.create_state(config, generator=tiny.generator(config.generator),
-                                  discriminator=tiny.discriminator(config.discriminator), lod=lod_at(config, 0))
+    state = training.create_state(
+        config,
+        generator=tiny.generator(config.generator),
+        discriminator=tiny.discriminator(config.discriminator),
+        lod=lod_at(config, 0),
+    )
     step, state, lod = devices.compile(), devices.replicate(state), lod_at(config, 0)
     for nimg in range(0, steps * BATCH, at_one_go * BATCH):
         if nimg % (2 * BATCH) == 0:
             setting = setting_at(config, nimg)
             state = devices.replicate(training.enter_setting(config, state, setting, previous_lod=lod))
             lod = setting.lod
-        batch = devices.arrange(*[batch_at(config, devices, nimg + number * BATCH, setting.stage)
-                                  for number in range(at_one_go)])
+        batch = devices.arrange(
+            *[batch_at(config, devices, nimg + number * BATCH, setting.stage) for number in range(at_one_go)]
+        )
         state, metrics = step(state, batch, setting.lr, stage=setting.stage)
     state = devices.local(state)
     assert state.cur_nimg == steps * BATCH
@@ -57,6 +79,7 @@ def named(tree):
 
 if __name__ == '__main__':
     from stylegan_jax.runtime import cluster
+
     coordinator, processes, process, out = sys.argv[1:]
     jax.config.update('jax_enable_x64', True)
     cluster.join(coordinator, int(processes), int(process))

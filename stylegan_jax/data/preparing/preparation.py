@@ -7,6 +7,7 @@
 The images are shuffled once and cut into shards, which are made by `shards`; here is what comes before and after. All
 of it depends on the source and the options alone, so that a preparation that was interrupted ends with the same bytes.
 """
+
 import dataclasses
 import hashlib
 import json
@@ -23,8 +24,8 @@ from stylegan_jax.data.preparing.shards import PART, Job, make_shards, write_jso
 from stylegan_jax.data.sources.base import MAX_UNUSABLE, changed_files
 from stylegan_jax.errors import UserError
 
-_SHARD_BYTES = 256 << 20            # of full-size pixels in a shard ...
-_SHARD_IMAGES = (64, 4096)          # ... but no fewer and no more images than these
+_SHARD_BYTES = 256 << 20  # of full-size pixels in a shard ...
+_SHARD_IMAGES = (64, 4096)  # ... but no fewer and no more images than these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Options:
       seed: of the shuffle.
       max_skipped: largest share of the images that may be left out.
     """
+
     image: ImageConfig
     fit: str = 'crop'
     resize_filter: str = 'box'
@@ -73,7 +75,7 @@ def prepare(source, out, options, *, workers, say=print, title='preparing'):
     per_shard = int(np.clip(_SHARD_BYTES // size, *_SHARD_IMAGES))
     job = Job(source, options, os.path.abspath(out), per_shard, -(-len(source) // per_shard), is_one_hot(source.labels))
     for stage in range(options.image.num_stages):
-        job.format_of(stage)             # refuses impossible encodings
+        job.format_of(stage)  # refuses impossible encodings
     fingerprints = source.fingerprints()
     plan = _plan(job, fingerprints)
     done = _begin(job, plan)
@@ -85,17 +87,25 @@ def prepare(source, out, options, *, workers, say=print, title='preparing'):
         _check_unchanged(source, fingerprints, out)
         return _finish(job, plan, say)
     except OSError as error:
-        raise UserError(f'{error.filename or out}: cannot be written ({error.strerror or error}); make room or choose '
-                        'another --out, and start the same command again') from error
+        raise UserError(
+            f'{error.filename or out}: cannot be written ({error.strerror or error}); make room or choose '
+            'another --out, and start the same command again'
+        ) from error
 
 
 def _plan(job, fingerprints):
     """What must be the same for a preparation to be gone on with."""
-    plan = {'version': 1, 'name': name_of(job.out), 'source': {'kind': job.source.kind, 'path': job.source.path},
-            'images': len(job.source), 'label_dim': job.source.labels.shape[1], 'per_shard': job.per_shard,
-            'source_hash': _hash(sorted(fingerprints.items())),
-            'labels_hash': _hash([hashlib.blake2b(np.ascontiguousarray(job.source.labels)).hexdigest()]),
-            'options': {name: value for name, value in to_dict(job.options).items() if name != 'max_skipped'}}
+    plan = {
+        'version': 1,
+        'name': name_of(job.out),
+        'source': {'kind': job.source.kind, 'path': job.source.path},
+        'images': len(job.source),
+        'label_dim': job.source.labels.shape[1],
+        'per_shard': job.per_shard,
+        'source_hash': _hash(sorted(fingerprints.items())),
+        'labels_hash': _hash([hashlib.blake2b(np.ascontiguousarray(job.source.labels)).hexdigest()]),
+        'options': {name: value for name, value in to_dict(job.options).items() if name != 'max_skipped'},
+    }
     return json.loads(json.dumps(plan))
 
 
@@ -109,7 +119,7 @@ def _begin(job, plan):
     if os.path.exists(marker):
         done = read_info(job.out)
         _refuse_other_plan(done['plan'], plan, job.out, 'holds a data set that was prepared')
-        PreparedImages(job.out)              # says what is missing
+        PreparedImages(job.out)  # says what is missing
         return done
     if os.path.exists(plan_path):
         try:
@@ -127,7 +137,7 @@ def _begin(job, plan):
         os.makedirs(folder_of(job.out, job.options.image, stage), exist_ok=True)
     for parent, _, names in os.walk(job.out):
         for name in names:
-            if PART in name:         # of a process that was killed
+            if PART in name:  # of a process that was killed
                 os.unlink(os.path.join(parent, name))
     return None
 
@@ -138,18 +148,23 @@ def _refuse_other_plan(theirs, ours, out, what):
         for key, value in plan.items():
             fields |= flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {prefix + key: value}
         return fields
+
     theirs, ours = flat(theirs), flat(ours)
     lines = [f'{key}: {theirs.get(key)!r} there, {ours[key]!r} now' for key in ours if theirs.get(key) != ours[key]]
     if lines:
-        raise UserError(f'--out={out}: this folder {what} from something else ({"; ".join(lines)}); choose another '
-                        '--out, or remove the folder')
+        raise UserError(
+            f'--out={out}: this folder {what} from something else ({"; ".join(lines)}); choose another '
+            '--out, or remove the folder'
+        )
 
 
 def _check_unchanged(source, before, out):
     changed = changed_files(before, source.fingerprints())
     if changed:
-        raise UserError(f'{changed[0]}: changed while it was read, with {len(changed) - 1} others; remove {out} and '
-                        'start again once the source stands still')
+        raise UserError(
+            f'{changed[0]}: changed while it was read, with {len(changed) - 1} others; remove {out} and '
+            'start again once the source stands still'
+        )
 
 
 def _finish(job, plan, say):
@@ -162,8 +177,10 @@ def _finish(job, plan, say):
     members = [index for stamp in stamps for index in stamp['members']]
     if len(skipped) > job.options.max_skipped * len(job.source) or not members:
         examples = '; '.join(f'{name} ({reason})' for name, reason in skipped[:3])
-        raise UserError(f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as '
-                        f'{examples}; mend or remove them and the folder {job.out}, or allow more with --max_skipped')
+        raise UserError(
+            f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as '
+            f'{examples}; mend or remove them and the folder {job.out}, or allow more with --max_skipped'
+        )
     labels = job.source.labels[members]
     with writing(os.path.join(job.out, LABELS), 'wb') as file:
         np.save(file, labels)
@@ -171,14 +188,26 @@ def _finish(job, plan, say):
     for stage in range(image.num_stages):
         _write_tfds_files(job, stage, stamps)
     done = {
-        'format': 'stylegan_jax prepared data', 'version': 1, 'name': name_of(job.out), 'count': len(members),
-        'image': to_dict(image) | {'label_dim': labels.shape[1]}, 'label_names': job.source.label_names,
-        'one_hot': job.one_hot, 'source': plan['source'],
-        'content_hash': _hash([stamp['content'] for stamp in stamps]), 'fit': job.options.fit,
-        'resize_filter': job.options.resize_filter, 'level_filter': job.options.level_filter,
-        'encoding': job.options.encoding, 'mirror_safe': job.options.mirror_safe, 'seed': job.options.seed,
-        'skipped': skipped[:1000], 'num_skipped': len(skipped),
-        'shards': [{'count': len(stamp['members']), 'files': stamp['files']} for stamp in stamps], 'plan': plan}
+        'format': 'stylegan_jax prepared data',
+        'version': 1,
+        'name': name_of(job.out),
+        'count': len(members),
+        'image': to_dict(image) | {'label_dim': labels.shape[1]},
+        'label_names': job.source.label_names,
+        'one_hot': job.one_hot,
+        'source': plan['source'],
+        'content_hash': _hash([stamp['content'] for stamp in stamps]),
+        'fit': job.options.fit,
+        'resize_filter': job.options.resize_filter,
+        'level_filter': job.options.level_filter,
+        'encoding': job.options.encoding,
+        'mirror_safe': job.options.mirror_safe,
+        'seed': job.options.seed,
+        'skipped': skipped[:1000],
+        'num_skipped': len(skipped),
+        'shards': [{'count': len(stamp['members']), 'files': stamp['files']} for stamp in stamps],
+        'plan': plan,
+    }
     write_json(os.path.join(job.out, MARKER), done)
     shutil.rmtree(os.path.join(job.out, WORK))
     say(f'{job.out}: {len(members)} images' + (f', {len(skipped)} skipped' if skipped else ''))
@@ -188,9 +217,21 @@ def _finish(job, plan, say):
 def _write_tfds_files(job, stage, stamps):
     folder = folder_of(job.out, job.options.image, stage)
     job.format_of(stage).features.save_config(folder)
-    write_json(os.path.join(folder, 'dataset_info.json'), {
-        'name': name_of(job.out), 'version': VERSION, 'configName': os.path.basename(os.path.dirname(folder)),
-        'fileFormat': 'array_record', 'description': f'{job.source.kind} {job.source.path}, prepared by stylegan_jax',
-        'splits': [{'name': 'train', 'shardLengths': [str(len(stamp['members'])) for stamp in stamps],
+    write_json(
+        os.path.join(folder, 'dataset_info.json'),
+        {
+            'name': name_of(job.out),
+            'version': VERSION,
+            'configName': os.path.basename(os.path.dirname(folder)),
+            'fileFormat': 'array_record',
+            'description': f'{job.source.kind} {job.source.path}, prepared by stylegan_jax',
+            'splits': [
+                {
+                    'name': 'train',
+                    'shardLengths': [str(len(stamp['members'])) for stamp in stamps],
                     'numBytes': str(sum(stamp['files'][stage][0] for stamp in stamps)),
-                    'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'}]})
+                    'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}',
+                }
+            ],
+        },
+    )

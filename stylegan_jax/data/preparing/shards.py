@@ -2,6 +2,7 @@
 
 A process holds one image at a time. A start after an interruption makes the shards that have no stamp.
 """
+
 import concurrent.futures
 import contextlib
 import functools
@@ -24,8 +25,8 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import progress_bar
 
-PART = '.part-'                     # and the number of a process follow the names of files that are not whole
-_WRITER_OPTIONS = 'group_size:1,uncompressed'       # each record can be read alone; pictures are compressed already
+PART = '.part-'  # and the number of a process follow the names of files that are not whole
+_WRITER_OPTIONS = 'group_size:1,uncompressed'  # each record can be read alone; pictures are compressed already
 
 
 class Job(typing.NamedTuple):
@@ -39,6 +40,7 @@ class Job(typing.NamedTuple):
       num_shards: how many shards there are.
       one_hot: whether every label names one class.
     """
+
     source: typing.Any
     options: typing.Any
     out: str
@@ -49,12 +51,17 @@ class Job(typing.NamedTuple):
     def format_of(self, stage):
         """Returns the RecordFormat of a stage."""
         labels = self.source.labels
-        return RecordFormat((*self.options.image.stage_shape(stage), self.options.image.channels),
-                            self.options.encoding, labels.shape[1], self.one_hot, self.source.label_names)
+        return RecordFormat(
+            (*self.options.image.stage_shape(stage), self.options.image.channels),
+            self.options.encoding,
+            labels.shape[1],
+            self.one_hot,
+            self.source.label_names,
+        )
 
     def members(self, shard):
         """Indices of the source's images in a shard."""
-        return _order(self.options.seed, len(self.source))[shard * self.per_shard:(shard + 1) * self.per_shard]
+        return _order(self.options.seed, len(self.source))[shard * self.per_shard : (shard + 1) * self.per_shard]
 
     def size(self, shard):
         """How many images a shard is made of."""
@@ -62,8 +69,9 @@ class Job(typing.NamedTuple):
 
     def path(self, stage, shard):
         """Where the records of a shard at a stage are."""
-        return os.path.join(folder_of(self.out, self.options.image, stage),
-                            shard_name(name_of(self.out), shard, self.num_shards))
+        return os.path.join(
+            folder_of(self.out, self.options.image, stage), shard_name(name_of(self.out), shard, self.num_shards)
+        )
 
     def stamp(self, shard):
         """Where it says that a shard is made, and of what."""
@@ -105,8 +113,10 @@ def make_shards(job, workers, say, title):
                 future.result()
                 bar.update(job.size(futures[future]))
         except concurrent.futures.process.BrokenProcessPool as error:
-            raise UserError('a process that prepares died, perhaps for lack of memory; start the same command again, '
-                            'with fewer --workers') from error
+            raise UserError(
+                'a process that prepares died, perhaps for lack of memory; start the same command again, '
+                'with fewer --workers'
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -123,13 +133,13 @@ def _is_made(job, shard):
         return False
 
 
-_job = None             # of this worker process
+_job = None  # of this worker process
 
 
 def _begin_worker(job):
     global _job
     _job = job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)         # the parent ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     end_with_parent()
 
 
@@ -143,15 +153,22 @@ def _make_shard(job, shard, advance):
     parts = [path + _part_suffix() for path in paths]
     try:
         members, skipped, content = _write_records(job, shard, parts, advance)
-    except RuntimeError as error:           # what the writers make of a full disk
+    except RuntimeError as error:  # what the writers make of a full disk
         raise OSError(f'{paths[-1]}: {" ".join(str(error).split())[:200]}') from error
     for part, path in zip(parts, paths):
         _check_readable(part, len(members))
         with open(part, 'rb') as file:
-            os.fsync(file.fileno())         # before the stamp is
+            os.fsync(file.fileno())  # before the stamp is
         os.replace(part, path)
-    write_json(job.stamp(shard), {'members': members, 'skipped': skipped, 'content': content,
-                                  'files': [[os.path.getsize(path), _hash_of_file(path)] for path in paths]})
+    write_json(
+        job.stamp(shard),
+        {
+            'members': members,
+            'skipped': skipped,
+            'content': content,
+            'files': [[os.path.getsize(path), _hash_of_file(path)] for path in paths],
+        },
+    )
 
 
 def _write_records(job, shard, paths, advance):
@@ -161,6 +178,7 @@ def _write_records(job, shard, paths, advance):
       (indices that were written, [name, reason] of those that were not, hash of what was).
     """
     from array_record.python.array_record_module import ArrayRecordWriter
+
     image, options = job.options.image, job.options
     formats = [job.format_of(stage) for stage in range(image.num_stages)]
     members, skipped, content = [], [], hashlib.blake2b(digest_size=16)
@@ -172,8 +190,9 @@ def _write_records(job, shard, paths, advance):
             advance()
             try:
                 with failing_as_unusable():
-                    pixels = fitted(job.source.picture(index), image.shape, fit=options.fit,
-                                    resize_filter=options.resize_filter)
+                    pixels = fitted(
+                        job.source.picture(index), image.shape, fit=options.fit, resize_filter=options.resize_filter
+                    )
             except Unusable as error:
                 skipped.append([job.source.name(index), str(error)])
                 continue
@@ -189,6 +208,7 @@ def _write_records(job, shard, paths, advance):
 def _check_readable(path, count):
     """Raises an OSError for a file that lost its end: the writer reports no full disk at its close."""
     from array_record.python.array_record_module import ArrayRecordReader
+
     try:
         reader = ArrayRecordReader(path)
         found = reader.num_records()

@@ -1,4 +1,5 @@
 """What is in a source and what would become of it, read in full before anything is written."""
+
 import collections
 import hashlib
 import threading
@@ -11,14 +12,15 @@ from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.runtime.threads import in_threads
 
-_LISTED = 20                        # names or rows under one heading
+_LISTED = 20  # names or rows under one heading
 _COLOURLESS = ('1', 'L', 'LA', 'La', 'I', 'I;16', 'I;16B', 'F')
 
 
 class Report(typing.NamedTuple):
     """What `check` found."""
+
     text: str
-    usable: bool                    # whether a set could be prepared for such images
+    usable: bool  # whether a set could be prepared for such images
 
 
 class _Tally:
@@ -26,8 +28,8 @@ class _Tally:
 
     def __init__(self, count):
         self.sizes, self.kinds, self.notes = (collections.Counter() for _ in range(3))
-        self.skipped = collections.defaultdict(lambda: [0, []])         # reason -> how many, indices of the first
-        self.digests = np.zeros(count, np.uint64)       # 8 bytes: 3 million pictures meet by chance once in 4 million
+        self.skipped = collections.defaultdict(lambda: [0, []])  # reason -> how many, indices of the first
+        self.digests = np.zeros(count, np.uint64)  # 8 bytes: 3 million pictures meet by chance once in 4 million
         self.decoded = np.zeros(count, bool)
         self.lock = threading.Lock()
 
@@ -59,15 +61,22 @@ def check(source, image, *, fit, max_skipped=None):
     tally = _Tally(len(source))
     in_threads(lambda index: _examine(source, index, image, fit, tally), len(source), 'checking pictures')
     problems = _problems(source, image, tally, max_skipped)
-    lines = [f'{source.path}: {len(source)} pictures ({source.kind})',
-             *_seen_lines(tally), *_skipped_lines(source, tally), *_duplicate_lines(source, tally),
-             *_label_lines(source), *(f'note: {number} {note}' for note, number in tally.notes.most_common())]
+    lines = [
+        f'{source.path}: {len(source)} pictures ({source.kind})',
+        *_seen_lines(tally),
+        *_skipped_lines(source, tally),
+        *_duplicate_lines(source, tally),
+        *_label_lines(source),
+        *(f'note: {number} {note}' for note, number in tally.notes.most_common()),
+    ]
     if problems:
         lines += [f'PROBLEM: {problem}' for problem in problems]
     else:
         height, width, channels = image.shape
-        lines.append(f'{len(source) - _num_skipped(tally)} images can be prepared: {width}x{height} with {channels} '
-                     f'channel{"s" if channels > 1 else ""}, fit {fit}')
+        lines.append(
+            f'{len(source) - _num_skipped(tally)} images can be prepared: {width}x{height} with {channels} '
+            f'channel{"s" if channels > 1 else ""}, fit {fit}'
+        )
     return Report('\n'.join(lines), not problems)
 
 
@@ -78,7 +87,7 @@ def _examine(source, index, image, fit, tally):
         with failing_as_unusable():
             if isinstance(picture, np.ndarray):
                 picture = as_picture(picture)
-            pixels = to_channels(picture, 4)         # palettes, and grey that is stored as colour, are looked through
+            pixels = to_channels(picture, 4)  # palettes, and grey that is stored as colour, are looked through
     except Unusable as error:
         tally.skip(index, 'cannot be decoded', str(error))
         return
@@ -119,13 +128,17 @@ def _problems(source, image, tally, max_skipped):
     if skipped == len(source):
         problems.append('no picture can be used')
     elif skipped > max_skipped * len(source):
-        problems.append(f'{skipped} of {len(source)} pictures cannot be used, more than a share of {max_skipped:g}; '
-                        'mend or remove them, or allow more with --max_skipped')
+        problems.append(
+            f'{skipped} of {len(source)} pictures cannot be used, more than a share of {max_skipped:g}; '
+            'mend or remove them, or allow more with --max_skipped'
+        )
     if image.channels not in (1, 3, 4):
         problems.append(f'image.channels={image.channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)')
     if image.label_dim not in (0, label_dim):
-        problems.append(f'image.label_dim={image.label_dim}, but the labels have {label_dim} entries; '
-                        f'set --config.image.label_dim={label_dim}, or choose other --labels')
+        problems.append(
+            f'image.label_dim={image.label_dim}, but the labels have {label_dim} entries; '
+            f'set --config.image.label_dim={label_dim}, or choose other --labels'
+        )
     return problems
 
 
@@ -153,9 +166,9 @@ def _skipped_lines(source, tally):
 def _duplicate_lines(source, tally):
     """Lists pictures whose decoded pixels are those of an earlier one."""
     decoded = np.flatnonzero(tally.decoded)
-    order = decoded[np.argsort(tally.digests[decoded], kind='stable')]      # stable: the first of equals comes first
+    order = decoded[np.argsort(tally.digests[decoded], kind='stable')]  # stable: the first of equals comes first
     digests = tally.digests[order]
-    starts = np.concatenate([[True], digests[1:] != digests[:-1]])[:len(order)]
+    starts = np.concatenate([[True], digests[1:] != digests[:-1]])[: len(order)]
     first = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
     again = np.flatnonzero(~starts)
     again = again[np.argsort(order[again])]
@@ -177,8 +190,10 @@ def _label_lines(source):
     numbers = labels.sum(axis=0, dtype=np.int64)
     lines = [f'{name}: {number} ({number / len(labels):.1%})' for name, number in zip(names, numbers)]
     kind = 'classes' if is_one_hot(labels) else 'attributes'
-    lines = [f'labels: {len(names)} {kind}, {numbers.min()} to {numbers.max()} pictures each',
-             *_listed(lines, len(lines))]
+    lines = [
+        f'labels: {len(names)} {kind}, {numbers.min()} to {numbers.max()} pictures each',
+        *_listed(lines, len(lines)),
+    ]
     if empty := np.flatnonzero(numbers == 0).tolist():
         lines.append(f'note: {len(empty)} of these without a picture, such as {names[empty[0]]}')
     return lines

@@ -1,4 +1,5 @@
 """Sources of full-size pictures for `prepare_data`, of which `open_source` opens any."""
+
 from stylegan_jax.data.fitting import Unusable
 from stylegan_jax.data.sources.opening import open_source
 

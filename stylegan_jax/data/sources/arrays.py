@@ -1,4 +1,5 @@
 """Pictures in the arrays of an .npz, as MNIST and CIFAR come in."""
+
 import pathlib
 import zipfile
 
@@ -14,6 +15,7 @@ _WITHOUT = 'leave labels out (--labels=none)'
 
 class PictureArrays(PictureSource):
     """The pictures of an .npz, in stored order. Each process holds all of them in memory."""
+
     kind = 'arrays'
 
     def __init__(self, path, *, labels='auto', count=0):
@@ -34,15 +36,18 @@ class PictureArrays(PictureSource):
         names = _load(path, lambda file: set(file.files))
         keys = next((keys for keys in _KEYS if keys[0] in names), None)
         if keys is None:
-            raise UserError(f'{path}: it has {", ".join(sorted(names)) or "nothing"}, but no pictures under any of '
-                            f'{", ".join(pair[0] for pair in _KEYS)}; rename them')
+            raise UserError(
+                f'{path}: it has {", ".join(sorted(names)) or "nothing"}, but no pictures under any of '
+                f'{", ".join(pair[0] for pair in _KEYS)}; rename them'
+            )
         self._pictures = PerProcess(_load_pictures, path, keys[0])
         available = len(self._pictures.get())
         count = check_count(count, available, path)
         self.labels = np.zeros([available, 0], np.float32)
         if labels == 'auto' and keys[1] in names:
-            self.labels = labels_module.labels_of_array(_load(path, lambda file: file[keys[1]]), available,
-                                                        f'{path}, {keys[1]}', _WITHOUT)
+            self.labels = labels_module.labels_of_array(
+                _load(path, lambda file: file[keys[1]]), available, f'{path}, {keys[1]}', _WITHOUT
+            )
         self.labels = self.labels[:count]
 
     def name(self, index):
@@ -61,8 +66,9 @@ def _load(path, read):
         with np.load(path, allow_pickle=False) as file:
             return read(file)
     except (ValueError, OSError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f'{path}: cannot be read as an .npz of arrays ({error}); '
-                        'make it with numpy.savez, of numbers only') from error
+        raise UserError(
+            f'{path}: cannot be read as an .npz of arrays ({error}); make it with numpy.savez, of numbers only'
+        ) from error
 
 
 def _load_pictures(path, key):
@@ -72,7 +78,9 @@ def _load_pictures(path, key):
         raise UserError(f'{path}: {key} is {pictures.dtype}; give uint8, values from 0 to 255')
     if pictures.ndim == 4 and pictures.shape[3] not in (1, 3, 4) and pictures.shape[1] in (1, 3, 4):
         pictures = pictures.transpose(0, 2, 3, 1)
-    if pictures.ndim != 3 and (pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4)) or 0 in pictures.shape[1:]:
-        raise UserError(f'{path}: {key} has the shape {list(pictures.shape)}; give [N, H, W], [N, H, W, C] or '
-                        '[N, C, H, W] with 1, 3 or 4 channels')
+    if (pictures.ndim != 3 and (pictures.ndim != 4 or pictures.shape[3] not in (1, 3, 4))) or 0 in pictures.shape[1:]:
+        raise UserError(
+            f'{path}: {key} has the shape {list(pictures.shape)}; give [N, H, W], [N, H, W, C] or '
+            '[N, C, H, W] with 1, 3 or 4 channels'
+        )
     return pictures

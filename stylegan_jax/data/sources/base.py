@@ -1,11 +1,12 @@
 """What all sources of full-size pictures share."""
+
 import abc
 import os
 import threading
 
 from stylegan_jax.errors import UserError
 
-MAX_UNUSABLE = 0.01                 # of the pictures; beyond this the set is wrong, not a picture
+MAX_UNUSABLE = 0.01  # of the pictures; beyond this the set is wrong, not a picture
 
 
 class PictureSource(abc.ABC):
@@ -19,6 +20,7 @@ class PictureSource(abc.ABC):
       max_skipped: largest share of the pictures that may be left out, where nothing else is asked for.
       resize_filter: of the reduction to full size, likewise; see `fitting.fitted`.
     """
+
     kind: str
     path: str
     label_names = None

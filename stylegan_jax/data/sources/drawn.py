@@ -1,4 +1,5 @@
 """Toy faces of any number and size."""
+
 import re
 
 import numpy as np
@@ -8,11 +9,12 @@ from stylegan_jax.data.sources.base import PictureSource, check_labels_choice
 from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
 
-_COUNT, _RESOLUTION = 10000, 256        # where the name does not say
+_COUNT, _RESOLUTION = 10000, 256  # where the name does not say
 
 
 class DrawnFaces(PictureSource):
     """The toy faces 0 to len - 1, each drawn when it is asked for."""
+
     kind = 'toy_faces'
 
     def __init__(self, path, *, labels='auto', count=0):
@@ -32,8 +34,10 @@ class DrawnFaces(PictureSource):
             raise UserError(f'{path}: give toy_faces:COUNT@RESOLUTION, such as toy_faces:1000@64')
         available, self._resolution = int(match[1] or _COUNT), int(match[2] or _RESOLUTION)
         if not toy_faces.MIN_RESOLUTION <= self._resolution <= toy_faces.MAX_RESOLUTION:
-            raise UserError(f'{path}: toy faces are drawn at {toy_faces.MIN_RESOLUTION} to {toy_faces.MAX_RESOLUTION} '
-                            f'pixels, not {self._resolution}')
+            raise UserError(
+                f'{path}: toy faces are drawn at {toy_faces.MIN_RESOLUTION} to {toy_faces.MAX_RESOLUTION} '
+                f'pixels, not {self._resolution}'
+            )
         count = count or available
         if not 1 <= count <= available:
             raise UserError(f'{path}: {count} of {available} faces; give a COUNT above 0, and --count no larger')

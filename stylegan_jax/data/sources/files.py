@@ -1,4 +1,5 @@
 """Folders and zips of PNG, JPEG and WebP files."""
+
 import os
 import pathlib
 import zipfile
@@ -40,14 +41,17 @@ class PictureFiles(PictureSource):
         found = container.list()
         names = sorted(name for name in found if _is_picture(name))
         if not names:
-            remedy = ('it holds an LMDB: unpack it and give that folder' if any(_is_lmdb(name) for name in found)
-                      else f'give a {flag} that has some')
+            remedy = (
+                'it holds an LMDB: unpack it and give that folder'
+                if any(_is_lmdb(name) for name in found)
+                else f'give a {flag} that has some'
+            )
             raise UserError(f'{path}: there are no PNG, JPEG or WebP files in it; {remedy}')
-        self.names = tuple(names[:check_count(count, len(names), path)])
+        self.names = tuple(names[: check_count(count, len(names), path)])
         self._label_file = labels_module.FILE_NAME if labels == 'auto' and labels_module.FILE_NAME in found else None
         if labels == 'folders':
             self.labels, self.label_names = labels_module.labels_of_folders(names, path)
-            self.labels = self.labels[:len(self.names)]
+            self.labels = self.labels[: len(self.names)]
         else:
             text = read_label_file(container, _WITHOUT) if labels == 'auto' else None
             self.labels = labels_module.find_labels(text, path / labels_module.FILE_NAME, self.names, _WITHOUT)
@@ -86,8 +90,9 @@ def read_label_file(container, without):
         with failing_as_unusable():
             return container.read(labels_module.FILE_NAME)
     except Unusable as error:
-        raise UserError(f'{container.path / labels_module.FILE_NAME}: cannot be read ({error}); '
-                        f'repair it, or {without}') from error
+        raise UserError(
+            f'{container.path / labels_module.FILE_NAME}: cannot be read ({error}); repair it, or {without}'
+        ) from error
 
 
 def open_container(path, flag):
@@ -118,6 +123,7 @@ def _is_lmdb(name):
 
 class _Folder:
     """Files below a folder."""
+
     kind = 'folder'
 
     def __init__(self, path):
@@ -129,8 +135,12 @@ class _Folder:
     def list(self):
         def fail(error):
             raise UserError(f'{error.filename}: cannot be listed ({error.strerror}); check its permissions')
-        return {(pathlib.Path(folder) / name).relative_to(self.path).as_posix()
-                for folder, _, names in os.walk(self.path, onerror=fail) for name in names}
+
+        return {
+            (pathlib.Path(folder) / name).relative_to(self.path).as_posix()
+            for folder, _, names in os.walk(self.path, onerror=fail)
+            for name in names
+        }
 
     def open(self, name):
         return open(self.path / name, 'rb')
@@ -147,6 +157,7 @@ class _Folder:
 
 class _Zip:
     """Members of a zip; reading them from several threads is safe."""
+
     kind = 'zip'
 
     def __init__(self, path):

@@ -1,4 +1,5 @@
 """LMDBs of encoded pictures, as LSUN comes in."""
+
 import contextlib
 import os
 import pathlib
@@ -13,9 +14,10 @@ from stylegan_jax.errors import UserError
 
 class PictureLMDB(PictureSource):
     """The pictures of an LMDB, in the order of their keys."""
+
     kind = 'lmdb'
-    max_skipped = 1.0               # LSUN has many that are too small
-    resize_filter = 'lanczos'       # as the official tool reduces LSUN
+    max_skipped = 1.0  # LSUN has many that are too small
+    resize_filter = 'lanczos'  # as the official tool reduces LSUN
 
     def __init__(self, path, *, labels='auto', count=0):
         """Lists the keys.
@@ -46,7 +48,7 @@ class PictureLMDB(PictureSource):
         self.labels = np.zeros([count, 0], np.float32)
 
     def _key(self, index):
-        return bytes(self._keys[self._ends[index]:self._ends[index + 1]])
+        return bytes(self._keys[self._ends[index] : self._ends[index + 1]])
 
     def name(self, index):
         return self._key(index).decode('ascii', 'backslashreplace')
@@ -60,7 +62,7 @@ class PictureLMDB(PictureSource):
         return {str(self._file): stamp_of(self._file)}
 
 
-_environments = weakref.WeakValueDictionary()       # LMDB allows one of each file in a process
+_environments = weakref.WeakValueDictionary()  # LMDB allows one of each file in a process
 
 
 def _open(path):
@@ -78,10 +80,11 @@ def _open(path):
             environment = lmdb.open(str(path.parent), readonly=True, lock=False, create=False, readahead=False)
             pages = environment.info()['last_pgno'] + 1
             page_size = environment.stat()['psize']
-        if pages * page_size > path.stat().st_size:      # reading beyond the end of a mapped file kills the process
+        if pages * page_size > path.stat().st_size:  # reading beyond the end of a mapped file kills the process
             environment.close()
-            raise UserError(f'{path}: it is cut off: {path.stat().st_size} of {pages * page_size} bytes; '
-                            'copy or download it again')
+            raise UserError(
+                f'{path}: it is cut off: {path.stat().st_size} of {pages * page_size} bytes; copy or download it again'
+            )
         _environments[key] = environment
     return environment
 
@@ -90,6 +93,7 @@ def _open(path):
 def _failing_as_user_error(path):
     """Turns the errors of LMDB into a UserError that names the file."""
     import lmdb
+
     try:
         yield
     except lmdb.Error as error:

@@ -1,4 +1,5 @@
 """From what --source says to a source."""
+
 import pathlib
 
 from stylegan_jax.data.sources.arrays import PictureArrays
@@ -10,8 +11,10 @@ from stylegan_jax.data.sources.tfrecords import TFRecords
 from stylegan_jax.errors import UserError
 
 LABELS = ('auto', 'none', 'folders', 'attributes')
-_FORMS = ('a folder or zip of PNG, JPEG or WebP files, a folder of official TFRecords, an LMDB folder, an .npz, '
-          'tfds:NAME, tfds:DIRECTORY or toy_faces:COUNT@RESOLUTION')
+_FORMS = (
+    'a folder or zip of PNG, JPEG or WebP files, a folder of official TFRecords, an LMDB folder, an .npz, '
+    'tfds:NAME, tfds:DIRECTORY or toy_faces:COUNT@RESOLUTION'
+)
 
 
 def open_source(spec, *, labels='auto', count=0):

@@ -1,4 +1,5 @@
 """Encoded pictures: what is read, how they are turned upright, and what is said of those that are damaged."""
+
 import contextlib
 import io
 
@@ -28,9 +29,11 @@ def failing_as_unusable():
     except MemoryError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:         # Pillow's own have no number
-            raise UserError(f'{error.filename or "a picture"}: cannot be read ({error.strerror}); start the same '
-                            'command again when it can') from error
+        if isinstance(error, OSError) and error.errno is not None:  # Pillow's own have no number
+            raise UserError(
+                f'{error.filename or "a picture"}: cannot be read ({error.strerror}); start the same '
+                'command again when it can'
+            ) from error
         raise Unusable(f'{type(error).__name__}: {error}') from error
 
 
@@ -54,4 +57,4 @@ def decode(content):
 
 def _says_how_it_was_held(picture):
     """PNG is left out: its orientation may follow the pixels, so that asking for it would decode it."""
-    return picture.format in ('JPEG', 'MPO', 'WEBP')    # MPO: a JPEG with more pictures attached, as phones write
+    return picture.format in ('JPEG', 'MPO', 'WEBP')  # MPO: a JPEG with more pictures attached, as phones write

@@ -1,4 +1,5 @@
 """What TensorFlow Datasets prepared as ArrayRecords, read without TensorFlow."""
+
 import pathlib
 import re
 
@@ -11,14 +12,15 @@ from stylegan_jax.data.sources.pictures import decode, failing_as_unusable
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.progress import progress_bar
 
-_SPLIT = r'[A-Za-z_]\w*(?:\[[^\]]*\])?'          # train, or train[:50%]
+_SPLIT = r'[A-Za-z_]\w*(?:\[[^\]]*\])?'  # train, or train[:50%]
 _SPEC = re.compile(rf'tfds:(?P<where>.+?)(?::(?P<split>{_SPLIT}(?:\+{_SPLIT})*))?')
 _WITHOUT = 'leave labels out (--labels=none)'
-_BATCH = 1000                       # labels read at once
+_BATCH = 1000  # labels read at once
 
 
 class TFDSPictures(PictureSource):
     """The feature 'image' of a split, and 'label' if there is one, in stored order."""
+
     kind = 'tfds'
 
     def __init__(self, path, *, labels='auto', count=0):
@@ -54,14 +56,15 @@ class TFDSPictures(PictureSource):
         try:
             self.picture(0)
         except Unusable as error:
-            raise UserError(f'{self._directory}: its first record cannot be read ({error}); '
-                            'prepare it again') from error
+            raise UserError(
+                f'{self._directory}: its first record cannot be read ({error}); prepare it again'
+            ) from error
 
     def _read_labels(self, feature, count):
         """Reads every record, for the labels stand in the middle of them."""
         records = _Records(self._directory, self._split, 'label', False)
         num_classes = getattr(feature, 'num_classes', None)
-        available = count if num_classes else len(records)      # all, where only they say how many classes there are
+        available = count if num_classes else len(records)  # all, where only they say how many classes there are
         found = []
         try:
             with progress_bar(available, 'reading labels') as bar:
@@ -69,9 +72,10 @@ class TFDSPictures(PictureSource):
                     found += records.read(range(start, min(start + _BATCH, available)))
                     bar.update(len(found) - start)
             array = np.array(found)
-        except Exception as error:           # array_record and the parser raise nearly anything
-            raise UserError(f'{self._directory}: labels cannot be read ({_one_line(error)}); prepare it again, or '
-                            f'{_WITHOUT}') from error
+        except Exception as error:  # array_record and the parser raise nearly anything
+            raise UserError(
+                f'{self._directory}: labels cannot be read ({_one_line(error)}); prepare it again, or {_WITHOUT}'
+            ) from error
         if num_classes:
             self.labels, self.label_names = self._one_hot(array, num_classes), tuple(feature.names)
         else:
@@ -80,8 +84,10 @@ class TFDSPictures(PictureSource):
     def _one_hot(self, array, num_classes):
         wrong = [label for label in array.tolist() if not 0 <= label < num_classes]
         if wrong:
-            raise UserError(f'{self._directory}: label {wrong[0]} is none of the {num_classes} classes of its '
-                            f'features.json, as in splits kept for a contest; choose another split, or {_WITHOUT}')
+            raise UserError(
+                f'{self._directory}: label {wrong[0]} is none of the {num_classes} classes of its '
+                f'features.json, as in splits kept for a contest; choose another split, or {_WITHOUT}'
+            )
         return labels_module.one_hot(array, num_classes)
 
     def name(self, index):
@@ -89,7 +95,7 @@ class TFDSPictures(PictureSource):
 
     def picture(self, index):
         with failing_as_unusable():
-            found, = self._records.get().read([int(index)])
+            (found,) = self._records.get().read([int(index)])
             if found is None:
                 raise Unusable('its record has no image')
         return decode(bytes(found)) if self._is_encoded else np.asarray(found)
@@ -100,46 +106,61 @@ class TFDSPictures(PictureSource):
 
 def _find_builder(path, where):
     import tensorflow_datasets as tfds  # takes most of a second, which other sources do without
+
     directory = pathlib.Path(where).expanduser()
     is_directory = where.startswith(('/', '.', '~')) or (directory / 'dataset_info.json').exists()
     if is_directory:
         if not (directory / 'dataset_info.json').exists():
-            raise UserError(f'{path}: there is no dataset_info.json in {directory}; give the directory of a version, '
-                            'such as ~/tensorflow_datasets/mnist/3.0.1')
+            raise UserError(
+                f'{path}: there is no dataset_info.json in {directory}; give the directory of a version, '
+                'such as ~/tensorflow_datasets/mnist/3.0.1'
+            )
         _refuse_foreign_features(directory)
         try:
             return tfds.builder_from_directory(directory)
-        except Exception as error:           # of JSON, of protobuf, of missing features
-            raise UserError(f'{directory}: cannot be opened by TensorFlow Datasets ({_one_line(error)}); '
-                            'prepare it again') from error
-    try:        # unlike tfds.builder, this finds what is on disk without the code, and never the network
+        except Exception as error:  # of JSON, of protobuf, of missing features
+            raise UserError(
+                f'{directory}: cannot be opened by TensorFlow Datasets ({_one_line(error)}); prepare it again'
+            ) from error
+    try:  # unlike tfds.builder, this finds what is on disk without the code, and never the network
         return tfds.core.read_only_builder.builder_from_files(where)
     except Exception as error:
-        raise UserError(f"{path}: it is not on disk; prepare it with tfds.builder({where!r}, file_format="
-                        "'array_record').download_and_prepare(), or give its directory") from error
+        raise UserError(
+            f'{path}: it is not on disk; prepare it with tfds.builder({where!r}, file_format='
+            "'array_record').download_and_prepare(), or give its directory"
+        ) from error
 
 
 def _refuse_foreign_features(directory):
     """Raises a UserError where features.json names classes of other packages: tfds would import them."""
     path = directory / 'features.json'
     text = path.read_text(errors='replace') if path.exists() else ''
-    foreign = [name for name in re.findall(r'"python_?[cC]lass_?[nN]ame"\s*:\s*"([^"]*)"', text)
-               if not name.startswith('tensorflow_datasets.')]
+    foreign = [
+        name
+        for name in re.findall(r'"python_?[cC]lass_?[nN]ame"\s*:\s*"([^"]*)"', text)
+        if not name.startswith('tensorflow_datasets.')
+    ]
     if foreign:
-        raise UserError(f'{path}: it asks for the class {foreign[0]}, which is not of TensorFlow Datasets; nothing is '
-                        'imported on behalf of a file')
+        raise UserError(
+            f'{path}: it asks for the class {foreign[0]}, which is not of TensorFlow Datasets; nothing is '
+            'imported on behalf of a file'
+        )
 
 
 def _check_format(path, builder, split):
     import tensorflow_datasets as tfds
+
     if builder.info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
-        raise UserError(f'{path}: it is prepared as {builder.info.file_format.value}, which cannot be read in any '
-                        "order; prepare it again with file_format='array_record'")
+        raise UserError(
+            f'{path}: it is prepared as {builder.info.file_format.value}, which cannot be read in any '
+            "order; prepare it again with file_format='array_record'"
+        )
     try:
         files = builder.info.splits[split].file_instructions
     except Exception as error:
-        raise UserError(f'{path}: there is no split {split!r}; it has {", ".join(builder.info.splits) or "none"}, '
-                        'and all') from error
+        raise UserError(
+            f'{path}: there is no split {split!r}; it has {", ".join(builder.info.splits) or "none"}, and all'
+        ) from error
     for file in files:
         _check_file(file.filename, file.examples_in_shard)
 
@@ -147,6 +168,7 @@ def _check_format(path, builder, split):
 def _check_file(path, count):
     """Raises a UserError unless a file has so many records; one that is cut off may open and give empty ones."""
     from array_record.python.array_record_module import ArrayRecordReader
+
     if not pathlib.Path(path).exists():
         raise UserError(f'{path}: there is no such file; copy or prepare the data set again')
     try:
@@ -154,21 +176,25 @@ def _check_file(path, count):
         found = reader.num_records()
         reader.close()
     except (RuntimeError, ValueError) as error:
-        raise UserError(f'{path}: cannot be read ({_one_line(error) or "cut off"}); '
-                        'copy or prepare it again') from error
+        raise UserError(
+            f'{path}: cannot be read ({_one_line(error) or "cut off"}); copy or prepare it again'
+        ) from error
     if found != count:
-        raise UserError(f'{path}: it has {found} records, not {count} as dataset_info.json says; '
-                        'copy or prepare it again')
+        raise UserError(
+            f'{path}: it has {found} records, not {count} as dataset_info.json says; copy or prepare it again'
+        )
 
 
 def _is_encoded(path, builder):
     """Says whether pictures are encoded; that is better known to Pillow than to TensorFlow Datasets."""
     import tensorflow_datasets as tfds
+
     features = builder.info.features
     feature = features['image'] if isinstance(features, tfds.features.FeaturesDict) and 'image' in features else None
     if feature is None or feature.np_dtype != np.uint8 or len(feature.shape) != 3:
-        raise UserError(f"{path}: its features have no 'image' that is a picture of uint8; they are "
-                        f'{_one_line(features)}')
+        raise UserError(
+            f"{path}: its features have no 'image' that is a picture of uint8; they are {_one_line(features)}"
+        )
     return isinstance(feature, tfds.features.Image)
 
 
@@ -177,6 +203,7 @@ class _Records:
 
     def __init__(self, directory, split, feature, is_encoded):
         import tensorflow_datasets as tfds
+
         builder = tfds.builder_from_directory(directory)
         self._feature = feature
         # Decoders that leave features out exist for TensorFlow only, so the records come as they are stored.
@@ -189,8 +216,10 @@ class _Records:
 
     def read(self, rows):
         """Returns the feature of some records, a list."""
-        return [self._features.deserialize_example_np(record, decoders=self._decoders)[self._feature]
-                for record in self._raw.__getitems__(list(rows))]
+        return [
+            self._features.deserialize_example_np(record, decoders=self._decoders)[self._feature]
+            for record in self._raw.__getitems__(list(rows))
+        ]
 
 
 def _one_line(value):

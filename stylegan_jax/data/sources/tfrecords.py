@@ -3,6 +3,7 @@
 Only the file of the highest resolution is read: the levels below it are the box means of it that `fitting.pyramid`
 computes. Checksums come from google_crc32c, which is C: in Python, those of one large picture would take seconds.
 """
+
 import array
 import os
 import pathlib
@@ -29,6 +30,7 @@ _TAIL = struct.Struct('<I')
 
 class TFRecords(PictureSource):
     """The pictures of a folder of NAME-r02.tfrecords to NAME-r10.tfrecords, with NAME-rxx.labels, in stored order."""
+
     kind = 'tfrecords'
 
     def __init__(self, path, *, labels='auto', count=0):
@@ -54,8 +56,10 @@ class TFRecords(PictureSource):
         try:
             self.picture(0)
         except Unusable as error:
-            raise UserError(f'{self._path}: its first record cannot be read ({error}); '
-                            'give TFRecords of the official tool, or copy them again') from error
+            raise UserError(
+                f'{self._path}: its first record cannot be read ({error}); '
+                'give TFRecords of the official tool, or copy them again'
+            ) from error
         self.labels = self._read_labels(available)[:count]
 
     def _read_labels(self, available):
@@ -64,8 +68,9 @@ class TFRecords(PictureSource):
         try:
             found = np.load(self._labels_path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise UserError(f'{self._labels_path}: cannot be read as an array of NumPy ({error}); '
-                            f'copy it again, or {_WITHOUT}') from error
+            raise UserError(
+                f'{self._labels_path}: cannot be read as an array of NumPy ({error}); copy it again, or {_WITHOUT}'
+            ) from error
         return labels_module.labels_of_array(found, available, self._labels_path, _WITHOUT)
 
     def name(self, index):
@@ -89,8 +94,10 @@ def _find_files(folder):
     """Returns the paths of the highest resolution and of the labels, which may not exist."""
     found = {path: match for path in folder.glob('*.tfrecords') if (match := _NAME.fullmatch(path.name))}
     if not found:
-        raise UserError(f'{folder}: no file in it is called NAME-rNN.tfrecords as the official tool does; '
-                        'give a folder that has some, such as ffhq-r10.tfrecords')
+        raise UserError(
+            f'{folder}: no file in it is called NAME-rNN.tfrecords as the official tool does; '
+            'give a folder that has some, such as ffhq-r10.tfrecords'
+        )
     names = sorted({match[1] for match in found.values()})
     if len(names) > 1:
         raise UserError(f'{folder}: it holds the TFRecords of {" and ".join(names)}; give each a folder of its own')
@@ -115,8 +122,10 @@ def _find_records(file, path):
                 raise UserError(f'{path}: it is cut off in record {len(starts)}; copy or download it again')
             length, crc = _HEAD.unpack(head)
             if _masked_crc(head[:8]) != crc:
-                raise UserError(f'{path}: record {len(starts)}, at byte {position}, is damaged, or this is no file of '
-                                'TFRecords; copy or download it again')
+                raise UserError(
+                    f'{path}: record {len(starts)}, at byte {position}, is damaged, or this is no file of '
+                    'TFRecords; copy or download it again'
+                )
             end = position + _HEAD.size + length + _TAIL.size
             if end > size:
                 raise UserError(f'{path}: it is cut off in record {len(starts)}; copy or download it again')
@@ -130,13 +139,14 @@ def _find_records(file, path):
 def _masked_crc(content):
     """CRC32C, masked as TensorFlow does, so that checksums of what holds checksums are worth something."""
     crc = google_crc32c.value(content)
-    return ((crc >> 15 | crc << 17) + 0xa282ead8) & 0xffffffff
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _parse(content):
     """Returns uint8 [H, W, C] of a tf.train.Example with "shape" (C, H, W) and "data"."""
     # TensorFlow Datasets carries these messages so that TensorFlow need not be there; importing them takes a while.
     from tensorflow_datasets.proto import tf_example_generated_pb2
+
     with failing_as_unusable():
         features = tf_example_generated_pb2.Example.FromString(content).features.feature
         missing = {'shape', 'data'} - set(features)

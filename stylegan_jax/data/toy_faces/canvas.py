@@ -2,7 +2,8 @@
 
 Nothing here knows what a nose is; see `toy_faces/drawing.py` and `toy_faces/hair.py`.
 """
-from functools import lru_cache
+
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
@@ -40,7 +41,7 @@ def darker(colour: Colour, share: float) -> Colour:
     return mix(colour, DEPTH, share)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _superellipse(power: float) -> np.ndarray:
     return np.sign(_CIRCLE) * np.abs(_CIRCLE) ** (2.0 / power)
 
@@ -51,7 +52,7 @@ def oval(x: float, y: float, radius_x: float, radius_y: float, power: float = 2.
     return unit * (radius_x, radius_y) + (x, y)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _catmull_rom(knots: int, closed: bool, samples: int) -> np.ndarray:
     """Return the matrix [points, knots] that samples a Catmull-Rom spline through its knots."""
     t = np.linspace(0.0, 1.0, samples, endpoint=False)
@@ -81,7 +82,7 @@ def mirrored(knots: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(-x, y) for x, y in reversed(knots)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _half_widths(points: int, bluntness: float) -> np.ndarray:
     s = np.abs(np.linspace(-1.0, 1.0, points))
     return 0.5 * np.sqrt(np.maximum(1.0 - s**bluntness, 0.0))
@@ -159,7 +160,7 @@ class Canvas:
         cosine, sine = np.cos(face.tilt), np.sin(face.tilt)
         rotation = np.array([[cosine, sine], [-sine, cosine]])  # for row vectors
         pivot = np.array([0.0, TILT_PIVOT_Y])
-        self.centre = np.array(HEAD_CENTRE) + (face.shift_x, face.shift_y)
+        self.centre = (*np.array(HEAD_CENTRE), face.shift_x, face.shift_y)
         self._rotation = rotation
         self._offset = pivot - pivot @ rotation + self.centre
 
@@ -204,12 +205,10 @@ class Canvas:
 
     def line(self, points: np.ndarray, width: float, colour: Colour) -> None:
         """Draw a line [n, 2] of even width, given in the system `frame`."""
-        pixel_width = max(int(round(width * self.scale)), 1)
+        pixel_width = max(round(width * self.scale), 1)
         self.pen.line(self.pixels(points), fill=colour, width=pixel_width, joint='curve')
 
-    def mask(
-        self, *polygons: np.ndarray, circles: np.ndarray | None = None, opacity: float = 1.0
-    ) -> Image.Image:
+    def mask(self, *polygons: np.ndarray, circles: np.ndarray | None = None, opacity: float = 1.0) -> Image.Image:
         """Return the union of polygons, and of circles [n, 3] as (x, y, radius), as an 8-bit mask."""
         level = int(255 * opacity)
         mask = Image.new('L', (self.size, self.size))

@@ -5,6 +5,7 @@ style), middle ones (features, glasses) and fine ones (colours) vary separately,
 mixing separates, and freckles and strands of hair fall at random, which is what noise inputs carry. It
 is not a substitute for photographs: no number measured on it compares with one from a paper.
 """
+
 import operator
 
 import numpy as np
@@ -81,7 +82,5 @@ def draw(index: int, resolution: int) -> np.ndarray:
     """
     resolution = operator.index(resolution)
     if not MIN_RESOLUTION <= resolution <= MAX_RESOLUTION:
-        raise ValueError(
-            f'the resolution of a toy face must be {MIN_RESOLUTION} to {MAX_RESOLUTION}, got {resolution}'
-        )
+        raise ValueError(f'the resolution of a toy face must be {MIN_RESOLUTION} to {MAX_RESOLUTION}, got {resolution}')
     return render(sample_face(operator.index(index)), resolution)

@@ -1,5 +1,6 @@
 """Hair and hats of the toy faces, in the layers in which `drawing.render` paints them."""
-from functools import lru_cache
+
+from functools import cache
 
 import numpy as np
 from PIL import ImageChops
@@ -28,7 +29,7 @@ def _side(face: Face) -> float:
     return face.head_width + _SIDE_VOLUMES[face.hair_style]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _unit_arc(start: float, stop: float, points: int) -> np.ndarray:
     angle = np.radians(np.linspace(start, stop, points))
     unit = np.stack([np.sin(angle), -np.cos(angle)], axis=1)
@@ -58,9 +59,12 @@ def _hairline(face: Face) -> np.ndarray:
         top = -0.2 if face.hair_style == 'short' else -0.212
         peak = 0.55 * face.parting * w
         front = [
-            (0.87 * w, -0.06), (0.5 * (0.8 * w + peak), top + 0.055 + sweep),
-            (peak + 0.012, top), (peak - 0.012, top),
-            (0.5 * (peak - 0.8 * w), top + 0.055 - sweep), (-0.87 * w, -0.06),
+            (0.87 * w, -0.06),
+            (0.5 * (0.8 * w + peak), top + 0.055 + sweep),
+            (peak + 0.012, top),
+            (peak - 0.012, top),
+            (0.5 * (peak - 0.8 * w), top + 0.055 - sweep),
+            (-0.87 * w, -0.06),
         ]
     return curve(lock + front + mirrored(lock), samples=6)
 
@@ -166,9 +170,7 @@ def draw_front_hair(canvas: Canvas, face: Face, outline: np.ndarray) -> None:
         edge = _placed_hairline(canvas, face)[8:-8] - (0.0, 0.014)
         radius = 0.05 if face.hair_style == 'short' else 0.044
         edge_radius = 0.034 if face.fringe else 0.026
-        curls = np.concatenate(
-            [_curls(face, canvas.head(around), 17, radius), _curls(face, edge, 11, edge_radius)]
-        )
+        curls = np.concatenate([_curls(face, canvas.head(around), 17, radius), _curls(face, edge, 11, edge_radius)])
     if face.hat != 'none' and curls is not None:
         curls = curls[curls[:, 1] > canvas.centre[1] + HAT_EDGE + 0.03]  # none above a hat
     canvas.paint(canvas.mask(outline, circles=curls), face.hair_colour, shade=0.5)
@@ -212,8 +214,13 @@ def _hat_band(face: Face, height: float, grow: float) -> np.ndarray:
     """Return a band around the head, [n, 2], in the system `head`, with rounded ends."""
     half = _side(face) + grow
     low, high = HAT_EDGE + 0.012, HAT_EDGE + 0.012 - height
-    right = [(0.5 * half, low + 0.006), (0.94 * half, low + 0.02), (half, low - 0.3 * height),
-             (0.93 * half, high + 0.016), (0.5 * half, high + 0.005)]
+    right = [
+        (0.5 * half, low + 0.006),
+        (0.94 * half, low + 0.02),
+        (half, low - 0.3 * height),
+        (0.93 * half, high + 0.016),
+        (0.5 * half, high + 0.005),
+    ]
     return curve([(0.0, low), *right, (0.0, high), *mirrored(right)], closed=True, samples=6)
 
 

@@ -4,6 +4,7 @@ Every random number of a face is drawn here, in a fixed order and in units of th
 of the picture), so the same index is the same face at every resolution. Drawing is in
 `toy_faces/drawing.py`; the public interface is in `toy_faces.py`.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,33 +21,71 @@ TEXTURE_SIZE = 160
 
 # From light to dark. `dark_skin` starts at FIRST_DARK_SKIN.
 SKINS: tuple[Colour, ...] = (
-    (253, 224, 206), (248, 208, 180), (240, 190, 155), (226, 168, 128),
-    (205, 143, 102), (176, 114, 76), (144, 88, 58), (112, 66, 46),
+    (253, 224, 206),
+    (248, 208, 180),
+    (240, 190, 155),
+    (226, 168, 128),
+    (205, 143, 102),
+    (176, 114, 76),
+    (144, 88, 58),
+    (112, 66, 46),
 )
 FIRST_DARK_SKIN = 5
 
 # `dark_hair` is the first N_DARK_HAIRS; the last three are dyed.
 HAIRS: tuple[Colour, ...] = (
-    (43, 36, 48), (62, 42, 38), (84, 52, 38),
-    (140, 78, 44), (178, 84, 46), (222, 128, 62), (232, 184, 104), (240, 218, 172), (176, 172, 180),
-    (222, 122, 146), (66, 146, 150), (120, 108, 186),
+    (43, 36, 48),
+    (62, 42, 38),
+    (84, 52, 38),
+    (140, 78, 44),
+    (178, 84, 46),
+    (222, 128, 62),
+    (232, 184, 104),
+    (240, 218, 172),
+    (176, 172, 180),
+    (222, 122, 146),
+    (66, 146, 150),
+    (120, 108, 186),
 )
 N_DARK_HAIRS = 3
 HAIR_WEIGHTS = (0.19, 0.16, 0.12, 0.11, 0.08, 0.08, 0.08, 0.05, 0.04, 0.025, 0.025, 0.025)
 
 IRISES: tuple[Colour, ...] = (
-    (92, 58, 38), (122, 80, 44), (70, 120, 168), (86, 140, 100), (108, 118, 136), (58, 140, 148),
+    (92, 58, 38),
+    (122, 80, 44),
+    (70, 120, 168),
+    (86, 140, 100),
+    (108, 118, 136),
+    (58, 140, 148),
 )
 IRIS_WEIGHTS = (0.34, 0.2, 0.18, 0.12, 0.08, 0.08)
 
 CLOTHES: tuple[Colour, ...] = (
-    (238, 116, 92), (238, 178, 66), (46, 140, 136), (52, 74, 112), (246, 234, 214),
-    (138, 174, 136), (126, 78, 118), (120, 178, 216), (188, 84, 62), (242, 160, 170),
+    (238, 116, 92),
+    (238, 178, 66),
+    (46, 140, 136),
+    (52, 74, 112),
+    (246, 234, 214),
+    (138, 174, 136),
+    (126, 78, 118),
+    (120, 178, 216),
+    (188, 84, 62),
+    (242, 160, 170),
 )
 
 BACKDROPS: tuple[Colour, ...] = (
-    (252, 214, 190), (196, 230, 214), (190, 220, 242), (216, 204, 240), (252, 234, 182), (248, 200, 208),
-    (226, 222, 210), (134, 192, 196), (242, 164, 128), (128, 162, 210), (236, 200, 112), (168, 196, 150),
+    (252, 214, 190),
+    (196, 230, 214),
+    (190, 220, 242),
+    (216, 204, 240),
+    (252, 234, 182),
+    (248, 200, 208),
+    (226, 222, 210),
+    (134, 192, 196),
+    (242, 164, 128),
+    (128, 162, 210),
+    (236, 200, 112),
+    (168, 196, 150),
 )
 
 FRAMES: tuple[Colour, ...] = ((44, 40, 56), (120, 62, 48), (196, 72, 70), (48, 96, 120), (240, 236, 226))
@@ -144,7 +183,7 @@ class _Draws:
         """Vary a palette colour: mostly in brightness, a little in hue."""
         brightness = self.central(spread)
         hue = [self.central(0.4 * spread) for _ in range(3)]
-        return tuple(int(round(min(max(c + brightness + d, 0.0), 255.0))) for c, d in zip(colour, hue))
+        return tuple(round(min(max(c + brightness + d, 0.0), 255.0)) for c, d in zip(colour, hue))
 
     def texture(self) -> tuple[float, ...]:
         return tuple(self._generator.random(TEXTURE_SIZE).tolist())
@@ -161,16 +200,16 @@ def _contrasting(palette: tuple[Colour, ...], others: tuple[Colour, ...], least:
 
 
 def _sample_pose(draws: _Draws) -> dict:
-    return dict(
-        shift_x=draws.central(0.035),
-        shift_y=draws.central(0.02),
-        tilt=draws.central(0.16),
-        turn=draws.uniform(-1.0, 1.0),
-        nod=draws.central(0.022),
-        head_width=draws.uniform(0.222, 0.268),
-        head_height=draws.uniform(0.282, 0.312),
-        jaw=draws.uniform(1.75, 2.75),
-    )
+    return {
+        'shift_x': draws.central(0.035),
+        'shift_y': draws.central(0.02),
+        'tilt': draws.central(0.16),
+        'turn': draws.uniform(-1.0, 1.0),
+        'nod': draws.central(0.022),
+        'head_width': draws.uniform(0.222, 0.268),
+        'head_height': draws.uniform(0.282, 0.312),
+        'jaw': draws.uniform(1.75, 2.75),
+    }
 
 
 def _sample_hair_and_hat(draws: _Draws, beard: bool) -> dict:
@@ -182,41 +221,41 @@ def _sample_hair_and_hat(draws: _Draws, beard: bool) -> dict:
     hat = draws.choose(HAT_STYLES, (0.77, 0.1, 0.07, 0.06))
     if hat != 'none' and style == 'bun':
         style = 'bob'  # a bun sits where the hat does
-    return dict(
-        hair_style=style,
-        curly=curly,
-        fringe=fringe,
-        hair_volume=draws.uniform(0.035, 0.065),
-        parting=draws.uniform(-0.6, 0.6),
-        hat=hat,
-    )
+    return {
+        'hair_style': style,
+        'curly': curly,
+        'fringe': fringe,
+        'hair_volume': draws.uniform(0.035, 0.065),
+        'parting': draws.uniform(-0.6, 0.6),
+        'hat': hat,
+    }
 
 
 def _sample_features(draws: _Draws, beard: bool) -> dict:
-    return dict(
-        eye_size=draws.uniform(0.046, 0.058),
-        eye_spacing=draws.uniform(0.098, 0.116),
-        eye_height=draws.uniform(0.012, 0.04),
-        eye_lid=draws.uniform(0.1, 0.42),
-        gaze=draws.central(0.6),
-        lashes=draws.chance(0.5) and not beard,
-        brow_angle=draws.central(0.3),
-        brow_thickness=draws.uniform(0.014, 0.026),
-        brow_height=draws.uniform(0.076, 0.096),
-        nose_width=draws.uniform(0.026, 0.044),
-        nose_height=draws.uniform(0.1, 0.122),
-        mouth_width=draws.uniform(0.062, 0.092),
-        smiling=draws.chance(0.55),
-        open_mouth=draws.chance(0.4),
-        ear_size=draws.uniform(0.044, 0.058),
-        beard=beard,
-        beard_length=draws.uniform(0.01, 0.05),
-        moustache=draws.chance(0.65 if beard else 0.06),
-        glasses=draws.choose(GLASSES_STYLES, (0.68, 0.18, 0.14)),
-        earrings=draws.chance(0.08 if beard else 0.32),
-        neckline=draws.choose(NECKLINES),
-        stripes=draws.chance(0.25),
-    )
+    return {
+        'eye_size': draws.uniform(0.046, 0.058),
+        'eye_spacing': draws.uniform(0.098, 0.116),
+        'eye_height': draws.uniform(0.012, 0.04),
+        'eye_lid': draws.uniform(0.1, 0.42),
+        'gaze': draws.central(0.6),
+        'lashes': draws.chance(0.5) and not beard,
+        'brow_angle': draws.central(0.3),
+        'brow_thickness': draws.uniform(0.014, 0.026),
+        'brow_height': draws.uniform(0.076, 0.096),
+        'nose_width': draws.uniform(0.026, 0.044),
+        'nose_height': draws.uniform(0.1, 0.122),
+        'mouth_width': draws.uniform(0.062, 0.092),
+        'smiling': draws.chance(0.55),
+        'open_mouth': draws.chance(0.4),
+        'ear_size': draws.uniform(0.044, 0.058),
+        'beard': beard,
+        'beard_length': draws.uniform(0.01, 0.05),
+        'moustache': draws.chance(0.65 if beard else 0.06),
+        'glasses': draws.choose(GLASSES_STYLES, (0.68, 0.18, 0.14)),
+        'earrings': draws.chance(0.08 if beard else 0.32),
+        'neckline': draws.choose(NECKLINES),
+        'stripes': draws.chance(0.25),
+    }
 
 
 def _sample_colours(draws: _Draws) -> dict:
@@ -230,21 +269,21 @@ def _sample_colours(draws: _Draws) -> dict:
     clothes = _contrasting(CLOTHES, (skin, backdrop, hair_colour), 68.0)
     shirt = draws.near(CLOTHES[draws.choose(clothes)], 8)
     hat_colour = draws.near(CLOTHES[draws.choose(clothes)], 8)
-    return dict(
-        freckles=draws.chance(0.27),
-        blush=draws.chance(0.42),
-        skin=skin,
-        dark_skin=skin_place >= FIRST_DARK_SKIN,
-        hair_colour=hair_colour,
-        dark_hair_colour=hair_place < N_DARK_HAIRS,
-        iris=draws.near(draws.choose(IRISES, IRIS_WEIGHTS), 10),
-        lip_tint=draws.uniform(0.25, 0.75),
-        shirt=shirt,
-        hat_colour=hat_colour,
-        glasses_colour=FRAMES[draws.choose(_contrasting(FRAMES, (skin,), 90.0))],
-        backdrop=backdrop,
-        backdrop_angle=draws.uniform(0.0, 2.0 * np.pi),
-    )
+    return {
+        'freckles': draws.chance(0.27),
+        'blush': draws.chance(0.42),
+        'skin': skin,
+        'dark_skin': skin_place >= FIRST_DARK_SKIN,
+        'hair_colour': hair_colour,
+        'dark_hair_colour': hair_place < N_DARK_HAIRS,
+        'iris': draws.near(draws.choose(IRISES, IRIS_WEIGHTS), 10),
+        'lip_tint': draws.uniform(0.25, 0.75),
+        'shirt': shirt,
+        'hat_colour': hat_colour,
+        'glasses_colour': FRAMES[draws.choose(_contrasting(FRAMES, (skin,), 90.0))],
+        'backdrop': backdrop,
+        'backdrop_angle': draws.uniform(0.0, 2.0 * np.pi),
+    }
 
 
 def sample_face(index: int) -> Face:

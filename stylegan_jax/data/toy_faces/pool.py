@@ -3,6 +3,7 @@
 Drawing is mostly Python code, which threads do not speed up. `multiprocessing` would import the user's
 main script and the whole of stylegan_jax, and so JAX, in every child; these children import neither.
 """
+
 import math
 import os
 import pathlib
@@ -15,7 +16,7 @@ from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.runtime.progress import progress_bar
 from stylegan_jax.runtime.threads import NUM_THREADS
 
-SMALL = 200                         # faces that are drawn in the time that processes take to start
+SMALL = 200  # faces that are drawn in the time that processes take to start
 
 # An empty package stands in for stylegan_jax, whose __init__ imports JAX. Ctrl-C is for the parent.
 _CHILD = """
@@ -61,15 +62,21 @@ def _draw_in_processes(count, resolution):
     try:
         for first in range(NUM_THREADS):
             arguments = [package, first, count, NUM_THREADS, resolution]
-            children.append(subprocess.Popen([sys.executable, '-c', _CHILD, *map(str, arguments)],
-                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                             env=environment))
-        for index in range(count):          # the children take turns, so the faces arrive in order
+            children.append(
+                subprocess.Popen(
+                    [sys.executable, '-c', _CHILD, *map(str, arguments)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    env=environment,
+                )
+            )
+        for index in range(count):  # the children take turns, so the faces arrive in order
             child = children[index % NUM_THREADS]
             content = child.stdout.read(size)
             if len(content) < size:
-                raise RuntimeError(f'drawing toy face {index} failed: exit code {child.wait()}; '
-                                   'its error is printed above')
+                raise RuntimeError(
+                    f'drawing toy face {index} failed: exit code {child.wait()}; its error is printed above'
+                )
             yield np.frombuffer(content, np.uint8).reshape(shape)
     finally:
         for child in children:

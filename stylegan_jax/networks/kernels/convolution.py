@@ -9,6 +9,7 @@ Accelerators get convolutions: of stride 2 with a 4x4 kernel where the size is h
 are [O, k, k, I], as cuDNN reads them: laid out once, one array serves all forms. CPUs get products of matrices
 (`minimal_filtering`).
 """
+
 import functools
 from typing import NamedTuple
 
@@ -21,15 +22,16 @@ from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import minimal_filtering
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
-_STRIPS = 8              # of an image, in filter gradients on a CPU
+_STRIPS = 8  # of an image, in filter gradients on a CPU
 _FORWARD = (3, 0, 1, 2)  # weights [k, k, I, O] to kernels [O, k, k, I]
 _TRANSPOSED = (2, 0, 1, 3)
 
 
 class KernelForm(NamedTuple):
     """How a weight becomes the kernel of `convolve_down`."""
-    transposed: bool = False     # the weight is [3, 3, O, I]
-    mirrored: bool = False       # in both axes of taps
+
+    transposed: bool = False  # the weight is [3, 3, O, I]
+    mirrored: bool = False  # in both axes of taps
     divisor: int = 1
 
 
@@ -59,6 +61,7 @@ def up_convolve(x, weight, *, flip):
 
 # --- three that keep the size
 
+
 @jax.custom_vjp
 def convolve(x, kernel):
     """Correlates images with a kernel, zero-padded.
@@ -70,48 +73,59 @@ def convolve(x, kernel):
     Returns:
       [N, H, W, O].
     """
+
     def on_cpu(x, kernel):
         if minimal_filtering.saves_time(x.shape, len(kernel)):
             return minimal_filtering.convolve(x, kernel.transpose(1, 2, 3, 0))
         return _correlate(x, kernel)
+
     return lax.platform_dependent(x, kernel, cpu=on_cpu, default=_correlate)
 
 
 @jax.custom_vjp
 def transposed_convolve(y, kernel):
     """Adjoint of `convolve` in its images: [N, H, W, O] -> [N, H, W, I]."""
+
     def on_cpu(y, kernel):
         if minimal_filtering.saves_time(y.shape, kernel.shape[-1]):
             return minimal_filtering.transposed_convolve(y, kernel.transpose(1, 2, 3, 0))
         return _correlate_transposed(y, kernel)
-    return lax.platform_dependent(y, kernel, cpu=on_cpu,
-                                  default=lambda y, kernel: _correlate_transposed(y, lax.optimization_barrier(kernel)))
+
+    return lax.platform_dependent(
+        y, kernel, cpu=on_cpu, default=lambda y, kernel: _correlate_transposed(y, lax.optimization_barrier(kernel))
+    )
 
 
 @jax.custom_vjp
 def filter_gradient(x, y):
     """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [O, 3, 3, I]."""
+
     def on_cpu(x, y):
         if minimal_filtering.saves_time(x.shape, y.shape[-1]):
             return minimal_filtering.filter_gradient(x, y).astype(x.dtype).transpose(_FORWARD)
         if len(x) <= 2 and x.shape[1] % _STRIPS == 0:
             return _filter_gradient_in_strips(x, y)
         return _filter_gradient(x, y, 3)
+
     return lax.platform_dependent(x, y, cpu=on_cpu, default=functools.partial(_filter_gradient, size=3))
 
 
 convolve.defvjp(
     lambda x, kernel: (convolve(x, kernel), (x, kernel)),
-    lambda saved, dy: (transposed_convolve(dy, saved[1]), filter_gradient(saved[0], dy)))
+    lambda saved, dy: (transposed_convolve(dy, saved[1]), filter_gradient(saved[0], dy)),
+)
 transposed_convolve.defvjp(
     lambda y, kernel: (transposed_convolve(y, kernel), (y, kernel)),
-    lambda saved, dx: (convolve(dx, saved[1]), filter_gradient(dx, saved[0])))
+    lambda saved, dx: (convolve(dx, saved[1]), filter_gradient(dx, saved[0])),
+)
 filter_gradient.defvjp(
     lambda x, y: (filter_gradient(x, y), (x, y)),
-    lambda saved, dkernel: (transposed_convolve(saved[1], dkernel), convolve(saved[0], dkernel)))
+    lambda saved, dkernel: (transposed_convolve(saved[1], dkernel), convolve(saved[0], dkernel)),
+)
 
 
 # --- three that halve and double the size
+
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve_down(x, weight, form):
@@ -126,39 +140,53 @@ def convolve_down(x, weight, form):
       [N, h, w, O].
     """
     return lax.platform_dependent(
-        x, weight, cpu=lambda x, weight: minimal_filtering.down(x, _small_kernel(weight, form)),
-        default=lambda x, weight: _correlate(x, _large_kernel(weight, form, x.dtype), 2))
+        x,
+        weight,
+        cpu=lambda x, weight: minimal_filtering.down(x, _small_kernel(weight, form)),
+        default=lambda x, weight: _correlate(x, _large_kernel(weight, form, x.dtype), 2),
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve_up(y, weight, form):
     """Adjoint of `convolve_down` in its images: [N, h, w, O] -> [N, 2 * h, 2 * w, I]."""
     return lax.platform_dependent(
-        y, weight, cpu=lambda y, weight: minimal_filtering.up(y, _small_kernel(weight, form)),
+        y,
+        weight,
+        cpu=lambda y, weight: minimal_filtering.up(y, _small_kernel(weight, form)),
         default=lambda y, weight: _correlate_transposed(
-            y, lax.optimization_barrier(_large_kernel(weight, form, y.dtype)), 2))
+            y, lax.optimization_barrier(_large_kernel(weight, form, y.dtype)), 2
+        ),
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def down_filter_gradient(x, y, form):
     """Adjoint of `convolve_down` in its weight: ([N, 2 * h, 2 * w, I], [N, h, w, O]) -> a weight."""
     return lax.platform_dependent(
-        x, y, cpu=lambda x, y: _small_kernel(minimal_filtering.down_filter_gradient(x, y), form),
-        default=lambda x, y: _to_weight(ops.widen(_filter_gradient(x, y, 4, 2)), form))
+        x,
+        y,
+        cpu=lambda x, y: _small_kernel(minimal_filtering.down_filter_gradient(x, y), form),
+        default=lambda x, y: _to_weight(ops.widen(_filter_gradient(x, y, 4, 2)), form),
+    )
 
 
 convolve_down.defvjp(
     lambda x, weight, form: (convolve_down(x, weight, form), (x, weight)),
-    lambda form, saved, dy: (convolve_up(dy, saved[1], form), down_filter_gradient(saved[0], dy, form)))
+    lambda form, saved, dy: (convolve_up(dy, saved[1], form), down_filter_gradient(saved[0], dy, form)),
+)
 convolve_up.defvjp(
     lambda y, weight, form: (convolve_up(y, weight, form), (y, weight)),
-    lambda form, saved, dx: (convolve_down(dx, saved[1], form), down_filter_gradient(dx, saved[0], form)))
+    lambda form, saved, dx: (convolve_down(dx, saved[1], form), down_filter_gradient(dx, saved[0], form)),
+)
 down_filter_gradient.defvjp(
     lambda x, y, form: (down_filter_gradient(x, y, form), (x, y)),
-    lambda form, saved, dweight: (convolve_up(saved[1], dweight, form), convolve_down(saved[0], dweight, form)))
+    lambda form, saved, dweight: (convolve_up(saved[1], dweight, form), convolve_down(saved[0], dweight, form)),
+)
 
 
 # --- the forms that libraries know
+
 
 def _correlate(x, kernel, stride=1):
     """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], k odd, or 4 for stride 2."""
@@ -188,14 +216,16 @@ def _filter_gradient_in_strips(x, y):
     _, height, width, _ = y.shape
     rows = height // _STRIPS
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    x = jnp.stack([x[:, rows * strip:rows * (strip + 1) + 2] for strip in range(_STRIPS)], axis=1)
+    x = jnp.stack([x[:, rows * strip : rows * (strip + 1) + 2] for strip in range(_STRIPS)], axis=1)
     x, y = x.reshape(-1, *x.shape[2:]), y.reshape(-1, rows, width, y.shape[-1])
     kernel = jax.ShapeDtypeStruct((y.shape[-1], 3, 3, x.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: lax.conv_general_dilated(
-        x, kernel, (1, 1), 'VALID', dimension_numbers=_LAYOUT), kernel)(y)[0]
+    return jax.linear_transpose(
+        lambda kernel: lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=_LAYOUT), kernel
+    )(y)[0]
 
 
 # --- kernels in memory
+
 
 def _in_order(kernel):
     """Has axes in memory as they are; else XLA for GPUs turns weights, gradients and Adam's moments around for one."""
@@ -214,8 +244,10 @@ def _from_weights(weight):
 
 _from_weights.defvjp(
     lambda weight: (_from_weights(weight), None),
-    lambda _, d: (lax.platform_dependent(d, cpu=lambda d: d,
-                                         default=lambda d: lax.optimization_barrier(_in_order(d))),))
+    lambda _, d: (
+        lax.platform_dependent(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(_in_order(d))),
+    ),
+)
 
 
 def _small_kernel(weight, form):
@@ -239,8 +271,7 @@ def _to_weight(kernel, form):
 
 def _add_neighbours(kernel, axis):
     """Adds up 2x2 neighbours along `axis` and the one after."""
-    for axis in (axis, axis + 1):
-        size = kernel.shape[axis]
-        kernel = (lax.slice_in_dim(kernel, 1, size, axis=axis)
-                  + lax.slice_in_dim(kernel, 0, size - 1, axis=axis))
+    for one in (axis, axis + 1):
+        size = kernel.shape[one]
+        kernel = lax.slice_in_dim(kernel, 1, size, axis=one) + lax.slice_in_dim(kernel, 0, size - 1, axis=one)
     return kernel

@@ -4,6 +4,7 @@ On accelerators these passes are as dear as the convolutions. Short activations 
 derivatives rather than kept: what a convolution wrote and what the next one reads is all that is stored, and an
 `optimization_barrier` stands between a first computation and the second, or the compiler would see one and store it.
 """
+
 import functools
 
 import jax
@@ -54,14 +55,15 @@ def _rectify_backward(nonlinearity, taps, saved, dy):
     return dx, ops.sum_over_images(ops.widen(dx)).astype(saved[1].dtype)
 
 
-rectify_channels.defvjp(
-    lambda x, bias, *static: (rectify_channels(x, bias, *static), (x, bias)), _rectify_backward)
+rectify_channels.defvjp(lambda x, bias, *static: (rectify_channels(x, bias, *static), (x, bias)), _rectify_backward)
 _push.defvjp(
     lambda x, bias, tangent, *static: (_push(x, bias, tangent, *static), (x, bias)),
-    lambda nonlinearity, taps, saved, dy: (*map(jnp.zeros_like, saved), _pull(*saved, dy, nonlinearity, taps)))
+    lambda nonlinearity, taps, saved, dy: (*map(jnp.zeros_like, saved), _pull(*saved, dy, nonlinearity, taps)),
+)
 _pull.defvjp(
     lambda x, bias, dy, *static: (_pull(x, bias, dy, *static), (x, bias)),
-    lambda nonlinearity, taps, saved, t: (*map(jnp.zeros_like, saved), _push(*saved, t, nonlinearity, taps)))
+    lambda nonlinearity, taps, saved, t: (*map(jnp.zeros_like, saved), _push(*saved, t, nonlinearity, taps)),
+)
 
 
 def features_of_colours(images, weight, bias, nonlinearity, dtype):
@@ -80,7 +82,7 @@ def features_of_colours(images, weight, bias, nonlinearity, dtype):
     if _is_short(dtype):
         return _short_features(images, weight, bias, nonlinearity, dtype)
     images = jnp.concatenate([images, jnp.ones_like(images[..., :1])], axis=-1)
-    pixels = images.reshape(-1, images.shape[-1])       # flat, or XLA turns features around for the weight's gradient
+    pixels = images.reshape(-1, images.shape[-1])  # flat, or XLA turns features around for the weight's gradient
     features = ops.dense(pixels, jnp.concatenate([weight, bias[None]]))
     return ops.rectify(features.reshape(*images.shape[:3], -1), nonlinearity)
 
@@ -92,7 +94,7 @@ def _short_features(images, weight, bias, nonlinearity, dtype):
 
 
 def _mix(images, weight, time=0):
-    return sum(_again(images[..., i:i + 1], time) * weight[i] for i in range(images.shape[-1]))
+    return sum(_again(images[..., i : i + 1], time) * weight[i] for i in range(images.shape[-1]))
 
 
 def _short_features_backward(nonlinearity, _, saved, dy):
@@ -103,8 +105,13 @@ def _short_features_backward(nonlinearity, _, saved, dy):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _colour_gradient(images, weight, bias, dy, nonlinearity):
-    return jnp.stack([jnp.sum(_masked(images, weight, bias, _again(dy, time), nonlinearity, time) * row, axis=-1)
-                      for time, row in enumerate(weight, start=images.shape[-1] + 2)], axis=-1)
+    return jnp.stack(
+        [
+            jnp.sum(_masked(images, weight, bias, _again(dy, time), nonlinearity, time) * row, axis=-1)
+            for time, row in enumerate(weight, start=images.shape[-1] + 2)
+        ],
+        axis=-1,
+    )
 
 
 def _colour_gradient_backward(nonlinearity, saved, d):
@@ -116,8 +123,14 @@ def _colour_gradient_backward(nonlinearity, saved, d):
 
 
 def _weight_gradient(saved, colours, dy, nonlinearity, first):
-    return jnp.stack([ops.sum_over_images(_masked(*saved, _again(dy, first + i), nonlinearity, first + i)
-                                          * colours[..., i:i + 1]) for i in range(colours.shape[-1])])
+    return jnp.stack(
+        [
+            ops.sum_over_images(
+                _masked(*saved, _again(dy, first + i), nonlinearity, first + i) * colours[..., i : i + 1]
+            )
+            for i in range(colours.shape[-1])
+        ]
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
@@ -126,13 +139,15 @@ def _masked(images, weight, bias, dy, nonlinearity, time):
     return ops.rectifier_slope(_mix(images, weight, time) + bias, nonlinearity) * ops.widen(dy)
 
 
-_short_features.defvjp(
-    lambda *arguments: (_short_features(*arguments), arguments[:3]), _short_features_backward)
+_short_features.defvjp(lambda *arguments: (_short_features(*arguments), arguments[:3]), _short_features_backward)
 _colour_gradient.defvjp(lambda *arguments: (_colour_gradient(*arguments), arguments[:4]), _colour_gradient_backward)
 _masked.defvjp(
     lambda *arguments: (_masked(*arguments), (arguments[:3], jnp.zeros((), arguments[3].dtype))),
-    lambda nonlinearity, _, saved, d: (*map(jnp.zeros_like, saved[0]),
-                                       _masked(*saved[0], d, nonlinearity, 0).astype(saved[1].dtype)))
+    lambda nonlinearity, _, saved, d: (
+        *map(jnp.zeros_like, saved[0]),
+        _masked(*saved[0], d, nonlinearity, 0).astype(saved[1].dtype),
+    ),
+)
 
 
 def _again(x, time):
@@ -182,8 +197,7 @@ def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps):
     inputs = x, noise, strength, bias
     rectified = _rectified(inputs, nonlinearity, taps)
     kept = None if _is_short(x.dtype) else rectified
-    mean, factor = (_plain_statistics(inputs, nonlinearity, taps) if kept is None
-                    else ops.instance_statistics(rectified))
+    mean, factor = _plain_statistics(inputs, nonlinearity, taps) if kept is None else ops.instance_statistics(rectified)
     y = ops.stylize((rectified - mean) * factor, style).astype(x.dtype)
     return y, (inputs, kept, style, mean, factor)
 
@@ -194,20 +208,22 @@ def _plain_statistics(inputs, nonlinearity, taps):
     The moments are about zero: where that would cancel, rounding to the short type has cost more. Each starts anew, and
     then both are one pass; the compiler would store what one pass has to compute twice.
     """
-    mean, square = (ops.mean_over_pixels(power(_rectified_again(inputs, None, time, nonlinearity, taps)))
-                    for time, power in ((1, jnp.positive), (2, jnp.square)))
+    mean, square = (
+        ops.mean_over_pixels(power(_rectified_again(inputs, None, time, nonlinearity, taps)))
+        for time, power in ((1, jnp.positive), (2, jnp.square))
+    )
     return mean, ops.reciprocal_deviation(mean, square)
 
 
 def _stylize_backward(nonlinearity, taps, saved, dy):
     inputs, kept, style, mean, factor = saved
     x, noise, strength, bias = inputs
-    pixels, scale, dy = x.shape[1] * x.shape[2], style[:, None, None, :x.shape[-1]] + 1, ops.widen(dy)
+    pixels, scale, dy = x.shape[1] * x.shape[2], style[:, None, None, : x.shape[-1]] + 1, ops.widen(dy)
     rectified, again = (_rectified_again(inputs, kept, time, nonlinearity, taps) for time in (3, 4))
     normal = (rectified - mean) * factor
     dy_mean, along = (ops.mean_over_pixels(product) for product in (dy, dy * normal))
     d = (dy - dy_mean - (again - mean) * factor * along) * (scale * factor)
-    d = (d * ops.rectifier_slope(again, nonlinearity)).astype(x.dtype)       # a rectifier keeps the sign
+    d = (d * ops.rectifier_slope(again, nonlinearity)).astype(x.dtype)  # a rectifier keeps the sign
     wide = ops.widen(d)
     dstyle = jnp.concatenate([along, dy_mean], axis=-1)[:, 0, 0] * pixels
     dnoise = dstrength = None

@@ -7,6 +7,7 @@ it multiplies take up to four times the memory of the images, and cost little ti
 
 Kernels are [3, 3, I, O]. Short types are computed in float32.
 """
+
 import functools
 import math
 
@@ -15,29 +16,36 @@ from jax import lax
 
 from stylegan_jax.networks.ops import widen
 
-_LEAST_CHANNELS, _LEAST_PIXELS = 128, 256        # below, sums of `convolve` cost what they save
+_LEAST_CHANNELS, _LEAST_PIXELS = 128, 256  # below, sums of `convolve` cost what they save
 
 
 def saves_time(shape, channels):
     """Whether the forms that keep the size are faster than plain ones, from [N, H, W, C] to `channels` or back."""
     batch, height, width, others = shape
-    return (height % 2 == width % 2 == 0 and batch * height * width >= _LEAST_PIXELS
-            and min(channels, others) >= _LEAST_CHANNELS)
+    return (
+        height % 2 == width % 2 == 0
+        and batch * height * width >= _LEAST_PIXELS
+        and min(channels, others) >= _LEAST_CHANNELS
+    )
 
 
 def _widened(function):
     """Has a function of two arrays compute in float32 at least."""
+
     @functools.wraps(function)
     def wrapped(*arrays):
         return function(*map(widen, arrays))
+
     return wrapped
 
 
 def _in_float32(function):
     """Has a function of images and a kernel compute in float32 at least, and return the type of the images."""
+
     @functools.wraps(function)
     def wrapped(images, kernel):
         return _widened(function)(images, kernel).astype(images.dtype)
+
     return wrapped
 
 
@@ -97,6 +105,7 @@ def _sum_of_products(x, y):
 
 # --- of weights
 
+
 def _four_of_taps(a, b, c):
     """What three weights of an axis become for `_tiles`."""
     return a, (a + b + c) / 2, (a - b + c) / 2, c
@@ -128,25 +137,30 @@ def _on_kernel(sums, kernel):
 def _to_kernel(sums, factors):
     """Applies `sums` to taps of both axes, arrays [I, O] -> [3, 3, I, O]."""
     side = math.isqrt(len(factors))
-    rows = [sums(*factors[start:start + side]) for start in range(0, len(factors), side)]
+    rows = [sums(*factors[start : start + side]) for start in range(0, len(factors), side)]
     return jnp.stack([jnp.stack(row) for row in zip(*(sums(*taps) for taps in zip(*rows)))])
 
 
 # --- of pixels
 
+
 def _tiles(x):
     """The 16 sums of each 4x4 window, in steps of two, for `convolve`: [N, H, W, C] -> [N, H/2, W/2, C] each."""
+
     def sums(x, axis):
         d0, d1, d2, d3 = _around_pairs(x, axis)
         return d0 - d2, d1 + d2, d2 - d1, d1 - d3
+
     return _on_pixels(sums, _pad(x))
 
 
 def _pairs(x):
     """The 9 sums of each 4x4 window, in steps of two, for `down`: [N, 2h, 2w, C] -> [N, h, w, 9 * C]."""
+
     def sums(x, axis):
         d0, d1, d2, d3 = _around_pairs(x, axis)
         return d0 - d2, d1 + d2, d3 - d1
+
     return jnp.concatenate(_on_pixels(sums, _pad(x)), axis=-1)
 
 
@@ -193,8 +207,8 @@ def _on_pixels(sums, x):
 def _interleave(outputs, parts):
     """Applies `outputs` (arrays, axis) -> (even, odd) to columns, then rows, and puts the pixels in their places."""
     side = math.isqrt(len(parts))
-    columns = [outputs(parts[start:start + side], 2) for start in range(0, len(parts), side)]
-    pixels = [outputs(rows, 1) for rows in zip(*columns)]            # [column][row]
+    columns = [outputs(parts[start : start + side], 2) for start in range(0, len(parts), side)]
+    pixels = [outputs(rows, 1) for rows in zip(*columns)]  # [column][row]
     batch, height, width, channels = parts[0].shape
     rows = [jnp.stack(row, axis=3) for row in zip(*pixels)]
     return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels)

@@ -1,4 +1,5 @@
 """Prepared data sets: what is in them, that interruptions change nothing, that nothing half-made passes for whole."""
+
 import json
 import os
 import pathlib
@@ -12,9 +13,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow_datasets as tfds
-import tiny_run
 from test_pipeline import is_running
 
+import tiny_run
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data import prepared
 from stylegan_jax.data.dataset import open_dataset
@@ -47,8 +48,9 @@ def small_shards(monkeypatch):
 
 def prepare(source, out, workers=0, image=IMAGE, **options):
     lines = []
-    preparation.prepare(open_source(str(source)), str(out), preparation.Options(image, **options), workers=workers,
-                        say=lines.append)
+    preparation.prepare(
+        open_source(str(source)), str(out), preparation.Options(image, **options), workers=workers, say=lines.append
+    )
     return lines
 
 
@@ -80,6 +82,7 @@ def order():
 
 
 # What is in it.
+
 
 def test_every_image_is_there_once_in_shuffled_order(whole, pictures):
     images = PreparedImages(whole)
@@ -116,7 +119,12 @@ def test_plain_tfds_reads_it(pictures, tmp_path, encoding):
 
 def test_metadata(whole, pictures):
     info = read_info(whole)
-    assert info['count'] == 150 and info['image'] == dict(resolution=8, base_shape=[4, 4], channels=3, label_dim=3)
+    assert info['count'] == 150 and info['image'] == {
+        'resolution': 8,
+        'base_shape': [4, 4],
+        'channels': 3,
+        'label_dim': 3,
+    }
     assert info['source'] == {'kind': 'folder', 'path': str(pictures)} and len(info['content_hash']) == 32
     assert (info['fit'], info['resize_filter'], info['encoding'], info['num_skipped']) == ('crop', 'box', 'raw', 0)
     assert [shard['count'] for shard in info['shards']] == [64, 64, 22]
@@ -124,7 +132,7 @@ def test_metadata(whole, pictures):
 
 def test_the_content_hash_is_that_of_the_pixels(whole, pictures, tmp_path, small_shards):
     hashes = []
-    for name, options in (('png', dict(encoding='png')), ('seed', dict(seed=1))):
+    for name, options in (('png', {'encoding': 'png'}), ('seed', {'seed': 1})):
         prepare(pictures, tmp_path / name, **options)
         hashes.append(read_info(tmp_path / name)['content_hash'])
     assert hashes[0] == read_info(whole)['content_hash'] != hashes[1]
@@ -135,12 +143,13 @@ def test_a_run_opens_it(whole, pictures):
     images = dataset.images(np.arange(150), 1)
     assert len(dataset) == 150 and dataset.labels.shape == (150, 3)
     np.testing.assert_array_equal(images[3], original(pictures, order()[3]))
-    np.testing.assert_array_equal(dataset.images([3], 1), images[3:4])        # from memory now
+    np.testing.assert_array_equal(dataset.images([3], 1), images[3:4])  # from memory now
     without = open_dataset(DataConfig(path=str(whole), count=40), ImageConfig(4))
     assert len(without) == 40 and without.labels.shape == (40, 0) and without.images([1], 0).shape == (1, 4, 4, 3)
 
 
 # Interruptions.
+
 
 def test_processes_write_the_same_bytes(whole, pictures, tmp_path, small_shards):
     prepare(pictures, tmp_path / 'My Set', workers=2)
@@ -148,7 +157,8 @@ def test_processes_write_the_same_bytes(whole, pictures, tmp_path, small_shards)
 
 
 def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
-        whole, pictures, tmp_path, small_shards, monkeypatch):
+    whole, pictures, tmp_path, small_shards, monkeypatch
+):
     make, out = shards._make_shard, tmp_path / 'My Set'
     for stop in (0, 1, 1):
         calls = []
@@ -158,6 +168,7 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
                 raise KeyboardInterrupt
             calls.append(shard)
             make(job, shard, advance)
+
         monkeypatch.setattr(shards, '_make_shard', failing)
         with pytest.raises(KeyboardInterrupt):
             prepare(pictures, out)
@@ -171,13 +182,20 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
 
 def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_path):
     """The command itself, with its processes; none of them outlives it."""
-    args = [sys.executable, '-m', 'stylegan_jax.prepare_data', '--source=toy_faces:700@32', '--resolution=32',
-            '--workers=2']
+    args = [
+        sys.executable,
+        '-m',
+        'stylegan_jax.prepare_data',
+        '--source=toy_faces:700@32',
+        '--resolution=32',
+        '--workers=2',
+    ]
     subprocess.run([*args, f'--out={tmp_path / "whole"}'], check=True, capture_output=True)
     random = np.random.default_rng(5)
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
-        process = subprocess.Popen([*args, f'--out={tmp_path / "killed"}'], stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*args, f'--out={tmp_path / "killed"}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(random.uniform(1.5, 5))
         process.send_signal(number)
         assert process.wait(30) in (0, -number, 128 + number)
@@ -185,17 +203,30 @@ def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_pa
     assert {name for name in contents(tmp_path / 'killed') if '.part' in name} == set()
     whole, killed = contents(tmp_path / 'whole'), contents(tmp_path / 'killed')
     assert whole.keys() == {name.replace('killed-', 'whole-') for name in killed}
-    assert all(killed[name.replace('whole-', 'killed-')] == data for name, data in whole.items()
-               if 'array_record' in name or name.endswith('.npy'))
+    assert all(
+        killed[name.replace('whole-', 'killed-')] == data
+        for name, data in whole.items()
+        if 'array_record' in name or name.endswith('.npy')
+    )
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):
-    process = subprocess.Popen([sys.executable, '-m', 'stylegan_jax.prepare_data', '--source=toy_faces:9000@64',
-                                '--resolution=64', '--workers=2', f'--out={tmp_path / "out"}'],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'stylegan_jax.prepare_data',
+            '--source=toy_faces:9000@64',
+            '--resolution=64',
+            '--workers=2',
+            f'--out={tmp_path / "out"}',
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         limit = time.monotonic() + 60
-        while len({path.suffix for path in (tmp_path / 'out').rglob('*.part-*')}) < 2:      # both are at work
+        while len({path.suffix for path in (tmp_path / 'out').rglob('*.part-*')}) < 2:  # both are at work
             assert process.poll() is None and time.monotonic() < limit
             time.sleep(0.02)
         children = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
@@ -258,6 +289,7 @@ def test_a_folder_that_holds_something_else_is_refused(pictures, tmp_path):
 
 # Sources that are not as they should be.
 
+
 def test_a_source_that_changes_meanwhile_is_noticed(pictures, tmp_path, small_shards, monkeypatch):
     source = pathlib.Path(shutil.copytree(pictures, tmp_path / 'pictures'))
     make = shards._make_shard
@@ -265,6 +297,7 @@ def test_a_source_that_changes_meanwhile_is_noticed(pictures, tmp_path, small_sh
     def changing(job, shard, advance):
         make(job, shard, advance)
         PIL.Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(source / '017.png')
+
     monkeypatch.setattr(shards, '_make_shard', changing)
     with pytest.raises(UserError, match='017.png: changed while it was read'):
         prepare(source, tmp_path / 'out')
@@ -280,6 +313,7 @@ def test_a_fault_of_the_machine_skips_no_image(pictures, tmp_path, monkeypatch):
         if index == 40:
             raise OSError(24, 'Too many open files', 'some.png')
         return picture(self, index)
+
     monkeypatch.setattr(type(source), 'picture', failing)
     with pytest.raises(UserError, match='some.png: cannot be read .Too many open files.; start the same command again'):
         prepare(pictures, tmp_path / 'out')
@@ -288,7 +322,7 @@ def test_a_fault_of_the_machine_skips_no_image(pictures, tmp_path, monkeypatch):
 def test_few_bad_images_are_skipped_and_named_and_many_are_not(pictures, tmp_path):
     source = pathlib.Path(shutil.copytree(pictures, tmp_path / 'pictures'))
     data = (source / '031.png').read_bytes()
-    (source / '031.png').write_bytes(data[:len(data) // 2])
+    (source / '031.png').write_bytes(data[: len(data) // 2])
     prepare(source, tmp_path / 'one')
     info = read_info(tmp_path / 'one')
     assert info['count'] == 149 and [name for name, _ in info['skipped']] == ['031.png']
@@ -299,13 +333,18 @@ def test_few_bad_images_are_skipped_and_named_and_many_are_not(pictures, tmp_pat
 
 # Sets that are damaged.
 
+
 def shard_of(out, number=1, stage='8x8'):
     return sorted((out / stage / '1.0.0').glob('*array_record*'))[number]
 
 
-@pytest.mark.parametrize('damage, message', [
-    (lambda path: os.truncate(path, os.path.getsize(path) // 2), 'bytes instead of'),
-    (lambda path: path.unlink(), 'is missing')])
+@pytest.mark.parametrize(
+    'damage, message',
+    [
+        (lambda path: os.truncate(path, os.path.getsize(path) // 2), 'bytes instead of'),
+        (lambda path: path.unlink(), 'is missing'),
+    ],
+)
 def test_truncated_and_missing_shards_are_named(own_copy, damage, message):
     damage(shard_of(own_copy))
     with pytest.raises(UserError, match=f'{shard_of(own_copy, 0).parent}.*00001-of-00003: .*{message}'):
@@ -344,11 +383,15 @@ def test_labels_of_another_length_are_named(own_copy):
         PreparedImages(own_copy)
 
 
-@pytest.mark.parametrize('image, message', [
-    (ImageConfig(16), 'image.resolution=16: .* has at most 8 pixels'),
-    (ImageConfig(8, base_shape=(3, 4)), r'its images are 8x8x3 over a base shape of \(4, 4\)'),
-    (ImageConfig(8, channels=1), 'its images are 8x8x3'),
-    (ImageConfig(8, label_dim=2), 'labels of length 3; set --config.image.label_dim=3, or 0')])
+@pytest.mark.parametrize(
+    'image, message',
+    [
+        (ImageConfig(16), 'image.resolution=16: .* has at most 8 pixels'),
+        (ImageConfig(8, base_shape=(3, 4)), r'its images are 8x8x3 over a base shape of \(4, 4\)'),
+        (ImageConfig(8, channels=1), 'its images are 8x8x3'),
+        (ImageConfig(8, label_dim=2), 'labels of length 3; set --config.image.label_dim=3, or 0'),
+    ],
+)
 def test_a_run_that_asks_for_something_else_is_refused(whole, image, message):
     with pytest.raises(UserError, match=message):
         open_dataset(DataConfig(path=str(whole)), image)

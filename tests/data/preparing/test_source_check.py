@@ -1,4 +1,5 @@
 """What is said of a source before anything is made of it."""
+
 import json
 
 import numpy as np
@@ -36,17 +37,30 @@ def test_all_is_well(tmp_path):
 
 
 def test_sizes_modes_and_formats_are_counted(tmp_path):
-    files = {'a.png': encode(random_pixels(0, 16, 8)), 'b.jpg': encode(random_pixels(1), 'jpeg'),
-             'c.webp': encode(random_pixels(2), 'webp'), 'd.png': encode(random_pixels(3, channels=1)),
-             'e.png': encode(random_pixels(4, channels=4)),
-             'f.png': encode(np.random.default_rng(0).integers(0, 65536, [8, 8], np.uint16))}
+    files = {
+        'a.png': encode(random_pixels(0, 16, 8)),
+        'b.jpg': encode(random_pixels(1), 'jpeg'),
+        'c.webp': encode(random_pixels(2), 'webp'),
+        'd.png': encode(random_pixels(3, channels=1)),
+        'e.png': encode(random_pixels(4, channels=4)),
+        'f.png': encode(np.random.default_rng(0).integers(0, 65536, [8, 8], np.uint16)),
+    }
     report = check_files(tmp_path, files)
     lines = report.text.splitlines()
     assert report.usable
-    for line in ('  8x8: 5', '  8x16: 1', '  RGB PNG: 1', '  RGB JPEG: 1', '  RGB WEBP: 1', '  L PNG: 1',
-                 '  RGBA PNG: 1', '  I;16 PNG: 1', 'note: 2 are grey, which is repeated in every colour',
-                 'note: 1 have transparency, which is composited on white',
-                 'note: 1 have 16 bits, of which the high byte is kept'):
+    for line in (
+        '  8x8: 5',
+        '  8x16: 1',
+        '  RGB PNG: 1',
+        '  RGB JPEG: 1',
+        '  RGB WEBP: 1',
+        '  L PNG: 1',
+        '  RGBA PNG: 1',
+        '  I;16 PNG: 1',
+        'note: 2 are grey, which is repeated in every colour',
+        'note: 1 have transparency, which is composited on white',
+        'note: 1 have 16 bits, of which the high byte is kept',
+    ):
         assert line in lines
     grey = check_files(tmp_path, files, ImageConfig(8, channels=1)).text
     assert 'note: 4 are in colour, of which the luma is kept' in grey
@@ -58,8 +72,13 @@ def test_what_would_be_skipped_is_listed_with_its_reason(tmp_path):
     report = check_files(tmp_path, files)
     assert not report.usable
     lines = report.text.splitlines()
-    for line in ('skipped: 2', ' 1 cannot be decoded:', '  050.png: not a PNG, JPEG or WebP image', ' 1 too small:',
-                 '  051.png: its 20x7 pixels are too few for 8x8'):
+    for line in (
+        'skipped: 2',
+        ' 1 cannot be decoded:',
+        '  050.png: not a PNG, JPEG or WebP image',
+        ' 1 too small:',
+        '  051.png: its 20x7 pixels are too few for 8x8',
+    ):
         assert line in lines
     assert 'PROBLEM: 2 of 100 pictures cannot be used' in report.text
     assert check_files(tmp_path, files, max_skipped=0.02).usable
@@ -96,9 +115,16 @@ def test_small_pictures_of_lsun_are_no_problem(tmp_path):
 
 def test_duplicates_are_those_of_decoded_pixels(tmp_path):
     same = random_pixels(0)
-    flat, upright = np.zeros([8, 16, 3], np.uint8), np.zeros([16, 8, 3], np.uint8)      # the same bytes
-    files = {'a.png': encode(same), 'b.png': encode(random_pixels(1)), 'c.webp': encode(same, 'webp', lossless=True),
-             'd.png': encode(same, compress_level=0), 'e.png': encode(flat), 'f.png': encode(upright), 'g.png': b''}
+    flat, upright = np.zeros([8, 16, 3], np.uint8), np.zeros([16, 8, 3], np.uint8)  # the same bytes
+    files = {
+        'a.png': encode(same),
+        'b.png': encode(random_pixels(1)),
+        'c.webp': encode(same, 'webp', lossless=True),
+        'd.png': encode(same, compress_level=0),
+        'e.png': encode(flat),
+        'f.png': encode(upright),
+        'g.png': b'',
+    }
     lines = check_files(tmp_path, files).text.splitlines()
     assert 'duplicates: 2' in lines and '  c.webp is a.png' in lines and '  d.png is a.png' in lines
     assert not any(line.startswith(('  e.png is', '  f.png is', '  g.png is')) for line in lines)
@@ -126,10 +152,14 @@ def test_balance_of_labels(tmp_path):
     report = check_files(tmp_path, files, ImageConfig(8, label_dim=4))
     lines = report.text.splitlines()
     assert report.usable
-    for line in ('labels: 4 classes, 0 to 3 pictures each', '  class 0: 3 (60.0%)', '  class 2: 0 (0.0%)',
-                 'note: 1 of these without a picture, such as class 2'):
+    for line in (
+        'labels: 4 classes, 0 to 3 pictures each',
+        '  class 0: 3 (60.0%)',
+        '  class 2: 0 (0.0%)',
+        'note: 1 of these without a picture, such as class 2',
+    ):
         assert line in lines
-    assert check_files(tmp_path, files).usable           # an experiment may train without them
+    assert check_files(tmp_path, files).usable  # an experiment may train without them
     report = check_files(tmp_path, files, ImageConfig(8, label_dim=10))
     assert not report.usable and 'PROBLEM: image.label_dim=10, but the labels have 4 entries' in report.text
 

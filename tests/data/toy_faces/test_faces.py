@@ -88,21 +88,21 @@ def test_attributes_are_neither_rare_nor_universal():
 def replaced(face, attribute):
     """Return the face with one attribute the other way round."""
     changes = {
-        'facing_left': dict(turn=-face.turn),
-        'wide_head': dict(head_width=0.222 if face.head_width > 0.83 * face.head_height else 0.268),
-        'bald': dict(hair_style='bald', curly=False, fringe=False),
-        'long_hair': dict(hair_style='short' if face.hair_style == 'long' else 'long'),
-        'curly_hair': dict(curly=not face.curly),
-        'dark_hair': dict(
-            dark_hair_colour=not face.dark_hair_colour,
-            hair_colour=(232, 184, 104) if face.dark_hair_colour else (43, 36, 48),
-        ),
-        'hat': dict(hat='beanie' if face.hat == 'none' else 'none'),
-        'glasses': dict(glasses='round' if face.glasses == 'none' else 'none'),
-        'dark_skin': dict(
-            dark_skin=not face.dark_skin,
-            skin=(240, 190, 155) if face.dark_skin else (144, 88, 58),
-        ),
+        'facing_left': {'turn': -face.turn},
+        'wide_head': {'head_width': 0.222 if face.head_width > 0.83 * face.head_height else 0.268},
+        'bald': {'hair_style': 'bald', 'curly': False, 'fringe': False},
+        'long_hair': {'hair_style': 'short' if face.hair_style == 'long' else 'long'},
+        'curly_hair': {'curly': not face.curly},
+        'dark_hair': {
+            'dark_hair_colour': not face.dark_hair_colour,
+            'hair_colour': (232, 184, 104) if face.dark_hair_colour else (43, 36, 48),
+        },
+        'hat': {'hat': 'beanie' if face.hat == 'none' else 'none'},
+        'glasses': {'glasses': 'round' if face.glasses == 'none' else 'none'},
+        'dark_skin': {
+            'dark_skin': not face.dark_skin,
+            'skin': (240, 190, 155) if face.dark_skin else (144, 88, 58),
+        },
     }
     if attribute not in changes:
         return dataclasses.replace(face, **{attribute: not getattr(face, attribute)})
@@ -154,7 +154,7 @@ def test_negative_index():
 
 def test_same_bytes_in_another_process():
     code = (
-        'import hashlib; from stylegan_jax.data import toy_faces; '
+        'import hashlib; from stylegan_jax.data.toy_faces import faces as toy_faces; '
         'print(hashlib.sha256(toy_faces.draw(5, 32).tobytes() + toy_faces.draw(9, 40).tobytes()).hexdigest())'
     )
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(path for path in sys.path if path)}

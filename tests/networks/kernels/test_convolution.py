@@ -1,21 +1,24 @@
 """The convolutions and their adjoints against plain ones, up to second derivatives."""
+
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 from jax import lax
 
+import tiny
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import convolution, minimal_filtering
 from stylegan_jax.networks.kernels.convolution import convolve, filter_gradient, transposed_convolve
 
 pytestmark = pytest.mark.usefixtures('float64')
 DOWN = convolution.KernelForm(divisor=4)
-SAME, HALVING = ('convolve', 'transposed_convolve', 'filter_gradient'), (
-    'convolve_down', 'convolve_up', 'down_filter_gradient')
+SAME, HALVING = (
+    ('convolve', 'transposed_convolve', 'filter_gradient'),
+    ('convolve_down', 'convolve_up', 'down_filter_gradient'),
+)
 
 
 def plain_convolve(x, kernel):
@@ -28,14 +31,19 @@ def plain_down(x, weight):
 
 def adjoints(plain, x, kernel):
     """Of a bilinear function in its first and in its second argument, both as functions of two arrays."""
-    return (lambda y, kernel: jax.vjp(lambda x: plain(x, kernel), jnp.zeros_like(x))[1](y)[0],
-            lambda x, y: jax.vjp(lambda kernel: plain(x, kernel), jnp.zeros_like(kernel))[1](y)[0])
+    return (
+        lambda y, kernel: jax.vjp(lambda x: plain(x, kernel), jnp.zeros_like(x))[1](y)[0],
+        lambda x, y: jax.vjp(lambda kernel: plain(x, kernel), jnp.zeros_like(kernel))[1](y)[0],
+    )
 
 
 def cases(batch=2, height=4):
     """(ours, plain, two arguments) for each of the six."""
-    x, y, small = (tiny.normal(batch, height, 6, 3), tiny.normal(batch, height, 6, 5, seed=1),
-                   tiny.normal(batch, height // 2, 3, 5, seed=1))
+    x, y, small = (
+        tiny.normal(batch, height, 6, 3),
+        tiny.normal(batch, height, 6, 5, seed=1),
+        tiny.normal(batch, height // 2, 3, 5, seed=1),
+    )
     kernel, weight = tiny.normal(5, 3, 3, 3, seed=2), tiny.normal(3, 3, 3, 5, seed=2)
     transposed, gradient = adjoints(plain_convolve, x, kernel)
     up, down_gradient = adjoints(plain_down, x, weight)
@@ -45,7 +53,8 @@ def cases(batch=2, height=4):
         'filter_gradient': (filter_gradient, gradient, x, y),
         'convolve_down': (lambda a, b: convolution.convolve_down(a, b, DOWN), plain_down, x, weight),
         'convolve_up': (lambda a, b: convolution.convolve_up(a, b, DOWN), up, small, weight),
-        'down_filter_gradient': (lambda a, b: convolution.down_filter_gradient(a, b, DOWN), down_gradient, x, small)}
+        'down_filter_gradient': (lambda a, b: convolution.down_filter_gradient(a, b, DOWN), down_gradient, x, small),
+    }
 
 
 def gradients(function):
@@ -54,7 +63,7 @@ def gradients(function):
 
 def second_derivatives(function):
     """Derivatives of the gradients' squares: what R1 needs."""
-    return jax.grad(lambda a, b: sum(jnp.sum(g ** 2) for g in gradients(function)(a, b)), argnums=(0, 1))
+    return jax.grad(lambda a, b: sum(jnp.sum(g**2) for g in gradients(function)(a, b)), argnums=(0, 1))
 
 
 @pytest.fixture
@@ -66,14 +75,18 @@ def minimal_forms(monkeypatch):
     jax.clear_caches()
 
 
-derivatives = pytest.mark.parametrize('derive', [lambda function: function, gradients, second_derivatives],
-                                      ids=['value', 'gradients', 'second_derivatives'])
+derivatives = pytest.mark.parametrize(
+    'derive',
+    [lambda function: function, gradients, second_derivatives],
+    ids=['value', 'gradients', 'second_derivatives'],
+)
 
 
 def assert_equals_plain(name, derive):
     ours, plain, *arguments = cases()[name]
-    tiny.assert_trees_close(jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10,
-                            atol=1e-10)
+    tiny.assert_trees_close(
+        jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10, atol=1e-10
+    )
 
 
 @derivatives
@@ -92,8 +105,9 @@ def test_with_fewer_products_equals_plain_convolution(minimal_forms, name, deriv
 @pytest.mark.parametrize('batch, height', [(1, 8), (2, 16), (3, 16)])
 def test_filter_gradient_in_strips(forms, batch, height, derive):
     ours, plain, *arguments = cases(batch, height)['filter_gradient']
-    tiny.assert_trees_close(jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10,
-                            atol=1e-10)
+    tiny.assert_trees_close(
+        jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10, atol=1e-10
+    )
     strips = f'{8 * batch}x{height // 8 + 2}x8x3xf64' in jax.jit(ours).lower(*arguments).as_text()
     assert strips == (forms == 'own' and jax.default_backend() == 'cpu' and batch < 3)
 
@@ -122,7 +136,8 @@ def assert_only_three_forms(names):
 def test_cpus_halve_and_double_without_convolutions(forms):
     ours, _, a, b = cases()['convolve_down']
     assert bool(convolutions(second_derivatives(ours), a, b)) == (
-        forms == 'accelerator' or jax.default_backend() != 'cpu')
+        forms == 'accelerator' or jax.default_backend() != 'cpu'
+    )
 
 
 def test_zero_padding_keeps_the_size():
@@ -136,7 +151,8 @@ def test_up_convolve_is_upscale_then_convolution(forms, flip):
     x, weight = tiny.normal(2, 3, 4, 3), tiny.normal(3, 3, 3, 5, seed=1)
     fused = tiny.with_gradients(lambda x, w: convolution.up_convolve(x, w, flip=flip), x, weight)
     plain = tiny.with_gradients(
-        lambda x, w: convolution.same_convolve(ops.upscale(x), w[::-1, ::-1] if flip else w), x, weight)
+        lambda x, w: convolution.same_convolve(ops.upscale(x), w[::-1, ::-1] if flip else w), x, weight
+    )
     tiny.assert_trees_close(fused, plain, rtol=1e-10, atol=1e-10)
 
 

@@ -1,12 +1,13 @@
 """What follows a convolution, against plain compositions of the operations, up to second derivatives."""
+
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import epilogue
 
@@ -25,7 +26,7 @@ def memory(request, monkeypatch):
         yield request.param
         return
     monkeypatch.setattr(epilogue, '_is_short', lambda dtype: True)
-    jax.clear_caches()           # a trace made the other way would pass for this one
+    jax.clear_caches()  # a trace made the other way would pass for this one
     yield request.param
     jax.clear_caches()
 
@@ -42,13 +43,14 @@ def derivatives(function, *arguments):
 
     def squares(*a):
         return sum(jnp.sum(jnp.square(ops.widen(g))) for g in first(*a))
+
     second = jax.grad(squares, argnums=tuple(range(count)))
     return jax.jit(lambda *a: (function(*a), first(*a), second(*a)))(*arguments)
 
 
 def assert_same(ours, plain, arguments):
     ours, plain = derivatives(ours, *arguments), derivatives(plain, *arguments)
-    assert all(np.any(np.asarray(x)) for x in jax.tree.leaves(plain))       # nothing is compared with nothing
+    assert all(np.any(np.asarray(x)) for x in jax.tree.leaves(plain))  # nothing is compared with nothing
     tiny.assert_trees_close(ours, plain, rtol=1e-8, atol=1e-8)
 
 
@@ -56,10 +58,12 @@ def assert_roughly_same(short, exact):
     def check(path, x, y):
         error = np.linalg.norm(np.asarray(x, np.float64) - y) / np.linalg.norm(y)
         assert error < LOOSE, f'{jax.tree_util.keystr(path)}: {error:.4f}'
+
     jax.tree_util.tree_map_with_path(check, short, exact)
 
 
 # The discriminator's.
+
 
 def plain_rectify(x, bias, nonlinearity, taps):
     return ops.blur(ops.rectify(x + bias, nonlinearity), taps)
@@ -69,8 +73,11 @@ def plain_rectify(x, bias, nonlinearity, taps):
 @each_nonlinearity
 def test_rectify_channels(float64, nonlinearity, taps):
     arguments = tiny.normal(*SHAPE), tiny.normal(CHANNELS, seed=1)
-    assert_same(lambda *a: epilogue.rectify_channels(*a, nonlinearity, taps),
-                lambda *a: plain_rectify(*a, nonlinearity, taps), arguments)
+    assert_same(
+        lambda *a: epilogue.rectify_channels(*a, nonlinearity, taps),
+        lambda *a: plain_rectify(*a, nonlinearity, taps),
+        arguments,
+    )
 
 
 @each_taps
@@ -79,6 +86,7 @@ def test_the_derivatives_of_rectify_channels_in_short_types(taps):
 
     def ours(x, bias):
         return epilogue.rectify_channels(x, bias, 'lrelu', taps)
+
     short, exact = derivatives(ours, x, bias), derivatives(ours, x.astype(jnp.float32), bias)
     assert short[0].dtype == short[1][0].dtype == jnp.bfloat16 and short[1][1].dtype == jnp.float32
     assert_roughly_same(short, exact)
@@ -90,20 +98,26 @@ def colours(float_type=float):
 
 @each_nonlinearity
 def test_features_of_colours(float64, nonlinearity):
-    assert_same(lambda *a: epilogue.features_of_colours(*a, nonlinearity, jnp.float64),
-                lambda x, weight, bias: ops.rectify(ops.dense(x, weight) + bias, nonlinearity), colours())
+    assert_same(
+        lambda *a: epilogue.features_of_colours(*a, nonlinearity, jnp.float64),
+        lambda x, weight, bias: ops.rectify(ops.dense(x, weight) + bias, nonlinearity),
+        colours(),
+    )
 
 
 @each_nonlinearity
 @pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
 def test_features_of_colours_in_short_types(nonlinearity, dtype):
-    short, exact = (derivatives(lambda *a: epilogue.features_of_colours(*a, nonlinearity, dtype), *colours())
-                    for dtype in (dtype, jnp.float32))
+    short, exact = (
+        derivatives(lambda *a: epilogue.features_of_colours(*a, nonlinearity, dtype), *colours())
+        for dtype in (dtype, jnp.float32)
+    )
     assert short[0].dtype == dtype and {g.dtype for g in short[1] + short[2]} == {jnp.dtype('float32')}
     assert_roughly_same(short, exact)
 
 
 # The generator's.
+
 
 def plain_stylize(x, noise, strength, bias, style, nonlinearity, taps):
     x = ops.blur(x, taps) + bias

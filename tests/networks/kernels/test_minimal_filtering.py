@@ -1,10 +1,11 @@
 """Convolutions with fewer products: rounding at real widths, short types, and where they are taken."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny
 
+import tiny
 from stylegan_jax.networks.kernels import convolution, minimal_filtering
 from stylegan_jax.networks.kernels.convolution import convolve, filter_gradient, transposed_convolve
 
@@ -19,9 +20,14 @@ def results(dtype):
     x, y, kernel = wide(dtype)
     weight = kernel.transpose(1, 2, 3, 0).astype(jnp.promote_types(dtype, jnp.float32))
     form = convolution.KernelForm(divisor=4)
-    return (convolve(x, kernel), transposed_convolve(y, kernel), filter_gradient(x, y),
-            convolution.convolve_down(x, weight, form), convolution.convolve_up(y, weight, form),
-            convolution.down_filter_gradient(x, y[:, ::2, ::2], form))
+    return (
+        convolve(x, kernel),
+        transposed_convolve(y, kernel),
+        filter_gradient(x, y),
+        convolution.convolve_down(x, weight, form),
+        convolution.convolve_up(y, weight, form),
+        convolution.down_filter_gradient(x, y[:, ::2, ::2], form),
+    )
 
 
 @pytest.mark.parametrize('dtype, bound', [(jnp.float32, 2e-6), (jnp.float16, 5e-4), (jnp.bfloat16, 0.004)])
@@ -37,15 +43,29 @@ def test_rounding(float64, dtype, bound):
 @pytest.mark.skipif('jax.default_backend() != "cpu"')
 def test_wide_layers_and_their_derivatives_are_products_of_matrices_on_a_cpu():
     def second(x, kernel):
-        return jax.grad(lambda *a: sum(jnp.sum(g ** 2) for g in jax.grad(
-            lambda *b: jnp.sum(jnp.sin(convolve(*b))), argnums=(0, 1))(*a)), argnums=(0, 1))(x, kernel)
+        return jax.grad(
+            lambda *a: sum(
+                jnp.sum(g**2) for g in jax.grad(lambda *b: jnp.sum(jnp.sin(convolve(*b))), argnums=(0, 1))(*a)
+            ),
+            argnums=(0, 1),
+        )(x, kernel)
+
     x, _, kernel = wide(jnp.float32)
     for function, arguments in ((second, (x, kernel)), (lambda: results(jnp.float32), ())):
         assert 'stablehlo.convolution' not in jax.jit(function).lower(*arguments).as_text()
 
 
-@pytest.mark.parametrize('batch, height, width, inputs, outputs, expected', [
-    (1, 16, 16, 128, 128, True), (4, 8, 8, 128, 128, True), (1, 64, 64, 512, 256, True),
-    (1, 16, 16, 128, 96, False), (1, 16, 16, 96, 128, False), (1, 8, 8, 512, 512, False), (2, 15, 16, 128, 128, False)])
+@pytest.mark.parametrize(
+    'batch, height, width, inputs, outputs, expected',
+    [
+        (1, 16, 16, 128, 128, True),
+        (4, 8, 8, 128, 128, True),
+        (1, 64, 64, 512, 256, True),
+        (1, 16, 16, 128, 96, False),
+        (1, 16, 16, 96, 128, False),
+        (1, 8, 8, 512, 512, False),
+        (2, 15, 16, 128, 128, False),
+    ],
+)
 def test_where_they_are_taken(batch, height, width, inputs, outputs, expected):
     assert minimal_filtering.saves_time((batch, height, width, inputs), outputs) == expected
