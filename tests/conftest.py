@@ -4,30 +4,25 @@ import gc
 import os
 import pathlib
 import sys
-import tempfile
 
 import pytest
 
 from stylegan_jax.runtime.xla_options import known_flags
 
 # Compiling is most of what these tests do; the results are the same to rounding. Runs use one of the eight devices
-# where they do not say otherwise.
-os.environ['XLA_FLAGS'] = ' '.join(
-    [
-        os.environ.get('XLA_FLAGS', ''),
-        *known_flags(
-            [
-                '--xla_backend_optimization_level=0',
-                '--xla_cpu_use_fusion_emitters=false',
-                '--xla_force_host_platform_device_count=8',
-            ]
-        ),
-    ]
-)
+# where they do not say otherwise. Processes that this one starts, as pytest-xdist does, find the answer here.
+_FLAGS = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+if 'STYLEGAN_JAX_TEST_FLAGS' not in os.environ:
+    os.environ['STYLEGAN_JAX_TEST_FLAGS'] = ' '.join(known_flags(_FLAGS.split()))
+    os.environ['XLA_FLAGS'] = ' '.join([
+        os.environ.get('XLA_FLAGS', ''), os.environ['STYLEGAN_JAX_TEST_FLAGS'],
+        '--xla_force_host_platform_device_count=8'])  # fmt: skip
+# Compiled programs of all test processes, kept from run to run; `pytest --cache-clear` empties it. Never the user's.
+_CACHE = os.environ.get('STYLEGAN_JAX_TEST_CACHE') or pathlib.Path(__file__).parents[1] / '.pytest_cache' / 'compiled'
+os.makedirs(_CACHE, exist_ok=True)
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 _MOST_MAPS = 20_000
-# Never the user's; removed when the tests end.
-_CACHE = tempfile.TemporaryDirectory(prefix='compiled-')
-os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
 
 
 @pytest.fixture(scope='module', autouse=True)
