@@ -19,7 +19,7 @@ from absl import flags
 from stylegan_jax.cli import command, config_flags
 from stylegan_jax.data.dataset import with_found_labels
 from stylegan_jax.run import dry_run
-from stylegan_jax.runtime import cluster, compile_cache
+from stylegan_jax.runtime import cluster, compile_cache, compiling
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks and the schedule, and exit.')
@@ -60,5 +60,5 @@ def main(argv):
 
 
 if __name__ == '__main__':
-    with compile_cache.abandoned_at_exit():
+    with compiling.abandoned_at_exit():
         command.run(main, flags_parser=config_flags.parse)
