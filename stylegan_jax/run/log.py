@@ -127,6 +127,19 @@ class RunLog:
                 },
             )
 
+    def compiled(self, resolution, batch, steps, seconds, nimg):
+        """Records that the program of a resolution, a batch size and `steps` iterations per dispatch was compiled."""
+        per_dispatch = f', {steps} iterations per dispatch' if steps > 1 else ''
+        self.event(
+            'compile',
+            f'compiled {resolution}, batch {batch}{per_dispatch}: {seconds:.1f}s',
+            nimg,
+            resolution=resolution,
+            batch=batch,
+            steps=steps,
+            seconds=seconds,
+        )
+
     def metrics(self, results, nimg):
         """Records what `metrics` gave at a checkpoint: a line each, and scalars for TensorBoard.
 

@@ -3,6 +3,8 @@
 One process is enough for one machine. With several, process 0 alone reads and writes the run's folder.
 """
 
+import collections
+import collections.abc
 import hashlib
 import os
 
@@ -103,16 +105,19 @@ def check_same(what, text):
             )
 
 
-def stop_requests():
-    """Makes a function that spreads requests to stop.
+def stop_requests(lag: int = 0) -> collections.abc.Callable[[int], int]:
+    """Makes a function by which processes tell one another that they have to stop.
 
-    JAX's own preemption service would do so for SIGTERM alone, and would take the signal from whoever wants to count
-    it; this serves Ctrl-C as well.
+    JAX's own preemption service does this for SIGTERM alone, and takes the signal from a program that wants to count
+    it; this function serves Ctrl-C as well.
+
+    Args:
+      lag: with several processes, the function returns the answer of so many calls before. The answer takes a moment
+        to arrive, so that reading it later costs no time.
 
     Returns:
-      A function from the number of the signal that this process got (0 for none) to the highest that any got. Where
-      there are several processes the result is an array that takes a moment to arrive: reading it a few iterations
-      later costs nothing, and all processes read the same.
+      A function to be called by all processes in the same turn. It takes the number of the signal that this process got
+      (0 for none), and returns the highest that any process got: the same in all of them.
     """
     if jax.process_count() == 1:
         return int
@@ -120,11 +125,14 @@ def stop_requests():
     cut, whole = (jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes)) for axes in (('device',), ()))
     highest = jax.jit(lambda numbers: numbers.max(), out_shardings=whole)
 
-    def spread(number):
-        numbers = np.full(jax.local_device_count(), number, np.int32)
-        return highest(jax.make_array_from_process_local_data(cut, numbers))
+    asked = collections.deque()
 
-    return spread
+    def ask(number):
+        numbers = np.full(jax.local_device_count(), number, np.int32)
+        asked.append(highest(jax.make_array_from_process_local_data(cut, numbers)))
+        return int(asked.popleft()) if len(asked) > lag else 0
+
+    return ask
 
 
 def _devices_of_task():
