@@ -65,6 +65,7 @@ class _Run:
 
     Attributes:
       records: of the run, in process 0; None in the others.
+      start: where the run began (`resume.Start`), without the state.
       state: the TrainState on the devices.
       nimg, group_nimg, lod: the host's copy of these three numbers of the state, which saves waiting for the device.
       failure: what went wrong in this process while there are others, see `_guarded`.
@@ -75,7 +76,8 @@ class _Run:
     def __init__(self, config, devices, records):
         self.config, self.devices, self.records = config, devices, records
         self.dataset = cluster.agree(lambda: open_dataset(config.data, config.image))
-        self.start = start = cluster.agree(lambda: resume(config, records and records.folder, self.dataset))
+        start = cluster.agree(lambda: resume(config, records and records.folder, self.dataset))
+        self.start = start._replace(state=None)  # so that the memory of this copy is free while the run trains
         state = send_to_all(start.state)
         self.nimg, self.group_nimg, self.lod = int(state.cur_nimg), int(state.group_nimg), float(state.lod)
         self.state = devices.replicate(state)
@@ -93,7 +95,7 @@ class _Run:
         def all_dispatches():
             return dispatches(self.config, self.devices, iterations, self.group_nimg)
 
-        for first in itertools.islice(all_dispatches(), 1):  # none if the run is at its end
+        for first in itertools.islice(all_dispatches(), 1):  # There is none if the run is at its end.
             self._prepare(*first.program)
             # The small operations that a fade begins with are compiled while the first program is, rather than later.
             enter_setting(self.config, self.state, first.setting, previous_lod=first.setting.lod + 1)
@@ -122,14 +124,14 @@ class _Run:
           interruption: an Interruption.
         """
         setting = setting_at(self.config, self.group_nimg)
-        is_alone = jax.process_count() == 1
         # With several processes all must stop at the same turn, so a signal may not interrupt waiting in one of them.
         stop_request = cluster.stop_requests(lag=_IN_FLIGHT)
-        poll = interruption.poll if is_alone else lambda: None
+        poll = interruption.poll if jax.process_count() == 1 else lambda: None
         skipped_in_flight = collections.deque()
         try:
             while True:
-                # 1. Stop if a signal came, or if a process failed: then, before anything is saved that is not right.
+                # 1. Stop if a signal came or a process failed. This comes before the tick, because a process that
+                #    failed has trained on black images, which may not be saved.
                 if number := stop_request(_FAILED if self.failure else interruption.signal or 0):
                     return number
                 # 2. End the tick if it is time to.
@@ -143,7 +145,7 @@ class _Run:
                 dispatch, batch, arranged = next(ahead)
                 assert (dispatch.position, dispatch.setting) == (self.nimg, setting), (dispatch, self.nimg, setting)
                 self._await_program(dispatch, poll)
-                # 5. Train. The call returns at once; the device works on.
+                # 5. Train. The call returns before the device has done the work.
                 self.state, metrics = self.step(self.state, arranged, setting.lr, stage=setting.stage)
                 self.nimg += setting.batch * dispatch.steps
                 assert self.nimg <= self._group_end(setting), (dispatch, self.group_nimg)
@@ -202,7 +204,7 @@ class _Run:
 
     def _await_program(self, dispatch, poll):
         """Waits for the program of a dispatch, and begins to compile the one that comes after it."""
-        compilation = self._prepare(*dispatch.program)
+        compilation = self._prepare(*dispatch.program)  # the one that was begun earlier, if there is one
         if not compilation.is_done and self.records:
             self.records.log.activity(f'compiling {self._resolution(dispatch.setting.stage)}')
         compilation.result(poll)

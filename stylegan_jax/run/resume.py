@@ -33,7 +33,7 @@ class Start(typing.NamedTuple):
     """Where a run begins.
 
     Attributes:
-      state: a TrainState.
+      state: a TrainState; None once it is on the devices.
       nimg: images shown.
       progress: the numbers that ticks go on from, as `Ticks.progress` made them.
       goes_on: whether there was a checkpoint.
@@ -42,7 +42,7 @@ class Start(typing.NamedTuple):
       lines: about networks that the run starts from.
     """
 
-    state: TrainState
+    state: TrainState | None
     nimg: int = 0
     progress: dict = _NO_PROGRESS
     goes_on: bool = False
