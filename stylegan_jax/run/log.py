@@ -208,8 +208,8 @@ class _Lines:
 class _Scalars:
     """Scalars for TensorBoard.
 
-    tensorboardX's own SummaryWriter writes in a thread. A full disk ends that thread, and the run would then wait for it
-    forever.
+    tensorboardX's own SummaryWriter writes in a thread. A full disk ends that thread, and the run would then wait
+    forever for it.
     """
 
     def __init__(self, folder, nimg):

@@ -54,7 +54,7 @@ class Compilation:
             compilation.
 
         Raises:
-          Any error that the compilation raised.
+          Exception: any error that the compilation raised.
         """
         while not self._done.wait(_POLL):
             poll()
