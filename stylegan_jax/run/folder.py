@@ -48,7 +48,7 @@ class RunFolder:
                 ) from error
             self._stack = stack.pop_all()
 
-    def release(self):
+    def release(self) -> None:
         """Lets other processes have the folder."""
         self._stack.close()
 

@@ -51,23 +51,23 @@ class RunLog:
         )
         self._failing = set()
 
-    def progress(self, shown: int, resolution: str, alpha: float, nimg: int):
+    def progress(self, shown: int, resolution: str, alpha: float, nimg: int) -> None:
         """Moves the progress line by `shown` images, to `nimg` images in all."""
         self._bar.set_description_str(f'{resolution} alpha {alpha:.2f}', refresh=False)
         self._bar.set_postfix_str(f'{nimg / 1000:.1f} kimg', refresh=False)
         self._bar.update(shown)
 
-    def activity(self, text: str):
+    def activity(self, text: str) -> None:
         """Shows on the progress line what the run is waiting for."""
         self._bar.set_description_str(text)
 
-    def message(self, text: str):
+    def message(self, text: str) -> None:
         """Prints a line without disturbing the progress line, and keeps it in log.txt."""
         _print(text)
         with self.attempt('log.txt'):
             self._text.write(text)
 
-    def event(self, kind: str, text: str, nimg: int, aloud: bool = True, **details: object):
+    def event(self, kind: str, text: str, nimg: int, aloud: bool = True, **details: object) -> None:
         """Records something that happens beside the ticks, in events.jsonl and as a line for people.
 
         Args:
@@ -110,7 +110,7 @@ class RunLog:
         elif not failed:
             _print(text)
 
-    def tick(self, entry: dict[str, float | str]):
+    def tick(self, entry: dict[str, float | str]) -> None:
         """Records a tick: one line for people, one for programs, scalars for TensorBoard.
 
         Args:
@@ -139,7 +139,7 @@ class RunLog:
                 },
             )
 
-    def compiled(self, resolution: str, batch: int, steps: int, seconds: float, nimg: int):
+    def compiled(self, resolution: str, batch: int, steps: int, seconds: float, nimg: int) -> None:
         """Records that the program of a resolution, a batch size and `steps` iterations per dispatch was compiled."""
         per_dispatch = f', {steps} iterations per dispatch' if steps > 1 else ''
         self.event(
@@ -152,7 +152,7 @@ class RunLog:
             seconds=seconds,
         )
 
-    def metrics(self, results: list[dict], nimg: int):
+    def metrics(self, results: list[dict], nimg: int) -> None:
         """Records the metrics that were measured at a checkpoint: a line for each, and scalars for TensorBoard.
 
         Args:
@@ -169,13 +169,13 @@ class RunLog:
         with self.attempt('TensorBoard scalars'):
             self._board.write(nimg, {f'metrics/{result["metric"]}': result['value'] for result in results})
 
-    def flush(self):
+    def flush(self) -> None:
         """Tries to write the lines that wait in memory."""
         for name, lines in (('log.jsonl', self._entries), ('events.jsonl', self._events), ('log.txt', self._text)):
             with self.attempt(name):
                 lines.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Writes the lines that wait, and ends the progress line."""
         self.flush()
         self._bar.close()
@@ -253,7 +253,7 @@ def _print(text):
         sys.stdout.flush()
 
 
-def drop_entries_beyond(path: str, nimg: int):
+def drop_entries_beyond(path: str, nimg: int) -> None:
     """Removes the lines of a file of JSON that were written after `nimg` images were shown, and torn lines.
 
     Args:

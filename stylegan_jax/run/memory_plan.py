@@ -117,8 +117,8 @@ def _flops(config, state, draws, stage, images):
     """Returns the operations of an iteration of one replica, as a multiple of forward passes.
 
     A backward pass costs two forward passes: one for the gradient of weights, one for that of activations. So G takes 3
-    in its own step and 1 in D's step. D takes 3 for reals and 3 for fakes in its own step, and 2 in G's step, which does
-    not need the gradient of D's weights. (To trace the derivatives and count would take long.)
+    in its own step and 1 in D's step. D takes 3 for reals and 3 for fakes in its own step, and 2 in G's step, which
+    needs no gradient of D's weights. (To trace the derivatives and count would take long.)
     """
     image = config.image
     label = jax.ShapeDtypeStruct((images, image.label_dim), jnp.float32)

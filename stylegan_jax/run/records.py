@@ -50,7 +50,7 @@ class Records:
         self._reporting = Reporting(workdir, self.log)
         self.ticks = None
 
-    def begin(self, dataset: Dataset, start: Start, lines: collections.abc.Iterable[str]):
+    def begin(self, dataset: Dataset, start: Start, lines: collections.abc.Iterable[str]) -> None:
         """Writes down how the run begins, and makes `ticks`.
 
         Args:
@@ -92,7 +92,7 @@ class Records:
             reporting=self._reporting,
         )
 
-    def close(self):
+    def close(self) -> None:
         """Releases the folder, after a last report if the run had begun."""
         self.log.flush()
         try:

@@ -22,7 +22,7 @@ class Reporting:
         self._pictures = report.Pictures()  # keeps pictures that are encoded already
         self._next, self._has_failed = 0.0, False
 
-    def write(self, nimg: int, *, is_last: bool = False):
+    def write(self, nimg: int, *, is_last: bool = False) -> None:
         """Writes report.html, unless reports have taken too much of the run's time so far.
 
         Args:

@@ -82,7 +82,7 @@ class SampleGrid:
         images = np.concatenate(list(sampler.stream(arguments())))
         return self._layout(grid.enlarge(images, self._config.image.shape[0] // images.shape[1]))
 
-    def prepare(self, stage: int):
+    def prepare(self, stage: int) -> None:
         """Compiles the programs that `fakes` needs at a stage; may be called in a thread, ahead of time."""
         # Shapes suffice to compile: nothing is computed here, and no weights are needed.
         config = self._config.generator
@@ -106,7 +106,7 @@ class SampleGrid:
         return grid.enlarge(picture, max(1, _SMALLEST_SIDE // self._config.image.resolution))
 
 
-def save(workdir: str, name: str, picture: np.ndarray):
+def save(workdir: str, name: str, picture: np.ndarray) -> None:
     """Writes a picture, uint8 [H, W, C], as PNG into the run's folder."""
     grid.save_png(os.path.join(workdir, name), picture)
 

@@ -23,7 +23,7 @@ class Saving:
         self._config, self._folder, self._log = config, folder, log
         self._nimg = None  # of the checkpoint that is being written in the background
 
-    def save(self, state: TrainState, nimg: int, progress: dict):
+    def save(self, state: TrainState, nimg: int, progress: dict) -> None:
         """Begins to save a copy of a state; the copy is written while training goes on.
 
         Args:
@@ -38,7 +38,7 @@ class Saving:
             self._folder.checkpoints.save(nimg, state, self._config, progress)
             self._nimg = nimg
 
-    def wait(self):
+    def wait(self) -> None:
         """Waits until the checkpoint that was begun is on disk, or has failed."""
         if self._nimg is not None:
             nimg, self._nimg = self._nimg, None
@@ -50,7 +50,7 @@ class Saving:
         self.wait()
         return self._folder.checkpoints.latest() == nimg
 
-    def finish(self, state: TrainState, nimg: int, progress: dict):
+    def finish(self, state: TrainState, nimg: int, progress: dict) -> None:
         """Saves the last state, and waits until it is on disk; the arguments are those of `save`.
 
         Raises:

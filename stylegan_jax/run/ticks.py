@@ -72,7 +72,7 @@ class Ticks:
         self._add = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
         self._shown_from, self._clock = start.nimg, time.time()
 
-    def add(self, setting: Setting, resolution: str, metrics: dict[str, jax.Array], nimg: int, steps: int = 1):
+    def add(self, setting: Setting, resolution: str, metrics: dict[str, jax.Array], nimg: int, steps: int = 1) -> None:
         """Counts the iterations of a dispatch.
 
         Args:
@@ -101,7 +101,7 @@ class Ticks:
         resolution: str,
         nimg: int,
         poll: collections.abc.Callable[[], object],
-    ):
+    ) -> None:
         """Ends a tick: writes a sample picture and the line in the log, and saves if that is due.
 
         Args:
@@ -146,7 +146,7 @@ class Ticks:
             self._reporting.write(nimg)
         self._shown_from, self._clock = nimg, time.time()
 
-    def measure_if_due(self, state: TrainState, nimg: int, poll: collections.abc.Callable[[], object]):
+    def measure_if_due(self, state: TrainState, nimg: int, poll: collections.abc.Callable[[], object]) -> None:
         """Measures the run's metrics if there is a checkpoint at which they are due and were not measured yet.
 
         Args:

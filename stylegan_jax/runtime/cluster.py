@@ -20,7 +20,7 @@ _LONGEST_MESSAGE = 1000  # bytes; processes exchange messages as arrays of one s
 _Result = typing.TypeVar('_Result')
 
 
-def join(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None):
+def join(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None) -> None:
     """Joins the processes of a run; does nothing for a process that runs alone.
 
     Args:
@@ -97,7 +97,7 @@ def from_primary(tree: typing.Any) -> typing.Any:
     return tree if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(tree)
 
 
-def check_same(what: str, text: str):
+def check_same(what: str, text: str) -> None:
     """Raises a UserError in all processes if a text is not the same in all of them.
 
     Args:

@@ -77,7 +77,7 @@ class Interruption:
         """128 plus the signal's number, by the convention of shells: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + self.signal
 
-    def poll(self):
+    def poll(self) -> None:
         """Raises `Interrupted` if a signal was noted; long work calls it again and again."""
         if self.signal is not None:
             raise Interrupted(signal.Signals(self.signal).name)
