@@ -1,8 +1,10 @@
 """Settings and fixtures for all tests."""
 
+import ctypes
 import gc
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -18,11 +20,30 @@ if 'STYLEGAN_JAX_TEST_FLAGS' not in os.environ:
         os.environ.get('XLA_FLAGS', ''), os.environ['STYLEGAN_JAX_TEST_FLAGS'],
         '--xla_force_host_platform_device_count=8'])  # fmt: skip
 # Compiled programs of all test processes, kept from run to run; `pytest --cache-clear` empties it. Never the user's.
-_CACHE = os.environ.get('STYLEGAN_JAX_TEST_CACHE') or pathlib.Path(__file__).parents[1] / '.pytest_cache' / 'compiled'
+_ROOT = pathlib.Path(__file__).parents[1]
+_CACHE = os.environ.get('STYLEGAN_JAX_TEST_CACHE') or _ROOT / '.pytest_cache' / 'd' / 'compiled'
 os.makedirs(_CACHE, exist_ok=True)
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 _MOST_MAPS = 20_000
+# The files that take longest, in the order in which processes take them: one that begins last keeps the others waiting.
+_LONGEST = ('training/test_parallel.py',)
+_KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+
+
+def pytest_configure(config):
+    """Ends a process of pytest-xdist with the one that started it.
+
+    Runs under test handle SIGTERM themselves, so without this a test process might outlive the signal that ended pytest.
+    """
+    if hasattr(config, 'workerinput') and sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_KILL_WITH_PARENT, signal.SIGKILL)
+
+
+def pytest_collection_modifyitems(items):
+    """Brings the tests of long files to the front."""
+    place = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.relative_to(_ROOT / 'tests').as_posix(), len(place)))
 
 
 @pytest.fixture(scope='module', autouse=True)
