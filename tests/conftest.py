@@ -13,7 +13,9 @@ from stylegan_jax.runtime.xla_options import known_flags
 
 # Compiling is most of what these tests do; the results are the same to rounding. Runs use one of the eight devices
 # where they do not say otherwise. Processes that this one starts, as pytest-xdist does, find the answer here.
-_FLAGS = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+_FLAGS = (
+    '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false'
+)
 if 'STYLEGAN_JAX_TEST_FLAGS' not in os.environ:
     os.environ['STYLEGAN_JAX_TEST_FLAGS'] = ' '.join(known_flags(_FLAGS.split()))
     os.environ['XLA_FLAGS'] = ' '.join([
@@ -43,7 +45,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Brings the tests of long files to the front."""
     place = {name: number for number, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.relative_to(_ROOT / 'tests').as_posix(), len(place)))
+    items.sort(key=lambda item: place.get(os.path.relpath(item.path, _ROOT / 'tests'), len(place)))
 
 
 @pytest.fixture(scope='module', autouse=True)
