@@ -36,7 +36,7 @@ _KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 def pytest_configure(config):
     """Ends a process of pytest-xdist with the one that started it.
 
-    Runs under test handle SIGTERM themselves, so without this a test process might outlive the signal that ended pytest.
+    Runs under test handle SIGTERM themselves, so that a test process might outlive the signal that ended pytest.
     """
     if hasattr(config, 'workerinput') and sys.platform == 'linux':
         ctypes.CDLL(None).prctl(_KILL_WITH_PARENT, signal.SIGKILL)
