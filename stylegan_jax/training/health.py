@@ -1,38 +1,45 @@
-"""What went wrong first, once gradients stay infinite: looked for in the order in which a step computes."""
+"""A search for the tensor that went wrong first, for runs whose gradients are no longer finite.
+
+It looks at tensors in the order in which an iteration computes them.
+"""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.config import Config
+from stylegan_jax.data.batch import Batch
 from stylegan_jax.training.draws import draw_discriminator_step, draw_generator_step
+from stylegan_jax.training.gradients import discriminator_gradients, discriminator_of, generate, generator_gradients
+from stylegan_jax.training.reals import prepare_reals
 from stylegan_jax.training.sharing import Share
-from stylegan_jax.training.steps import discriminator_gradients, generate, generator_gradients, judge, prepare_reals
+from stylegan_jax.training.state import TrainState
 
 
-def first_bad_tensor(config, state, batch, *, stage, replicas):
-    """Names the first tensor of an iteration that is not finite; of a gradient, the sum of its squares.
+def first_bad_tensor(config: Config, state: TrainState, batch: Batch, *, stage: int, replicas: int) -> str:
+    """Names the first tensor of an iteration that is not finite; a gradient counts by the sum of its squares.
 
     Args:
       config: a Config.
       state: a TrainState on one device.
-      batch: see `steps.iterate`.
+      batch: see `steps.train_iteration`.
       stage: the active stage (static).
-      replicas: how many replicas' images the batch holds, from the first replica on.
+      replicas: number of replicas whose images the batch holds, from the first replica on.
 
     Returns:
-      Its name, such as 'output of D 8x8/conv0 for real images'; 'none' where all are finite.
+      The tensor's name, such as 'output of D 8x8/conv0 for real images'; 'none' if all are finite.
     """
-    names = []
+    names = []  # written while `look` is traced, since strings cannot come out of a compiled function
 
     @jax.jit
     def look(state, batch, replica):
         names.clear()
         return _flags(config, state, batch, stage, replica, names)
 
-    # One replica at a time: what a step spreads over devices and parts would not fit one device.
-    share = batch.images.shape[0] // replicas
+    # One replica at a time: a batch that is divided among devices and parts need not fit one device as a whole.
+    size = batch.images.shape[0] // replicas
     for replica in range(replicas):
-        part = jax.tree.map(lambda x: x[replica * share : (replica + 1) * share], batch)
+        part = jax.tree.map(lambda x: x[replica * size : (replica + 1) * size], batch)
         flags = look(state, part, replica)
         for name, finite in zip(names, flags, strict=True):
             if not finite:
@@ -41,7 +48,7 @@ def first_bad_tensor(config, state, batch, *, stage, replicas):
 
 
 def _flags(config, state, batch, stage, replica, names):
-    """Returns whether each tensor is finite [tensors], and appends what they are called to `names`."""
+    """Returns whether each tensor is finite [tensors], and appends the tensors' names to `names`."""
     flags = []
 
     def look(kind, tree, suffix='', measure=lambda x: x):
@@ -50,6 +57,8 @@ def _flags(config, state, batch, stage, replica, names):
             flags.append(jnp.all(jnp.isfinite(measure(leaf))))
 
     def looking_at_outputs(network, suffix=''):
+        """A context in which the output of every layer is looked at."""
+
         def intercept(call, args, kwargs, context):
             output = call(*args, **kwargs)
             if context.method_name == '__call__' and isinstance(output, jax.Array):
@@ -68,7 +77,7 @@ def _flags(config, state, batch, stage, replica, names):
     reals = prepare_reals(batch.images, draws.mirror, state.alpha, stage=stage, dtype=dtype)
     for images, kind in ((reals, 'real'), (fakes, 'generated')):
         with looking_at_outputs('D', f'for {kind} images'):
-            judge(config, state.d_params, batch.labels, stage, state.alpha, share)(images)
+            discriminator_of(config, state.d_params, batch.labels, stage, state.alpha, share)(images)
     gradients, _, metrics = discriminator_gradients(
         config, state, batch.images, batch.labels, draws, stage=stage, share=share
     )
@@ -82,5 +91,5 @@ def _flags(config, state, batch, stage, replica, names):
 
 
 def _squared_norm(gradient):
-    """What a step is judged by."""
+    """The measure that decides whether a step is skipped; it overflows before the gradient itself does."""
     return jnp.vdot(gradient, gradient)

@@ -14,7 +14,7 @@ from stylegan_jax.data.batch import Batch
 from stylegan_jax.networks.generator import map_latents
 from stylegan_jax.training import prepare_reals
 from stylegan_jax.training.optimizer import adam_init
-from stylegan_jax.training.steps import _apply
+from stylegan_jax.training.steps import _apply_gradients
 
 LR = 0.01
 LABEL = jnp.zeros((4, 0))
@@ -178,7 +178,7 @@ def test_a_gradient_whose_norm_is_beyond_float32_is_skipped():
     config, _ = compiled_step('d')
     params, huge = {'weight': jnp.ones(3)}, {'weight': jnp.full(3, 1e20)}
     optimizer = adam_init(params, config.train.beta1)
-    after, _, skipped, _, metrics = _apply(config, huge, optimizer, params, jnp.int32(1), jnp.float32(0), LR)
+    after, _, skipped, _, metrics = _apply_gradients(config, huge, optimizer, params, jnp.int32(1), jnp.float32(0), LR)
     np.testing.assert_array_equal(after['weight'], 1)
     assert skipped == 2 and metrics['skipped'] == 1 and np.isposinf(metrics['gradient_norm'])
 
@@ -234,7 +234,7 @@ def run():
         generator={'mapping_layers': 1},
     )
     devices = training.Devices(config)
-    iteration = devices.compile()
+    iteration = devices.iteration()
 
     def steps(state, batch, *args, **kwargs):
         return iteration(devices.replicate(state), devices.arrange(batch), *args, **kwargs)
@@ -277,7 +277,7 @@ def test_double_precision(float64):
     config = tiny.run_config(resolution=4, precision='float64', loss=LossConfig('wgan_gp'))
     state = training.create_state(config)
     devices = training.Devices(config)
-    state, metrics = devices.compile()(state, devices.arrange(batch_at(config, 0)), LR, stage=0)
+    state, metrics = devices.iteration()(state, devices.arrange(batch_at(config, 0)), LR, stage=0)
     floats = jax.tree.leaves(
         (
             state.g_params,
