@@ -93,7 +93,7 @@ class Devices:
         def put(x):
             if isinstance(x, jax.Array) and x.sharding == self._replicated:
                 return x
-            # Typed keys are no numbers that NumPy could hold.
+            # NumPy cannot hold typed keys.
             if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
                 return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=jax.random.key_impl(x))
             # Goes through host memory, because an array that is committed to one device cannot be combined with others.
@@ -121,6 +121,7 @@ class Devices:
         if self._config.parallel.mode == 'jit':
             sharding = NamedSharding(self._replicated.mesh, self._cut(len(batches)))
             return Batch(*[jax.make_array_from_process_local_data(sharding, x) for x in batch])
+        # `pmap` takes its axis of devices first, before that of iterations.
         (first, end), axis = self.process_share, int(len(batches) > 1)
 
         def by_device(x):
@@ -182,8 +183,8 @@ class Devices:
                 devices=self._devices,
             )
         whole = PartitionSpec()  # replicated
-        # With check_vma=True `shard_map` would sum the gradients of replicated weights over devices by itself, a second
-        # time after `mean_over_replicas`, and tensor by tensor.
+        # With check_vma=True `shard_map` would sum the gradients of replicated weights over devices by itself, with an
+        # all-reduce for each tensor, before `mean_over_replicas` averages them.
         return jax.jit(
             jax.shard_map(
                 iteration,
@@ -228,7 +229,7 @@ class Devices:
         return size * (self.count if is_pmap else 1), *(leading or [1])
 
     def _cut(self, steps):
-        """The PartitionSpec of a batch: its axis of images is divided, which comes second after that of iterations."""
+        """The PartitionSpec of a batch: the axis of images is divided; that of iterations, if there is one, precedes it."""
         return PartitionSpec(*[None] * (steps > 1), _AXIS)
 
 
@@ -318,6 +319,7 @@ def _train_iterations(config, state, batch, lr, stage, steps, share):
 
     if steps == 1:
         return once(state, batch)
+    # A loop on the device, so that the program does not grow with the number of iterations.
     state, metrics = jax.lax.scan(once, state, batch)
     return state, {name: x[-1] if name.endswith('_in_a_row') else jnp.sum(x, axis=0) for name, x in metrics.items()}
 
