@@ -46,7 +46,7 @@ def draw_generator_step(
     *,
     stage: int,
     replicas: jax.Array | None = None,
-    dtype=jnp.float32,
+    dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> StepDraws:
     """Draws the random inputs of a generator step.
 
@@ -73,7 +73,7 @@ def draw_discriminator_step(
     *,
     stage: int,
     replicas: jax.Array | None = None,
-    dtype=jnp.float32,
+    dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> StepDraws:
     """Draws the random inputs of a discriminator step; see `draw_generator_step`."""
     return _draw(config, key, _DISCRIMINATOR_STEP, cur_nimg, batch, stage, replicas, dtype)

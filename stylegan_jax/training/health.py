@@ -1,6 +1,6 @@
 """A search for the tensor that went wrong first, for runs whose gradients are no longer finite.
 
-It looks at tensors in the order in which an iteration computes them.
+It checks tensors in the order in which an iteration computes them.
 """
 
 import flax.linen as nn
@@ -29,67 +29,67 @@ def first_bad_tensor(config: Config, state: TrainState, batch: Batch, *, stage: 
     Returns:
       The tensor's name, such as 'output of D 8x8/conv0 for real images'; 'none' if all are finite.
     """
-    names = []  # written while `look` is traced, since strings cannot come out of a compiled function
+    names = []  # written while `check` is traced, since strings cannot come out of a compiled function
 
     @jax.jit
-    def look(state, batch, replica):
+    def check(state, batch, replica):
         names.clear()
-        return _flags(config, state, batch, stage, replica, names)
+        return _finite_flags(config, state, batch, stage, replica, names)
 
     # One replica at a time: a batch that is divided among devices and parts need not fit one device as a whole.
     size = batch.images.shape[0] // replicas
     for replica in range(replicas):
         part = jax.tree.map(lambda x: x[replica * size : (replica + 1) * size], batch)
-        flags = look(state, part, replica)
+        flags = check(state, part, replica)
         for name, finite in zip(names, flags, strict=True):
             if not finite:
                 return name
     return 'none'
 
 
-def _flags(config, state, batch, stage, replica, names):
+def _finite_flags(config, state, batch, stage, replica, names):
     """Returns whether each tensor is finite [tensors], and appends the tensors' names to `names`."""
     flags = []
 
-    def look(kind, tree, suffix='', measure=lambda x: x):
+    def check(kind, tree, suffix='', measure=lambda x: x):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             names.append(' '.join(f'{kind} {jax.tree_util.keystr(path, simple=True, separator="/")} {suffix}'.split()))
             flags.append(jnp.all(jnp.isfinite(measure(leaf))))
 
-    def looking_at_outputs(network, suffix=''):
-        """A context in which the output of every layer is looked at."""
+    def checking_outputs(network, suffix=''):
+        """Returns a context in which the output of every layer is checked."""
 
         def intercept(call, args, kwargs, context):
             output = call(*args, **kwargs)
             if context.method_name == '__call__' and isinstance(output, jax.Array):
-                look(f'output of {network} {"/".join(context.module.path)}', output, suffix)
+                check(f'output of {network} {"/".join(context.module.path)}', output, suffix)
             return output
 
         return nn.intercept_methods(intercept)
 
     size, dtype = batch.images.shape[0], state.w_avg.dtype
     share, numbers = Share(1), jnp.asarray(replica)[None]
-    look('weight of G', state.g_params)
-    look('weight of D', state.d_params)
+    check('weight of G', state.g_params)
+    check('weight of D', state.d_params)
     draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
-    with looking_at_outputs('G'):
+    with checking_outputs('G'):
         fakes, _ = generate(config, state.g_params, batch.labels, draws, stage, state.alpha)
     reals = prepare_reals(batch.images, draws.mirror, state.alpha, stage=stage, dtype=dtype)
     for images, kind in ((reals, 'real'), (fakes, 'generated')):
-        with looking_at_outputs('D', f'for {kind} images'):
+        with checking_outputs('D', f'for {kind} images'):
             discriminator_of(config, state.d_params, batch.labels, stage, state.alpha, share)(images)
     gradients, _, metrics = discriminator_gradients(
         config, state, batch.images, batch.labels, draws, stage=stage, share=share
     )
-    look('metric', metrics)
-    look('gradient of D', gradients, measure=_squared_norm)
+    check('metric', metrics)
+    check('gradient of D', gradients, measure=_squared_norm)
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
     gradients, _, metrics = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
-    look('metric', metrics)
-    look('gradient of G', gradients, measure=_squared_norm)
+    check('metric', metrics)
+    check('gradient of G', gradients, measure=_squared_norm)
     return jnp.stack(flags)
 
 
 def _squared_norm(gradient):
-    """The measure that decides whether a step is skipped; it overflows before the gradient itself does."""
+    """Returns what decides whether a step is skipped; it overflows before the gradient itself does."""
     return jnp.vdot(gradient, gradient)

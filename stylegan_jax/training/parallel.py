@@ -156,7 +156,7 @@ class Devices:
         return self._devices[0].platform == 'cpu'
 
     @property
-    def compiler_options(self) -> dict:
+    def compiler_options(self) -> dict[str, typing.Any]:
         """Options for XLA, see `platforms.compiler_options`."""
         return compiler_options(self._devices[0].platform)
 
@@ -229,7 +229,7 @@ class Devices:
         return size * (self.count if is_pmap else 1), *(leading or [1])
 
     def _cut(self, steps):
-        """The PartitionSpec of a batch: the axis of images is divided; that of iterations, if there is one, precedes it."""
+        """Returns the PartitionSpec of a batch, which divides its axis of images (the second one after iterations)."""
         return PartitionSpec(*[None] * (steps > 1), _AXIS)
 
 

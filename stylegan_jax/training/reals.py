@@ -7,7 +7,12 @@ from stylegan_jax.networks import ops
 
 
 def prepare_reals(
-    images: jax.Array, mirror: jax.Array | None, alpha: jax.typing.ArrayLike, *, stage: int, dtype=jnp.float32
+    images: jax.Array,
+    mirror: jax.Array | None,
+    alpha: jax.typing.ArrayLike,
+    *,
+    stage: int,
+    dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> jax.Array:
     """Scales real images to the range of the networks, mirrors some of them, and fades them as the networks are faded.
 
