@@ -229,7 +229,8 @@ class Devices:
         return size * (self.count if is_pmap else 1), *(leading or [1])
 
     def _cut(self, steps):
-        """Returns the PartitionSpec of a batch, which divides its axis of images (the second one after iterations)."""
+        """Returns the PartitionSpec of a batch, whose axis of images is divided among the devices."""
+        # An axis of iterations, if there are several, comes first and stays whole.
         return PartitionSpec(*[None] * (steps > 1), _AXIS)
 
 
