@@ -105,7 +105,7 @@ def abstract_iteration(case):
 
 def iteration(case):
     """Returns one D step and G step as a function of (state, batch, lr)."""
-    return lambda state, batch, lr: training.iterate(case.config, state, batch, lr, stage=case.stage)
+    return lambda state, batch, lr: training.train_iteration(case.config, state, batch, lr, stage=case.stage)
 
 
 def noise_images(case):

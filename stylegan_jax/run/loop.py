@@ -76,7 +76,7 @@ class _Run:
         host = cluster.from_primary(jax.tree.map(np.array, state.replace(key=jax.random.key_data(state.key))))
         self.nimg, self.group_nimg, self.lod = int(host.cur_nimg), int(host.group_nimg), float(host.lod)
         self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
-        self.step, self.failure = devices.compile(), None
+        self.step, self.failure = devices.iteration(), None
         self.is_fresh = bool(recorder and recorder.saved)  # whether it goes on, and has not begun to
         self.program = None  # (stage, batch, steps) of the newest dispatch
         cluster.check_same('config', serialization.to_json(dataclasses.replace(config, data=DataConfig())))

@@ -20,8 +20,8 @@ from stylegan_jax.networks.synthesis import LONG_UP_TO
 from stylegan_jax.runtime.flops import model_flops
 from stylegan_jax.runtime.platforms import activation_dtype
 from stylegan_jax.training.draws import draw_discriminator_step
+from stylegan_jax.training.gradients import discriminator_of, generate
 from stylegan_jax.training.sharing import Share, share_of
-from stylegan_jax.training.steps import generate, judge
 
 _COPIES = 2.34  # bytes at the peak of an iteration, over bytes of all outputs of layers
 
@@ -119,7 +119,7 @@ def _flops(config, state, draws, stage, images):
         lambda params, label, draws: generate(config, params, label, draws, stage, 0.5), state.g_params, label, draws
     )
     discriminator = model_flops(
-        lambda params, label, images: judge(config, params, label, stage, 0.5, Share(1))(images),
+        lambda params, label, images: discriminator_of(config, params, label, stage, 0.5, Share(1))(images),
         state.d_params,
         label,
         pixels,
