@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jaxtyping import Array, Float, Int, Real
+from jaxtyping import Array, Float, Real
 
 from stylegan_jax.config.network import DiscriminatorConfig, num_fmaps, stage_and_alpha
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import convolution, epilogue
-from stylegan_jax.networks.labels import as_label
+from stylegan_jax.networks.labels import Labels, as_label
 from stylegan_jax.networks.layers import Dense, FromRGB, channels_first, conv_weight, stage_name
 
 
@@ -61,7 +61,7 @@ class DiscriminatorBlock(nn.Module):
     config: DiscriminatorConfig
     stage: int
 
-    def setup(self):
+    def setup(self) -> None:
         config, stage = self.config, self.stage
         features = num_fmaps(config, stage + 1)
         self.from_rgb = FromRGB(features, config.nonlinearity)
@@ -215,7 +215,7 @@ class Discriminator:
     def __call__(
         self,
         images: Real[Array | np.ndarray, 'N H W C'],
-        label: Real[Array | np.ndarray, 'N K'] | Int[Array | np.ndarray, ' N'] | None = None,
+        label: Labels | None = None,
         *,
         lod: float = 0.0,
     ) -> Float[Array, ' N']:

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jaxtyping import Array, Float, Int, Real
+from jaxtyping import Array, Float, Integer, Real
 
 from stylegan_jax.config.network import GeneratorConfig, stage_and_alpha
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
-from stylegan_jax.networks.labels import as_label
+from stylegan_jax.networks.labels import Labels, as_label
 from stylegan_jax.networks.mapping import Mapping
 from stylegan_jax.networks.synthesis import Synthesis
 
@@ -87,7 +87,7 @@ class Generator:
     def map(
         self,
         z: Real[Array | np.ndarray, 'N Z'],
-        label: Real[Array | np.ndarray, 'N K'] | Int[Array | np.ndarray, ' N'] | None = None,
+        label: Labels | None = None,
     ) -> Float[Array, 'N W']:
         """Maps latents to intermediate latents: w = f(z) (Section 2).
 
@@ -108,7 +108,7 @@ class Generator:
         self,
         w: Real[Array | np.ndarray, 'N W'] | Real[Array | np.ndarray, 'N L W'],
         psi: float | Real[Array | np.ndarray, '...'] | None = None,
-        cutoff: int | Int[Array | np.ndarray, ''] | None = None,
+        cutoff: int | Integer[Array | np.ndarray, ''] | None = None,
     ) -> Float[Array, 'N L W']:
         """Broadcasts w to layers and applies the truncation trick: w' = w_avg + psi * (w - w_avg) (Appendix B).
 
@@ -132,7 +132,7 @@ class Generator:
         *,
         noise: str | jax.Array | Sequence[Real[Array | np.ndarray, '_ _ _ 1']] = 'const',
         lod: float = 0.0,
-    ) -> Float[Array, 'N H W C']:
+    ) -> Float[Array, 'N h w C']:
         """Makes images: g(ws, noise) (Section 2).
 
         Args:
@@ -158,13 +158,13 @@ class Generator:
     def __call__(
         self,
         z: Real[Array | np.ndarray, 'N Z'],
-        label: Real[Array | np.ndarray, 'N K'] | Int[Array | np.ndarray, ' N'] | None = None,
+        label: Labels | None = None,
         *,
         psi: float | Real[Array | np.ndarray, '...'] | None = None,
-        cutoff: int | Int[Array | np.ndarray, ''] | None = None,
+        cutoff: int | Integer[Array | np.ndarray, ''] | None = None,
         noise: str | jax.Array | Sequence[Real[Array | np.ndarray, '_ _ _ 1']] = 'const',
         lod: float = 0.0,
-    ) -> Float[Array, 'N H W C']:
+    ) -> Float[Array, 'N h w C']:
         """Makes images from latents: `map`, `truncate` and `synthesize` in one.
 
         Args:
@@ -314,7 +314,7 @@ def synthesize_images(
     stage: int,
     alpha: float | Float[Array, ''],
     dtype: jax.typing.DTypeLike | None = None,
-) -> Float[Array, 'N H W C']:
+) -> Float[Array, 'N h w C']:
     """Runs the synthesis network; see `networks.synthesis.Synthesis`."""
     return Synthesis(config).apply({'params': params['synthesis']}, ws, noise, stage=stage, alpha=alpha, dtype=dtype)
 

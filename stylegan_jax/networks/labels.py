@@ -1,15 +1,19 @@
-"""Labels in the forms that people give them."""
+"""Labels in the forms that users give them."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Integer, Real
 
 from stylegan_jax.errors import UserError
 
+# Vectors [N, K] or class indices [N], as arrays or as lists.
+Labels = Real[Array | np.ndarray, 'N K'] | Integer[Array | np.ndarray, ' N'] | Sequence[int] | Sequence[Sequence[float]]
 
-def as_label(
-    label: jax.typing.ArrayLike | None, batch: int, label_dim: int, dtype: jax.typing.DTypeLike = jnp.float32
-) -> jax.Array:
+
+def as_label(label: Labels | None, batch: int, label_dim: int, dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
     """Converts labels to vectors [N, K].
 
     Args:

@@ -102,7 +102,7 @@ class SynthesisBlock(nn.Module):
     config: GeneratorConfig
     stage: int
 
-    def setup(self):
+    def setup(self) -> None:
         config, first = self.config, 2 * self.stage
         if self.stage:
             self.conv0_up = SynthesisLayer(config, first, 'conv_up')

@@ -5,7 +5,7 @@ the bytes low:
 
 - Derivatives are written by hand (`jax.custom_vjp`). With bfloat16 and float16 activations only the output of a
   convolution and the input of the next one are stored; everything in between is recomputed in the backward pass.
-- XLA shares equal subexpressions, and stores what several kernels read. Where an expression is to be recomputed instead,
+- XLA shares equal subexpressions, and stores what several kernels read. Where an expression is to be recomputed,
   its input comes from behind an `optimization_barrier`, which makes it another value to the compiler
   (`_behind_barriers`). Each recomputation then fuses into the one kernel that needs it.
 
@@ -198,7 +198,7 @@ _half_precision_features.defvjp(
     lambda *arguments: (_half_precision_features(*arguments), arguments[:3]), _half_precision_features_backward
 )
 _colour_gradient.defvjp(lambda *arguments: (_colour_gradient(*arguments), arguments[:4]), _colour_gradient_backward)
-# A product with a piecewise constant slope is its own adjoint in dy, and the other arguments get no gradient. Of dy only
+# A product with a piecewise constant slope is its own adjoint in dy, and other arguments get no gradient. Of dy only
 # the type is saved, in an empty array.
 _masked.defvjp(
     lambda *arguments: (_masked(*arguments), (arguments[:3], jnp.zeros((), arguments[3].dtype))),
