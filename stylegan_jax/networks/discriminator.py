@@ -12,7 +12,6 @@ import typing
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import traverse_util
 from jaxtyping import Array, Float, Real
 
@@ -23,6 +22,7 @@ from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import convolution, epilogue
 from stylegan_jax.networks.labels import Labels, as_label
 from stylegan_jax.networks.layers import Dense, FromRGB, channels_first, conv_weight, stage_name
+from stylegan_jax.networks.ops import AnyArray
 
 
 class DiscriminatorLayer(nn.Module):
@@ -73,7 +73,7 @@ class DiscriminatorBlock(nn.Module):
             self.dense0 = Dense(num_fmaps(config, 0), gain=ops.ACTIVATION_GAIN)
             self.dense1 = Dense(config.num_scores)
 
-    def features_of(self, images: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    def features_of(self, images: AnyArray, dtype: jax.typing.DTypeLike) -> jax.Array:
         """Converts images at the size of this stage to its features: [N, H, W, channels] -> [N, H, W, C]."""
         return self.from_rgb(images, dtype)
 
@@ -106,11 +106,11 @@ class Discriminate(nn.Module):
 
     def __call__(
         self,
-        images: Float[Array, 'N H W C'],
-        label: Float[Array, 'N K'],
+        images: Float[AnyArray, 'N H W C'],
+        label: Float[AnyArray, 'N K'],
         *,
         stage: int,
-        alpha: float | Float[Array, ''],
+        alpha: float | Float[AnyArray, ''],
         replicas: int = 1,
         dtype: jax.typing.DTypeLike | None = None,
     ) -> Float[Array, ' N']:
@@ -136,10 +136,10 @@ class Discriminate(nn.Module):
     @nn.compact
     def scores_and_features(
         self,
-        images: Float[Array, 'N H W C'],
+        images: Float[AnyArray, 'N H W C'],
         *,
         stage: int,
-        alpha: float | Float[Array, ''] | None = None,
+        alpha: float | Float[AnyArray, ''] | None = None,
         replicas: int = 1,
         dtype: jax.typing.DTypeLike | None = None,
     ) -> tuple[Float[Array, 'N K'], Float[Array, 'N D']]:
@@ -214,7 +214,7 @@ class Discriminator:
 
     def __call__(
         self,
-        images: Real[Array | np.ndarray, 'N H W C'],
+        images: Real[AnyArray, 'N H W C'],
         label: Labels | None = None,
         *,
         lod: float = 0.0,
@@ -268,11 +268,11 @@ class Discriminator:
 def discriminate(
     config: DiscriminatorConfig,
     params: typing.Any,
-    images: Float[Array, 'N H W C'],
-    label: Float[Array, 'N K'],
+    images: Float[AnyArray, 'N H W C'],
+    label: Float[AnyArray, 'N K'],
     *,
     stage: int,
-    alpha: float | Float[Array, ''],
+    alpha: float | Float[AnyArray, ''],
     replicas: int = 1,
     dtype: jax.typing.DTypeLike | None = None,
 ) -> Float[Array, ' N']:

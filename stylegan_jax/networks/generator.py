@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import traverse_util
 from jaxtyping import Array, Float, Integer, Real
 
@@ -20,6 +19,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.labels import Labels, as_label
 from stylegan_jax.networks.mapping import Mapping
+from stylegan_jax.networks.ops import AnyArray
 from stylegan_jax.networks.synthesis import Synthesis
 
 
@@ -86,7 +86,7 @@ class Generator:
 
     def map(
         self,
-        z: Real[Array | np.ndarray, 'N Z'],
+        z: Real[AnyArray, 'N Z'],
         label: Labels | None = None,
     ) -> Float[Array, 'N W']:
         """Maps latents to intermediate latents: w = f(z) (Section 2).
@@ -106,9 +106,9 @@ class Generator:
 
     def truncate(
         self,
-        w: Real[Array | np.ndarray, 'N W'] | Real[Array | np.ndarray, 'N L W'],
-        psi: float | Real[Array | np.ndarray, '...'] | None = None,
-        cutoff: int | Integer[Array | np.ndarray, ''] | None = None,
+        w: Real[AnyArray, 'N W'] | Real[AnyArray, 'N L W'],
+        psi: float | Real[AnyArray, '...'] | None = None,
+        cutoff: int | Integer[AnyArray, ''] | None = None,
     ) -> Float[Array, 'N L W']:
         """Broadcasts w to layers and applies the truncation trick: w' = w_avg + psi * (w - w_avg) (Appendix B).
 
@@ -128,9 +128,9 @@ class Generator:
 
     def synthesize(
         self,
-        ws: Real[Array | np.ndarray, 'N L W'],
+        ws: Real[AnyArray, 'N L W'],
         *,
-        noise: str | jax.Array | Sequence[Real[Array | np.ndarray, '_ _ _ 1']] = 'const',
+        noise: str | jax.Array | Sequence[Real[AnyArray, '_ _ _ 1']] = 'const',
         lod: float = 0.0,
     ) -> Float[Array, 'N h w C']:
         """Makes images: g(ws, noise) (Section 2).
@@ -157,12 +157,12 @@ class Generator:
 
     def __call__(
         self,
-        z: Real[Array | np.ndarray, 'N Z'],
+        z: Real[AnyArray, 'N Z'],
         label: Labels | None = None,
         *,
-        psi: float | Real[Array | np.ndarray, '...'] | None = None,
-        cutoff: int | Integer[Array | np.ndarray, ''] | None = None,
-        noise: str | jax.Array | Sequence[Real[Array | np.ndarray, '_ _ _ 1']] = 'const',
+        psi: float | Real[AnyArray, '...'] | None = None,
+        cutoff: int | Integer[AnyArray, ''] | None = None,
+        noise: str | jax.Array | Sequence[Real[AnyArray, '_ _ _ 1']] = 'const',
         lod: float = 0.0,
     ) -> Float[Array, 'N h w C']:
         """Makes images from latents: `map`, `truncate` and `synthesize` in one.
@@ -272,9 +272,7 @@ class Generator:
         return arrays
 
 
-def mix(
-    ws_a: Real[Array | np.ndarray, '#N L W'], ws_b: Real[Array | np.ndarray, '#N L W'], layers: Iterable[int]
-) -> Real[Array, 'N L W']:
+def mix(ws_a: Real[AnyArray, '#N L W'], ws_b: Real[AnyArray, '#N L W'], layers: Iterable[int]) -> Real[Array, 'N L W']:
     """Takes the given layers from another set of ws (style mixing, Section 3.1).
 
     Args:
@@ -299,7 +297,7 @@ def mix(
 
 
 def map_latents(
-    config: GeneratorConfig, params: typing.Any, z: Float[Array, 'N Z'], label: Float[Array, 'N K']
+    config: GeneratorConfig, params: typing.Any, z: Float[AnyArray, 'N Z'], label: Float[AnyArray, 'N K']
 ) -> Float[Array, 'N W']:
     """Runs the mapping network: z [N, Z], label [N, K] -> w [N, W]."""
     return Mapping(config).apply({'params': params['mapping']}, z, label)
@@ -308,18 +306,18 @@ def map_latents(
 def synthesize_images(
     config: GeneratorConfig,
     params: typing.Any,
-    ws: Float[Array, 'N L W'],
-    noise: Sequence[Float[Array, '_ _ _ 1']],
+    ws: Float[AnyArray, 'N L W'],
+    noise: Sequence[Float[AnyArray, '_ _ _ 1']],
     *,
     stage: int,
-    alpha: float | Float[Array, ''],
+    alpha: float | Float[AnyArray, ''],
     dtype: jax.typing.DTypeLike | None = None,
 ) -> Float[Array, 'N h w C']:
     """Runs the synthesis network; see `networks.synthesis.Synthesis`."""
     return Synthesis(config).apply({'params': params['synthesis']}, ws, noise, stage=stage, alpha=alpha, dtype=dtype)
 
 
-def broadcast_w(config: GeneratorConfig, w: Float[Array, 'N W']) -> Float[Array, 'N L W']:
+def broadcast_w(config: GeneratorConfig, w: Float[AnyArray, 'N W']) -> Float[Array, 'N L W']:
     """Repeats w for every layer: [N, W] -> [N, L, W]."""
     return jnp.broadcast_to(w[:, None], (w.shape[0], config.num_ws, w.shape[1]))
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Integer, Real
+from jaxtyping import Integer, Real
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.networks.ops import AnyArray
 
 # Vectors [N, K] or class indices [N], as arrays or as lists.
-Labels = Real[Array | np.ndarray, 'N K'] | Integer[Array | np.ndarray, ' N'] | Sequence[int] | Sequence[Sequence[float]]
+Labels = Real[AnyArray, 'N K'] | Integer[AnyArray, ' N'] | Sequence[int] | Sequence[Sequence[float]]
 
 
 def as_label(label: Labels | None, batch: int, label_dim: int, dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:

@@ -12,16 +12,18 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+AnyArray = Array | np.ndarray  # JAX takes arrays of NumPy wherever it takes its own
 _LEAK = 0.2  # negative slope of the leaky rectifier (ProGAN Appendix A.1)
 EPSILON = 1e-8  # inside every square root of a norm, as in the official code
 ACTIVATION_GAIN = math.sqrt(2)  # He initialisation's gain, used for both rectifiers
 
 
 def equalized(
-    weight: Float[Array, '...'], *, gain: float = 1.0, fan_in: int, lr_multiplier: float = 1.0
-) -> Float[Array, '...']:
+    weight: Float[AnyArray, '...'], *, gain: float = 1.0, fan_in: int, lr_multiplier: float = 1.0
+) -> Float[AnyArray, '...']:
     """Scales a stored weight to the one in use (equalized learning rate, ProGAN Section 4.1).
 
     Adam's updates do not depend on the scale of a parameter. Parameters are therefore stored with about the same
@@ -40,13 +42,13 @@ def equalized(
     return weight * (gain / math.sqrt(fan_in) * lr_multiplier)
 
 
-def at_least_float32(x: Float[Array, '...']) -> Float[Array, '...']:
+def at_least_float32(x: Float[AnyArray, '...']) -> Float[AnyArray, '...']:
     """Converts bfloat16 and float16 to float32, and returns float32 and float64 as they are."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def rectify(x: Float[Array, '...'], nonlinearity: str) -> Float[Array, '...']:
+def rectify(x: Float[AnyArray, '...'], nonlinearity: str) -> Float[Array, '...']:
     """Applies the leaky rectifier of slope 0.2 ('lrelu') or the plain one ('relu')."""
     # A maximum is fewer operations than a choice. The derivative is written by hand because that of a maximum is 1/2
     # at zero, where both arguments are equal.
@@ -58,33 +60,33 @@ def _rectify_jvp(nonlinearity, primals, tangents):
     return rectify(*primals, nonlinearity), rectifier_slope(*primals, nonlinearity) * tangents[0]
 
 
-def rectifier_slope(x: Float[Array, '...'], nonlinearity: str) -> Float[Array, '...']:
+def rectifier_slope(x: Float[AnyArray, '...'], nonlinearity: str) -> Float[Array, '...']:
     """Returns the derivative of `rectify`. A rectifier keeps the sign, so `x` may be its argument or its result."""
     return jnp.where(x >= 0, 1.0, _LEAK) if nonlinearity == 'lrelu' else jnp.where(x > 0, 1.0, 0.0)
 
 
-def dense(x: Float[Array, '*batch I'], weight: Float[Array, 'I O']) -> Float[Array, '*batch O']:
+def dense(x: Float[AnyArray, '*batch I'], weight: Float[AnyArray, 'I O']) -> Float[Array, '*batch O']:
     """Multiplies the last axis of `x` [..., I] by `weight` [I, O]."""
     return jnp.matmul(x, weight)
 
 
-def convolve_pixels(x: Float[Array, 'N H W I'], weight: Float[Array, 'I O']) -> Float[Array, 'N H W O']:
+def convolve_pixels(x: Float[AnyArray, 'N H W I'], weight: Float[AnyArray, 'I O']) -> Float[Array, 'N H W O']:
     """Applies a 1x1 convolution: [N, H, W, I] by [I, O] -> [N, H, W, O], in float32 or float64."""
     return jnp.matmul(x, weight.astype(x.dtype), preferred_element_type=jnp.promote_types(x.dtype, jnp.float32))
 
 
-def pixel_norm(x: Float[Array, '*batch C']) -> Float[Array, '*batch C']:
+def pixel_norm(x: Float[AnyArray, '*batch C']) -> Float[Array, '*batch C']:
     """Scales each feature vector to unit mean square (pixelwise normalisation, ProGAN Section 4.2)."""
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + EPSILON)
 
 
-def instance_norm(x: Float[Array, 'N H W C']) -> Float[Array, 'N H W C']:
+def instance_norm(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N H W C']:
     """Normalises each feature map of each image: (x - mu(x)) / sigma(x) of StyleGAN Eq. 1, with biased variance."""
     mean, factor = instance_statistics(x)
     return (x - mean) * factor
 
 
-def instance_statistics(x: Float[Array, 'N H W C']) -> tuple[Float[Array, 'N 1 1 C'], Float[Array, 'N 1 1 C']]:
+def instance_statistics(x: Float[AnyArray, 'N H W C']) -> tuple[Float[Array, 'N 1 1 C'], Float[Array, 'N 1 1 C']]:
     """Computes mu(x) and 1 / sigma(x) of StyleGAN Eq. 1 for each feature map of each image.
 
     Both statistics come out of one pass over the data, because the variance is computed from the first two moments
@@ -107,19 +109,19 @@ def instance_statistics(x: Float[Array, 'N H W C']) -> tuple[Float[Array, 'N 1 1
     return shift + mean, reciprocal_deviation(mean, square)
 
 
-def reciprocal_deviation(mean: Float[Array, '*shape'], square: Float[Array, '*shape']) -> Float[Array, '*shape']:
+def reciprocal_deviation(mean: Float[AnyArray, '*shape'], square: Float[AnyArray, '*shape']) -> Float[Array, '*shape']:
     """Returns one over the standard deviation of values with this mean and this mean square."""
     # Rounding can make the difference of the two moments slightly negative.
     return jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + EPSILON)
 
 
-def mean_over_pixels(x: Float[Array, 'N H W C']) -> Float[Array, 'N 1 1 C']:
+def mean_over_pixels(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N 1 1 C']:
     """Averages each feature map of each image: [N, H, W, C] -> [N, 1, 1, C]."""
     batch, height, width, channels = x.shape
     return (_sum_rows(x, (batch,), (height, width)) / (height * width)).reshape(batch, 1, 1, channels)
 
 
-def stylize(x: Float[Array, 'N H W C'], style: Float[Array, 'N 2*C']) -> Float[Array, 'N H W C']:
+def stylize(x: Float[AnyArray, 'N H W C'], style: Float[AnyArray, 'N 2*C']) -> Float[Array, 'N H W C']:
     """Scales and shifts normalised features: y_s * x + y_b of StyleGAN Eq. 1.
 
     Args:
@@ -134,7 +136,7 @@ def stylize(x: Float[Array, 'N H W C'], style: Float[Array, 'N 2*C']) -> Float[A
     return x * (scale + 1) + bias
 
 
-def sum_over_images(x: Float[Array, 'N H W C']) -> Float[Array, ' C']:
+def sum_over_images(x: Float[AnyArray, 'N H W C']) -> Float[Array, ' C']:
     """Adds up each channel over images and pixels: [N, H, W, C] -> [C]."""
     return _sum_rows(x, (), x.shape[:3])
 
@@ -169,7 +171,9 @@ _sum_rows.defvjp(
 )
 
 
-def adaptive_instance_norm(content: Float[Array, 'N H W C'], style: Float[Array, 'N h w C']) -> Float[Array, 'N H W C']:
+def adaptive_instance_norm(
+    content: Float[AnyArray, 'N H W C'], style: Float[AnyArray, 'N h w C']
+) -> Float[Array, 'N H W C']:
     """Transfers the statistics of style features to content features (AdaIN, Huang and Belongie 2017, Eq. 8).
 
     StyleGAN's own form of AdaIN (Eq. 1) takes scale and bias from w instead: see `stylize`.
@@ -186,19 +190,19 @@ def adaptive_instance_norm(content: Float[Array, 'N H W C'], style: Float[Array,
     return instance_norm(content) * deviation + mean
 
 
-def upscale(x: Float[Array, 'N H W C']) -> Float[Array, 'N 2*H 2*W C']:
+def upscale(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N 2*H 2*W C']:
     """Repeats every pixel (nearest-neighbour upsampling): [N, H, W, C] -> [N, 2 * H, 2 * W, C]."""
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def downscale(x: Float[Array, 'N H W C']) -> Float[Array, 'N H//2 W//2 C']:
+def downscale(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N H//2 W//2 C']:
     """Averages 2x2 pixels: [N, H, W, C] -> [N, H / 2, W / 2, C]."""
     batch, height, width, channels = x.shape
     return jnp.mean(x.reshape(batch, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def blur(x: Float[Array, 'N H W C'], taps: Sequence[float]) -> Float[Array, 'N H W C']:
+def blur(x: Float[AnyArray, 'N H W C'], taps: Sequence[float]) -> Float[AnyArray, 'N H W C']:
     """Low-pass filters with the separable filter `taps`, zero-padded.
 
     With (1, 2, 1), after each upsampling by repeated pixels and before each downsampling by averages, it makes both
@@ -229,7 +233,7 @@ blur.defvjp(lambda x, taps: (blur(x, taps), None), lambda taps, _, dy: (blur(dy,
 
 
 def minibatch_stddev(
-    x: Float[Array, 'N H W C'], group_size: int, num_features: int, replicas: int = 1
+    x: Float[AnyArray, 'N H W C'], group_size: int, num_features: int, replicas: int = 1
 ) -> Float[Array, 'N H W C+{num_features}']:
     """Appends the standard deviation within groups of samples as feature maps (ProGAN Section 3).
 
@@ -270,7 +274,7 @@ def minibatch_stddev(
 
 
 def fade(
-    older: Float[Array, 'N H W C'], newer: Float[Array, 'N H W C'], alpha: float | Float[Array, '']
-) -> Float[Array, 'N H W C']:
+    older: Float[AnyArray, 'N H W C'], newer: Float[AnyArray, 'N H W C'], alpha: float | Float[AnyArray, '']
+) -> Float[AnyArray, 'N H W C']:
     """Interpolates from the lower stage (alpha 0) to the newest one (alpha 1) (ProGAN Figure 2)."""
     return (at_least_float32(newer) * alpha + at_least_float32(older) * (1 - alpha)).astype(newer.dtype)
