@@ -7,6 +7,7 @@ import pathlib
 import signal
 import sys
 
+import jaxtyping
 import pytest
 
 from stylegan_jax.runtime.xla_options import known_flags
@@ -47,6 +48,14 @@ def pytest_collection_modifyitems(items):
     place = {name: number for number, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: place.get(os.path.relpath(item.path, _ROOT / 'tests'), len(place)))
 
+# The networks' public face is held to its annotations, shapes included, wherever a test calls it. That takes about a
+# tenth of the time to trace the networks; STYLEGAN_JAX_TEST_SHAPES=0 switches it off.
+if os.environ.get('STYLEGAN_JAX_TEST_SHAPES') != '0':
+    jaxtyping.install_import_hook(
+        [f'stylegan_jax.networks.{module}' for module in ('ops', 'generator', 'discriminator')],
+        'beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))',  # an int is a float as well
+    )
+
 
 @pytest.fixture(scope='module', autouse=True)
 def few_programs():
@@ -63,6 +72,14 @@ def few_programs():
             sys.modules['stylegan_jax.sampling.sampler']._graph.cache_clear()
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """Lets a test call the public face with wrong arguments, for the errors that users get."""
+    jaxtyping.config.update('jaxtyping_disable', True)
+    yield
+    jaxtyping.config.update('jaxtyping_disable', False)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ Not for training state: that is `checkpoint`'s.
 """
 
 import json
+import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,23 +18,32 @@ _HEADER = 'header'
 _KINDS = {'generator': GeneratorConfig, 'discriminator': DiscriminatorConfig, 'classifier': ClassifierConfig}
 
 
-def write(path, *, kind, config, arrays, dtype=None):
-    """Writes a network file; the file appears whole or not at all.
+def write(
+    path: str | os.PathLike,
+    *,
+    kind: str,
+    config: GeneratorConfig | DiscriminatorConfig | ClassifierConfig,
+    arrays: Mapping[str, object],
+    dtype: str | None = None,
+) -> None:
+    """Writes a network file atomically: it appears complete or not at all.
 
     Args:
-      path: where to; an existing file is replaced.
+      path: of the file; an existing one is replaced.
       kind: 'generator', 'discriminator' or 'classifier'.
-      config: its config.
+      config: of the network.
       arrays: {name: array}.
-      dtype: in which they are stored, such as 'float16' for half the size; None for their own.
+      dtype: number type of the stored arrays, such as 'float16' for half the size; None for their own.
     """
     header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': serialization.to_dict(config)})
     with atomic.writing(path, 'wb') as file:
         np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a, dtype) for name, a in arrays.items()})
 
 
-def read(path):
-    """Reads what `write` wrote.
+def read(
+    path: str | os.PathLike,
+) -> tuple[str, GeneratorConfig | DiscriminatorConfig | ClassifierConfig, dict[str, np.ndarray]]:
+    """Reads a file that `write` wrote.
 
     Returns:
       (kind, config, {name: array}); arrays that were stored in float16 are float32.
@@ -54,7 +65,7 @@ def read(path):
         return header['kind'], serialization.from_dict(_KINDS[header['kind']], header['config']), arrays
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
-    except Exception as error:  # damaged archives fail in every way there is
+    except Exception as error:  # damaged archives raise errors of any type, from zlib's to NumPy's
         message = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path}: damaged network file ({message})') from error
 
@@ -63,8 +74,12 @@ def _at_least_float32(array):
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def check_arrays(arrays, template):
-    """Compares arrays {name: array} with those that a config means, of which only the shapes count.
+def check_arrays(arrays: Mapping[str, object], template: Mapping[str, object]) -> None:
+    """Compares the names and shapes of arrays with those of a template.
+
+    Args:
+      arrays: {name: array}.
+      template: {name: array or jax.ShapeDtypeStruct}, as the config of the network means them.
 
     Raises:
       UserError: an array is missing, too many, or of another shape; the message names it.

@@ -16,7 +16,7 @@ from stylegan_jax import training
 from stylegan_jax.config.network import num_fmaps
 from stylegan_jax.config.schedule import stage_table
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.synthesis import LONG_UP_TO
+from stylegan_jax.networks.synthesis import FLOAT32_UP_TO
 from stylegan_jax.runtime.flops import model_flops
 from stylegan_jax.runtime.platforms import activation_dtype
 from stylegan_jax.training.draws import draw_discriminator_step
@@ -139,7 +139,7 @@ def output_bytes(config, stage):
     short, total = jnp.dtype(activation_dtype(config.precision)).itemsize, 0
     for s in range(stage + 1):
         height, width = config.image.stage_shape(s)
-        long = max(short, 4) if config.image.stage_resolution(s) <= LONG_UP_TO else short
+        long = max(short, 4) if config.image.stage_resolution(s) <= FLOAT32_UP_TO else short
         # Of the generator two layers; of the discriminator one, and what comes from the stage above or from colours.
         total += (
             2
