@@ -8,7 +8,7 @@ To add a metric:
 3. Test the function against numbers of another implementation in `tests/metrics/`.
 
 The command, runs in training, names, progress bars, results and their comparison need nothing else. A feature network
-that none of the others uses gets a method in `evaluation/networks.py`.
+that none of the others uses gets a method in `evaluation/feature_outputs.py`.
 """
 
 from stylegan_jax.metrics import (

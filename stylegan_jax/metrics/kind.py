@@ -72,7 +72,7 @@ class MetricKind:
       published: names under which its numbers are usually published, such as 'fid50k'; messages list them.
       count: number of generated samples where the name has none.
       compute: takes Samples, returns a Value for each entry of `results`, the deciding one first.
-      network: the feature network that sees the images, a name in `evaluation.networks`.
+      network: the feature network that sees the images, a name in `evaluation.feature_outputs`.
       keeps: pairs (output of the network, form) of what is kept of all samples. The form 'moments' keeps
         `moments.Moments`, 'rows' keeps the outputs themselves [N, D].
       source: the generated samples. 'fakes' are images; 'pairs' are two images in turn, one sample each pair; 'latents'
