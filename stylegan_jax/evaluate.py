@@ -36,11 +36,11 @@ if typing.TYPE_CHECKING:
 FLAGS = flags.FlagValues()
 flags.declare_key_flag('compilation_cache')
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
-_METRICS = flags.DEFINE_list('metrics', None, 'What to measure; see above.', flag_values=FLAGS)
+_METRICS = flags.DEFINE_list('metrics', None, 'Names of metrics; see above.', flag_values=FLAGS)
 _DATA = flags.DEFINE_string(
     'data',
     None,
-    'Real images: a prepared set, a folder or zip, or toy_faces; the default is what a run was trained on.',
+    'Real images: a prepared set, a folder or zip, or toy_faces; the default is the data set of a run.',
     flag_values=FLAGS,
 )
 _COUNT = flags.DEFINE_integer(
@@ -50,7 +50,7 @@ _MIRROR = flags.DEFINE_bool(
     'mirror',
     None,
     'Mirror real images at random, as published numbers of FFHQ do; the default '
-    'is what a run was trained with, and otherwise no.',
+    'is the setting of a run, and otherwise no.',
     flag_values=FLAGS,
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of everything random.', lower_bound=0, flag_values=FLAGS)
@@ -74,7 +74,7 @@ _CROP = flags.DEFINE_bool(
     'crop_faces', False, 'Path lengths of the face in aligned pictures, as published for faces.', flag_values=FLAGS
 )
 _DDOF = flags.DEFINE_enum(
-    'covariance', 'n-1', ['n-1', 'n'], 'What covariances divide by: n-1 as most, n as StyleGAN2-ADA.', flag_values=FLAGS
+    'covariance', 'n-1', ['n-1', 'n'], 'Divisor of covariances: n-1 as most, n as StyleGAN2-ADA.', flag_values=FLAGS
 )
 _SOLVER = flags.DEFINE_enum(
     'solver',
@@ -118,7 +118,7 @@ _RESULTS = flags.DEFINE_string(
 _STORE = flags.DEFINE_string(
     'store',
     None,
-    'Folder for what is kept of samples; the default is metrics in '
+    'Folder for features of samples; the default is metrics in '
     '$STYLEGAN_JAX_CACHE, or in stylegan_jax in $XDG_CACHE_HOME or ~/.cache.',
     flag_values=FLAGS,
 )

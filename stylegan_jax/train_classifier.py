@@ -80,7 +80,7 @@ _FMAP_MAX = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer('seed', _DEFAULTS.seed, 'Seed of everything random.', lower_bound=0, flag_values=FLAGS)
 
 
-def main(argv: list[str]):
+def main(argv: list[str]) -> None:
     """Trains the classifier that the flags ask for."""
     del argv
     compile_cache.use_cache(compile_cache.CACHE.value)

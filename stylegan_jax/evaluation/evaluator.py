@@ -16,12 +16,12 @@ from stylegan_jax.evaluation.sources import GROUP, Sources
 from stylegan_jax.metrics.kind import Samples, Value
 from stylegan_jax.networks.generator import Generator
 
-_FORMAT = 1  # of what is kept; raised where the same settings come to mean other numbers
+_FORMAT = 1  # of kept outputs; raised whenever the same settings come to mean other numbers
 _TITLES = {'reals': 'real images', 'fakes': 'generated images'}  # of progress bars
 
 
 class Evaluator:
-    """Measures one generator; several metrics share feature networks, and what is kept of samples.
+    """Measures one generator; several metrics share feature networks and passes over samples.
 
     Attributes:
       passes: (identity, count) of each pass over generated samples so far, as `Store.forget` takes them.
@@ -45,12 +45,12 @@ class Evaluator:
         Args:
           generator: the generator; None for `check` alone, which then takes the size of the data set's images.
           options: how to measure.
-          store: keeps what is gathered of samples.
+          store: keeps the outputs of feature networks.
           dataset: real images of the generator's size; None where no metric needs any.
           lod: level of detail that the generator has reached.
           devices: of this process; None for all.
           networks: those of another Evaluator with the same options; None for new ones.
-          poll: called between batches. If it raises, the measuring ends, and what was done is kept.
+          poll: called between batches. If it raises, the measuring ends, and all outputs so far are kept.
           quiet: whether to show no progress bars.
         """
         self._options, self._store, self._dataset = options, store, dataset
@@ -60,8 +60,8 @@ class Evaluator:
         self.sources = Sources(generator, options, self._networks, dataset=dataset, lod=lod, devices=self._devices)
         self._wanted, self.passes = {}, []
 
-    def check(self, metrics: Sequence[Metric]):
-        """Raises UserError for what would be missing after hours: images, weights, a size that a network can take."""
+    def check(self, metrics: Sequence[Metric]) -> None:
+        """Raises UserError for images, weights or a fitting size that would otherwise be found missing after hours."""
         shape = jax.ShapeDtypeStruct((GROUP * len(self._devices), *self.sources.image.shape), np.uint8)
         for metric in metrics:
             for _, network, _ in self._passes(metric):
@@ -132,7 +132,7 @@ class Evaluator:
         return [_result(metric.name + part, value, how | counts) for part, value in zip(kind.results, values)]
 
     def _gather(self, source, network, count):
-        """Makes a pass that `measure` announced; returns ({(output, form): what is kept}, dict that identifies it)."""
+        """Makes an announced pass; returns ({(output, form): Moments or rows}, dict that identifies the pass)."""
         identity, produce = self.sources.open(source, network)
         identity = identity | {'format': _FORMAT}
         if source != 'reals':

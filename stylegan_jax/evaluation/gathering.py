@@ -45,16 +45,16 @@ class Store:
         poll: Callable[[], object] = lambda: None,
         quiet: bool = False,
     ) -> dict[tuple[str, str], Moments | np.ndarray]:
-        """Returns what is kept of `count` samples; those that the folder has are not computed again.
+        """Returns kept outputs for `count` samples; those that the folder has are not computed again.
 
         Args:
-          identity: dict for JSON of all that the samples and what is kept of them depend on.
+          identity: dict for JSON of everything that the outputs depend on.
           count: number of samples.
           keeps: pairs (name of an output, 'moments' or 'rows').
           produce: takes the number of the first sample that is needed; returns an iterator of dicts
             {name: array [n, D]}, of successive samples from there on, on devices or in memory.
           title: of the progress bar.
-          poll: called between pieces. If it raises, the pass ends, and what was done is kept.
+          poll: called between pieces. If it raises, the pass ends, and all outputs so far are kept.
           quiet: whether to show no progress bar.
 
         Returns:
@@ -89,13 +89,13 @@ class Store:
                 remedy='make room, or choose another folder',
             ) from error
 
-    def save(self):
-        """Writes what the current pass has so far; for a thread that hears of a signal while the main one computes."""
+    def save(self) -> None:
+        """Writes the outputs of the current pass so far, in a thread that sees a signal while the main one computes."""
         if self._open is not None:
             self._open.save()
 
-    def forget(self, identity: dict, count: int):
-        """Removes what is kept of a pass."""
+    def forget(self, identity: dict, count: int) -> None:
+        """Removes the folder of a pass."""
         shutil.rmtree(os.path.join(self.folder, _digest(identity | {'count': count})), ignore_errors=True)
 
 
@@ -158,7 +158,7 @@ class _Pass:
                     self.save()
                     saved = time.monotonic()
 
-    def save(self):
+    def save(self) -> None:
         with self._lock:
             for part in self.parts.values():
                 part.save()

@@ -38,7 +38,7 @@ class KeptMoments:
                 self._moments, self._waiting = None, []
         self.done = (self._moments.count if self._moments else 0) + sum(map(len, self._waiting))
 
-    def add(self, start: int, rows: np.ndarray):
+    def add(self, start: int, rows: np.ndarray) -> None:
         """Adds samples [n, D], the first of which is number `start`."""
         rows = rows[max(self.done - start, 0) :]
         self._waiting.append(rows)
@@ -46,8 +46,8 @@ class KeptMoments:
         if sum(map(len, self._waiting)) >= _PIECE:
             self._merge()
 
-    def save(self):
-        """Writes what was added. Rows that wait to be merged are written as they are, because that is faster."""
+    def save(self) -> None:
+        """Writes all rows so far. Those that wait to be merged are written as they are, because that is faster."""
         if self.done:
             moments = self._moments.to_arrays() if self._moments else {}
             waiting = np.concatenate(self._waiting) if self._waiting else np.zeros((0, 0), np.float32)
@@ -86,7 +86,7 @@ class KeptRows:
         self.done = self._file.tell() // (4 * columns)
         self._file.truncate(self.done * 4 * columns)
 
-    def add(self, start: int, rows: np.ndarray):
+    def add(self, start: int, rows: np.ndarray) -> None:
         """Adds samples [n, D], the first of which is number `start`."""
         if self._file is None:
             self._open(rows.shape[1])
@@ -96,7 +96,7 @@ class KeptRows:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.done += len(rows)
 
-    def save(self):
+    def save(self) -> None:
         """Does nothing, because all rows are written when they are added."""
 
     def value(self) -> np.ndarray:

@@ -42,7 +42,7 @@ def complete(result: dict, **about: object) -> dict:
     return {**result, **about, **versions, 'time': now}
 
 
-def append(path: str | os.PathLike, results: Sequence[dict]):
+def append(path: str | os.PathLike, results: Sequence[dict]) -> None:
     """Adds results to a file, one line for each; all of them or none.
 
     Raises:

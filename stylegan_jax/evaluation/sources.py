@@ -1,4 +1,4 @@
-"""The sources of samples that metrics name, each seen by a feature network: what a pass over them yields."""
+"""The sources of samples that metrics name: identity and outputs of passes over them through a feature network."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +60,7 @@ class Sources:
         return digest(self._generator.named_arrays() | {'config': np.frombuffer(config, np.uint8)})
 
     def open(self, source: str | Paths, network: str) -> tuple[dict, Produce]:
-        """Returns what `gathering.Store.gather` needs for a pass.
+        """Returns the identity of a pass and the function that makes it, for `gathering.Store.gather`.
 
         Args:
           source: of the samples.

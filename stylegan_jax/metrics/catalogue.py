@@ -2,8 +2,9 @@
 
 To add a metric:
 
-1. Write its file in `metrics/`: a function of arrays that returns numbers, and a `kind.MetricKind` that says which
-   samples and which feature network it needs, what is kept of them, and how its function is called on that.
+1. Write its file in `metrics/`: a function of arrays that returns numbers, and a `kind.MetricKind` that describes the
+   names of the metric, the samples, the feature network and the outputs of it that the function needs, and how the
+   function is called on them. `diversity.py` is a short example.
 2. Add a line to `METRICS`, and its names to the table in README.md and to the help of the command `evaluate`.
 3. Test the function against numbers of another implementation in `tests/metrics/`.
 

@@ -32,7 +32,7 @@ def vector(values: ArrayLike, name: str, *, at_least: int = 1) -> np.ndarray:
     return _checked(values, name, at_least)
 
 
-def same_columns(first: np.ndarray, second: np.ndarray, names: str):
+def same_columns(first: np.ndarray, second: np.ndarray, names: str) -> None:
     """Raises UserError unless two matrices have the same number of columns."""
     if first.shape[1] != second.shape[1]:
         raise UserError(

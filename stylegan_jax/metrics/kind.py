@@ -73,16 +73,16 @@ class MetricKind:
       count: number of generated samples where the name has none.
       compute: takes Samples, returns a Value for each entry of `results`, the deciding one first.
       network: the feature network that sees the images, a name in `evaluation.feature_outputs`.
-      keeps: pairs (output of the network, form) of what is kept of all samples. The form 'moments' keeps
+      keeps: pairs (output of the network, form) that are kept of all samples. The form 'moments' keeps
         `moments.Moments`, 'rows' keeps the outputs themselves [N, D].
       source: the generated samples. 'fakes' are images; 'pairs' are two images in turn, one sample each pair; 'latents'
         are images with their latents, which add the outputs 'z' and 'w'; `Paths` are steps along paths, which the
         network 'lpips' alone can see, and whose output is 'distances'.
       with_reals: whether it compares with real images, as many as generated ones. A name that ends in _full then
         compares with all of the data set.
-      suffix: a regular expression for what may follow the number in names.
+      suffix: a regular expression for the text that may follow the number in names.
       fewest: the least number of samples that mean anything.
-      results: what is added to the metric's name in the names of its results.
+      results: endings that make names of results of the name of the metric.
       larger_is_better: whether the larger of two first results is that of the better generator.
       unit: the name of the number of generated samples in results: 'fakes', 'pairs' or 'steps'.
     """

@@ -90,7 +90,7 @@ class RunMetrics:
                 for result in some
             ]
         results.append(self._file, found)
-        # Once the results are written, only what is kept of real images can serve again.
+        # Once the results are written, only the kept outputs of real images can serve again.
         for identity, count in evaluator.passes:
             self._store.forget(identity, count)
         return found
@@ -120,7 +120,7 @@ class RunMetrics:
         shutil.rmtree(before, ignore_errors=True)
         return True
 
-    def drop_beyond(self, nimg: int):
+    def drop_beyond(self, nimg: int) -> None:
         """Removes the results of checkpoints beyond `nimg`, which were lost."""
         drop_entries_beyond(self._file, nimg)
 
