@@ -219,7 +219,7 @@ def _subjects(is_run):
     """Yields the networks that the flags name: one, or several checkpoints of a run."""
     if not is_run:
         if _KIMG.value:
-            raise UserError('only a run has checkpoints', field='kimg', value=','.join(_KIMG.value))
+            raise UserError(f'--kimg={",".join(_KIMG.value)}: only a run has checkpoints')
         yield _Subject(_NETWORK.load(), _data(None))
         return
     from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
@@ -230,7 +230,7 @@ def _subjects(is_run):
 
 
 def _chosen(checkpoint):
-    """Returns the images shown at the checkpoints that are asked for; [None] for the newest."""
+    """The images shown at the checkpoints that are asked for; [None] for the newest."""
     if not _KIMG.value:
         return [None]
     if _KIMG.value == ['all']:

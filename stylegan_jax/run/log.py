@@ -5,6 +5,7 @@ Where the disk is full, lines wait in memory until there is room, and none is ev
 
 import contextlib
 import datetime
+import errno
 import json
 import math
 import os
@@ -167,9 +168,14 @@ class _Lines:
         self.flush()
 
     def flush(self):
-        if self._waiting:
-            atomic.append_lines(self._path, self._waiting)
-            self._waiting = b''
+        if not self._waiting:
+            return
+        with open(self._path, 'ab', buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            if file.write(self._waiting) != len(self._waiting):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._waiting = b''
 
 
 class _Scalars:
