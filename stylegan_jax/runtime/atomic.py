@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, whatever ends the writing."""
 
 import contextlib
+import errno
 import os
 
 
@@ -29,3 +30,23 @@ def writing(path, mode='w', *, suffix='.part', to_disk=False):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def append_lines(path: str | os.PathLike, lines: bytes) -> None:
+    """Appends lines to a file, all of them or none; a line that was torn before stays a line of its own.
+
+    Args:
+      path: of the file, which is created if it does not exist.
+      lines: text that ends with a newline.
+
+    Raises:
+      OSError: the file cannot be written, or there is no room for all lines.
+    """
+    # One unbuffered write: the process cannot be killed between two halves that the system has already taken.
+    with open(path, 'a+b', buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        if end and file.seek(end - 1) >= 0 and file.read(1) != b'\n':
+            lines = b'\n' + lines
+        if file.write(lines) != len(lines):
+            file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
