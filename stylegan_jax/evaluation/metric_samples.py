@@ -14,8 +14,9 @@ from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.data.pipeline import random_labels
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import path_length
-from stylegan_jax.networks.generator import draw_noise, map_latents, synthesize_images
+from stylegan_jax.networks.generator import broadcast_w, map_latents, synthesize_images
 from stylegan_jax.runtime.on_devices import OnDevices
+from stylegan_jax.sampling.engine import noise_of_keys, rows_of_batch
 from stylegan_jax.sampling.latents import draw_keys, draw_normal, draw_uniform
 from stylegan_jax.sampling.sampler import Sampler
 
@@ -53,7 +54,7 @@ class Reals:
         """Yields uint8 [batch, H, W, C] from an image on; the last one is filled up with its last image."""
         count, stage = len(self._dataset), self._dataset.image.num_stages - 1
         for first in range(start, count, self._batch):
-            indices = np.minimum(np.arange(first, first + self._batch), count - 1)
+            indices = rows_of_batch(first, self._batch, count)
             images = self._dataset.images(indices, stage)
             if self._mirrored is not None:
                 images = np.where(self._mirrored[indices, None, None, None], images[:, :, ::-1], images)
@@ -177,16 +178,15 @@ class Steps:
 
         def distances(networks, z, t, keys):
             params, perceptual = networks
-            # Fresh for each step, and the same in its two images.
-            drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage))(keys)
-            noise = tuple(jnp.repeat(layer[:, 0], 2, axis=0) for layer in drawn)
+            # Fresh for each step, and the same in both images of it.
+            noise = tuple(jnp.repeat(layer, 2, axis=0) for layer in noise_of_keys(config, keys, stage))
 
             def mapped(z):
                 return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
 
             def synthesize(w):
-                ws = jnp.broadcast_to(w[:, None], (len(w), config.num_ws, w.shape[1]))
-                return _repeated(synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha), factor)
+                images = synthesize_images(config, params, broadcast_w(config, w), noise, stage=stage, alpha=alpha)
+                return _repeated(images, factor)
 
             return {
                 'distances': path_length.distances(
