@@ -316,7 +316,7 @@ def test_pictures_of_another_run_or_damaged(error, run_dir):
         (['--grid=0x2'], '--grid=0x2'),
         (['--grid=9x9'], '--grid=9x9'),
         (['--grid=2x1', '--kind=noise'], '--grid=2x1: is for walks'),
-        (['--space=w', '--path=slerp'], '--path=slerp is for --space=z'),
+        (['--space=w', '--path=slerp'], '--path=slerp: is for space=z'),
         (['--psis=1', '--kind=truncation'], '--psis=1: give two numbers'),
         (['--psi=1', '--kind=truncation'], '--psi: '),
         (['--seeds=x'], '--seeds=x'),

@@ -2,19 +2,25 @@
 
 import numpy as np
 
+from stylegan_jax.config import GeneratorConfig
+from stylegan_jax.figures import layout
+from stylegan_jax.figures.look import Look
+from stylegan_jax.figures.settings import Settings
+from stylegan_jax.sampling.painter import Painter
 
-def missing(config):
+
+def missing(config: GeneratorConfig) -> str | None:
     """Returns why a generator has no such figure, or None."""
     return None if config.mapping_layers else 'without a mapping network there is no W to truncate in'
 
 
-def num_images(artist, settings):
+def num_images(artist: Painter, settings: Settings) -> int:
     """Returns how many images are drawn."""
     del artist
     return len(settings.truncation_seeds) * len(settings.psis)
 
 
-def draw(artist, settings, look, psi=None):
+def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = None) -> layout.Figure:
     """Draws the figure: a row for each seed, a column for each psi, which applies to all layers.
 
     Args:
