@@ -37,7 +37,7 @@ def few_programs():
         import jax
 
         if 'stylegan_jax.sampling.engine' in sys.modules:
-            sys.modules['stylegan_jax.sampling.engine'].forget_programs()
+            sys.modules['stylegan_jax.sampling.engine']._programs.clear()
         jax.clear_caches()
         gc.collect()
 

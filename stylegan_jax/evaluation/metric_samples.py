@@ -31,7 +31,7 @@ class Reals:
     """Images of a data set in its own order, at full size.
 
     Attributes:
-      identity: dict for JSON of all that the images depend on, by which kept results are known again.
+      identity: dict for JSON of all that the images depend on, by which stored results are found again.
     """
 
     def __init__(self, dataset: Dataset, *, mirror: bool, seed: int, batch: int):

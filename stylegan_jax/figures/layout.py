@@ -82,6 +82,7 @@ def table(
     Returns:
       A Figure, in which the names of images begin with (row, column).
     """
+    # Words are drawn first, because rows and columns must be large enough for them as well.
     blocks = [[Figure.of(x) if isinstance(x, np.ndarray) else x for x in row] for row in rows]
     count = max(len(row) for row in blocks)
     size = words.size if words else 0
@@ -92,11 +93,12 @@ def table(
     margin, side, band = size // 2, _room(beside, 1, size), _room(titles, 0, size // 3)
     lefts = _starts(widths, margin + side, gutter, header_columns)
     width = lefts[-1] + widths[-1] + margin
+    # The title is broken into lines as wide as the table, and the rows begin below it.
     title = captions.text_mask(words.title, size, width - 2 * margin) if words and words.title else None
     above = margin if title is None else margin + title.shape[0] + size // 2
     tops = _starts(heights, above + band, gutter, header_rows)
     channels = next(block.picture.shape[-1] for row in blocks for block in row if block)
-    wide = max(width, 0 if title is None else 2 * margin + title.shape[1])  # words that cannot be broken
+    wide = max(width, 0 if title is None else 2 * margin + title.shape[1])  # a word may be wider than the table
     picture = np.full((tops[-1] + heights[-1] + margin, wide, channels), _WHITE, np.uint8)
     cells = {}
     for r, row in enumerate(blocks):
@@ -127,7 +129,7 @@ def _height(masks, number):
 
 
 def _room(masks, axis, gap):
-    """What the captions of an axis take, with the gap to the images; 0 without any."""
+    """The pixels that captions take along an axis, with the gap to the images; 0 without captions."""
     return max(mask.shape[axis] for mask in masks) + gap if masks else 0
 
 

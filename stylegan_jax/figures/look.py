@@ -18,8 +18,8 @@ class Look:
 
     Attributes:
       captions: whether anything is written.
-      gutter: white pixels between images; None for what suits them.
-      scale: by how much images are enlarged; None for what makes small ones visible.
+      gutter: white pixels between images; None for a width that suits their size.
+      scale: the factor by which images are enlarged; None enlarges small ones until they are easily seen.
     """
 
     captions: bool = True

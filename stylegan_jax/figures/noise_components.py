@@ -23,7 +23,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
 
     Args:
       artist: a Painter.
-      settings: a Settings; component_seeds count.
+      settings: a Settings, of which component_seeds are used.
       look: a Look.
       psi: truncation; None for none, as in the paper.
 

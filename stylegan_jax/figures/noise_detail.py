@@ -30,7 +30,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
 
     Args:
       artist: a Painter.
-      settings: a Settings; detail_seeds, detail_crop and samples count.
+      settings: a Settings, of which detail_seeds, detail_crop and samples are used.
       look: a Look.
       psi: truncation; None for none, as in the paper.
 

@@ -28,7 +28,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
 
     Args:
       artist: a Painter.
-      settings: a Settings; sources, destinations and ranges count.
+      settings: a Settings, of which sources, destinations and ranges are used.
       look: a Look.
       psi: truncation; None for none, as in the paper.
 

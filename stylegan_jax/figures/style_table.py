@@ -23,7 +23,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
 
     Args:
       artist: a Painter.
-      settings: a Settings; table_seeds count.
+      settings: a Settings, of which table_seeds are used.
       look: a Look; captions=False leaves out all words but those of the table.
       psi: truncation; None for none.
 

@@ -25,7 +25,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
 
     Args:
       artist: a Painter.
-      settings: a Settings; truncation_seeds and psis count.
+      settings: a Settings, of which truncation_seeds and psis are used.
       look: a Look.
       psi: not used; the figure has its own.
 
@@ -33,6 +33,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
       A `layout.Figure`; its cells are called (row, column).
     """
     del psi
+    # With a cutoff at the number of layers, psi applies to all of them (Figure 8 is drawn so).
     ws = [artist.ws(settings.truncation_seeds, value, artist.config.num_ws) for value in settings.psis]
     drawn = look.enlarge(artist.images(np.concatenate(ws)))
     columns = np.split(drawn, len(settings.psis))

@@ -30,7 +30,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
 
     Args:
       artist: a Painter.
-      settings: a Settings; seed, rows, lods and crop count.
+      settings: a Settings, of which seed, rows, lods and crop are used.
       look: a Look.
       psi: truncation; None for the network's own.
 
@@ -46,6 +46,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
         raise UserError(
             f'give left,top,right,bottom inside of {width}x{height}', field='crop', value=','.join(map(str, box))
         )
+    # Images are enlarged and then halved `lod` times, so the halves must be whole pixels.
     scale = look.scale_of((bottom - top, right - left), _LARGEST_SIDE)
     factor = 1 << max(settings.lods)
     if (bottom - top) * scale % factor or (right - left) * scale % factor:
@@ -70,7 +71,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
 
 
 def _images(artist, settings, psi):
-    """Yields the images, whose latents are one draw of the official kind."""
+    """Yields the images. As in the official script, a single draw gives the latents of all of them."""
     count = num_images(artist, settings)
     z = np.random.RandomState(settings.seed).randn(count, artist.generator.z_dim)
     keys = noise_keys(settings.seed, count) if artist.config.use_noise else None

@@ -22,7 +22,6 @@ PRECISIONS = 'auto', 'float32', 'tf32', 'bfloat16', 'float16'
 # Pixels and images that a device gets at a time if nobody says: two images of 1024x1024 on a processor, 16 elsewhere.
 _CPU_BATCH, _ACCELERATOR_BATCH = (2**21, 16), (2**24, 128)
 
-
 _programs: dict[Any, Program] = {}
 
 
@@ -38,13 +37,8 @@ def kept_program(
       **static: more arguments of the function, by name; another value means another program.
     """
     key = function, devices, precision, tuple(sorted(static.items()))
-    # Atomic, unlike functools.cache: threads that ask at the same time get one program, and one compilation.
+    # setdefault is atomic, unlike functools.cache: threads that ask at the same time get one program, and compile once.
     return _programs.setdefault(key, Program(functools.partial(function, **static), devices, precision))
-
-
-def forget_programs() -> None:
-    """Lets go of all that was compiled; for tests, which compile more than a process can hold."""
-    _programs.clear()
 
 
 def chosen_precision(precision: str, device: jax.Device) -> str:
