@@ -105,21 +105,10 @@ class Fakes:
           UserError: labels are needed and there are none.
         """
         config = generator.config
-        if config.image.label_dim and (dataset is None or dataset.labels.shape[1] != config.image.label_dim):
-            raise UserError(
-                f'this network has labels of {config.image.label_dim} values, which are drawn from those of the data '
-                'set; name the one that it was trained on',
-                field='data',
-            )
-        noise = 'random' if config.use_noise else 'const'
+        _check_labels(config.image.label_dim, dataset)
+        psi, noise = None if config.is_progan else psi, 'random' if config.use_noise else 'const'
         self._sampler = Sampler(
-            generator,
-            lod=lod,
-            psi=None if config.is_progan else psi,
-            noise=noise,
-            batch=batch,
-            devices=devices,
-            precision=precision,
+            generator, lod=lod, psi=psi, noise=noise, batch=batch, devices=devices, precision=precision
         )
         self.batch, self._noise = self._sampler.batch, noise == 'random'
         self._factor = config.image.shape[0] // self._sampler.shape[0]
@@ -135,7 +124,7 @@ class Fakes:
             'network': digest,
             'lod': lod,
             'seed': seed,
-            'psi': None if config.is_progan else psi,
+            'psi': psi,
             'noise': noise,
             'sample_precision': self._sampler.precision,
             **labels,
@@ -216,32 +205,7 @@ class Steps:
         if config.is_progan and space == 'w':
             raise UserError('ppl_w: a Progressive GAN generator has no intermediate latents; ask for ppl_z')
         stage, alpha = stage_and_alpha(config.image, lod)
-        factor = config.image.shape[0] // config.image.stage_shape(stage)[0]
-
-        def distances(networks, z, t, keys):
-            params, perceptual = networks
-            # Fresh for each step, and the same in both images of it.
-            noise = tuple(jnp.repeat(layer, 2, axis=0) for layer in noise_of_keys(config, keys, stage))
-
-            def mapped(z):
-                return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
-
-            def synthesize(w):
-                images = synthesize_images(config, params, broadcast_w(config, w), noise, stage=stage, alpha=alpha)
-                return _repeated(images, factor)
-
-            return {
-                'distances': path_length.distances(
-                    z,
-                    t,
-                    space=space,
-                    map_latents=mapped,
-                    synthesize=synthesize,
-                    perceptual=perceptual.distance,
-                    crop=crop,
-                )[:, None]
-            }
-
+        distances = functools.partial(_distances, config=config, stage=stage, alpha=alpha, space=space, crop=crop)
         self._run = OnDevices(distances, (generator.params, perceptual), devices, 'float32')
         self._seed, self._batch, self._ends, self._z_dim = seed, batch, ends, config.z_dim
         self.identity = {
@@ -270,6 +234,35 @@ class Steps:
             t = draw_uniform(keys[1], numbers) * (0 if self._ends else 1)
             yield self._run(z, t, draw_keys(keys[2], numbers))
             start += self._batch
+
+
+def _distances(networks, z, t, keys, *, config, stage, alpha, space, crop):
+    """The function that devices run for `Steps`: {'distances': [n, 1]} of steps at t [n] on paths between z [2n, Z]."""
+    params, perceptual = networks
+    # Fresh for each step, and the same in both images of it.
+    noise = tuple(jnp.repeat(layer, 2, axis=0) for layer in noise_of_keys(config, keys, stage))
+    factor = config.image.shape[0] // config.image.stage_shape(stage)[0]
+
+    def mapped(z):
+        return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
+
+    def synthesize(w):
+        images = synthesize_images(config, params, broadcast_w(config, w), noise, stage=stage, alpha=alpha)
+        return _repeated(images, factor)
+
+    found = path_length.distances(
+        z, t, space=space, map_latents=mapped, synthesize=synthesize, perceptual=perceptual.distance, crop=crop
+    )
+    return {'distances': found[:, None]}
+
+
+def _check_labels(label_dim, dataset):
+    if label_dim and (dataset is None or dataset.labels.shape[1] != label_dim):
+        raise UserError(
+            f'this network has labels of {label_dim} values, which are drawn from those of the data set; name the one '
+            'that it was trained on',
+            field='data',
+        )
 
 
 @functools.partial(jax.jit, static_argnums=1)
