@@ -138,7 +138,7 @@ class Painter:
         """Yields (images of a full batch that the device works on, how many of them are wanted)."""
         for start in range(0, len(ws), self.batch):
             rows = rows_of_batch(start, self.batch, len(ws))
-            shared, own = self._noise_inputs(noise, rows)
+            shared, own = self._noise_inputs(noise, rows, len(ws))
             network = self._program.place((self._params, self._alpha, shared))
             yield self._program(network, (ws[rows], own)), min(self.batch, len(ws) - start)
 
@@ -146,8 +146,8 @@ class Painter:
     def _params(self):
         return self._program.place(self.generator.params)
 
-    def _noise_inputs(self, noise, rows):
-        """Noise inputs of the batch with these rows, as (those that all images share, those of each image).
+    def _noise_inputs(self, noise, rows, count):
+        """Noise inputs of the batch with these rows of `count`, as (those that all images share, those of each image).
 
         Either holds one entry a layer, which is None where the layer's input is in the other one. Both are empty where
         there is no noise.
@@ -157,9 +157,14 @@ class Painter:
         if isinstance(noise, jax.Array):
             own = _noise_of_keys(self.config, noise[rows], self.stage, self.dtype)
             return (None,) * len(own), own
-        arrays = (self.generator.noise if isinstance(noise, str) else noise)[: self.num_layers]
-        shared = tuple(array if len(array) == 1 else None for array in arrays)
-        return shared, tuple(None if len(array) == 1 else array[rows] for array in arrays)
+        if isinstance(noise, str):
+            return self.generator.noise[: self.num_layers], (None,) * self.num_layers
+        # Where there is one image in all, its noise counts as its own, so that a film whose last batch has one frame
+        # draws it with the program of the batches before.
+        arrays = noise[: self.num_layers]
+        is_shared = [len(array) == 1 and count > 1 for array in arrays]
+        shared = tuple(array if is_one else None for array, is_one in zip(arrays, is_shared))
+        return shared, tuple(None if is_one else array[rows] for array, is_one in zip(arrays, is_shared))
 
 
 def noise_keys(seed: int, count: int) -> jax.Array:
