@@ -68,8 +68,8 @@ def few_programs():
     if 'jax' in sys.modules and maps.exists() and maps.read_bytes().count(b'\n') > _MOST_MAPS:
         import jax
 
-        if 'stylegan_jax.sampling.sampler' in sys.modules:
-            sys.modules['stylegan_jax.sampling.sampler']._graph.cache_clear()
+        if 'stylegan_jax.sampling.engine' in sys.modules:
+            sys.modules['stylegan_jax.sampling.engine']._programs.clear()
         jax.clear_caches()
         gc.collect()
 

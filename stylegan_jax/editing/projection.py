@@ -22,7 +22,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.metrics.moments import Moments
 from stylegan_jax.networks.generator import Generator, synthesize_images
 from stylegan_jax.runtime.platforms import compiler_options, matmul_precision
-from stylegan_jax.sampling.sampler import to_uint8
+from stylegan_jax.sampling.engine import to_uint8_on_device
 
 SPACES = 'w', 'w+'
 NOISES = 'optimize', 'const', 'none'
@@ -294,7 +294,7 @@ def _show(problem, state, options):
     """Returns (uint8 images, distance [M], ws [M, L, W], noise)."""
     images = problem.synthesize(state.variables)
     return (
-        to_uint8(images),
+        to_uint8_on_device(images),
         problem.distance(images, problem.targets)[0],
         problem.ws(state.variables),
         state.variables['noise'],
@@ -326,5 +326,5 @@ def _rate(options, step):
 
 
 def _as_floats(images, dtype):
-    """The middle of what `sampling.sampler.to_uint8` rounds to each value."""
+    """The middle of what `sampling.engine.to_uint8_on_device` rounds to each value."""
     return (images.astype(dtype) - 127.5) / 127.5
