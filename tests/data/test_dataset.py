@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stylegan_jax.config import Config, DataConfig, ImageConfig
-from stylegan_jax.data import pixels as pixels_module
+from stylegan_jax.runtime import threads
 from stylegan_jax.data.dataset import Dataset, open_dataset, with_found_labels
 from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.data.toy_faces import pool
@@ -86,7 +86,7 @@ def test_a_stage_is_computed_once():
 
 def test_beyond_the_budget_nothing_is_kept(monkeypatch):
     images = random_images(6, 16, 16)
-    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 6 * 4 * 4 * 3)  # enough for stage 0 only
+    monkeypatch.setattr(threads, 'MEMORY_BUDGET', 6 * 4 * 4 * 3)  # enough for stage 0 only
     source = ArraySource(images, in_memory=False)
     dataset = Dataset(source)
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_toy_faces_with_attributes():
 
 
 def test_toy_faces_beyond_the_budget_are_drawn_on_demand(monkeypatch):
-    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+    monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     dataset = open_dataset(DataConfig(source='toy_faces', count=10**6), ImageConfig(16))
     np.testing.assert_array_equal(dataset.images([999_999], 2), toy_faces.draw(999_999, 16)[None])
 

@@ -10,7 +10,7 @@ from PIL import Image
 from source_files import encode, random_pixels, write_folder, write_zip
 
 from stylegan_jax.config import ImageConfig
-from stylegan_jax.data import pixels as pixels_module
+from stylegan_jax.runtime import threads
 from stylegan_jax.data.image_files import ImageFiles, find_label_dim
 from stylegan_jax.errors import UserError
 
@@ -99,7 +99,7 @@ def test_jpeg_decodes_as_pillow_does(tmp_path):
 @pytest.mark.parametrize('in_memory', [True, False])
 def test_webp_is_read(tmp_path, monkeypatch, in_memory):
     if not in_memory:
-        monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+        monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     expected = random_pixels(0)
     np.testing.assert_array_equal(read_one(tmp_path, encode(expected, 'webp', lossless=True), name='a.webp'), expected)
 
@@ -107,7 +107,7 @@ def test_webp_is_read(tmp_path, monkeypatch, in_memory):
 @pytest.mark.parametrize('in_memory', [True, False])
 def test_jpeg_is_turned_upright(tmp_path, monkeypatch, in_memory):
     if not in_memory:
-        monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+        monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held so that the picture needs a quarter turn
     sideways = random_pixels(0, height=8, width=6)
@@ -223,7 +223,7 @@ def test_beyond_the_budget_pixels_are_the_same(tmp_path, monkeypatch):
     files = {f'{i}.png': encode(random_pixels(i, 9 + i, 16)) for i in range(3)}
     archive = write_zip(tmp_path / 'images.zip', files)
     in_memory = ImageFiles(archive, IMAGE)
-    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 3 * 8 * 8 * 3 - 1)
+    monkeypatch.setattr(threads, 'MEMORY_BUDGET', 3 * 8 * 8 * 3 - 1)
     for path in (archive, write_folder(tmp_path / 'folder', files)):
         on_demand = ImageFiles(path, IMAGE)
         assert on_demand.pixels is None
@@ -231,7 +231,7 @@ def test_beyond_the_budget_pixels_are_the_same(tmp_path, monkeypatch):
 
 
 def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+    monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     content = encode(random_pixels(0, 64, 64))
     found = ImageFiles(write_folder(tmp_path, {'cut.png': content[: len(content) // 2]}), IMAGE)
     with pytest.raises(UserError, match=r'cut\.png: OSError.*repair or remove'):
@@ -282,9 +282,9 @@ def test_more_than_one_percent_of_bad_files_is_a_user_error(tmp_path):
         ImageFiles(write_folder(tmp_path, files), IMAGE)
 
 
-@pytest.mark.parametrize('budget', [pixels_module.MEMORY_BUDGET, 1])
+@pytest.mark.parametrize('budget', [threads.MEMORY_BUDGET, 1])
 def test_damaged_zip_member_is_named(tmp_path, monkeypatch, budget):
-    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', budget)
+    monkeypatch.setattr(threads, 'MEMORY_BUDGET', budget)
     archive = write_zip(tmp_path / 'images.zip', {'a.png': encode(random_pixels(0))})
     content = bytearray(archive.read_bytes())
     content[len('a.png') + 30] ^= 255  # the first byte of the member, after its header
@@ -373,7 +373,7 @@ def test_classes_of_a_damaged_file_are_a_user_error(tmp_path):
 
 
 def test_beyond_the_budget_the_next_good_image_of_a_class_replaces_a_damaged_one(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(pixels_module, 'MEMORY_BUDGET', 1)
+    monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     files = {f'{i:03}.png': encode(random_pixels(i, 64, 64)) for i in range(100)}
     files['007.png'] = files['007.png'][: len(files['007.png']) // 2]
     files['dataset.json'] = json.dumps({'labels': [[f'{i:03}.png', i % 5] for i in range(100)]}).encode()

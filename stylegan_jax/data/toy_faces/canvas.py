@@ -160,7 +160,7 @@ class Canvas:
         cosine, sine = np.cos(face.tilt), np.sin(face.tilt)
         rotation = np.array([[cosine, sine], [-sine, cosine]])  # for row vectors
         pivot = np.array([0.0, TILT_PIVOT_Y])
-        self.centre = (*np.array(HEAD_CENTRE), face.shift_x, face.shift_y)
+        self.centre = np.add(HEAD_CENTRE, (face.shift_x, face.shift_y))
         self._rotation = rotation
         self._offset = pivot - pivot @ rotation + self.centre
 

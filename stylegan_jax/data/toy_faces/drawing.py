@@ -156,7 +156,7 @@ def _draw_head(canvas: Canvas, face: Face, hair: np.ndarray | None) -> Image.Ima
         gleam = canvas.head(np.array([-0.4 * face.head_width, -0.66 * face.head_height]))
         canvas.glow(gleam, (0.1, 0.07), mix(face.skin, LAMP, 0.7), 0.75, within=head)
     else:
-        cast = canvas.mask((*hair, 0.006, 0.02), opacity=0.75)  # the shadow of the hair
+        cast = canvas.mask(np.add(hair, (0.006, 0.02)), opacity=0.75)  # the shadow of the hair
         canvas.paint(ImageChops.multiply(cast, head), darker(face.skin, 0.34))
     return head
 

@@ -94,7 +94,7 @@ def draw_mouth(canvas: Canvas, face: Face) -> None:
     bend = 0.036 if face.smiling else 0.004
     right = [(0.5 * w, y + 0.3 * bend), (w, y - 0.6 * bend)]
     line = curve([*mirrored(right), (0.0, y + 0.62 * bend), *right])
-    canvas.fill(canvas.surface(stroke((*line[8:-8], 0.0, 0.013), 0.026)), mix(lip, face.skin, 0.25))
+    canvas.fill(canvas.surface(stroke(np.add(line[8:-8], (0.0, 0.013)), 0.026)), mix(lip, face.skin, 0.25))
     canvas.fill(canvas.surface(stroke(line, 0.018, bluntness=4.0)), darker(lip, 0.45))
 
 
@@ -118,7 +118,7 @@ def _draw_open_mouth(canvas: Canvas, face: Face, lip: Colour) -> None:
     canvas.fill(canvas.surface(tongue), _TONGUE)
     if face.smiling:
         upper = curve(top)[4:-4]
-        teeth = np.concatenate([upper, ((*upper, 0.0, 0.02))[::-1] * (0.94, 1.0)])
+        teeth = np.concatenate([upper, np.add(upper, (0.0, 0.02))[::-1] * (0.94, 1.0)])
         canvas.fill(canvas.surface(teeth), WHITE)
 
 
@@ -202,7 +202,7 @@ def draw_glasses(canvas: Canvas, face: Face) -> None:
     width, y = 0.015, face.eye_height + 0.006
     spacing = max(face.eye_spacing, radius_x + 0.018)
     lens = oval(0.0, y, radius_x, radius_y, power)
-    lenses = [canvas.surface((*lens, side * spacing, 0.0), 0.012) for side in (-1.0, 1.0)]
+    lenses = [canvas.surface(np.add(lens, (side * spacing, 0.0)), 0.012) for side in (-1.0, 1.0)]
     canvas.paint(canvas.mask(*lenses, opacity=0.1), WHITE)
     inner = (spacing - radius_x, y - 0.008)
     bridge = curve([*mirrored([inner]), (0.0, y - 0.024), inner], samples=5)
@@ -213,5 +213,5 @@ def draw_glasses(canvas: Canvas, face: Face) -> None:
             ear = (side * (face.head_width - 0.01 - 0.03 * abs(face.turn)), EAR_Y + 0.6 * face.nod - 0.02)
             canvas.line(np.concatenate([hinge, canvas.head(np.array([ear]))]), width, face.glasses_colour)
         canvas.line(np.concatenate([lens, lens[:2]]), width, face.glasses_colour)
-        glare = (*np.array([(-0.052, -0.004), (-0.04, -0.03), (-0.018, -0.046)]), side * spacing, y)
+        glare = np.add([(-0.052, -0.004), (-0.04, -0.03), (-0.018, -0.046)], (side * spacing, y))
         canvas.fill(canvas.surface(stroke(curve(glare, samples=5), 0.014), 0.012), WHITE)

@@ -1,0 +1,1 @@
+"""Lets tests in folders below this one import the modules beside it, such as `source_files`."""
