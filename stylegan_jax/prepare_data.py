@@ -119,7 +119,12 @@ def main(argv):
     out = os.path.expanduser(_OUT.value)
     inside = os.path.realpath(os.path.expanduser(_SOURCE.value)) + os.sep
     if os.path.isdir(inside) and os.path.realpath(out).startswith(inside):
-        raise UserError(f'--out={_OUT.value}: it is inside the source, which would change; choose another folder')
+        raise UserError(
+            'it is inside the source, which would change',
+            field='out',
+            value=_OUT.value,
+            remedy='choose another folder',
+        )
     _make_folder(out)
     with WorkdirLock(out):
         preparation.prepare(source, out, options, workers=_workers(source))
@@ -169,7 +174,7 @@ def _options(source):
         base_shape = tuple(int(side) for side in _BASE_SHAPE.value.split(','))
     except ValueError:
         raise UserError(
-            f'--base_shape={_BASE_SHAPE.value}: give two sides with a comma between them, such as 4,4'
+            'give two sides with a comma between them, such as 4,4', field='base_shape', value=_BASE_SHAPE.value
         ) from None
     return preparation.Options(
         image=ImageConfig(_RESOLUTION.value, base_shape, _CHANNELS.value, source.labels.shape[1]),
@@ -184,7 +189,7 @@ def _options(source):
 
 
 def _workers(source):
-    if source.kind == 'arrays':  # each process would hold all of them
+    if source.in_memory:  # each process would hold all of them
         return 0
     return NUM_THREADS if _WORKERS.value is None else _WORKERS.value
 
@@ -193,7 +198,9 @@ def _make_folder(path):
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise UserError(f'--out={path}: cannot be made ({error.strerror}); choose another folder') from None
+        raise UserError(
+            f'cannot be made ({error.strerror})', field='out', value=path, remedy='choose another folder'
+        ) from None
 
 
 def _interrupt(number, frame):

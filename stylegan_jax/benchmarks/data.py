@@ -38,7 +38,7 @@ def measure(resolutions, encodings, say):
     """
     wrong = [side for side in resolutions if side < 4 or side & (side - 1) or side > toy_faces.MAX_RESOLUTION]
     if wrong:
-        raise UserError(f'--resolution={wrong[0]}: give powers of two from 4 to {toy_faces.MAX_RESOLUTION}')
+        raise UserError(f'give powers of two from 4 to {toy_faces.MAX_RESOLUTION}', field='resolution', value=wrong[0])
     say(
         f'{"resolution":>10s}  {"encoding":8s}  {"bytes/image":>11s}  {"images/s":>9s}  {"spread":>7s}  '
         f'{"per core":>8s}   ({NUM_THREADS} threads, from page cache)'

@@ -43,7 +43,7 @@ def placement(height, width, shape, fit):
       UserError: there is no such `fit`, or it does not make such a shape.
     """
     if fit not in FITS:
-        raise UserError(f'fit={fit!r}: choose one of {", ".join(FITS)}')
+        raise UserError(f'choose one of {", ".join(FITS)}', field='fit', value=repr(fit))
     full = shape[:2]
     whole = (0, 0, width, height)
     if fit == 'pad':
@@ -67,8 +67,10 @@ def _wide_size(full):
     height, width = full
     if height != width or width % 8:  # 8: the rows above and below are whole and as many
         raise UserError(
-            f"fit='wide' makes a 4:3 picture on a square, not {width}x{height}; "
-            'give a square whose side is a multiple of 8'
+            f'it makes a 4:3 picture on a square, not {width}x{height}',
+            field='fit',
+            value=repr('wide'),
+            remedy='give a square whose side is a multiple of 8',
         )
     return width * 3 // 4, width
 
@@ -91,7 +93,7 @@ def fitted(picture, shape, *, fit, resize_filter):
       UserError: there is no such fit or filter.
     """
     if resize_filter not in _FILTERS:
-        raise UserError(f'resize_filter={resize_filter!r}: choose one of {", ".join(_FILTERS)}')
+        raise UserError(f'choose one of {", ".join(_FILTERS)}', field='resize_filter', value=repr(resize_filter))
     if isinstance(picture, np.ndarray):
         picture = as_picture(picture)
     box, size = placement(*picture.size[::-1], shape, fit)
@@ -152,7 +154,7 @@ def pyramid(pixels, image, level_filter):
       UserError: there is no such filter.
     """
     if level_filter not in _FILTERS:
-        raise UserError(f'level_filter={level_filter!r}: choose one of {", ".join(_FILTERS)}')
+        raise UserError(f'choose one of {", ".join(_FILTERS)}', field='level_filter', value=repr(level_filter))
     levels = [to_uint8(pixels)]
     for stage in reversed(range(image.num_stages - 1)):
         if level_filter == 'box':

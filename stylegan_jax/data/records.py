@@ -37,8 +37,10 @@ class RecordFormat:
         missing = {'webp': (1,), 'jpeg': (4,)}.get(self.encoding, ())
         if self.shape[2] not in _MODES or self.shape[2] in missing:
             raise UserError(
-                f'--encoding={self.encoding}: it has no images of {self.shape[2]} channels; choose '
-                + ('raw' if self.shape[2] not in _MODES else 'png or raw')
+                f'it has no images of {self.shape[2]} channels',
+                field='encoding',
+                value=self.encoding,
+                remedy='choose ' + ('raw' if self.shape[2] not in _MODES else 'png or raw'),
             )
 
     @functools.cached_property

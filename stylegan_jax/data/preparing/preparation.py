@@ -88,8 +88,8 @@ def prepare(source, out, options, *, workers, say=print, title='preparing'):
         return _finish(job, plan, say)
     except OSError as error:
         raise UserError(
-            f'{error.filename or out}: cannot be written ({error.strerror or error}); make room or choose '
-            'another --out, and start the same command again'
+            f'{error.filename or out}: cannot be written ({error.strerror or error})',
+            remedy='make room or choose another out, and start the same command again',
         ) from error
 
 
@@ -126,10 +126,12 @@ def _begin(job, plan):
             with open(plan_path) as file:
                 theirs = json.load(file)
         except (OSError, ValueError) as error:
-            raise UserError(f'{plan_path}: cannot be read ({error}); remove {job.out} and start again') from error
+            raise UserError(
+                f'{plan_path}: cannot be read ({error})', remedy=f'remove {job.out} and start again'
+            ) from error
         _refuse_other_plan(theirs, plan, job.out, 'holds a preparation that was begun')
     elif os.path.isdir(job.out) and set(os.listdir(job.out)) - {'lock', WORK}:
-        raise UserError(f'--out={job.out}: this folder holds something else; choose a new one')
+        raise UserError('this folder holds something else', field='out', value=job.out, remedy='choose a new one')
     else:
         os.makedirs(os.path.join(job.out, WORK), exist_ok=True)
         write_json(plan_path, plan)
@@ -153,8 +155,10 @@ def _refuse_other_plan(theirs, ours, out, what):
     lines = [f'{key}: {theirs.get(key)!r} there, {ours[key]!r} now' for key in ours if theirs.get(key) != ours[key]]
     if lines:
         raise UserError(
-            f'--out={out}: this folder {what} from something else ({"; ".join(lines)}); choose another '
-            '--out, or remove the folder'
+            f'this folder {what} from something else ({"; ".join(lines)})',
+            field='out',
+            value=out,
+            remedy='choose another one, or remove the folder',
         )
 
 
@@ -162,8 +166,8 @@ def _check_unchanged(source, before, out):
     changed = changed_files(before, source.fingerprints())
     if changed:
         raise UserError(
-            f'{changed[0]}: changed while it was read, with {len(changed) - 1} others; remove {out} and '
-            'start again once the source stands still'
+            f'{changed[0]}: changed while it was read, with {len(changed) - 1} others',
+            remedy=f'remove {out} and start again once the source no longer changes',
         )
 
 
@@ -178,8 +182,8 @@ def _finish(job, plan, say):
     if len(skipped) > job.options.max_skipped * len(job.source) or not members:
         examples = '; '.join(f'{name} ({reason})' for name, reason in skipped[:3])
         raise UserError(
-            f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as '
-            f'{examples}; mend or remove them and the folder {job.out}, or allow more with --max_skipped'
+            f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as {examples}',
+            remedy=f'mend or remove them and the folder {job.out}, or allow more with max_skipped',
         )
     labels = job.source.labels[members]
     with writing(os.path.join(job.out, LABELS), 'wb') as file:

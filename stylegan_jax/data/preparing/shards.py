@@ -114,8 +114,8 @@ def make_shards(job, workers, say, title):
                 bar.update(job.size(futures[future]))
         except concurrent.futures.process.BrokenProcessPool as error:
             raise UserError(
-                'a process that prepares died, perhaps for lack of memory; start the same command again, '
-                'with fewer --workers'
+                'a process that prepares died, perhaps for lack of memory',
+                remedy='start the same command again, with fewer workers',
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

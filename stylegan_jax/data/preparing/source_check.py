@@ -130,14 +130,14 @@ def _problems(source, image, tally, max_skipped):
     elif skipped > max_skipped * len(source):
         problems.append(
             f'{skipped} of {len(source)} pictures cannot be used, more than a share of {max_skipped:g}; '
-            'mend or remove them, or allow more with --max_skipped'
+            'mend or remove them, or allow more with max_skipped'
         )
     if image.channels not in (1, 3, 4):
         problems.append(f'image.channels={image.channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)')
     if image.label_dim not in (0, label_dim):
         problems.append(
             f'image.label_dim={image.label_dim}, but the labels have {label_dim} entries; '
-            f'set --config.image.label_dim={label_dim}, or choose other --labels'
+            f'set image.label_dim={label_dim}, or choose other labels'
         )
     return problems
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import typing
+from collections.abc import Iterator
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -14,7 +16,7 @@ _EXIF_ORIENTATION = 0x0112
 
 
 @contextlib.contextmanager
-def failing_as_unusable():
+def failing_as_unusable() -> Iterator[None]:
     """Turns any exception into Unusable: damaged files make zipfile and Pillow raise nearly anything.
 
     A UserError stays one: it is about the whole source, which another process may have found changed. So does what the
@@ -31,13 +33,13 @@ def failing_as_unusable():
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # Pillow's own have no number
             raise UserError(
-                f'{error.filename or "a picture"}: cannot be read ({error.strerror}); start the same '
-                'command again when it can'
+                f'{error.filename or "a picture"}: cannot be read ({error.strerror})',
+                remedy='start the same command again when it can',
             ) from error
         raise Unusable(f'{type(error).__name__}: {error}') from error
 
 
-def upright_size(file):
+def upright_size(file: typing.BinaryIO) -> tuple[int, int]:
     """Returns (height, width) of an encoded picture once it is upright, from its header; raises Unusable."""
     with failing_as_unusable():
         picture = Image.open(file, formats=_FORMATS)
@@ -45,7 +47,7 @@ def upright_size(file):
         return picture.size if turned else picture.size[::-1]
 
 
-def decode(content):
+def decode(content: bytes) -> Image.Image:
     """Returns the PIL.Image, upright, of encoded bytes; raises Unusable."""
     with failing_as_unusable():
         picture = Image.open(io.BytesIO(content), formats=_FORMATS)
