@@ -74,7 +74,7 @@ _LABELS = flags.DEFINE_enum(
     "auto: those of a dataset.json, or the source's own; folders: names of the top folders; attributes: of toy faces.",
     flag_values=FLAGS,
 )
-_COUNT = flags.DEFINE_integer('count', 0, 'Use the first so many images; 0 = all.', flag_values=FLAGS)
+_COUNT = flags.DEFINE_integer('count', 0, 'Use only the first COUNT images; 0 = all.', flag_values=FLAGS)
 _MIRROR_SAFE = flags.DEFINE_bool(
     'mirror_safe', False, 'Note that a mirrored image is as good as the image.', flag_values=FLAGS
 )
@@ -93,14 +93,14 @@ _WORKERS = flags.DEFINE_integer(
     flag_values=FLAGS,
 )
 _CHECK = flags.DEFINE_bool(
-    'check', False, 'Read the source, report what would be prepared, and write nothing.', flag_values=FLAGS
+    'check', False, 'Read the source, report on it and on the set to be made, and write nothing.', flag_values=FLAGS
 )
 _DESCRIBE = flags.DEFINE_string(
-    'describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.', flag_values=FLAGS
+    'describe', None, 'Print a description of a prepared set, and write contact_sheet.png into it.', flag_values=FLAGS
 )
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Prepares, checks or describes a data set; returns the exit code."""
     del argv
     if _DESCRIBE.value is not None:
@@ -132,8 +132,8 @@ def main(argv):
     return 0
 
 
-def describe(path):
-    """Returns what a prepared set is, as text, and writes a contact sheet into its folder."""
+def describe(path: str) -> str:
+    """Returns a description of a prepared set, and writes a contact sheet into its folder."""
     images = prepared.PreparedImages(path)
     info, image = images.info, images.image
     stages = ', '.join('x'.join(map(str, image.stage_shape(stage))) for stage in range(image.num_stages))

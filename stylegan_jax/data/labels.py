@@ -1,7 +1,7 @@
 """Class labels: from a `dataset.json` in the form of StyleGAN2-ADA, from folders, from arrays.
 
-Functions take `where`, the file or folder that their messages name, and `without`, what messages propose to those who
-can do without labels.
+Functions take `where`, the file or folder that messages name, and `without`, how to do without labels, which messages
+propose.
 """
 
 import json

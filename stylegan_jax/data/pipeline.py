@@ -93,7 +93,7 @@ def random_labels(dataset: Dataset, seed: int, position: int, size: int) -> np.n
 class Batches:
     """The batches of a run in order, read ahead by Grain in a thread or in processes; an iterator to be closed.
 
-    They are the same whoever reads them. What is read ahead stays below a handful of batches a reader.
+    They are the same whoever reads them. Each reader is at most a handful of batches ahead.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Batches:
         workers = default_workers(dataset) if workers is None else workers
         self._workers = min(workers, len(iterations))
         batches = _BatchesByIteration(dataset, iterations, seed, {size: part(size) for size in iterations.batches})
-        # A process reads one batch after another anyway, and has a queue of its own.
+        # A process reads one batch after another in any case, and has a queue of its own.
         options = (
             grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD)
             if not self._workers
@@ -152,11 +152,11 @@ class Batches:
         return Batch(*map(np.array, batch)) if self._workers else batch
 
     def close(self) -> None:
-        """Ends the readers; what they read ahead is dropped."""
+        """Ends the readers; batches that they read ahead are dropped."""
         try:
             self._iterator.close()
         finally:
-            # Those whose turn never came, and those that Grain lost sight of.
+            # Grain ends only the processes that it has asked for a batch, and may lose sight of others.
             for child in self._own_children():
                 child.kill()
                 child.join(_PATIENCE)
@@ -175,6 +175,7 @@ class Batches:
             ) from error
 
     def _own_children(self):
+        """Returns the processes that were started since the iterator was made."""
         return [child for child in multiprocessing.active_children() if child not in self._others]
 
 
@@ -215,7 +216,7 @@ class _BatchesByIteration:
 
 
 def _answer_for_flags(prefix):
-    """Gives flags their defaults where nobody parses the command line: Grain asks, and absl would raise an error."""
+    """Marks flags as present where nobody parses the command line; else absl raises an error when Grain reads them."""
     if not flags.FLAGS.is_parsed():
         for name in flags.FLAGS:
             if name.startswith(prefix):
@@ -224,7 +225,7 @@ def _answer_for_flags(prefix):
 
 @contextlib.contextmanager
 def _starting_workers():
-    """Lets processes that start meanwhile do without JAX and leave signals to this one.
+    """Lets processes that start in the context do without JAX and leave signals to this one.
 
     Ctrl-C and schedulers signal all processes of a group. A blocked signal stays blocked in the threads and processes
     that start from here, and so never reaches a reader, not even while it starts.
@@ -241,7 +242,7 @@ def _starting_workers():
 
 
 def _kill_children():
-    """At the end of this process: multiprocessing would ask by SIGTERM, and wait forever."""
+    """Kills readers at the end of this process: multiprocessing would send SIGTERM, which they block, and wait."""
     for child in multiprocessing.active_children():
         if child.name.startswith('grain-process-prefetch'):
             child.kill()

@@ -15,11 +15,11 @@ from stylegan_jax.data.records import RecordFormat
 from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.errors import UserError
 
-MARKER = 'prepared.json'  # what the set is; there only if the set is whole
+MARKER = 'prepared.json'  # describes the set; it exists only if the set is whole
 LABELS = 'labels.npy'
 WORK = '.preparing'  # folder of a preparation that is under way
 VERSION = '1.0.0'
-_READ_BYTES = 1 << 20  # of records asked for at once: more of them would leave the processor's cache
+_READ_BYTES = 1 << 20  # of records per call of the reader: more would not stay in the processor's cache
 _OPEN_FILES = 128  # of each process, which may often have 1024
 _REMEDY = 'copy or prepare the data set again'
 

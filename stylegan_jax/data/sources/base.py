@@ -17,13 +17,13 @@ MAX_UNUSABLE = 0.01  # of the pictures; beyond this the set is wrong, not a pict
 
 
 class SettingNames(typing.NamedTuple):
-    """What the caller of a source calls its settings, so that messages name those that the user knows.
+    """The names of the settings that asked for a source, so that messages name those that the user knows.
 
     Attributes:
       path: the setting that says where the pictures are.
       count: the setting that limits their number.
       labels: the setting that chooses among kinds of labels.
-      without_labels: what messages propose to those who can do without labels.
+      without_labels: how to do without labels.
     """
 
     path: str

@@ -140,7 +140,7 @@ def read_label_file(container: Container, without_labels: str) -> bytes | None:
 
     Args:
       container: the folder or zip.
-      without_labels: what messages propose to those who can do without labels.
+      without_labels: how to do without labels, for messages.
 
     Raises:
       UserError: it cannot be read.
@@ -242,7 +242,7 @@ class _Zip(Container):
         return [self._zip.get().getinfo(name).file_size for name in names]
 
     def stamps(self, names):
-        """Of the file as it is now, which may be another than when it was opened."""
+        # Of the zip as it is now, which may be another one than when it was opened.
         if not self.path.exists():
             return ['absent'] * len(names)
         with _open_zip(self.path) as archive:

@@ -60,7 +60,8 @@ class PictureLMDB(PictureSource):
         with _failing_as_user_error(self._file), environment.begin() as transaction:
             entries = transaction.stat()['entries']
             count = check_count(count, entries, self._file, settings)
-            # LSUN has up to three million keys; an object for each would be many times as large.
+            # LSUN has up to three million keys. They are joined into one array of bytes, with an array of their ends,
+            # because an object for each would take many times as much memory.
             self._keys, ends = bytearray(), np.zeros(count + 1, np.int64)
             for row, key in zip(range(count), transaction.cursor().iternext(values=False)):
                 self._keys += key
@@ -91,13 +92,13 @@ class PictureLMDB(PictureSource):
         return digest_of(names_and_sizes([self._file]), *(self._key(index) for index in indices))
 
 
-_environments = weakref.WeakValueDictionary()  # LMDB allows one of each file in a process
+_environments = weakref.WeakValueDictionary()  # LMDB allows one open environment of each file in a process
 
 
 def _open(path):
-    """Opens the folder of data.mdb for reading only; whoever asks again gets the same while somebody holds it."""
+    """Opens the folder of data.mdb for reading only; returns the same environment as before while that is in use."""
     try:
-        import lmdb
+        import lmdb  # optional
     except ImportError:
         raise UserError(f'{path}: reading it needs the package lmdb; pip install "stylegan_jax[lsun]"') from None
     if not path.exists():

@@ -27,7 +27,7 @@ def open_source(
     Args:
       spec: a folder (searched to any depth) or .zip of PNG, JPEG and WebP files; a folder of official TFRecords; an
         LMDB folder; an .npz; 'tfds:NAME[:SPLIT]' or 'tfds:DIRECTORY[:SPLIT]'; 'toy_faces[:COUNT][@RESOLUTION]'.
-      labels: 'auto' (of a dataset.json, or what TFRecords, .npz and TFDS hold), 'none', 'folders' (the first folder
+      labels: 'auto' (those of a dataset.json, or in TFRecords, .npz and TFDS), 'none', 'folders' (the first folder
         of each file's path), or 'attributes' (of toy faces).
       count: use only the first `count` pictures; 0 = all.
       settings: the names of the caller's settings, for messages.

@@ -1,4 +1,4 @@
-"""What TensorFlow Datasets prepared as ArrayRecords, read without TensorFlow."""
+"""Data sets that TensorFlow Datasets prepared as ArrayRecords, read without TensorFlow."""
 
 import io
 import pathlib
@@ -75,10 +75,10 @@ class TFDSPictures(PictureSource):
             ) from error
 
     def _read_labels(self, feature, count, without_labels):
-        """Reads every record, for the labels stand in the middle of them."""
+        """Reads every record, because labels are stored inside of them."""
         records = _Records(self._directory, self._split, 'label', False)
         num_classes = getattr(feature, 'num_classes', None)
-        available = count if num_classes else len(records)  # all, where only they say how many classes there are
+        available = count if num_classes else len(records)  # only all labels together tell the number of classes
         found = []
         try:
             with progress_bar(available, 'reading labels') as bar:
@@ -138,7 +138,7 @@ class TFDSPictures(PictureSource):
 
 
 def _find_builder(path, where):
-    import tensorflow_datasets as tfds  # takes most of a second, which other sources do without
+    import tensorflow_datasets as tfds  # takes most of a second, which other sources need not wait for
 
     directory = pathlib.Path(where).expanduser()
     is_directory = where.startswith(('/', '.', '~')) or (directory / 'dataset_info.json').exists()
@@ -155,7 +155,7 @@ def _find_builder(path, where):
             raise UserError(
                 f'{directory}: cannot be opened by TensorFlow Datasets ({_one_line(error)}); prepare it again'
             ) from error
-    try:  # unlike tfds.builder, this finds what is on disk without the code, and never the network
+    try:  # unlike tfds.builder, this needs no code of the data set, and never asks the network
         return tfds.core.read_only_builder.builder_from_files(where)
     except Exception as error:
         raise UserError(
@@ -165,7 +165,7 @@ def _find_builder(path, where):
 
 
 def _refuse_foreign_features(directory):
-    """Raises a UserError where features.json names classes of other packages: tfds would import them."""
+    """Raises a UserError where features.json names classes of other packages, which tfds would import."""
     path = directory / 'features.json'
     text = path.read_text(errors='replace') if path.exists() else ''
     foreign = [
@@ -199,7 +199,7 @@ def _check_format(path, builder, split):
 
 
 def _check_file(path, count):
-    """Raises a UserError unless a file has so many records; one that is cut off may open and give empty ones."""
+    """Raises a UserError unless a file has `count` records; one that is cut off may open and return empty ones."""
     from array_record.python.array_record_module import ArrayRecordReader
 
     if not pathlib.Path(path).exists():
@@ -219,7 +219,7 @@ def _check_file(path, count):
 
 
 def _is_encoded(path, builder):
-    """Says whether pictures are encoded; that is better known to Pillow than to TensorFlow Datasets."""
+    """Says whether pictures are encoded, in which case Pillow decodes them and not TensorFlow Datasets."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -232,14 +232,14 @@ def _is_encoded(path, builder):
 
 
 class _Records:
-    """One feature of the records of a split; the others are not decoded."""
+    """One feature of the records of a split; other features are not decoded."""
 
     def __init__(self, directory, split, feature, is_encoded):
         import tensorflow_datasets as tfds
 
         builder = tfds.builder_from_directory(directory)
         self._feature = feature
-        # Decoders that leave features out exist for TensorFlow only, so the records come as they are stored.
+        # Only with TensorFlow can tfds leave features undecoded, so records are asked for as they are stored.
         self._raw = builder.as_data_source(split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
         self._features = tfds.features.FeaturesDict({feature: builder.info.features[feature]})
         self._decoders = {feature: tfds.decode.SkipDecoding()} if is_encoded else None

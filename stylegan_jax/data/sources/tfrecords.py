@@ -39,7 +39,7 @@ _TAIL = struct.Struct('<I')
 
 
 class TFRecords(PictureSource):
-    """The pictures of a folder of NAME-r02.tfrecords to NAME-r10.tfrecords, with NAME-rxx.labels, in stored order."""
+    """The pictures of a folder of NAME-r02.tfrecords to NAME-r10.tfrecords and NAME-rxx.labels, in stored order."""
 
     kind = 'tfrecords'
 
@@ -60,7 +60,7 @@ class TFRecords(PictureSource):
           settings: the names of the caller's settings, for messages.
 
         Raises:
-          UserError: the files are not what the official tool writes, or not whole.
+          UserError: the files are not as the official tool writes them, or not whole.
         """
         check_labels_choice(labels, ('auto', 'none'), path, settings)
         folder = pathlib.Path(path).expanduser()
@@ -166,14 +166,17 @@ def _find_records(file, path):
 
 
 def _masked_crc(content):
-    """CRC32C, masked as TensorFlow does, so that checksums of what holds checksums are worth something."""
+    """Returns the CRC32C of bytes, rotated and shifted as TensorFlow does.
+
+    The CRC of content that has its own CRC at the end would be a constant; the mask prevents that.
+    """
     crc = google_crc32c.value(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _parse(content):
     """Returns uint8 [H, W, C] of a tf.train.Example with "shape" (C, H, W) and "data"."""
-    # TensorFlow Datasets carries these messages so that TensorFlow need not be there; importing them takes a while.
+    # TensorFlow Datasets brings these messages along, so that TensorFlow is not needed; importing them takes a while.
     from tensorflow_datasets.proto import tf_example_generated_pb2
 
     with failing_as_unusable():
