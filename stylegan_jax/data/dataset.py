@@ -101,11 +101,11 @@ class Dataset:
         return cache.pixels[indices]
 
     def __getstate__(self):
-        # Processes that read ahead keep nothing: each would keep as much as this one may.
+        # Copies in processes that read ahead keep nothing, because each would keep as much as this one may.
         return self.__dict__ | {'_caches': {}, '_keeps': False}
 
     def _cache_of(self, stage, shape):
-        """Two stages are kept: the next one is read ahead while one still trains."""
+        """Returns the cache of a stage. Two are kept, because the next stage is read ahead while one still trains."""
         caches = self._caches
         if stage not in caches:
             # A new dict in place of a change, because other threads may look into the old one.
@@ -252,7 +252,7 @@ def open_dataset(data: DataConfig, image: ImageConfig) -> Dataset:
 
 
 def _open_toy_faces(image, count):
-    """Returns faces drawn by code, drawn at the very size that is trained on."""
+    """Returns faces that are drawn at the very size that is trained on."""
     height, width, channels = image.shape
     num_attributes = len(toy_faces.ATTRIBUTES)
     if height != width:

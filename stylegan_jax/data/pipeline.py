@@ -31,9 +31,9 @@ if typing.TYPE_CHECKING:
     from stylegan_jax.data.dataset import Dataset
 
 _PATIENCE = 5.0  # seconds for a process that was killed to end
-_READ_AHEAD = 2  # batches, without processes
-_HELD_BY_WORKER = 4  # batches: being made, queued, and taken from the queue
-_MOST_WORKERS = 8  # where the config does not say
+_READ_AHEAD = 2  # batches, where a thread reads
+_HELD_BY_WORKER = 4  # batches in shared memory: those being made, queued, and taken from the queue
+_MOST_WORKERS = 8  # where data.workers is None
 _SHARED_MEMORY = '/dev/shm'  # of Linux
 # Purposes keep streams of random numbers apart that share a seed.
 _SHUFFLE = 1
@@ -130,7 +130,9 @@ class Batches:
         if self._workers:
             _answer_for_flags('grain_')
             if not _fits_shared_memory(dataset, iterations.batches, self._workers):
-                made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))  # pipes, then
+                made = WithOptionsIterDataset(
+                    made, DatasetOptions(min_shm_size=sys.maxsize)
+                )  # so that arrays go through pipes
             made = made.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers), worker.end_with_parent)
         self._iterator = iter(made)
         self._started, self._others = False, set(multiprocessing.active_children())
@@ -148,7 +150,7 @@ class Batches:
         with contextlib.nullcontext() if self._started or not self._workers else _starting_workers():
             self._started = True
             batch = self._next()
-        # Copied, so that shared memory is free again; containers have little of it.
+        # The arrays of a process lie in shared memory, of which containers have little; a copy sets it free.
         return Batch(*map(np.array, batch)) if self._workers else batch
 
     def close(self) -> None:
@@ -165,7 +167,7 @@ class Batches:
         try:
             return next(self._iterator)
         except UserError as error:
-            raise UserError(str(error)) from None  # without the note about its frames that Grain adds
+            raise UserError(str(error)) from None  # drops the note about its frames that Grain adds
         except RuntimeError as error:
             if 'terminated unexpectedly' not in str(error):
                 raise
@@ -231,7 +233,8 @@ def _starting_workers():
     that start from here, and so never reaches a reader, not even while it starts.
     """
     main = sys.modules['__main__']
-    resource_tracker.ensure_running()  # starting it later would let the signals through
+    # Starting the resource tracker unblocks these signals, so that happens before they are blocked.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     sys.modules['__main__'] = worker
     try:
