@@ -130,9 +130,8 @@ class Batches:
         if self._workers:
             _answer_for_flags('grain_')
             if not _fits_shared_memory(dataset, iterations.batches, self._workers):
-                made = WithOptionsIterDataset(
-                    made, DatasetOptions(min_shm_size=sys.maxsize)
-                )  # so that arrays go through pipes
+                # Arrays below the least size for shared memory go through pipes.
+                made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))
             made = made.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers), worker.end_with_parent)
         self._iterator = iter(made)
         self._started, self._others = False, set(multiprocessing.active_children())

@@ -208,9 +208,12 @@ def test_a_folder_is_listed_and_its_labels_are_read_once(tmp_path, monkeypatch):
 def other_pictures(kind, path):
     """Makes a source of as many pictures of the same size, with the same labels, but other pixels."""
     pixels = PIXELS[::-1]
+    values = {b'%040x' % n: encode(pixels[n], 'webp', lossless=True) for n in range(4)}
     return {
         'tfrecords': lambda: write.write_tfrecords(path, pixels, CLASSES),
-        'lmdb': lambda: write.write_lmdb(path, {b'%040x' % (n + 9): encode(pixels[n]) for n in range(4)}),
+        'lmdb': lambda: write.write_lmdb(
+            path, {b'%040x' % n: encode(pixels[n], 'webp', lossless=True) for n in range(4)}
+        ),
         'arrays': lambda: np.savez(path, x_train=pixels, y_train=CLASSES) or path.with_suffix('.npz'),
         'tfds': lambda: f'tfds:{write.write_tfds(path, {"train": pixels}, classes=CLASSES, names=("x", "y", "z"))}',
         'toy_faces': lambda: 'toy_faces:4@16',

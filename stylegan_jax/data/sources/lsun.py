@@ -19,6 +19,7 @@ from stylegan_jax.data.sources.base import (
     check_labels_choice,
     digest_of,
     names_and_sizes,
+    sample_of,
     stamp_of,
 )
 from stylegan_jax.data.sources.pictures import decode, failing_as_unusable, upright_size
@@ -89,7 +90,9 @@ class PictureLMDB(PictureSource):
         return {str(self._file): stamp_of(self._file)}
 
     def signature(self, indices: Sequence[int]) -> str:
-        return digest_of(names_and_sizes([self._file]), *(self._key(index) for index in indices))
+        # The file grows by whole pages, and keys may be numbers alone.
+        contents = [self._content(index) for index in sample_of(indices)]
+        return digest_of(names_and_sizes([self._file]), *(self._key(index) for index in indices), *contents)
 
 
 _environments = weakref.WeakValueDictionary()  # LMDB allows one open environment of each file in a process

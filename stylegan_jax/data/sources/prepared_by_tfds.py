@@ -19,6 +19,7 @@ from stylegan_jax.data.sources.base import (
     check_labels_choice,
     digest_of,
     names_and_sizes,
+    sample_of,
     stamp_of,
 )
 from stylegan_jax.data.sources.pictures import decode, failing_as_unusable, upright_size
@@ -28,7 +29,6 @@ from stylegan_jax.runtime.progress import progress_bar
 _SPLIT = r'[A-Za-z_]\w*(?:\[[^\]]*\])?'  # train, or train[:50%]
 _SPEC = re.compile(rf'tfds:(?P<where>.+?)(?::(?P<split>{_SPLIT}(?:\+{_SPLIT})*))?')
 _BATCH = 1000  # labels read at once
-_SAMPLED = 64  # records that the signature looks into
 
 
 class TFDSPictures(PictureSource):
@@ -131,9 +131,8 @@ class TFDSPictures(PictureSource):
         return {str(path): stamp_of(path) for path in self._paths()}
 
     def signature(self, indices: Sequence[int]) -> str:
-        # Raw pixels of one shape make files of one size whatever they show, and reading all of them takes too long.
-        sample = np.asarray(indices)[np.linspace(0, len(indices) - 1, _SAMPLED).astype(int)]
-        contents = [np.frombuffer(bytes(self._image_of(index)), np.uint8) for index in sample]
+        # Raw pixels of one shape make files of one size whatever they show.
+        contents = [bytes(self._image_of(index)) for index in sample_of(indices)]
         return digest_of(self._split, names_and_sizes(self._paths()), np.asarray(indices, np.int64), *contents)
 
 
