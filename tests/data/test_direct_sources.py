@@ -211,9 +211,7 @@ def other_pictures(kind, path):
     values = {b'%040x' % n: encode(pixels[n], 'webp', lossless=True) for n in range(4)}
     return {
         'tfrecords': lambda: write.write_tfrecords(path, pixels, CLASSES),
-        'lmdb': lambda: write.write_lmdb(
-            path, {b'%040x' % n: encode(pixels[n], 'webp', lossless=True) for n in range(4)}
-        ),
+        'lmdb': lambda: write.write_lmdb(path, values),
         'arrays': lambda: np.savez(path, x_train=pixels, y_train=CLASSES) or path.with_suffix('.npz'),
         'tfds': lambda: f'tfds:{write.write_tfds(path, {"train": pixels}, classes=CLASSES, names=("x", "y", "z"))}',
         'toy_faces': lambda: 'toy_faces:4@16',
