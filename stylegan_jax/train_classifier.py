@@ -25,8 +25,7 @@ from stylegan_jax.cli import command
 from stylegan_jax.config import DataConfig
 from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, ImageConfig
 from stylegan_jax.config.serialization import to_dict
-from stylegan_jax.data.dataset import TOY_FACES_COUNT, open_dataset
-from stylegan_jax.data.image_files import find_label_dim
+from stylegan_jax.data.dataset import TOY_FACES_COUNT, DataOpener, open_dataset
 from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
@@ -147,7 +146,7 @@ def _open(data, resolution, count):
     elif resolution is None:
         raise UserError(f'--resolution is missing; --data={data} is not a prepared set, which would have one')
     else:
-        image = ImageConfig(resolution, label_dim=find_label_dim(data))
+        image = ImageConfig(resolution, label_dim=DataOpener(DataConfig('images', data)).label_dim())
     return open_dataset(DataConfig('images', data, count), image)
 
 

@@ -218,8 +218,8 @@ def test_wrong_flags(error, args, expected, dry_run):
 
 def test_missing_data(error):
     message = error(*config_args('custom', SMALL | {'data.path': 'nowhere'}))
-    assert 'nowhere: there is no such folder or zip' in message
-    assert '--config.data.path=FOLDER_OR_ZIP' in error(*config_args('custom', SMALL))
+    assert '--config.data.path=nowhere: there is no such file or folder' in message
+    assert '--config.data.path: it is empty' in error(*config_args('custom', SMALL))
 
 
 def test_folder_without_images(error):

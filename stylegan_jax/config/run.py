@@ -24,7 +24,9 @@ def _require_positive_table(field, table):
 class DataConfig:
     """Where the real images come from."""
     source: str = 'images'                   # 'images': what is at `path`; 'toy_faces': drawn by code
-    path: str = ''                           # prepared data set, or folder or zip of images
+    path: str = ''                           # prepared data set, or whatever one can be prepared from: folder or zip of
+                                             # images, folder of official TFRecords, LMDB folder, .npz, tfds:NAME or
+                                             # tfds:DIRECTORY
     count: int = 0                           # toy_faces: how many; images: use the first so many, 0 = all
     mirror: bool = False                     # flip each image with probability one half
     find_labels: bool = False                # images: where label_dim is 0, take the classes of their dataset.json

@@ -13,7 +13,7 @@ import numpy as np
 from stylegan_jax.config import DataConfig, serialization
 from stylegan_jax.config.schedule import Iterations, Setting, is_finished, lod_at, resolve, setting_at, stage_table
 from stylegan_jax.data.batch import Batch
-from stylegan_jax.data.dataset import open_dataset, with_found_labels
+from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.run.recorder import Recorder
@@ -52,12 +52,13 @@ def train(config, workdir):
       UserError: the data, the devices or the folder cannot be used, the folder holds another architecture, the
         gradients stay infinite, or the last state cannot be saved.
     """
-    config = cluster.agree(lambda: resolve(with_found_labels(config)))
+    opener = DataOpener(config.data)
+    config = cluster.agree(lambda: resolve(opener.with_found_labels(config)))
     config = dataclasses.replace(config, precision=resolved(config.precision))
     devices = cluster.agree(lambda: Devices(config))
     recorder = cluster.agree(lambda: Recorder(config, workdir) if cluster.is_primary() else None)
     try:
-        run = _Run(config, devices, recorder)  # a signal until here stops at once: there is nothing to save
+        run = _Run(config, devices, recorder, opener)  # a signal until here stops at once: there is nothing to save
         with Interruption() as interruption:
             return run.train(interruption)
     finally:
@@ -68,9 +69,9 @@ def train(config, workdir):
 class _Run:
     """One process's work on a run: what it holds between iterations, on the host side."""
 
-    def __init__(self, config, devices, recorder):
+    def __init__(self, config, devices, recorder, opener):
         self.config, self.devices, self.recorder = config, devices, recorder
-        self.dataset = cluster.agree(lambda: open_dataset(config.data, config.image))
+        self.dataset = cluster.agree(lambda: opener.open(config.image))
         state, lines = cluster.agree(lambda: _first_state(config, recorder))
         # The host keeps its own copy of the clock, so as not to wait for the device's.
         host = cluster.from_primary(jax.tree.map(np.array, state.replace(key=jax.random.key_data(state.key))))
