@@ -112,7 +112,7 @@ def _find_out():
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.editing import latent_file
 
-    generator = _NETWORK.load()
+    generator, lod = _NETWORK.load()
     about = {
         'network': _NETWORK['network'],
         'which': _NETWORK['which'],
@@ -124,7 +124,7 @@ def _find_out():
     directory = os.path.dirname(_OUT.value)
     os.makedirs(directory or '.', exist_ok=True)
     if _WHAT.value == 'attributes':
-        directions = _attributes(generator)
+        directions = _attributes(generator, lod)
         moments = directions.moments
         about |= {'classifiers': _CLASSIFIERS.value}
     else:
@@ -150,7 +150,7 @@ def _needed_for(spread, share):
     return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
 
 
-def _attributes(generator):
+def _attributes(generator, lod):
     """Returns Directions of attributes, by classifiers' verdicts on samples' images."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.feature_networks.classifier import Classifier
@@ -163,7 +163,7 @@ def _attributes(generator):
             f'--classifiers={",".join(_CLASSIFIERS.value)}: several judge {", ".join(doubled)}; give one of them'
         )
     ws, logits = [], []
-    for w, images in _sampled(generator):
+    for w, images in _sampled(generator, lod):
         logits.append(np.concatenate([_judged(each, images) for each in classifiers], axis=1))
         ws.append(w)
     w, logits = np.concatenate(ws), np.concatenate(logits)
@@ -174,13 +174,13 @@ def _attributes(generator):
     return directions
 
 
-def _sampled(generator):
+def _sampled(generator, lod):
     """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.sampling import sampler as sampling
 
     generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))  # says at once what is not there
-    sampler = sampling.Sampler(generator, lod=_NETWORK.lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
+    sampler = sampling.Sampler(generator, lod=lod, psi=1, noise=_NOISE.value, count=_SAMPLES.value)
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
         for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class']):
             pieces = [slice(start, start + sampler.batch) for start in range(0, len(z), sampler.batch)]
@@ -203,7 +203,7 @@ def _apply():
     from stylegan_jax.editing import latent_file
 
     strengths = parse_strengths(_STRENGTHS.value)
-    generator = _NETWORK.load()
+    generator, lod = _NETWORK.load()
     directions = latent_file.load_directions(_DIRECTIONS.value)
     if directions.normals.shape[1] != generator.w_dim:
         raise UserError(
@@ -211,7 +211,7 @@ def _apply():
             f'and {_NETWORK["network"]} has {generator.w_dim}; give those of this network'
         )
     layers = range(generator.num_ws) if _LAYERS.value is None else parse_layers(_LAYERS.value, generator.num_ws)
-    subjects = _subjects(generator)
+    subjects = _subjects(generator, lod)
     others = directions.names if _WITHOUT.value == ['all'] else _WITHOUT.value
     steps = {name: directions.step(name, others) for name in _DIRECTION.value}
     os.makedirs(_OUTDIR.value, exist_ok=True)
@@ -232,7 +232,7 @@ def _apply():
     )
 
 
-def _subjects(generator):
+def _subjects(generator, lod):
     """Returns the Latents that are moved."""
     from stylegan_jax.editing import latent_file
 
@@ -240,7 +240,7 @@ def _subjects(generator):
         seeds = parse_seeds(_SEEDS.value)
         w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))
         ws = np.asarray(generator.truncate(w, _NETWORK['psi']))
-        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value, _NETWORK.lod())
+        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value, lod)
     found = latent_file.Latents.load(_LATENTS.value)
     if found.ws.shape[1:] != (generator.num_ws, generator.w_dim):
         raise UserError(

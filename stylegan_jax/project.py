@@ -99,7 +99,7 @@ def main(argv):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')
     compile_cache.use_cache(compile_cache.CACHE.value)
-    generator, lod = _NETWORK.load(), _NETWORK.lod()
+    generator, lod = _NETWORK.load()
     if generator.config.is_progan:
         raise UserError(
             f'--network={_NETWORK["network"]}: a Progressive GAN generator has no intermediate latents w to '
