@@ -109,9 +109,7 @@ def restore(workdir, config):
     ],
 )
 def test_another_architecture_is_refused_with_both_sides(saved, change, message):
-    with pytest.raises(
-        UserError, match=f'checkpoints/56 belongs to another architecture: {message}; choose'
-    ):
+    with pytest.raises(UserError, match=f'checkpoints/56 belongs to another architecture: {message}; choose'):
         restore(saved, dataclasses.replace(CONFIG, **change))
 
 
