@@ -46,7 +46,7 @@ def require_choice(field: str, value: object, choices: collections.abc.Collectio
 
 
 def unwritable(
-    field: str | None, value: object, error: OSError | str, remedy: str = 'choose another folder'
+    field: str | None, value: object, error: OSError | str, remedy: str | None = 'choose another folder'
 ) -> UserError:
     """Returns the UserError about a file or folder that cannot be written.
 
