@@ -31,8 +31,12 @@ flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'lod', 'psi'))
 _WHAT = flags.DEFINE_enum(
-    'what', 'attributes', ['statistics', 'principal', 'attributes'], 'statistics: the mean and spread of W. principal: the directions in which W spreads most. attributes: a direction for '
-    'each attribute that classifiers know.', flag_values=FLAGS
+    'what',
+    'attributes',
+    ['statistics', 'principal', 'attributes'],
+    'What is computed. statistics: the mean and spread of W. principal: the directions in which W spreads most. '
+    'attributes: a direction for each attribute that classifiers know.',
+    flag_values=FLAGS,
 )
 _OUT = flags.DEFINE_string('out', None, 'File (.npz) for the statistics or the directions.', flag_values=FLAGS)
 _SAMPLES = flags.DEFINE_integer(
