@@ -69,9 +69,8 @@ class Options:
 
     def __post_init__(self):
         for name, choices in (('space', SPACES), ('noise', NOISES)):
-            require(
-                getattr(self, name) in choices, name, getattr(self, name), 'choose ' + ', '.join(map(repr, choices))
-            )
+            value = getattr(self, name)
+            require(value in choices, name, value, 'choose ' + ', '.join(map(repr, choices)))
         for name, least in (('steps', 1), ('restarts', 1), ('candidates', 1), ('seed', 0)):
             require(getattr(self, name) >= least, name, getattr(self, name), f'give {least} or more')
         for name in ('rate', 'jitter', 'noise_weight'):
