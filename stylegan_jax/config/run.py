@@ -30,9 +30,9 @@ class DataConfig:
     """Where the real images come from, and how they are read."""
     source: str = 'images'                   # where images come from: 'images' are read from `path`; 'toy_faces' are
                                              # drawn by code
-    path: str = ''                           # prepared data set, or anything that one can be prepared from: folder or zip
-                                             # of images, folder of official TFRecords, LMDB folder, .npz, tfds:NAME or
-                                             # tfds:DIRECTORY
+    path: str = ''                           # prepared data set, or anything that one can be prepared from: folder or
+                                             # zip of images, folder of official TFRecords, LMDB folder, .npz, tfds:NAME
+                                             # or tfds:DIRECTORY
     count: int = 0                           # number of images. toy_faces: how many are drawn; images: the first ones
                                              # are used, 0 = all
     mirror: bool = False                     # flip each image left to right with probability one half
