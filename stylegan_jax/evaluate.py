@@ -220,21 +220,21 @@ def _subjects(is_run):
     if not is_run:
         if _KIMG.value:
             raise UserError(f'--kimg={",".join(_KIMG.value)}: only a run has checkpoints')
-        yield _Subject(_NETWORK.load(), _data(None))
+        yield _Subject(_NETWORK.load()[0], _data(None))
         return
-    from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
+    from stylegan_jax.storage import networks_of_runs  # imports Orbax, which takes a second; files do without it
 
-    for nimg in _chosen(checkpoint):
-        generator, saved = checkpoint.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
+    for nimg in _chosen(networks_of_runs):
+        generator, saved = networks_of_runs.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
         yield _Subject(generator, _data(saved.config.data), float(saved.state.lod), saved.nimg)
 
 
-def _chosen(checkpoint):
+def _chosen(networks_of_runs):
     """The images shown at the checkpoints that are asked for; [None] for the newest."""
     if not _KIMG.value:
         return [None]
     if _KIMG.value == ['all']:
-        return checkpoint.all_nimg(_NETWORK['network'])
+        return networks_of_runs.all_nimg(_NETWORK['network'])
     try:
         return [round(float(kimg) * 1000) for kimg in _KIMG.value]
     except (ValueError, OverflowError):

@@ -44,8 +44,7 @@ def main(argv: list[str]) -> None:
     if not _OUTDIR.value:
         raise UserError('--outdir is missing; see --help')
     seeds = parse_seeds(_SEEDS.value)
-    generator = _NETWORK.load()
-    lod = _NETWORK.lod()
+    generator, lod = _NETWORK.load()
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
         images = _generate(generator, seeds, lod)

@@ -29,6 +29,7 @@ WITHOUT_JAX = [
     'runtime.atomic',
     'runtime.folder_lock',
     'runtime.interruption',
+    'runtime.npz_file',
     'runtime.progress',
     'runtime.threads',
     'sampling.grid',

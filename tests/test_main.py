@@ -254,4 +254,4 @@ def test_workdir_of_another_architecture(run, error):
     assert run(*args, '--config.train.total_kimg=0')[0] == 0
     message = error(*args, '--config.generator.fmap_max=4')
     assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message
-    assert 'Choose another --workdir' in message
+    assert 'choose another workdir' in message

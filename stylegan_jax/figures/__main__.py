@@ -103,15 +103,13 @@ def main(argv: list[str]) -> None:
         for field in dataclasses.fields(figure_settings.Settings)
         if FLAGS[field.name].value is not None
     }
-    generator = _NETWORK.load()
+    generator, lod = _NETWORK.load()
     names, absent = catalogue.asked_for(_FIGURE.value, generator.config)
     for name, why in absent.items():
         print(f'no {name}: {why}')
     look = Look(_CAPTIONS.value, _GUTTER.value, _SCALE.value)
     with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
-        artist = Painter(
-            generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'], drawn=bar.update
-        )
+        artist = Painter(generator, label=_NETWORK['class'], lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
         settings = figure_settings.chosen(generator.config.image, artist.stage, _NETWORK['network'], _PAPER.value)
         settings = dataclasses.replace(settings, **given)
         _written(os.makedirs, _OUTDIR.value, exist_ok=True)

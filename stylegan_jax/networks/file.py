@@ -3,7 +3,6 @@
 Not for training state: that is `checkpoint`'s.
 """
 
-import json
 import os
 from collections.abc import Mapping
 
@@ -12,9 +11,8 @@ import numpy as np
 from stylegan_jax.config import serialization
 from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, GeneratorConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime import npz_file
 
-_HEADER = 'header'
 _KINDS = {'generator': GeneratorConfig, 'discriminator': DiscriminatorConfig, 'classifier': ClassifierConfig}
 
 
@@ -35,9 +33,8 @@ def write(
       arrays: {name: array}.
       dtype: number type of the stored arrays, such as 'float16' for half the size; None for their own.
     """
-    header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': serialization.to_dict(config)})
-    with atomic.writing(path, 'wb') as file:
-        np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a, dtype) for name, a in arrays.items()})
+    header = {'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': serialization.to_dict(config)}
+    npz_file.write(path, header, {name: np.asarray(array, dtype) for name, array in arrays.items()})
 
 
 def read(
@@ -51,23 +48,19 @@ def read(
     Raises:
       UserError: the file is damaged or is not a network file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if _HEADER not in file.files:
-                raise UserError('this .npz file is not a network saved by stylegan_jax')
-            header = json.loads(str(file[_HEADER]))
-            arrays = {name: _at_least_float32(file[name]) for name in file.files if name != _HEADER}
+
+    def build(header, arrays):
+        if not header:
+            raise UserError('this .npz file is not a network saved by stylegan_jax')
         if header.get('version') != 1 or header.get('kind') not in _KINDS:
             raise UserError(
                 f'unknown kind of network file (version {header.get("version")}, '
                 f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it'
             )
-        return header['kind'], serialization.from_dict(_KINDS[header['kind']], header['config']), arrays
-    except UserError as error:
-        raise UserError(f'{path}: {error}') from None
-    except Exception as error:  # damaged archives raise errors of any type, from zlib's to NumPy's
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise UserError(f'{path}: damaged network file ({message})') from error
+        config = serialization.from_dict(_KINDS[header['kind']], header['config'])
+        return header['kind'], config, {name: _at_least_float32(array) for name, array in arrays.items()}
+
+    return npz_file.read(path, build, 'network file')
 
 
 def _at_least_float32(array):
