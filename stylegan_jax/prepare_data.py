@@ -27,7 +27,7 @@ from stylegan_jax.data.preparing.source_check import check
 from stylegan_jax.data.records import ENCODINGS
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
-from stylegan_jax.runtime.folder_lock import WorkdirLock
+from stylegan_jax.runtime.folder_lock import FolderLock
 from stylegan_jax.runtime.threads import NUM_THREADS
 from stylegan_jax.sampling import grid
 
@@ -126,7 +126,7 @@ def main(argv: list[str]) -> int:
             remedy='choose another folder',
         )
     _make_folder(out)
-    with WorkdirLock(out):
+    with FolderLock(out, field='out'):
         preparation.prepare(source, out, options, workers=_workers(source))
     print(f'train on it with --config.data.path={_OUT.value}, look at it with --describe={_OUT.value}')
     return 0

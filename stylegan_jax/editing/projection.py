@@ -349,5 +349,5 @@ def _rate(options, step):
 
 
 def _as_floats(images, dtype):
-    """Returns images in [-1, 1]: the middle of the interval that `sampling.engine.to_uint8_on_device` rounds to each value."""
+    """Returns images in [-1, 1]: the middle of what `sampling.engine.to_uint8_on_device` rounds to each value."""
     return (images.astype(dtype) - 127.5) / 127.5

@@ -17,7 +17,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.kept import FORMS
 from stylegan_jax.metrics.moments import Moments
 from stylegan_jax.runtime import atomic
-from stylegan_jax.runtime.folder_lock import WorkdirLock
+from stylegan_jax.runtime.folder_lock import FolderLock
 
 _SAVE_EVERY = 30.0  # seconds, for ends that no signal announces
 
@@ -106,7 +106,7 @@ def _whole(folder, key):
 
 @contextlib.contextmanager
 def _locked(folder):
-    lock = WorkdirLock(folder)
+    lock = FolderLock(folder, field='store')
     try:
         lock.__enter__()
     except UserError as error:
