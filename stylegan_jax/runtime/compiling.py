@@ -45,7 +45,7 @@ class Compilation:
           poll: called meanwhile; what it raises ends the wait, not the compilation.
 
         Raises:
-          Whatever compiling raised.
+          Exception: whatever compiling raised.
         """
         while not self._done.wait(_POLL):
             poll()
