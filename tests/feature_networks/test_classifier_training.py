@@ -58,7 +58,7 @@ def test_mirrored_images_are_learned_from_where_asked_for(faces, trained):
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(faces):
-    with pytest.raises(UserError, match='the loss is .* give a lower --lr'):
+    with pytest.raises(UserError, match='the loss is .* give a lower lr'):
         train(faces, np.arange(64), CONFIG, Options(kimg=0.32, batch=32, lr=1e30), title=None)
 
 
@@ -143,7 +143,7 @@ def test_classes_and_attributes_are_told_apart():
         (lambda labels: labels[:25], "of 23 images to learn from, 8 have 'a' and 15 do not; at least 10 of each"),
         (lambda labels: labels * [1, 1, 0], "54 images to learn from, 0 have 'c' and 54 do not"),
         (lambda labels: np.maximum(labels, [0, 1, 0]), "54 images to learn from, 54 have 'b' and 0 do not"),
-        (lambda labels: labels * (np.arange(60) < 54)[:, None], "6 images to be judged on, 0 have 'a' and 6 do not"),
+        (lambda labels: labels * (np.arange(60) < 54)[:, None], "6 images to be tested on, 0 have 'a' and 6 do not"),
     ],
 )
 def test_labels_that_cannot_be_learned_are_refused(change, says):
