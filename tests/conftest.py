@@ -48,6 +48,7 @@ def pytest_collection_modifyitems(items):
     place = {name: number for number, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: place.get(os.path.relpath(item.path, _ROOT / 'tests'), len(place)))
 
+
 # The networks' public face is held to its annotations, shapes included, wherever a test calls it. That takes about a
 # tenth of the time to trace the networks; STYLEGAN_JAX_TEST_SHAPES=0 switches it off.
 if os.environ.get('STYLEGAN_JAX_TEST_SHAPES') != '0':
