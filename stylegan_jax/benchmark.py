@@ -9,6 +9,7 @@ python -m stylegan_jax.benchmark --what=data --resolution=64,1024 --encoding=raw
 
 import json
 import os
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -45,7 +46,7 @@ _JSON = flags.DEFINE_string('json', None, 'A file to write the results to as wel
 _PLOT = flags.DEFINE_string('plot', None, 'train, generate: a PNG file to draw a roofline into.', flag_values=FLAGS)
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """Measures and prints; returns the exit code."""
     del argv
     resolutions, batches = (
@@ -63,6 +64,7 @@ def main(argv):
 
 
 def _measure_data(resolutions):
+    # Grain and ArrayRecord take seconds to import, and the other measurements do without them.
     from stylegan_jax.benchmarks import data
     from stylegan_jax.data.records import ENCODINGS
     from stylegan_jax.runtime import machine
@@ -70,15 +72,15 @@ def _measure_data(resolutions):
     encodings = _ENCODING.value or list(ENCODINGS)
     unknown = [encoding for encoding in encodings if encoding not in ENCODINGS]
     if unknown:
-        raise UserError(f'--encoding={unknown[0]}: choose from ' + ', '.join(ENCODINGS))
+        raise UserError('choose from ' + ', '.join(ENCODINGS), field='encoding', value=unknown[0])
     facts = machine.describe()
     _say(machine.heading(facts))
     return {'machine': facts, 'results': data.measure(resolutions or _DATA_RESOLUTIONS, encodings, _say)}
 
 
 def _measure_device(what, resolutions, batches):
-    """Measures with JAX; nothing of the data pipeline, of checkpoints or of TensorFlow Datasets is imported."""
-    import jax
+    """Measures with JAX; does not import the data pipeline, checkpoints or TensorFlow Datasets."""
+    import jax  # takes a second; measuring data does without it
 
     from stylegan_jax.benchmarks import cases, compiling, device, generate, plot, table, train
     from stylegan_jax.runtime import machine
@@ -111,7 +113,7 @@ def _numbers(flag, values):
     except ValueError:
         numbers = [0]
     if any(number < 1 for number in numbers):
-        raise UserError(f'--{flag}={",".join(values)}: give whole numbers above 0, such as 64,256')
+        raise UserError('give whole numbers above 0, such as 64,256', field=flag, value=','.join(values))
     return numbers or None
 
 
@@ -125,11 +127,11 @@ def _check_flags():
         (_PLOT, what in ('train', 'generate')),
     ):
         if flag.present and not does_it_use:
-            raise UserError(f'--{flag.name}: --what={what} does not use it; leave it out')
+            raise UserError(f'--what={what} does not use it', field=flag.name, remedy='leave it out')
     for flag in _JSON, _PLOT:
         folder = os.path.dirname(flag.value or '') or '.'
         if not os.path.isdir(folder):
-            raise UserError(f'--{flag.name}={flag.value}: there is no folder {folder}')
+            raise UserError(f'there is no folder {folder}', field=flag.name, value=flag.value)
 
 
 def _say(line):

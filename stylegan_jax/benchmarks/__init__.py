@@ -1,1 +1,1 @@
-"""What `python -m stylegan_jax.benchmark` measures, one file a subject."""
+"""The measurements of `python -m stylegan_jax.benchmark`, one file for each subject."""

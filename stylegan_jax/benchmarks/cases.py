@@ -1,9 +1,12 @@
-"""What is measured: the full-width network of configuration F, as for FFHQ, at its full size.
+"""The cases that are measured: the full-width network of configuration F, as for FFHQ, at its full size.
 
-One device, one replica, images that are on the device already: this is the speed of the steps, not of the data.
+They have one device, one replica, and images that are on the device already: they measure the speed of the steps, not
+that of the data.
 """
 
 import dataclasses
+import typing
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +18,7 @@ from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
 
-# Images a step where none are asked for; those for CPUs are what the official code was measured with.
+# Default images per step, by resolution; for CPUs they are those that the official code was measured with.
 _BATCHES = {
     'cpu': {4: 16, 8: 16, 16: 16, 32: 8, 64: 4, 128: 2},
     'accelerator': {4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32, 256: 32, 512: 16, 1024: 8},
@@ -29,39 +32,39 @@ class Case:
     """One line of the results.
 
     Attributes:
-      config: a Config whose full size is what is measured.
-      batch: images a step, or a call.
+      config: a Config; its full size is measured.
+      batch: images per step, or per call.
     """
 
     config: Config
     batch: int
 
     @property
-    def resolution(self):
+    def resolution(self) -> int:
         return self.config.image.resolution
 
     @property
-    def stage(self):
+    def stage(self) -> int:
         return self.config.image.num_stages - 1
 
-    def named(self):
-        """Returns what distinguishes the case, a dict."""
+    def named(self) -> dict[str, int | str]:
+        """Returns the properties that tell the case from others, by name."""
         return {'resolution': self.resolution, 'batch': self.batch, 'precision': self.config.precision}
 
 
-def make_cases(resolutions, batches, precision):
+def make_cases(resolutions: Sequence[int] | None, batches: Sequence[int] | None, precision: str) -> list[Case]:
     """Makes the cases that were asked for.
 
     Args:
-      resolutions: sides [pixels]; None for what suits the device.
-      batches: images a step, one for each resolution or one for all; None for what suits the device.
-      precision: of `Config`.
+      resolutions: sides [pixels]; None for those that suit the device.
+      batches: images per step, one for each resolution or one for all; None for those that suit the device.
+      precision: see `Config`.
 
     Returns:
-      A list of Case.
+      A case for each resolution.
 
     Raises:
-      UserError: the lists do not fit one another, or there is no such network.
+      UserError: the lists have different lengths, or there is no such network.
     """
     kind = 'cpu' if jax.default_backend() == 'cpu' else 'accelerator'
     resolutions = resolutions or _RESOLUTIONS[kind]
@@ -69,18 +72,22 @@ def make_cases(resolutions, batches, precision):
         batches = [_BATCHES[kind].get(side, 1) for side in resolutions]
     if len(batches) not in (1, len(resolutions)):
         raise UserError(
-            f'--batch has {len(batches)} values and --resolution {len(resolutions)}: give one for each '
-            'resolution, or one for all'
+            f'{len(batches)} values for {len(resolutions)} resolutions',
+            field='batch',
+            value=','.join(map(str, batches)),
+            remedy='give one for each resolution, or one for all',
         )
     if precision == 'float64':
-        raise UserError(f'--precision={precision}: it is for checking, not for speed; choose another')
+        raise UserError(
+            'it is for checking, not for speed', field='precision', value=precision, remedy='choose another'
+        )
     return [
         Case(full_config(side, precision), batch)
         for side, batch in zip(resolutions, batches if len(batches) > 1 else batches * len(resolutions))
     ]
 
 
-def full_config(resolution, precision):
+def full_config(resolution: int, precision: str) -> Config:
     """Returns the Config of one replica on one device: configuration F, R1, mixing, noise, mirrored images."""
     return Config(
         name='benchmark',
@@ -92,7 +99,7 @@ def full_config(resolution, precision):
     )
 
 
-def abstract_iteration(case):
+def abstract_iteration(case: Case) -> tuple[typing.Any, Batch, jax.ShapeDtypeStruct]:
     """Returns the arguments (state, batch, lr) of one iteration as shapes and types alone."""
     size, image = case.batch, case.config.image
     label = jax.ShapeDtypeStruct((size, image.label_dim), jnp.float32)
@@ -103,12 +110,12 @@ def abstract_iteration(case):
     )
 
 
-def iteration(case):
-    """Returns one D step and G step as a function of (state, batch, lr)."""
-    return lambda state, batch, lr: training.iterate(case.config, state, batch, lr, stage=case.stage)
+def iteration(case: Case) -> Callable[..., typing.Any]:
+    """Returns a function of (state, batch, lr) that takes one D step and one G step."""
+    return lambda state, batch, lr: training.train_iteration(case.config, state, batch, lr, stage=case.stage)
 
 
-def noise_images(case):
+def noise_images(case: Case) -> Batch:
     """Returns a Batch of random pixels in host memory."""
     label = np.zeros((case.batch, case.config.image.label_dim), np.float32)
     images = np.random.default_rng(0).integers(0, 256, (case.batch, *case.config.image.shape), np.uint8)

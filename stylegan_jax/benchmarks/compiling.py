@@ -1,4 +1,4 @@
-"""How long a stage takes to compile: for the first time, and again where a persistent cache has it."""
+"""How long a stage takes to compile: with an empty persistent cache, and again with a filled one."""
 
 import contextlib
 import os
@@ -9,19 +9,19 @@ from jax import monitoring
 from jax.experimental.compilation_cache import compilation_cache
 
 from stylegan_jax import training
-from stylegan_jax.benchmarks.cases import LEARNING_RATE, abstract_iteration
+from stylegan_jax.benchmarks.cases import LEARNING_RATE, Case, abstract_iteration
 from stylegan_jax.benchmarks.compiled import compile_timed, compiler_memory
 
 _HIT = '/jax/compilation_cache/cache_hits'
 
 
-def measure(case):
-    """Compiles the training step of one case twice, with an empty cache and with the one that this filled.
+def measure(case: Case) -> dict[str, float | str | None]:
+    """Compiles the training step of one case twice: with an empty cache, and with the cache that the first time filled.
 
-    Nothing runs. The second time stands for the next start of a run.
+    The step is not run. The second compilation takes as long as at the next start of a run.
 
     Args:
-      case: a Case.
+      case: of the measurement.
 
     Returns:
       A dict: trace_seconds and compile_seconds, again_trace_seconds and again_compile_seconds, cache_bytes,
@@ -44,12 +44,12 @@ def measure(case):
 
 def _lower(case):
     state, batch, _ = abstract_iteration(case)
-    return training.Devices(case.config).compile().lower(state, batch, LEARNING_RATE, stage=case.stage)
+    return training.Devices(case.config).iteration().lower(state, batch, LEARNING_RATE, stage=case.stage)
 
 
 @contextlib.contextmanager
 def _persistent_cache(folder):
-    """Has JAX keep everything that it compiles in a folder; afterwards all is as it was."""
+    """Context in which JAX keeps every compiled program in a folder; it restores the settings at the end."""
     settings = {
         'jax_compilation_cache_dir': folder,
         'jax_persistent_cache_min_compile_time_secs': 0,
@@ -67,13 +67,13 @@ def _persistent_cache(folder):
 def _set(settings):
     for name, value in settings.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()  # it looks at the settings only once
+    compilation_cache.reset_cache()  # JAX reads the settings only when it first uses the cache
     jax.clear_caches()
 
 
 @contextlib.contextmanager
 def _hits():
-    """Gives a list that grows with everything that is found in the cache."""
+    """Context with a list that gets an entry for each program found in the cache."""
     hits = []
 
     def listen(event, **_):

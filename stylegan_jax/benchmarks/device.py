@@ -1,4 +1,4 @@
-"""What the device gives at best, measured: products of matrices, and passes over memory."""
+"""The measured limits of the device: the rate of matrix products, and the memory bandwidth."""
 
 import statistics
 import typing
@@ -11,7 +11,7 @@ from stylegan_jax.runtime.platforms import resolved
 
 _SIZES = {'cpu': (1024, 2048, 4096), 'accelerator': (2048, 4096, 8192, 16384)}
 _PASS_BYTES = {'cpu': 1 << 28, 'accelerator': 1 << 30}  # well above any cache
-_SECONDS = 0.5
+_SECONDS = 0.5  # that each repeat takes at least
 
 
 class DeviceRates(typing.NamedTuple):
@@ -20,7 +20,7 @@ class DeviceRates(typing.NamedTuple):
     Attributes:
       flops: operations per second of a matrix product, two for a multiply-add; the best of several sizes.
       product: what was multiplied, such as 'bfloat16 8192x8192'.
-      bandwidth: bytes read plus written per second, in a pass over memory that changes every number in place.
+      bandwidth: bytes read plus written per second, by a program that changes every number of a large array in place.
     """
 
     flops: float
@@ -31,14 +31,14 @@ class DeviceRates(typing.NamedTuple):
         return f'{self.flops / 1e12:.3g} TFLOP/s ({self.product}), {self.bandwidth / 1e9:.3g} GB/s'
 
 
-def measure(precision):
+def measure(precision: str) -> DeviceRates:
     """Measures the default device.
 
     Args:
-      precision: of `Config`; it decides what is multiplied.
+      precision: see `Config`; it decides the type of the factors and how exact their products are.
 
     Returns:
-      DeviceRates.
+      The rates.
     """
     kind = 'cpu' if jax.default_backend() == 'cpu' else 'accelerator'
     precision = resolved(precision)
@@ -49,16 +49,16 @@ def measure(precision):
     return DeviceRates(rates[best], f'{name} {best}x{best}', copy_bandwidth(_PASS_BYTES[kind]))
 
 
-def product_type(precision):
-    """Returns (type of the factors, precision of `jax.default_matmul_precision`) that a precision multiplies with."""
+def product_type(precision: str) -> tuple[str, str]:
+    """Returns the type of the factors, and the setting of `jax.default_matmul_precision`, of a precision."""
     return ('float32' if precision == 'tf32' else precision), 'highest' if precision == 'float32' else 'default'
 
 
-def matrix_rate(size, dtype, products='default', *, seconds=None):
+def matrix_rate(size: int, dtype: str, products: str = 'default', *, seconds: float | None = None) -> float:
     """Returns operations per second of a product of square matrices.
 
     Args:
-      size: of their sides.
+      size: rows and columns of both factors.
       dtype: of factors and result.
       products: see `jax.default_matmul_precision`.
       seconds: that a repeat takes; None for half of one.
@@ -75,7 +75,7 @@ def matrix_rate(size, dtype, products='default', *, seconds=None):
     return 2 * size**3 / statistics.median(seconds_per_call(run, seconds=_SECONDS if seconds is None else seconds))
 
 
-def copy_bandwidth(size, *, seconds=None):
+def copy_bandwidth(size: int, *, seconds: float | None = None) -> float:
     """Returns bytes read plus written per second.
 
     Args:
@@ -83,7 +83,8 @@ def copy_bandwidth(size, *, seconds=None):
       seconds: that a repeat takes; None for half of one.
     """
     array = jnp.zeros(size // 4, jnp.float32)
-    # In place: fresh memory would measure the operating system, which has to clear it.
+    # The array is donated, so that it is changed in place: the operating system clears newly allocated memory first,
+    # and that time would be measured as well.
     increase = jax.jit(lambda x: x + 1, donate_argnums=0).lower(array).compile()
 
     def run(count):

@@ -2,18 +2,20 @@
 
 import jax
 
+from stylegan_jax.benchmarks.cases import Case
 from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
+from stylegan_jax.benchmarks.device import DeviceRates
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runtime.flops import model_flops
 from stylegan_jax.sampling.sampler import Sampler
 
 
-def measure(case, rates):
+def measure(case: Case, rates: DeviceRates) -> dict[str, float | str | None]:
     """Measures one case.
 
     Args:
-      case: a Case.
-      rates: DeviceRates.
+      case: of the measurement.
+      rates: the limits of the device.
 
     Returns:
       A dict, see `compiled.measure_calls`; with trace_seconds and compile_seconds.

@@ -1,7 +1,6 @@
-"""What a compiled function does on its device, read from the optimized HLO text of any backend.
+"""Counts the kernels, bytes and convolutions of a compiled function, from the optimised HLO text of any backend.
 
-It counts launches, bytes and convolutions; it measures no time. Bytes are what every launch reads and writes, as if
-there were no caches.
+It measures no time. Bytes are those that every kernel reads and writes, as if there were no caches.
 """
 
 import collections
@@ -9,7 +8,8 @@ import dataclasses
 import math
 import re
 
-LARGEST_WINDOW = 7  # of a filter of this project's networks by far; gradients that leave cuDNN's path have more
+# Larger than any filter of this project's networks; filter gradients that do not take cuDNN's own path exceed it.
+LARGEST_WINDOW = 7
 
 _BYTES = {
     'pred': 1,
@@ -31,7 +31,7 @@ _HEAD = re.compile(r'(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{')
 _INSTRUCTION = re.compile(r'\s+(?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)')
 _CALLED = re.compile(r'(?:to_apply|calls)=%?([\w.\-]+)')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
-# They name, gather or wait for values; nothing runs.
+# These instructions name, gather or wait for values, and start no kernel.
 _FREE = frozenset({'parameter', 'get-tuple-element', 'bitcast', 'tuple', 'constant', 'after-all', 'async-done'})
 
 
@@ -40,14 +40,14 @@ class Graph:
     """One compiled function.
 
     Attributes:
-      kernels: launches by class of operation. The body of a loop counts once an iteration (once where the number of
-        iterations is not known), of the branches of a conditional the one that moves most bytes.
-      bytes_moved: bytes that those launches read and write, by class.
+      kernels: launches by class of operation. The body of a loop counts once per iteration (once if the number of
+        iterations is not known); of the branches of a conditional, the one that moves most bytes counts.
+      bytes_moved: bytes that those kernels read and write, by class.
       convolutions: cuDNN calls in the text by (kind, window such as '3x3', type of the result).
-      oversized_filters: the lines of cuDNN calls with a window above LARGEST_WINDOW: gradients that were not
-        recognised as such, and are many times slower.
-      dilated_pads: the lines of pads that put zeros between pixels: transposed convolutions that run as plain ones
-        over mostly zeros.
+      oversized_filters: the lines of cuDNN calls with a window above LARGEST_WINDOW. These are filter gradients that
+        XLA did not recognise as such; they are many times slower.
+      dilated_pads: the lines of pads that put zeros between pixels. These are transposed convolutions that run as
+        ordinary ones, mostly over zeros.
       float32_convolutions: the lines of cuDNN calls that read or write float32.
     """
 
@@ -59,11 +59,11 @@ class Graph:
     float32_convolutions: list
 
     @property
-    def total_kernels(self):
+    def total_kernels(self) -> int:
         return self.kernels.total()
 
     @property
-    def total_bytes(self):
+    def total_bytes(self) -> int:
         return self.bytes_moved.total()
 
     def __str__(self):
@@ -94,21 +94,21 @@ class _Instruction:
     line: str
 
     @property
-    def kind(self):
-        """The class that its launch is counted under."""
+    def kind(self) -> str:
+        """The class of operation that its launch is counted under."""
         if self.op == 'custom-call':
             return _first(r'custom_call_target="([^"]+)"', self.line)
         return 'fusion ' + _first(r'kind=(k\w+)', self.line) if self.op == 'fusion' else self.op
 
 
-def read_graph(text):
+def read_graph(text: str) -> Graph:
     """Reads optimized HLO, such as `jax.jit(f).lower(...).compile().as_text()`.
 
     Args:
       text: of one module.
 
     Returns:
-      Graph.
+      The counts.
     """
     computations, entry = _computations(text)
     kernels, moved = _work(computations, entry)
@@ -124,14 +124,14 @@ def read_graph(text):
             convolutions[call] += 1
             if max(map(int, call[1].split('x'))) > LARGEST_WINDOW:
                 oversized.append(instruction.line.strip())
-            # Further operands (bias, side input) do not decide what multiplies.
+            # The first two operands are the factors; others (bias, side input) do not decide the type of the products.
             if 'f32' in {call[2], *(_dtype(shapes.get(name, '')) for name in instruction.operands[:2])}:
                 float32.append(instruction.line.strip())
     return Graph(kernels, moved, convolutions, oversized, pads, float32)
 
 
 def _computations(text):
-    """Splits a module into {name: [instructions]}, and says which one is the entry."""
+    """Splits a module into computations, {name: [instructions]}; also returns the name of the entry computation."""
     found, entry, name = {}, None, None
     for line in text.splitlines():
         if head := _HEAD.match(line):
@@ -147,7 +147,7 @@ def _computations(text):
 
 
 def _until_closed(text):
-    """Cuts what follows an opening parenthesis at the one that closes it."""
+    """Returns the start of a text up to the parenthesis that closes the one before the text."""
     depth = 1
     for place, character in enumerate(text):
         depth += (character == '(') - (character == ')')
@@ -157,7 +157,7 @@ def _until_closed(text):
 
 
 def _work(computations, name):
-    """Returns the launches and bytes of one computation as two Counters, with those of what it calls."""
+    """Returns the launches and bytes of one computation, and of those that it calls, as two Counters."""
     kernels, moved, shapes = collections.Counter(), collections.Counter(), {}
 
     def add(work, times=1):

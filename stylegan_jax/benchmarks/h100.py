@@ -1,15 +1,17 @@
-"""Compiling for an H100 on a machine that has none, to read the graph (`graph.read_graph`). Nothing runs.
+"""Compiling for an H100 on a machine without one, to read the graph (`graph.read_graph`). The program does not run.
 
 XLA's compiler for GPUs works from a description of the chip (h100_sxm.txtpb). It comes in two packages of JAX for
 CUDA, which stay outside of the environment, so that JAX does not look for a GPU:
 
     python -m pip install --no-deps --target FOLDER jax-cuda12-plugin==VERSION jax-cuda12-pjrt==VERSION
 
-with the version of the installed JAX. cuDNN's algorithms are not chosen, because that takes the chip.
+with the version of the installed JAX. Only the chip itself could choose cuDNN's algorithms, so they stay open.
 """
 
 import importlib.resources
 import os
+import typing
+from collections.abc import Callable
 
 import jax
 from jax.experimental import topologies
@@ -22,20 +24,25 @@ COMPILER_VARIABLE = 'STYLEGAN_JAX_GPU_COMPILER'
 _LIBRARY = os.path.join('jax_plugins', 'xla_cuda12', 'xla_cuda_plugin.so')
 
 
-def compile_for_h100(fn, *args, compiler=None, donate_argnums=()):
+def compile_for_h100(
+    fn: Callable[..., typing.Any],
+    *args: typing.Any,
+    compiler: str | None = None,
+    donate_argnums: tuple[int, ...] = (),
+) -> jax.stages.Compiled:
     """Compiles a function for one H100.
 
     Args:
       fn: a function of pytrees of arrays.
       *args: pytrees of arrays or jax.ShapeDtypeStruct, of which only shapes and types are used.
-      compiler: the folder with the compiler packages; None for what STYLEGAN_JAX_GPU_COMPILER says.
+      compiler: the folder with the compiler packages; None for $STYLEGAN_JAX_GPU_COMPILER.
       donate_argnums: see `jax.jit`.
 
     Returns:
-      jax.stages.Compiled, to look at.
+      The compiled function, which can be read but not run.
 
     Raises:
-      UserError: the compiler packages are not there, or of another version.
+      UserError: the compiler packages are missing, or are of another version.
     """
     library = compiler_library(compiler)
     sharding = NamedSharding(topologies.make_mesh(_topology(library), (1,), ('device',)), PartitionSpec())
@@ -44,7 +51,7 @@ def compile_for_h100(fn, *args, compiler=None, donate_argnums=()):
     return lowered.compile({'xla_gpu_autotune_level': 0} | compiler_options('cuda'))
 
 
-def compiler_library(compiler=None):
+def compiler_library(compiler: str | None = None) -> str:
     """Returns the path of XLA's GPU compiler; see `compile_for_h100` for the argument and the error."""
     install = (
         'python -m pip install --no-deps --target FOLDER '
@@ -62,9 +69,9 @@ def compiler_library(compiler=None):
 
 
 def _topology(library):
-    from jax._src import xla_bridge  # the public way to add a backend would have it look for the chip
+    from jax._src import xla_bridge  # private: the public way to add a backend makes it look for the chip
 
-    jax.devices()  # backends that are there are made now, without the new one
+    jax.devices()  # initialises the existing backends before the new one is registered, so that it is not
     if 'cuda' not in xla_bridge._backend_factories:
         xla_bridge.register_plugin('cuda', library_path=library, options={})
     chip = importlib.resources.files('stylegan_jax.benchmarks').joinpath('h100_sxm.txtpb').read_text()

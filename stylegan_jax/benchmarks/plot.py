@@ -1,20 +1,28 @@
-"""A roofline: the share of the device's rate that each case reaches, over what memory allows it to reach."""
+"""A roofline plot: the share of the device's rate that each case reaches, below the limits of memory and arithmetic."""
+
+from __future__ import annotations
 
 import math
+import os
+import typing
+from collections.abc import Mapping, Sequence
 
 from stylegan_jax.errors import UserError
+
+if typing.TYPE_CHECKING:
+    from stylegan_jax.benchmarks.device import DeviceRates
 
 _COLOR, _GREY = '#1f5fa8', '0.45'
 _MARKERS = 'os^DvPX*'
 
 
-def roofline(path, results, rates, title):
+def roofline(path: str | os.PathLike, results: Sequence[Mapping[str, typing.Any]], rates: DeviceRates, title: str):
     """Draws results into a PNG file.
 
     Args:
       path: of the file.
-      results: dicts from `train.measure` or `generate.measure`.
-      rates: DeviceRates.
+      results: of `train.measure` or `generate.measure`.
+      rates: the limits of the device.
       title: a line about what was measured, and one about the machine.
 
     Raises:
@@ -23,7 +31,7 @@ def roofline(path, results, rates, title):
     pyplot, ticker = _pyplot()
     intensities = [result['flops_per_image'] / result['bytes_per_image'] for result in results]
     shares = [result['share_of_matrix_rate'] for result in results]
-    balance = rates.flops / rates.bandwidth  # operations per byte where both limits meet
+    balance = rates.flops / rates.bandwidth  # operations per byte at which both limits meet
     left, right = min([*intensities, balance]) / 2, max([*intensities, balance]) * 2
     bottom = min([*shares, left / balance]) / 1.5
     figure, axes = pyplot.subplots(figsize=(8.5, 4.5), dpi=150, layout='constrained')
@@ -42,7 +50,7 @@ def roofline(path, results, rates, title):
                 color=_GREY,
                 fontsize=8,
             )
-        # Cases often lie side by side, where writing beside the points could not be read.
+        # Points are often close together, so that their names are in a legend and not beside them.
         for number, (result, intensity, share) in enumerate(zip(results, intensities, shares)):
             axes.scatter(
                 intensity,
@@ -73,7 +81,7 @@ def roofline(path, results, rates, title):
             figure.legend(loc='outside right center', fontsize=8, frameon=False)
         figure.savefig(path, format='png')
     except OSError as error:
-        raise UserError(f'--plot={path}: {error.strerror}') from None
+        raise UserError(error.strerror or str(error), field='plot', value=path) from None
     finally:
         pyplot.close(figure)
 
@@ -86,9 +94,9 @@ def _round_numbers(low, high):
 
 
 def _pyplot():
-    import matplotlib
+    import matplotlib  # it takes a second, and measurements without a plot do without it
 
-    matplotlib.use('Agg')
+    matplotlib.use('Agg')  # draws without a display
     from matplotlib import pyplot, ticker
 
     return pyplot, ticker

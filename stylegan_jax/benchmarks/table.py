@@ -1,4 +1,6 @@
-"""Results as a table for people: which numbers of a line are shown, how, and under what heading."""
+"""Results as a table for people: the columns, their headings, and the formats of their numbers."""
+
+from collections.abc import Mapping
 
 _BYTES_UNIT = 1e9
 
@@ -7,7 +9,7 @@ def _number(pattern, unit=1):
     return lambda value: '-' if value is None else format(value / unit, pattern)
 
 
-# (key, heading, how to write it)
+# (key, heading, function that formats the number)
 _CASE = [('resolution', 'pixels', str), ('batch', 'batch', str)]
 _COMPILE = [('trace_seconds', 'trace s', _number('.1f')), ('compile_seconds', 'compile s', _number('.1f'))]
 _SPEED = [
@@ -39,12 +41,12 @@ COLUMNS = {
 }
 
 
-def heading(what):
-    """Returns the first line of the table of 'train', 'generate' or 'compile'."""
+def heading(what: str) -> str:
+    """Returns the first line of the table for 'train', 'generate' or 'compile'."""
     return '  '.join(title.rjust(_width(title)) for _, title, _ in COLUMNS[what])
 
 
-def line(what, result):
+def line(what: str, result: Mapping[str, object]) -> str:
     """Returns the line of one result, a dict with the keys of the columns."""
     return '  '.join(write(result[key]).rjust(_width(title)) for key, title, write in COLUMNS[what])
 

@@ -1,24 +1,27 @@
-"""Seconds a call takes: warmed up, synchronised, repeated."""
+"""Seconds per call, after a warm-up, with synchronisation, and repeated."""
 
 import math
 import time
+from collections.abc import Callable
 
 REPEATS = 5
-SECONDS = 1.0  # that each repeat takes at least, or one call
+SECONDS = 1.0  # that each repeat takes at least
 
 
-def seconds_per_call(run, *, repeats=REPEATS, seconds=None):
+def seconds_per_call(
+    run: Callable[[int], None], *, repeats: int = REPEATS, seconds: float | None = None
+) -> list[float]:
     """Measures a repeated call.
 
     Args:
-      run: takes a number, makes that many calls and waits for the last one's results.
-      repeats: how often to measure.
-      seconds: that a repeat takes at least, unless a single call takes longer; None for SECONDS.
+      run: makes the given number of calls, and waits for the results of the last one.
+      repeats: how many measurements to make.
+      seconds: that each measurement takes at least; it makes as many calls as fit, and at least one. None for SECONDS.
 
     Returns:
-      A list of seconds per call, one for each repeat.
+      Seconds per call, one number for each repeat.
     """
-    run(1)  # reads code and data for the first time
+    run(1)  # the first call also loads code and data
     count = max(1, math.ceil((SECONDS if seconds is None else seconds) / _timed(run, 1)))
     return [_timed(run, count) / count for _ in range(repeats)]
 

@@ -3,23 +3,24 @@
 import jax
 
 from stylegan_jax import training
-from stylegan_jax.benchmarks.cases import LEARNING_RATE, abstract_iteration, iteration, noise_images
+from stylegan_jax.benchmarks.cases import LEARNING_RATE, Case, abstract_iteration, iteration, noise_images
 from stylegan_jax.benchmarks.compiled import compile_timed, measure_calls
+from stylegan_jax.benchmarks.device import DeviceRates
 from stylegan_jax.runtime.flops import model_flops
 
 
-def measure(case, rates):
+def measure(case: Case, rates: DeviceRates) -> dict[str, float | str | None]:
     """Measures one case.
 
     Args:
-      case: a Case.
-      rates: DeviceRates.
+      case: of the measurement.
+      rates: the limits of the device.
 
     Returns:
       A dict, see `compiled.measure_calls`; with trace_seconds and compile_seconds.
     """
     devices = training.Devices(case.config)
-    step = devices.compile()
+    step = devices.iteration()
     state = devices.replicate(training.create_state(case.config))
     batch = devices.arrange(noise_images(case))
     compiled, times = compile_timed(lambda: step.lower(state, batch, LEARNING_RATE, stage=case.stage))

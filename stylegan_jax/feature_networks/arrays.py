@@ -1,28 +1,32 @@
-"""What all feature networks do with the arrays that they are made from: check them, and say which they are."""
+"""Checking the arrays that a feature network is built from, and a digest that identifies them."""
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from stylegan_jax.errors import UserError
 
-_LISTED = 3
+_LISTED = 3  # names in a message; the others are counted
 
 
-def checked(arrays, shapes, *, where, optional=()):
-    """Checks that arrays are those of a network.
+def checked(
+    arrays: Mapping[str, ArrayLike], shapes: Mapping[str, Sequence[int]], *, where: object, optional: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """Checks that arrays have the names, shapes and types that a network needs.
 
     Args:
       arrays: {name: array}.
-      shapes: {name: shape} of what the network has.
-      where: file or folder that they came from, for the message.
-      optional: names that may be missing, all together.
+      shapes: {name: shape} of the network.
+      where: file or folder that the arrays came from, for the message.
+      optional: names that may be missing, but only all of them together.
 
     Returns:
-      {name: float32 array}, without the names that `shapes` lacks.
+      {name: float32 array}.
 
     Raises:
-      UserError: names are missing or unknown, or a shape is another one; the message names them.
+      UserError: names are missing or unknown, or a shape differs; the message names them.
     """
     required = shapes.keys() - (() if set(optional) & arrays.keys() else optional)
     for problem, names in (('lacks', required - arrays.keys()), ('has unknown arrays:', arrays.keys() - shapes.keys())):
@@ -39,11 +43,12 @@ def checked(arrays, shapes, *, where, optional=()):
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 
-def digest(arrays):
-    """Returns 16 hex digits that differ wherever a name, shape, type or value of the arrays {name: array} does."""
+def digest(arrays: Mapping[str, ArrayLike]) -> str:
+    """Returns 16 hexadecimal digits, which differ if a name, shape, type or value of the arrays {name: array} does."""
     sha = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name])
+        # Little-endian and row-major, so that the digest does not depend on the machine or on the memory layout.
         array = array.astype(array.dtype.newbyteorder('<'), order='C', copy=False)
         sha.update(f'{name} {array.shape} {array.dtype.str}\n'.encode())
         sha.update(array.data)

@@ -1,6 +1,6 @@
-"""Which files of weights are known, where they are looked for, and where they can be had.
+"""The known files of weights: their names, the folders where they are looked for, and their addresses.
 
-Reading them is `weight_files`' business. Only `find` with `download=True` ever uses a network.
+`weight_files` reads them. Only `find` with `download=True` ever uses the internet.
 """
 
 import glob
@@ -10,23 +10,25 @@ import os
 import pathlib
 import re
 import typing
+import urllib.error
 import urllib.request
+from collections.abc import Mapping
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import progress_bar
 
 _HERE = pathlib.Path(__file__).parent
-_TIMEOUT = 60  # seconds without a byte
-_BLOCK = 1 << 20
+_TIMEOUT = 60  # without a byte [seconds]
+_BLOCK = 1 << 20  # read at a time [bytes]
 
 
 class Weights(typing.NamedTuple):
     """A known file of weights.
 
     Attributes:
-      file: its name, or a pattern for it; eight hex digits at the end are the first of its SHA-256.
-      url: where it can be had; None if nowhere by itself.
+      file: its name, or a glob pattern; eight hexadecimal digits at the end of a name are the first of its SHA-256.
+      url: its address; None if it cannot be downloaded automatically.
     """
 
     file: str
@@ -34,34 +36,40 @@ class Weights(typing.NamedTuple):
 
 
 KNOWN = {
-    # The network of 2015 that FID is defined by, converted from TensorFlow. The file of the torch-fidelity package,
-    # weights-inception-2015-12-05-6726825d.pth, is the same to the bit.
+    # The network of 2015 that defines FID, converted from TensorFlow. The file of the torch-fidelity package,
+    # weights-inception-2015-12-05-6726825d.pth, is identical bit for bit.
     'inception-2015': Weights(
         'pt_inception-2015-12-05-6726825d.pth',
         'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth',
     ),
     'vgg16': Weights('vgg16-397923af.pth', 'https://download.pytorch.org/models/vgg16-397923af.pth'),
-    # NVIDIA's networks of Section 4.2's classifiers; each file's name goes on with the attribute.
+    # NVIDIA's 40 classifiers of attributes of CelebA-HQ (Section 4.2); each file's name continues with the attribute.
     **{f'celebahq-classifier-{number:02d}': Weights(f'celebahq-classifier-{number:02d}*.pkl') for number in range(40)},
 }
-# The linear layers of LPIPS, which are small and free (their licence is beside them), come with the package.
+# The linear layers of LPIPS are small and freely licensed (the licence is beside them), so the package includes them.
 _SHIPPED = {'lpips-vgg-0.1': _HERE / 'lpips_vgg_v0.1.npz'}
 
 
-def find(name, path=None, *, download=False, known=None):
+def find(
+    name: str,
+    path: str | os.PathLike | None = None,
+    *,
+    download: bool = False,
+    known: Mapping[str, Weights] | None = None,
+) -> str:
     """Finds a file of weights.
 
     Args:
       name: of a network in `KNOWN`, or 'lpips-vgg-0.1'.
-      path: of the file, if the user has said so; nothing else is looked at then.
-      download: whether to fetch the file into `folder()` if it is not there.
-      known: another table of names than `KNOWN`.
+      path: of the file, if the user gave one; then nothing else is searched.
+      download: whether to download the file into `folder()` if it is not there.
+      known: a table of names that replaces `KNOWN`.
 
     Returns:
-      The path of a file that exists, a string.
+      The path of an existing file.
 
     Raises:
-      UserError: there is none, or it could not be fetched whole; the message says which file to put where.
+      UserError: there is none, or it could not be downloaded completely; the message says which file to put where.
     """
     if path is not None:
         if not os.path.isfile(path):
@@ -80,26 +88,30 @@ def find(name, path=None, *, download=False, known=None):
         raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}')
     if not download:
         raise UserError(
-            f'the weights of {name} are missing: put {weights.file} into {where}, or let it be fetched '
-            f'with --download (from {weights.url})'
+            f'the weights of {name} are missing: put {weights.file} into {where}, or set download to '
+            f'fetch it (from {weights.url})'
         )
     return _fetch(weights, where)
 
 
-def cache_folder():
-    """Returns $STYLEGAN_JAX_CACHE, or stylegan_jax in $XDG_CACHE_HOME or ~/.cache, where compiled programs are too."""
+def cache_folder() -> str:
+    """Returns the folder for weights and metrics that are kept between runs.
+
+    It is $STYLEGAN_JAX_CACHE, else stylegan_jax in $XDG_CACHE_HOME or ~/.cache. Compiled programs are in the same
+    folder by default, but do not follow $STYLEGAN_JAX_CACHE: see `runtime.compile_cache`.
+    """
     caches = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
     own = os.environ.get('STYLEGAN_JAX_CACHE') or os.path.join(caches, 'stylegan_jax')
     return os.path.abspath(os.path.expanduser(own))
 
 
-def folder():
-    """Returns where weights are kept: weights/ in `cache_folder()`."""
+def folder() -> str:
+    """Returns the folder of downloaded weights: weights/ in `cache_folder()`."""
     return os.path.join(cache_folder(), 'weights')
 
 
 def _fetch(weights, where):
-    """Fetches a file, which appears whole or not at all; returns its path."""
+    """Downloads a file, which appears complete or not at all; returns its path."""
     path = os.path.join(where, weights.file)
     try:
         os.makedirs(where, exist_ok=True)
@@ -109,6 +121,8 @@ def _fetch(weights, where):
         ):
             _receive(reply, file, weights)
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection with the server's answer
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(
             f'{weights.url} could not be fetched ({reason}); put {weights.file} into {where} yourself, or try again'
@@ -117,7 +131,7 @@ def _fetch(weights, where):
 
 
 def _receive(reply, file, weights):
-    """Writes what comes, and compares it with what was announced and with the checksum in the name."""
+    """Writes the bytes that arrive, and checks the announced length and the checksum in the file's name."""
     announced = reply.headers.get('Content-Length')
     digest, received = hashlib.sha256(), 0
     bar = progress_bar(announced and int(announced), weights.file)

@@ -1,7 +1,8 @@
 """Classifiers with the architecture of the discriminator (StyleGAN Section 4.2): their logits and their features.
 
-The logits tell attributes for linear separability. The features of a classifier of a data set's own attributes span a
-space for Frechet distances on that data set; such a distance is never to be called FID, which is Inception's.
+Linear separability takes the attributes of images from the logits. The features of a classifier that was trained on a
+data set's own attributes are a space for Fréchet distances on that data set. Such a distance must not be called FID:
+that name is reserved for the features of Inception.
 """
 
 import dataclasses
@@ -9,13 +10,15 @@ import math
 import os
 import pathlib
 import typing
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from numpy.typing import ArrayLike
 
-from stylegan_jax.config.network import ClassifierConfig
+from stylegan_jax.config.network import ClassifierConfig, ImageConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.arrays import digest
 from stylegan_jax.networks import file as network_file
@@ -23,7 +26,7 @@ from stylegan_jax.networks.discriminator import Discriminate
 from stylegan_jax.storage import official
 
 _SHIPPED = {'toy_faces': pathlib.Path(__file__).parent / 'toy-faces-classifier.npz'}
-_ZIP_MAGIC = b'PK\x03\x04'
+_ZIP_MAGIC = b'PK\x03\x04'  # the first bytes of a zip file, which an .npz is
 
 
 @jax.tree_util.register_dataclass
@@ -32,10 +35,10 @@ class Classifier:
     """A classifier with its weights; a pytree.
 
     Attributes:
-      params: arrays.
-      config: what it is.
-      name: of the file that it is from, such as 'toy-faces-classifier'.
-      digest: what tells its weights from others, see `arrays.digest`.
+      params: the parameter tree.
+      config: the architecture and the names of the labels.
+      name: of the file that it was loaded from, such as 'toy-faces-classifier'.
+      digest: identifies the weights, see `arrays.digest`.
     """
 
     params: typing.Any
@@ -44,12 +47,12 @@ class Classifier:
     digest: str = dataclasses.field(metadata={'static': True})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> typing.Self:
         """Loads a classifier.
 
         Args:
-          path: a file that `save` wrote; an official pickle, such as celebahq-classifier-00-male.pkl; or 'toy_faces',
-            which names the classifier of Toy faces that is part of this package.
+          path: a file that `save` wrote; an official pickle, such as celebahq-classifier-00-male.pkl; or 'toy_faces'
+            for the classifier of Toy faces that this package includes.
 
         Raises:
           UserError: the path does not exist, is damaged, or holds no classifier.
@@ -60,10 +63,10 @@ class Classifier:
                 magic = file.read(len(_ZIP_MAGIC))
         except OSError as error:
             raise UserError(
-                f'{path}: {error.strerror}; give a classifier that train_classifier made, an official '
-                "one, or 'toy_faces'"
+                f'{path}: {error.strerror}',
+                remedy="give a classifier that train_classifier made, an official one, or 'toy_faces'",
             ) from None
-        if magic != _ZIP_MAGIC:
+        if magic != _ZIP_MAGIC:  # an official pickle, whose file name says which attribute its single score is
             network, arrays = official.load_classifier(path)
             names = [path.stem] if network.num_scores == 1 else [f'class {k}' for k in range(network.num_scores)]
             return cls.from_arrays(ClassifierConfig(network, tuple(names)), arrays, name=path.stem, where=path)
@@ -73,11 +76,13 @@ class Classifier:
         return cls.from_arrays(config, arrays, name=path.stem, where=path)
 
     @classmethod
-    def from_arrays(cls, config, arrays, *, name, where):
+    def from_arrays(
+        cls, config: ClassifierConfig, arrays: Mapping[str, ArrayLike], *, name: str, where: object
+    ) -> typing.Self:
         """Builds a classifier from arrays {name: array} as `save` writes them.
 
         Raises:
-          UserError: they are not those of `config`; the message begins with `where`.
+          UserError: the arrays do not fit `config`; the message begins with `where`, the file that they came from.
         """
         template = jax.eval_shape(lambda key: init_params(key, config), jax.random.key(0))
         try:
@@ -88,56 +93,61 @@ class Classifier:
         return cls.from_params(config, traverse_util.unflatten_dict(params), name=name)
 
     @classmethod
-    def from_params(cls, config, params, *, name):
-        """Makes a classifier of a parameter tree, as `init_params` gives one."""
+    def from_params(cls, config: ClassifierConfig, params: typing.Any, *, name: str) -> typing.Self:
+        """Builds a classifier from a parameter tree such as `init_params` returns."""
         return cls(params, config, name, digest(_named(params)))
 
     @property
-    def label_names(self):
-        """What each logit means, a tuple of K str."""
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the labels, one for each of the K logits."""
         return self.config.label_names
 
     @property
-    def resolution(self):
-        """Longer side of the images that the network itself takes [pixels]."""
+    def resolution(self) -> int:
+        """Longer side of the network's own input [pixels]."""
         return self.config.image.resolution
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike):
         """Writes one portable file (arrays and config, no pickle) that `load` reads."""
         network_file.write(path, kind='classifier', config=self.config, arrays=_named(self.params))
 
-    def logits(self, images):
-        """Judges which labels images have.
+    def logits(self, images: ArrayLike) -> jax.Array:
+        """Computes the logits of the labels.
 
         Args:
-          images: uint8 [N, H, W, C] of the classifier's own size, or that times a power of two, which is reduced to it
-            by means over boxes.
+          images: uint8 [N, H, W, C] of the classifier's own size, or larger by a power of two; larger images are
+            reduced by averaging over boxes.
 
         Returns:
-          float32 [N, K], positive for images that have an attribute; the largest one is that of the class.
+          float32 [N, K]. An attribute's logit is positive for images that have the attribute; the largest logit is that
+          of the predicted class.
 
         Raises:
           UserError: the images have another type or size.
         """
         return self._run(images)[0]
 
-    def features(self, images):
-        """Computes the features that the logits come from: the rectified outputs of the dense layer before the last.
+    def features(self, images: ArrayLike) -> jax.Array:
+        """Computes the features below the logits: the rectified outputs of the last but one dense layer.
 
-        Args and Raises: see `logits`.
+        Args:
+          images: see `logits`.
 
         Returns:
           float32 [N, D].
+
+        Raises:
+          UserError: see `logits`.
         """
         return self._run(images)[1]
 
     def _run(self, images):
-        with jax.default_matmul_precision('highest'):  # graphics chips would round factors
+        with jax.default_matmul_precision('highest'):  # GPUs would round the factors of products to TF32
             return _logits_and_features_compiled(self.config, self.params, images)
 
 
-def init_params(key, config):
-    """Makes fresh parameters of a ClassifierConfig from a typed JAX key."""
+def init_params(key: jax.Array, config: ClassifierConfig) -> typing.Any:
+    """Draws the initial parameter tree of a classifier; `key` is a typed JAX key."""
     network, image = config.network, config.image
     images = jnp.zeros((1, *image.shape))
     return Discriminate(network).init(key, images, stage=image.num_stages - 1, method=Discriminate.scores_and_features)[
@@ -145,17 +155,18 @@ def init_params(key, config):
     ]
 
 
-def logits_and_features(config, params, images):
+def logits_and_features(config: ClassifierConfig, params: typing.Any, images: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Runs the network: uint8 images [N, H, W, C] -> logits [N, K] and features [N, D]; see `Classifier.logits`."""
     images = _reduced(config.image, images) / 127.5 - 1
     replicas = 1
     if config.network.mbstd_group_size > 1:
-        # Official metrics judge batches of one group; so a group is of images that stand together, whatever the batch.
+        # Official metrics give the classifier batches of exactly one group. The minibatch statistics are therefore
+        # formed over neighbouring images (each group is a "replica" of its own), whatever the size of the batch.
         replicas, rest = divmod(len(images), config.network.mbstd_group_size)
         if rest:
             raise UserError(
-                f'{len(images)} images: this classifier judges groups of '
-                f'{config.network.mbstd_group_size}; give a multiple of it'
+                f'{len(images)} images: this classifier takes groups of {config.network.mbstd_group_size}',
+                remedy='give a multiple of it',
             )
     return Discriminate(config.network).apply(
         {'params': params},
@@ -173,7 +184,7 @@ def _named(params):
     return traverse_util.flatten_dict({'params': params}, sep='/')
 
 
-def _reduced(image, images):
+def _reduced(image: ImageConfig, images: ArrayLike) -> jax.Array:
     """Returns float32 images of the size of `image`, 0 to 255, not rounded; sums over boxes are exact."""
     height, width, channels = image.shape
     factor = images.shape[1] // height if images.ndim == 4 else 0

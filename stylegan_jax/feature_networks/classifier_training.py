@@ -1,25 +1,32 @@
-"""Training a classifier on labelled images: which images, the loss, the steps. `train_classifier` is the command."""
+"""Training a classifier on labelled images: the split of the images, the loss, the steps.
+
+The command is `train_classifier`.
+"""
 
 import dataclasses
 import functools
 import math
+import typing
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax.config.network import ClassifierConfig
+from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.pipeline import indices_at
 from stylegan_jax.errors import UserError
-from stylegan_jax.feature_networks.classifier import init_params, logits_and_features
+from stylegan_jax.feature_networks.classifier import Classifier, init_params, logits_and_features
 from stylegan_jax.runtime.progress import progress_bar
 from stylegan_jax.training.optimizer import adam_init, adam_update
 
 _HELD_OUT_SHARE = 0.1
-_FEWEST = 10  # images with a label, and without it, that it is learned from
-_LOOK = 50  # steps between two looks at the loss, which wait for the device
-_INIT, _MIRROR, _HOLD_OUT = 0, 1, 2  # purposes of random numbers
-_BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8
+_FEWEST = 10  # training images that must have a label, and that must lack it
+_LOOK = 50  # steps between two reads of the loss, each of which waits for the device
+_INIT, _MIRROR, _HOLD_OUT = 0, 1, 2  # purposes of random numbers; each folds its own constant into the key
+_BETA1, _BETA2, _EPSILON = 0.9, 0.99, 1e-8  # of Adam
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,29 +43,29 @@ class Options:
         for name, least in (('kimg', 0), ('lr', 0), ('batch', 1)):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= least and value > 0):
-                raise UserError(f'{name}={value}: give a number above 0')
+                raise UserError('give a number above 0', field=name, value=value)
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         return math.ceil(self.kimg * 1000 / self.batch)
 
 
-def num_held_out(count):
-    """Returns how many images are held out beside, or of, so many."""
+def num_held_out(count: int) -> int:
+    """Returns how many of `count` images are held out for the test: a tenth, at least one."""
     return max(1, round(_HELD_OUT_SHARE * count))
 
 
-def split(count, held_out, *, seed, in_order):
-    """Parts images into those to learn from and those to be judged on.
+def split(count: int, held_out: int, *, seed: int, in_order: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Splits images into those for training and those held out for the test.
 
     Args:
       count: how many images there are.
       held_out: how many of them are held out.
-      seed: of which ones.
-      in_order: hold out the last ones instead.
+      seed: of the random choice.
+      in_order: whether to hold out the last ones instead of a random choice.
 
     Returns:
-      Two arrays of indices, int64.
+      The indices of the images for training, and of those held out; int64.
     """
     order = np.arange(count)
     if not in_order:
@@ -66,59 +73,60 @@ def split(count, held_out, *, seed, in_order):
     return order[: count - held_out], order[count - held_out :]
 
 
-def check_labels(labels, names, parts, where):
-    """Says of which kind labels are, and refuses those that cannot be learned.
+def check_labels(labels: np.ndarray, names: Sequence[str], parts: tuple[np.ndarray, np.ndarray], where: object) -> bool:
+    """Finds whether labels are classes or attributes, and refuses labels that cannot be learned.
 
     Args:
       labels: [N, K].
       names: of the K labels.
-      parts: indices of the images to learn from, and of those held out.
-      where: what messages begin with.
+      parts: indices of the images for training, and of those held out.
+      where: the data set, for messages.
 
     Returns:
-      Whether they exclude one another (classes) or are each for itself (attributes).
+      True if the labels are classes, which exclude one another; False if they are independent attributes.
 
     Raises:
-      UserError: there are none, they are not 0 or 1, or too few images have one.
+      UserError: there are no labels, they are not 0 or 1, or too few images have one.
     """
     if not labels.shape[1]:
         raise UserError(
-            f'{where}: the images have no labels; prepare them with prepare_data --labels=folders, or add '
-            'a dataset.json'
+            f'{where}: the images have no labels',
+            remedy='prepare them with labels=folders, or add a dataset.json',
         )
     if not np.isfinite(labels).all():
-        raise UserError(f'{where}: a label is not finite; mend it')
+        raise UserError(f'{where}: a label is not finite', remedy='mend it')
     wrong = labels[(labels != 0) & (labels != 1)]
     if wrong.size:
         raise UserError(f'{where}: a label is {wrong[0]:g}; a classifier learns labels that are 0 or 1')
-    for part, fewest, verb in zip(parts, (_FEWEST, 1), ('learn from', 'be judged on')):
+    for part, fewest, verb in zip(parts, (_FEWEST, 1), ('learn from', 'be tested on')):
         counts = labels[part].sum(axis=0).astype(int)
         for name, have in zip(names, counts):
             lack = len(part) - have
             if min(have, lack) < fewest:
                 raise UserError(
-                    f'{where}: of {len(part)} images to {verb}, {have} have {name!r} and {lack} do not; at '
-                    f'least {fewest} of each are needed: use more images, or leave that label out'
+                    f'{where}: of {len(part)} images to {verb}, {have} have {name!r} and {lack} do not',
+                    remedy=f'at least {fewest} of each are needed: use more images, or leave that label out',
                 )
     return labels.shape[1] > 1 and is_one_hot(labels)
 
 
-def train(dataset, indices, config, options, *, title='training'):
+def train(
+    dataset: Dataset, indices: np.ndarray, config: ClassifierConfig, options: Options, *, title: str | None = 'training'
+) -> tuple[typing.Any, np.ndarray]:
     """Trains a classifier.
 
     Args:
-      dataset: a `Dataset`, its images of the size of the classifier's.
-      indices: of the images to learn from.
-      config: ClassifierConfig.
-      options: Options.
+      dataset: images of the classifier's own size, with labels.
+      indices: of the images for training.
+      config: of the classifier.
+      options: how long, how fast, and the seed.
       title: of the progress bar; None = no bar.
 
     Returns:
-      params: its parameter tree.
-      losses: float32 [steps], that of each step.
+      The parameter tree, and the loss of each step, float32 [steps].
 
     Raises:
-      UserError: the loss ceased to be finite.
+      UserError: the loss is no longer finite.
     """
     key = jax.random.key(options.seed)
     params = init_params(jax.random.fold_in(key, _INIT), config)
@@ -128,6 +136,7 @@ def train(dataset, indices, config, options, *, title='training'):
             position = step * options.batch
             rows = indices[indices_at(options.seed, position, options.batch, len(indices))]
             images = dataset.images(rows, dataset.image.num_stages - 1)
+            # Cosine decay from `lr` to 0 (Loshchilov and Hutter, 2017, without restarts).
             lr = options.lr * (1 + math.cos(math.pi * step / options.steps)) / 2
             params, state, loss = _step(
                 config,
@@ -147,19 +156,19 @@ def train(dataset, indices, config, options, *, title='training'):
     return params, np.array(jax.device_get(losses))
 
 
-def logits_of(dataset, indices, classifier, batch=64):
+def logits_of(dataset: Dataset, indices: np.ndarray, classifier: Classifier, batch: int = 64) -> np.ndarray:
     """Returns the logits of some images of a data set, float32 [len(indices), K]."""
     logits = []
     for start in range(0, len(indices), batch):
-        rows = np.resize(indices[start : start + batch], batch)  # the last ones over again, to fill the batch
+        rows = np.resize(indices[start : start + batch], batch)  # repeated to fill the last batch
         logits.append(classifier.logits(dataset.images(rows, dataset.image.num_stages - 1)))
     return np.concatenate(logits)[: len(indices)]
 
 
-def classification_loss(logits, labels, *, one_hot):
-    """Cross-entropy of labels [N, K], of 0 and 1, as logits [N, K] see them; a scalar.
+def classification_loss(logits: jax.Array, labels: jax.Array, *, one_hot: bool) -> jax.Array:
+    """Computes the cross-entropy of labels [N, K], which are 0 or 1, under logits [N, K]; a scalar.
 
-    The softmax's of classes where `one_hot`, else the mean of the sigmoid's of each attribute.
+    It is the softmax cross-entropy of classes if `one_hot`, else the mean sigmoid cross-entropy of the attributes.
     """
     if one_hot:
         return -jnp.mean(jnp.sum(labels * jax.nn.log_softmax(logits), axis=-1))
@@ -183,4 +192,4 @@ def _step(config, mirror, params, state, images, labels, lr, key):
 
 def _check_finite(loss, position):
     if not math.isfinite(loss):
-        raise UserError(f'the loss is {float(loss)} after {position} images; give a lower --lr')
+        raise UserError(f'the loss is {float(loss)} after {position} images', remedy='give a lower lr')

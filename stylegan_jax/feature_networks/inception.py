@@ -1,7 +1,8 @@
-"""The Inception network of 2015 that FID, KID and the Inception Score are defined by, named as in its PyTorch copies.
+"""The Inception network of 2015, which defines FID, KID and the Inception Score; names as in its PyTorch copies.
 
-It differs from the published Inception v3 in what its frozen TensorFlow graph happens to do: average pools do not count
-what is padded, the last block has a max pool in the place of one, there are 1008 outputs, and epsilon is 1e-3.
+Its frozen TensorFlow graph differs from the published Inception v3: average pools leave the padding out of the mean,
+the last block has a max pool in place of an average pool, there are 1008 outputs, and the batch normalisation's epsilon
+is 1e-3.
 
 Reference: Szegedy et al., Rethinking the Inception Architecture for Computer Vision (2015), Figures 5 to 7.
 """
@@ -9,20 +10,22 @@ Reference: Szegedy et al., Rethinking the Inception Architecture for Computer Vi
 import dataclasses
 import functools
 import typing
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import ArrayLike
 
 from stylegan_jax.feature_networks.arrays import checked, digest
 from stylegan_jax.feature_networks.resizing import resize, to_colour
 
 SIZE = 299
 NUM_FEATURES = 2048
-NUM_CLASSES = 1008  # as many outputs as the graph has; not all are classes of ImageNet
-_EPSILON = 1e-3
-_COUNTERS = '.num_batches_tracked'
+NUM_CLASSES = 1008  # outputs of the graph; ImageNet has only 1000 classes
+_EPSILON = 1e-3  # of the batch normalisation
+_COUNTERS = '.num_batches_tracked'  # PyTorch's, which inference does not use
 _BATCH_NORM = 'weight', 'bias', 'running_mean', 'running_var'
 
 
@@ -32,12 +35,12 @@ class Inception:
     """The network with its weights; a pytree.
 
     Attributes:
-      kernels: {layer: [h, w, I, O]}, with the scale of the batch normalisation in them.
-      shifts: {layer: [O]}, what remains of it.
+      kernels: {layer: [h, w, I, O]}, multiplied by the scale of the batch normalisation.
+      shifts: {layer: [O]}, the shift of the batch normalisation.
       fc_weight: [2048, 1008].
       fc_bias: [1008].
-      digest: of the arrays that it was made from.
-      dtype: 'float32' (exact products) or 'bfloat16', of the activations; results are float32.
+      digest: of the arrays that it was built from.
+      dtype: of the activations, 'float32' (exact products) or 'bfloat16'; results are float32.
       name: 'inception-2015'.
     """
 
@@ -50,20 +53,22 @@ class Inception:
     name: str = dataclasses.field(default='inception-2015', metadata={'static': True})
 
     @classmethod
-    def from_arrays(cls, arrays, *, where, dtype='float32'):
-        """Makes the network from arrays with the names of pytorch-fid's and torch-fidelity's files.
+    def from_arrays(cls, arrays: Mapping[str, ArrayLike], *, where: object, dtype: str = 'float32') -> typing.Self:
+        """Builds the network from arrays with the names of pytorch-fid's and torch-fidelity's files.
 
         Args:
           arrays: {name: array}; counters of batches are ignored.
-          where: the file that they came from, for messages.
-          dtype: see there.
+          where: the file that the arrays came from, for messages.
+          dtype: see the class.
 
         Raises:
-          UserError: names are missing or unknown, or a shape is another one.
+          UserError: names are missing or unknown, or a shape differs.
         """
         arrays = {name: array for name, array in arrays.items() if not name.endswith(_COUNTERS)}
         arrays = checked(arrays, array_shapes(), where=where)
         kernels, shifts = {}, {}
+        # Batch normalisation with fixed statistics is linear: y = scale * x + (beta - mean * scale). Its scale is
+        # folded into the kernel, in float64 so that it is rounded only once.
         for layer in _kernel_shapes():
             gamma, beta, mean, variance = (np.float64(arrays[f'{layer}.bn.{part}']) for part in _BATCH_NORM)
             scale = gamma / np.sqrt(variance + _EPSILON)
@@ -74,7 +79,7 @@ class Inception:
             kernels, shifts, jnp.asarray(arrays['fc.weight'].T), jnp.asarray(arrays['fc.bias']), digest(arrays), dtype
         )
 
-    def features(self, images, way='legacy'):
+    def features(self, images: ArrayLike, way: str = 'legacy') -> jax.Array:
         """Computes the features that FID compares.
 
         Args:
@@ -86,8 +91,12 @@ class Inception:
         """
         return self.activations(inputs(images, way))['AvgPool']
 
-    def logits(self, features, *, biased=True):
-        """Computes logits from features [N, 2048]; the official Inception Score leaves the bias out.
+    def logits(self, features: jax.Array, *, biased: bool = True) -> jax.Array:
+        """Computes logits from features.
+
+        Args:
+          features: [N, 2048].
+          biased: whether to add the bias, which the official Inception Score leaves out.
 
         Returns:
           float32 [N, 1008].
@@ -95,27 +104,28 @@ class Inception:
         logits = jnp.matmul(features, self.fc_weight, precision=lax.Precision.HIGHEST)
         return logits + self.fc_bias if biased else logits
 
-    def activations(self, x):
-        """Computes what each stage gives.
+    def activations(self, x: jax.Array) -> dict[str, jax.Array]:
+        """Computes the output of every stage.
 
         Args:
-          x: what `inputs` gives, [N, 299, 299, 3].
+          x: the result of `inputs`, [N, 299, 299, 3].
 
         Returns:
-          {name of the stage: [N, h, w, C]}, and 'AvgPool' float32 [N, 2048]. Compilers drop what is not used.
+          {name of the stage: [N, h, w, C]}, and 'AvgPool' float32 [N, 2048]. Compilers drop the stages that are not
+          used.
         """
         layers = _Layers(lambda name, shape: (self.kernels[name], self.shifts[name]))
         return _stages(layers, x.astype(self.dtype))
 
 
-def inputs(images, way):
-    """Resizes and scales images [N, H, W, 1 or 3] in 0..255 to what the network takes, float32 [N, 299, 299, 3]."""
+def inputs(images: ArrayLike, way: str) -> jax.Array:
+    """Resizes and scales images [N, H, W, 1 or 3] in 0..255 to the network's input, float32 [N, 299, 299, 3]."""
     x = to_colour(resize(images, SIZE, way))
     return x / 255 * 2 - 1 if way == 'half_pixel' else (x - 128) / 128
 
 
 @functools.cache
-def array_shapes():
+def array_shapes() -> dict[str, tuple[int, ...]]:
     """Returns {name: shape} of the arrays of a file, kernels as [O, I, h, w]."""
     shapes = {'fc.weight': (NUM_CLASSES, NUM_FEATURES), 'fc.bias': (NUM_CLASSES,)}
     for layer, (height, width, before, after) in _kernel_shapes().items():
@@ -126,7 +136,7 @@ def array_shapes():
 
 @functools.cache
 def _kernel_shapes():
-    """{layer: (h, w, I, O)}, found by walking through the network."""
+    """{layer: (h, w, I, O)}, recorded while the network is traced, so that the code has each shape only once."""
     shapes = {}
 
     def parameters(name, shape):
@@ -138,7 +148,7 @@ def _kernel_shapes():
 
 
 class _Layers:
-    """The convolutions of the network or of a block in it; each with batch normalisation and ReLU."""
+    """The convolutional layers of the network, or of one block: convolution, batch normalisation and ReLU."""
 
     def __init__(self, parameters, prefix=''):
         self._parameters, self._prefix = parameters, prefix
@@ -175,7 +185,7 @@ def _stages(layers, x):
 
 
 def _block_35(layer, x, pooled):
-    """At 35x35."""
+    """Inception block at 35x35 pixels (Figure 5)."""
     fives = layer('branch5x5_2', layer('branch5x5_1', x, 48), 64, (5, 5))
     threes = layer('branch3x3dbl_2', layer('branch3x3dbl_1', x, 64), 96, (3, 3))
     threes = layer('branch3x3dbl_3', threes, 96, (3, 3))
@@ -183,7 +193,7 @@ def _block_35(layer, x, pooled):
 
 
 def _block_to_17(layer, x):
-    """From 35x35 to 17x17."""
+    """Reduces 35x35 pixels to 17x17."""
     threes = layer('branch3x3dbl_2', layer('branch3x3dbl_1', x, 64), 96, (3, 3))
     return _joined(
         layer('branch3x3', x, 384, (3, 3), stride=2, padding='VALID'),
@@ -193,7 +203,7 @@ def _block_to_17(layer, x):
 
 
 def _block_17(layer, x, inner):
-    """At 17x17, with kernels of 7x7 in two halves."""
+    """Inception block at 17x17 pixels; each 7x7 kernel is factorised into 1x7 and 7x1 (Figure 6)."""
     once = layer('branch7x7_2', layer('branch7x7_1', x, inner), inner, (1, 7))
     once = layer('branch7x7_3', once, 192, (7, 1))
     twice = layer('branch7x7dbl_2', layer('branch7x7dbl_1', x, inner), inner, (7, 1))
@@ -203,7 +213,7 @@ def _block_17(layer, x, inner):
 
 
 def _block_to_8(layer, x):
-    """From 17x17 to 8x8."""
+    """Reduces 17x17 pixels to 8x8."""
     threes = layer('branch3x3_2', layer('branch3x3_1', x, 192), 320, (3, 3), stride=2, padding='VALID')
     sevens = layer('branch7x7x3_2', layer('branch7x7x3_1', x, 192), 192, (1, 7))
     sevens = layer('branch7x7x3_3', sevens, 192, (7, 1))
@@ -212,7 +222,7 @@ def _block_to_8(layer, x):
 
 
 def _block_8(layer, x, pool):
-    """At 8x8, with kernels of 3x3 as a row and a column side by side."""
+    """Inception block at 8x8 pixels; 1x3 and 3x1 kernels side by side take the place of 3x3 ones (Figure 7)."""
     once = layer('branch3x3_1', x, 384)
     twice = layer('branch3x3dbl_2', layer('branch3x3dbl_1', x, 448), 384, (3, 3))
     return _joined(
@@ -234,11 +244,12 @@ def _max_pool(x, stride=1, padding='SAME'):
 
 
 def _average_pool(x):
-    """Means of 3x3 pixels, of fewer at the edges: what is padded does not count."""
+    """Means of 3x3 pixels, and of fewer at the edges: the padding is not counted."""
 
     def sums(x):
         return lax.reduce_window(x, 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), 'SAME')
 
+    # An edge has two rows or columns in its window, all other places have three.
     height, width = (np.minimum(np.arange(n), 1) + 1 + np.minimum(np.arange(n)[::-1], 1) for n in x.shape[1:3])
     counts = np.float32(height[:, None, None] * width[:, None])
     return (sums(x.astype(jnp.float32)) / counts).astype(x.dtype)

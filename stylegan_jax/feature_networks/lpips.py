@@ -1,18 +1,20 @@
 """LPIPS v0.1 'vgg', the perceptual distance of two images.
 
 Reference: Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric (2018), Equation 1, and
-version 0.1 of its code. By all that is public, NVIDIA's vgg16_zhang_perceptual.pkl is the same for images in 0..255:
-the README of the official code calls it the standard LPIPS, and torch-fidelity's tests hold their LPIPS to NVIDIA's
-later vgg16.pt within 1e-5.
+version 0.1 of its code. According to public sources, NVIDIA's vgg16_zhang_perceptual.pkl computes the same for images
+in 0..255: the README of the official code calls it the standard LPIPS, and the tests of torch-fidelity compare their
+LPIPS with NVIDIA's later vgg16.pt and agree within 1e-5.
 """
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import ArrayLike
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import catalogue
@@ -21,8 +23,8 @@ from stylegan_jax.feature_networks.resizing import to_colour
 from stylegan_jax.feature_networks.vgg import BLOCKS, SPREAD, VGG16, WIDTHS, convolve, normalised
 from stylegan_jax.feature_networks.weight_files import read_arrays
 
-_SMALL = 1e-10  # added to lengths of feature vectors
-_SMALLEST = 16  # pixels; four pools halve them
+_SMALL = 1e-10  # added to lengths of feature vectors, as in the reference code
+_SMALLEST = 16  # [pixels]; four pools halve the size
 
 
 @jax.tree_util.register_dataclass
@@ -31,10 +33,10 @@ class LPIPS:
     """The distance with its weights; a pytree.
 
     Attributes:
-      vgg: a VGG16, of which the trunk is used.
-      linear: a weight for each channel of each of the five taps, [C].
-      digest: of all arrays that it was made from.
-      name: 'lpips-vgg-0.1', or one that says which VGG it is of.
+      vgg: a VGG16, of which only the convolutions are used.
+      linear: for each of the five taps, a weight for each channel, [C].
+      digest: of all arrays that it was built from.
+      name: 'lpips-vgg-0.1', or 'lpips-' and the name of another VGG16.
     """
 
     vgg: VGG16
@@ -43,18 +45,25 @@ class LPIPS:
     name: str = dataclasses.field(default='lpips-vgg-0.1', metadata={'static': True})
 
     @classmethod
-    def from_arrays(cls, arrays, *, where, name='vgg16', linear=None):
-        """Makes the distance from arrays with torchvision's names.
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, ArrayLike],
+        *,
+        where: object,
+        name: str = 'vgg16',
+        linear: Mapping[str, np.ndarray] | None = None,
+    ) -> typing.Self:
+        """Builds the distance from arrays with torchvision's names.
 
         Args:
           arrays: {name: array} of VGG16; 'classifier.*' may be missing.
-          where: the file that they came from, for messages.
+          where: the file that the arrays came from, for messages.
           name: of the VGG16, see there.
           linear: {name: array} of the linear layers, [C] or [1, C, 1, 1], named as in the lpips package's vgg.pth; None
-            for those of version 0.1, which come with this package.
+            for those of version 0.1, which this package includes.
 
         Raises:
-          UserError: names are missing or unknown, or a shape is another one.
+          UserError: names are missing or unknown, or a shape differs.
         """
         vgg = VGG16.from_arrays(arrays, where=where, name=name, trunk_only=True)
         if linear is None:
@@ -73,11 +82,11 @@ class LPIPS:
             'lpips-vgg-0.1' if name == 'vgg16' else f'lpips-{name}',
         )
 
-    def distance(self, a, b):
+    def distance(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """Computes the distance of images, in float32 with exact products.
 
         Args:
-          a, b: [N, H, W, 1 or 3], floats in 0..255 (unrounded is fine), 16 pixels or more.
+          a, b: [N, H, W, 1 or 3] in 0..255, not necessarily rounded; at least 16 pixels high and wide.
 
         Returns:
           float32 [N].
@@ -91,11 +100,12 @@ class LPIPS:
             )
         return self.layer_distances(*(to_colour(x).astype(jnp.float32) / 127.5 - 1 for x in (a, b))).sum(axis=1)
 
-    def layer_distances(self, a, b):
-        """Computes what each of the five taps adds to the distance.
+    def layer_distances(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """Computes the contribution of each of the five taps to the distance.
 
-        What goes through the network is a and how far b is from it: images on a path differ by less than activations
-        are rounded by, so the difference of two rounded activations would be rounding to a good part.
+        The network carries a and the difference b - a from layer to layer. Neighbouring images of a perceptual path
+        differ by less than the rounding error of an activation, so that the difference of two separately rounded
+        activations would consist largely of rounding errors.
 
         Args:
           a, b: [N, H, W, 3] in -1..1.
@@ -115,18 +125,18 @@ class LPIPS:
         return jnp.stack(distances, axis=1)
 
 
-def shipped_linear_arrays():
+def shipped_linear_arrays() -> dict[str, np.ndarray]:
     """Returns the linear layers of LPIPS v0.1 'vgg', {name: [C]}; see lpips_vgg_v0.1.LICENSE.txt."""
     return read_arrays(catalogue.find('lpips-vgg-0.1'))
 
 
 def _relu(x, step):
-    """ReLU of x, and how far that of x + step is from it."""
+    """Returns ReLU(x), and ReLU(x + step) - ReLU(x)."""
     return jnp.maximum(x, 0), jnp.where(x > 0, jnp.maximum(step, -x), jnp.maximum(x + step, 0))
 
 
 def _pool(x, step):
-    """Largest of 2x2 pixels, and how far that of x + step is from it."""
+    """Returns the maximum of each 2x2 pixels of x, and the maximum of x + step minus it."""
     count, height, width, channels = x.shape
     height, width = height // 2, width // 2
     x, step = (y[:, : 2 * height, : 2 * width].reshape(count, height, 2, width, 2, channels) for y in (x, step))
@@ -137,7 +147,7 @@ def _pool(x, step):
 def _tap_distance(x, step, weight):
     """Equation 1 for one tap: x and step [N, h, w, C] -> [N]."""
     length, other = (jnp.sqrt(jnp.sum(y * y, axis=-1, keepdims=True)) for y in (x, x + step))
-    # The difference of both lengths, from that of their squares.
+    # |x + step| - |x| = (|x + step|^2 - |x|^2) / (|x + step| + |x|), which cancels no digits.
     longer = jnp.sum(step * (2 * x + step), axis=-1, keepdims=True) / (length + other + _SMALL)
     difference = (x * (longer / (length + _SMALL)) - step) / (other + _SMALL)
     return jnp.mean(jnp.matmul(difference**2, weight, precision=lax.Precision.HIGHEST), axis=(1, 2))

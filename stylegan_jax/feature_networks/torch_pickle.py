@@ -1,7 +1,7 @@
 """PyTorch's weight files, read without PyTorch and without executing anything in them.
 
-Both containers that `torch.save` has had: a zip archive (since 1.6), and a stream of pickles with the storages behind
-them. Either holds a pickle, in which tensors are calls of a few known functions; all other names are refused.
+`torch.save` has had two containers, and both are read: a zip archive (since 1.6), and a stream of pickles that the
+storages follow. Both hold a pickle in which tensors are calls of a few known functions. All other names are refused.
 """
 
 import io
@@ -17,8 +17,8 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 
-_MAGIC = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'  # the number that begins a stream, after the protocol
-_BFLOAT16 = 'BFloat16'  # the upper halves of float32, which NumPy has not
+_MAGIC = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'  # the number at the start of a stream, after the protocol
+_BFLOAT16 = 'BFloat16'  # NumPy lacks this type: the upper 16 bits of a float32
 _TYPES = {
     'Double': '<f8',
     'Float': '<f4',
@@ -34,7 +34,7 @@ _TYPES = {
 
 
 class _Storage(typing.NamedTuple):
-    """Memory that tensors share: where it is in the file, and how many numbers of which type it has."""
+    """Memory that tensors share: its key in the file, the type of its numbers, and how many there are."""
 
     key: str
     kind: str
@@ -42,7 +42,7 @@ class _Storage(typing.NamedTuple):
 
 
 class _Tensor(typing.NamedTuple):
-    """A view of a storage, in numbers and not in bytes."""
+    """A view of a storage; offset and strides count numbers, not bytes."""
 
     storage: _Storage
     offset: int
@@ -51,7 +51,7 @@ class _Tensor(typing.NamedTuple):
 
 
 class _Dict(dict):
-    """Stands in for OrderedDict; what else PyTorch hangs on one (versions of modules) is dropped."""
+    """Stands in for OrderedDict; the attributes that PyTorch adds to one (versions of modules) are dropped."""
 
     def __setstate__(self, state):
         pass
@@ -95,15 +95,15 @@ class _Unpickler(pickle.Unpickler):
         return storage
 
 
-def read(path):
-    """Reads what `torch.save` wrote of a state dict.
+def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads a state dict that `torch.save` wrote.
 
     Args:
       path: of a file in either container.
 
     Returns:
-      {name: array} of a state dict, also of one under the key 'state_dict'. Arrays may be read-only views of others;
-      bfloat16 becomes float32, and other types stay what they are.
+      {name: array} of the state dict, which may be under the key 'state_dict'. Arrays may be read-only views of one
+      another; bfloat16 becomes float32, and other types are kept.
 
     Raises:
       UserError: the file is damaged, holds something else, or asks for anything but tensors.
@@ -175,7 +175,8 @@ def _unpickle(file):
     """Reads the next pickle of a file; returns what it holds, and {key: storage} of what it mentions."""
     start = file.tell()
     for opcode, argument, position in pickletools.genops(file):
-        # Numbers for what is kept count up; one that leaps would have the reader take memory for all below it.
+        # A pickle numbers the objects that it memoises from 0 up. A large number would make the unpickler allocate
+        # memory for all smaller ones, so a number beyond the bytes read so far is refused.
         if 'PUT' in opcode.name and argument > position - start:
             raise UserError('its pickle is not one that PyTorch writes')
     end = file.tell()
@@ -209,7 +210,7 @@ def _state_dict(loaded):
 
 
 def _view(name, tensor, storages):
-    """The array of a tensor: a view of its storage, which must hold all that the tensor claims."""
+    """The array of a tensor: a view of its storage, which must contain all numbers that the tensor claims."""
     shape, strides = tensor.shape, tensor.strides
     if len(shape) != len(strides) or not all(type(n) is int and n >= 0 for n in (tensor.offset, *shape, *strides)):
         raise UserError(f'{name} has no proper shape')
@@ -218,7 +219,7 @@ def _view(name, tensor, storages):
     numbers = storages[tensor.storage.key]
     count = math.prod(shape)
     end = tensor.offset + sum((n - 1) * stride for n, stride in zip(shape, strides)) + 1 if count else 0
-    # As many numbers as it has at most: one number that is repeated by strides of zero could claim any size.
+    # Also no more numbers than the storage has: with strides of zero, one repeated number could claim any size.
     if max(end, count) > len(numbers):
         raise UserError(
             f'{name} claims shape {shape} from {tensor.offset} with strides {strides}, more than the '

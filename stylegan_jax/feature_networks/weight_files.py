@@ -1,8 +1,9 @@
-"""Files of weights in all the forms that the feature networks come in -> arrays by name. Nothing in them is executed.
+"""Reads files of weights, in all formats that feature networks are published in, as arrays by name.
 
-What the names mean is the networks' business.
+Nothing in the files is executed. The networks themselves know the meaning of the names.
 """
 
+import os
 import pathlib
 
 import numpy as np
@@ -24,14 +25,14 @@ _SAFETENSORS_TYPES = {
 }
 
 
-def read_arrays(path):
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads a file of weights.
 
     Args:
       path: of a PyTorch state dict (.pth, .pt), a .safetensors file or an .npz file without pickles.
 
     Returns:
-      {name: array}; arrays may be read-only. bfloat16 becomes float32, and other types stay what they are.
+      {name: array}; arrays may be read-only. bfloat16 becomes float32, and other types are kept.
 
     Raises:
       UserError: the file does not exist, is damaged, or is something else.
@@ -54,7 +55,7 @@ def _read_safetensors(path):
     arrays = {}
     for name, tensor in safetensors.deserialize(pathlib.Path(path).read_bytes()):
         kind = tensor['dtype']
-        if kind == 'BF16':  # the upper halves of float32, which NumPy has not
+        if kind == 'BF16':  # NumPy lacks this type: the upper 16 bits of a float32
             numbers = (np.frombuffer(tensor['data'], '<u2').astype('<u4') << 16).view('<f4')
         elif kind in _SAFETENSORS_TYPES:
             numbers = np.frombuffer(tensor['data'], _SAFETENSORS_TYPES[kind])
@@ -65,11 +66,12 @@ def _read_safetensors(path):
 
 
 def _read_npz(path):
-    file = np.load(path, allow_pickle=False)
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise UserError('this is no .npz file')
-    with file:
-        return dict(file)
+    with open(path, 'rb') as stream:  # np.load leaves a damaged file open
+        file = np.load(stream, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise UserError('this is no .npz file')
+        with file:
+            return dict(file)
 
 
 _READERS = {'.pth': torch_pickle.read, '.pt': torch_pickle.read, '.safetensors': _read_safetensors, '.npz': _read_npz}

@@ -3,6 +3,8 @@
 python -m stylegan_jax.report --run=runs/quickstart
 """
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from stylegan_jax.cli import command
@@ -13,17 +15,19 @@ FLAGS = flags.FlagValues()
 _RUN = flags.DEFINE_string('run', None, 'The folder of a run.', flag_values=FLAGS)
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """Writes the report and says where it is; returns the exit code."""
     del argv
     if not _RUN.value:
-        raise UserError('--run is missing; give the folder of a run')
+        raise UserError('--run is missing', remedy='give the folder of a run')
     try:
         print(write(_RUN.value))
     except OSError as error:
         raise UserError(
-            f'--run={_RUN.value}: report.html cannot be written ({error.strerror or error}); make room, '
-            'or copy the folder to where you may write'
+            f'report.html cannot be written ({error.strerror or error})',
+            field='run',
+            value=_RUN.value,
+            remedy='make room, or copy the folder to where you may write',
         ) from None
     return 0
 

@@ -1,23 +1,25 @@
-"""Command lines that go on with a run, use its network and measure it; and what it changed in its experiment."""
+"""Command lines that continue a run, use its network and measure it; and its differences from its experiment."""
 
 import os
 import shlex
+from typing import Any
 
 from stylegan_jax.cli.config_flags import value_text
 from stylegan_jax.cli.experiments import experiments_package, load_experiment
-from stylegan_jax.config import serialization
+from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import resolve
 from stylegan_jax.errors import UserError
+from stylegan_jax.report.reading import Run
 
 
-def commands(run):
-    """Lists what can be done with a run.
+def commands(run: Run) -> list[tuple[str, list[str]]]:
+    """Lists the commands that a reader of the report may want next.
 
     Args:
-      run: a `reading.Run`.
+      run: the records of the run.
 
     Returns:
-      A list of (what it does, lines of shell).
+      A list of (title, lines of shell).
     """
     folder = os.path.abspath(run.workdir)
     listed = []
@@ -31,22 +33,22 @@ def commands(run):
     ]
 
 
-def changed_settings(config):
-    """Compares a config with the experiment that ships under its name.
+def changed_settings(config: Config | None) -> list[tuple[str, Any, Any]] | None:
+    """Compares a config with the experiment of its name that comes with the package.
 
     Args:
       config: a resolved Config, or None.
 
     Returns:
-      A list of (dotted name, value there, value here), or None where no such experiment ships.
+      A list of (dotted name, value in the experiment, value in the config); None if there is no such experiment.
     """
     if config is None or not _ships(config.name):
         return None
     try:
         experiment = resolve(load_experiment(config.name))
-    except UserError:  # a file of one's own with that name, and other content: which one was it?
+    except UserError:  # the user's folder has another experiment of that name, and which one was used is not known
         return None
-    # 'auto' and None say that the run finds out; what it found is no change.
+    # 'auto' and None leave the value to the run, so that the value which it chose is no change.
     return [
         (name, there, here)
         for name, there, here in serialization.differences(experiment, config)
@@ -55,12 +57,12 @@ def changed_settings(config):
 
 
 def _ships(name):
-    """Whether a name, which may be any text, is that of a file in the package."""
+    """Whether a name, which may be any text, is that of an experiment file in the package."""
     return any(f'{name}.py' in os.listdir(folder) for folder in experiments_package().__path__)
 
 
 def _going_on(run, folder):
-    """The command that began the run; of runs that did not note it, one that means the same, or none."""
+    """The command that started the run, as the run noted it; else an equivalent command if one is known, or none."""
     began = run.newest('machine')
     arguments, place = began.get('arguments'), began.get('folder')
     if isinstance(arguments, list) and all(isinstance(word, str) for word in arguments) and isinstance(place, str):
@@ -85,5 +87,5 @@ def _metrics(run):
 
 
 def _line(module, *arguments):
-    """A command line; every argument is quoted, so that nothing from a log is a command of its own."""
+    """A command line. Every argument is quoted, so that no text from a log can act as a command of its own."""
     return shlex.join(['python', '-m', f'stylegan_jax.{module}', *arguments])

@@ -1,11 +1,11 @@
-"""Which plots a report has, and the numbers beside them."""
+"""The choice of the plots in a report, and the numbers beside them."""
 
 import math
 
 import numpy as np
 
 from stylegan_jax.report.plots import Curve, Plot
-from stylegan_jax.report.reading import number
+from stylegan_jax.report.reading import Run, number
 
 _PLOTS = [
     ('Losses', 'linear', ['g_loss', 'd_loss']),
@@ -19,17 +19,17 @@ _PLOTS = [
     ('Share of steps that were skipped', 'zero', ['g_skipped', 'd_skipped']),
 ]
 _IN_NO_PLOT = 'tick', 'nimg', 'kimg', 'lod', 'alpha', 'batch', 'seconds', 'tick_seconds', 'maintenance_seconds'
-_MOST_METRICS, _MOST_OTHERS = 12, 6  # plots, so that a page stays one
+_MOST_METRICS, _MOST_OTHERS = 12, 6  # plots of metrics, and of unknown numbers: a limit for the size of the page
 
 
-def plots(run):
-    """Lists the plots of a run: its metrics, what every run has, and other numbers of its log.
+def plots(run: Run) -> list[Plot]:
+    """Lists the plots of a run: its metrics, the numbers that every run logs, and other numbers of its log.
 
     Args:
-      run: a `reading.Run`.
+      run: the records of the run.
 
     Returns:
-      A list of Plot; only of what there are numbers for.
+      The plots for which there are numbers.
     """
     kimg = np.array([entry['nimg'] / 1000 for entry in run.entries])
 
@@ -45,8 +45,8 @@ def plots(run):
     return found + others[:_MOST_OTHERS]
 
 
-def at(curve, kimg):
-    """Text of a curve's number at a place: that of the newest point until then."""
+def at(curve: Curve, kimg: float) -> str:
+    """Returns a curve's number at a place as text: the value of the last point up to there."""
     index = np.searchsorted(curve.kimg, kimg + 1e-9) - 1
     value = curve.values[index] if index >= 0 else math.nan
     return f'{value:.4g}' if math.isfinite(value) else '–'
@@ -68,5 +68,5 @@ def _metric_plots(run):
 
 
 def _is_dull(plot):
-    """Whether it would only say that nothing was skipped."""
+    """Whether a plot would only show that no step was skipped."""
     return plot.curves[0].name.endswith('_skipped') and not any(np.nansum(curve.values) for curve in plot.curves)

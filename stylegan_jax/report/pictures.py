@@ -3,30 +3,31 @@
 import base64
 import io
 import os
+from collections.abc import Iterable, Sequence
 
 import PIL.Image
 
-MOST = 24  # grids; base64 makes 24 of them and the real ones up to 5 MB
-_MOST_BYTES = 150_000  # each
-_LONGEST_SIDE = 1280
-_QUALITIES = 80, 50  # of WebP, which is smaller than JPEG at the same look
+MOST = 24  # grids; with the training images they are at most 5 MB in base64
+_MOST_BYTES = 150_000  # of each picture
+_LONGEST_SIDE = 1280  # [pixels]
+_QUALITIES = 80, 50  # of WebP, which is smaller than JPEG at the same visual quality
 
 
 class Pictures:
-    """Encoded pictures by file name; each is encoded again only when its file changes."""
+    """Encoded pictures by file name; a picture is encoded again only when its file has changed."""
 
     def __init__(self):
         self._encoded = {}  # name -> (size and time of the file, (data URI, width, height))
 
-    def take(self, workdir, names):
-        """Encodes files, and forgets all others.
+    def take(self, workdir: str | os.PathLike, names: Iterable[str]) -> dict[str, tuple[str, int, int]]:
+        """Encodes the named files, and forgets all others.
 
         Args:
-          workdir: their folder.
+          workdir: the folder of the files.
           names: of the files.
 
         Returns:
-          {name: (data URI, width, height)} of those that can be read; others are torn or gone.
+          {name: (data URI, width, height)} of the files that can be read; damaged and missing ones are left out.
         """
         encoded = {}
         for name in names:
@@ -42,17 +43,17 @@ class Pictures:
         return {name: picture for name, (_, picture) in encoded.items()}
 
 
-def spread(positions, most=MOST):
+def spread(positions: Sequence[int], most: int = MOST) -> list[int]:
     """Chooses at most `most` of many positions, evenly spread, with the first and the last.
 
-    Of a longer list almost the same ones are chosen, so that few have to be encoded anew.
+    For a longer list the choice is nearly the same, so that few pictures must be encoded again.
 
     Args:
       positions: whole numbers in increasing order.
       most: at least 3.
 
     Returns:
-      Indices.
+      The indices of the chosen positions.
     """
     if len(positions) <= most:
         return list(range(len(positions)))
@@ -78,5 +79,5 @@ def _encode(path):
             if stream.tell() <= _MOST_BYTES:
                 text = base64.b64encode(stream.getvalue()).decode()
                 return f'data:image/webp;base64,{text}', *image.size
-        # What is still too large is smaller by about as many pixels.
+        # If the file is still too large, the area shrinks by about the same factor.
         side = int(max(image.size) * min(0.9, max(0.5, (_MOST_BYTES / stream.tell()) ** 0.5)))

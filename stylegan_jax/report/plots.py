@@ -1,24 +1,26 @@
-"""Curves over the images shown, as SVG that stands in a page and takes its colours from there.
+"""Curves over the images shown, as SVG elements of a page that take their colours from its style sheet.
 
-matplotlib draws them: a plot has some 15 KB of SVG, where the libraries that draw in the browser put megabytes of
-script into every report. Their colours are stand-ins that become variables of the page's style sheet.
+matplotlib draws them: a plot is some 15 KB of SVG, whereas libraries that draw in the browser would put megabytes of
+script into every report. The colours in matplotlib are placeholders, which become variables of the style sheet.
 """
 
 import dataclasses
 import io
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
+from stylegan_jax.config.schedule import Span
 from stylegan_jax.report.markup import Markup
 
-WIDTH, HEIGHT = 400, 200  # of a plot [units of the page's pixels at its natural size]
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 18, 22  # margins; equal for all plots, so that one cursor fits all of them
+WIDTH, HEIGHT = 400, 200  # of a plot at its natural size [CSS pixels]
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 18, 22  # margins [CSS pixels]; equal for all plots, so that one cursor fits all
 COLOURS = 4  # --curve0 ... in the style sheet
 _MOST_POINTS = 400  # of a curve
 _VARIABLES = ['ink', 'muted', 'line', 'band', 'fade', *(f'curve{i}' for i in range(COLOURS))]
 _STAND_INS = {name: f'#0100{number:02x}' for number, name in enumerate(_VARIABLES)}
-_FONT_SIZE = 10.5
+_FONT_SIZE = 10.5  # [CSS pixels]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,20 +42,20 @@ class Plot:
     scale: str = 'linear'  # or 'zero' (linear, and begins at 0), or 'log'
 
 
-def draw(plots, spans, end):
+def draw(plots: Sequence[Plot], spans: Sequence[Span], end: float) -> list[Markup]:
     """Draws plots.
 
     Args:
-      plots: list of Plot.
-      spans: `schedule.Span`s, which are shaded.
-      end: of the shared axis [kimg].
+      plots: the plots.
+      spans: the parts of the schedule, which are shaded.
+      end: of the shared horizontal axis [kimg].
 
     Returns:
-      Markup of an SVG for each.
+      An SVG element for each plot.
     """
     if not plots:
         return []
-    import matplotlib  # takes a second; runs that have nothing to draw do without
+    import matplotlib  # it takes a second, and runs that have nothing to draw do without it
     import matplotlib.figure  # not pyplot, which would choose a backend for the whole program
 
     with matplotlib.rc_context():
@@ -61,15 +63,15 @@ def draw(plots, spans, end):
         return [_drawn(plot, f'plot{number}', spans, end, matplotlib) for number, plot in enumerate(plots)]
 
 
-def thinned(x, y, most=_MOST_POINTS):
-    """Leaves out points of a curve, but none of its peaks: of each piece the lowest and the highest stay.
+def thinned(x: np.ndarray, y: np.ndarray, most: int = _MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Leaves out points of a curve, but none of its peaks: of each piece the lowest and the highest point remain.
 
     Args:
-      x, y: [points]; y may have NaN.
-      most: points that stay.
+      x, y: [points]; y may contain NaN.
+      most: how many points remain.
 
     Returns:
-      (x, y) of those that stay.
+      x and y of the points that remain.
     """
     if len(x) <= most:
         return x, y
@@ -82,7 +84,7 @@ def thinned(x, y, most=_MOST_POINTS):
 
 
 def _drawn(plot, salt, spans, end, matplotlib):
-    # Text stays text; names of clip paths differ between the plots of a page.
+    # Text is not converted to outlines. The salt makes the names of clip paths differ between the plots of a page.
     matplotlib.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': salt, 'path.simplify_threshold': 0.2})
     figure = matplotlib.figure.Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=72)
     axes = figure.add_axes(
@@ -116,7 +118,7 @@ def _drawn(plot, salt, spans, end, matplotlib):
 
 
 def _shade(axes, spans, end):
-    """Shades fades, and every other resolution; says the resolution above."""
+    """Shades the fades and every second resolution, and writes the resolution above."""
     shapes = list(dict.fromkeys(span.resolution for span in spans))
     for number, shape in enumerate(shapes):
         own = [span for span in spans if span.resolution == shape and span.from_kimg < end]
@@ -165,7 +167,7 @@ def _scale(axes, plot, matplotlib):
 
 
 def _inlined(text, title):
-    """An SVG file's text as an element of a page: no name or style of it reaches beyond it, and no address is in it."""
+    """Turns an SVG file's text into an element of a page, without names, styles or addresses that reach beyond it."""
     body = text[text.index('>', text.index('<svg')) + 1 : text.rindex('</svg>')]
     body = re.sub(r'<style.*?</style>', '', body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', '<g', body)

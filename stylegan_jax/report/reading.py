@@ -1,10 +1,12 @@
-"""What a run's folder knows. Lines that a crash tore, and entries that are no entries, are passed over."""
+"""Reads the records in a run's folder. Lines that a crash cut off, and lines that are not JSON objects, are skipped."""
 
 import dataclasses
 import json
 import math
 import os
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import resolve, stage_table
@@ -16,7 +18,7 @@ class Run:
     """The records of a run."""
 
     workdir: str
-    config: Config | None  # None where config.json cannot be used; why is in `config_problem`
+    config: Config | None  # None if config.json cannot be used; the reason is in `config_problem`
     config_text: str
     config_problem: str
     entries: list  # of log.jsonl, dicts in the order of `nimg`, one for each
@@ -26,31 +28,33 @@ class Run:
     spans: list  # `schedule.Span` of the whole run; empty without a config
 
     @property
-    def nimg(self):
-        """Images shown, as far as anything tells."""
+    def nimg(self) -> int:
+        """The largest number of images shown that any record mentions."""
         return max([0, *(entry['nimg'] for entry in self.entries + self.metrics), *(nimg for nimg, _ in self.pictures)])
 
-    def newest(self, kind):
-        """The last event of a kind, or an empty dict."""
+    def newest(self, kind: str) -> dict[str, Any]:
+        """Returns the last event of a kind, or an empty dict."""
         return next((event for event in reversed(self.events) if event.get('event') == kind), {})
 
 
-def read(workdir):
+def read(workdir: str | os.PathLike) -> Run:
     """Reads a run's folder.
 
     Args:
       workdir: the folder.
 
     Returns:
-      A Run.
+      The records.
 
     Raises:
       UserError: there is no run.
     """
     if not any(os.path.isfile(os.path.join(workdir, name)) for name in ('config.json', 'log.jsonl', 'events.jsonl')):
         raise UserError(
-            f'--run={workdir}: there is no run (no config.json, log.jsonl, events.jsonl); give the folder '
-            'that a training wrote'
+            'there is no run (no config.json, log.jsonl, events.jsonl)',
+            field='run',
+            value=workdir,
+            remedy='give the folder that a training wrote',
         )
     config, text, problem = _config(os.path.join(workdir, 'config.json'))
     entries = _in_order(_lines(os.path.join(workdir, 'log.jsonl')), lambda entry: entry['nimg'])
@@ -70,10 +74,16 @@ def read(workdir):
     )
 
 
-def number(value):
-    """Returns a float; NaN for what is no number."""
+def number(value: object) -> float:
+    """Returns a value of a record as a float; NaN if it is no number."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < 1e300 else math.nan
+
+
+def number_text(entry: Mapping[str, Any], name: str, form: Callable[[float], str]) -> str | None:
+    """Returns a number of an entry as text, written by `form`; None if the entry has no such number."""
+    value = number(entry.get(name))
+    return None if math.isnan(value) else form(value)
 
 
 def _config(path):
@@ -113,9 +123,9 @@ def _in_order(entries, key):
 
 
 def _pictures(workdir, entries):
-    """(images shown, name) of the sample grids; names with six digits count thousands, and the log tells the rest.
+    """(images shown, name) of the sample grids. Names with six digits count thousands; the log has the exact number.
 
-    Those beyond the log are of work that was lost, until the run makes them anew.
+    Grids beyond the end of the log are left out: they show training that a crash lost, until the run repeats it.
     """
     last = entries[-1]['nimg'] if entries else math.inf
     exact = {int(entry['nimg']) // 1000: int(entry['nimg']) for entry in entries}

@@ -13,7 +13,7 @@ import jax
 
 from stylegan_jax.config import Config, DataConfig, serialization
 from stylegan_jax.config.schedule import Iterations, is_finished, resolve, setting_at, stage_table
-from stylegan_jax.data.dataset import open_dataset, with_found_labels
+from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.run.dispatches import black_batch, dispatches, with_batches
@@ -46,13 +46,14 @@ def train(config: Config, workdir: str) -> int:
       UserError: the data, the devices or the folder cannot be used, the folder holds another architecture, the
         gradients stay infinite, or the last state cannot be saved.
     """
-    config = cluster.agree(lambda: resolve(with_found_labels(config)))
+    opener = DataOpener(config.data)
+    config = cluster.agree(lambda: resolve(opener.with_found_labels(config)))
     config = dataclasses.replace(config, precision=resolved(config.precision))
     devices = cluster.agree(lambda: Devices(config))
     records = cluster.agree(lambda: Records(config, workdir) if cluster.is_primary() else None)
     try:
         # Until the run is there a signal stops the process at once: there is nothing to save.
-        run = _Run(config, devices, records)
+        run = _Run(config, devices, records, opener)
         with Interruption() as interruption:
             return run.train(interruption)
     finally:
@@ -73,15 +74,15 @@ class _Run:
       program: (stage, batch, steps) of the newest dispatch.
     """
 
-    def __init__(self, config, devices, records):
+    def __init__(self, config, devices, records, opener):
         self.config, self.devices, self.records = config, devices, records
-        self.dataset = cluster.agree(lambda: open_dataset(config.data, config.image))
+        self.dataset = cluster.agree(lambda: opener.open(config.image))
         start = cluster.agree(lambda: resume(config, records and records.folder, self.dataset))
         self.start = start._replace(state=None)  # so that the memory of this copy is free while the run trains
         state = send_to_all(start.state)
         self.nimg, self.group_nimg, self.lod = int(state.cur_nimg), int(state.group_nimg), float(state.lod)
         self.state = devices.replicate(state)
-        self.step, self.failure = devices.compile(), None
+        self.step, self.failure = devices.iteration(), None
         self.has_just_resumed, self.program = start.goes_on, None
         # Processes may find the same data under different paths, so the data set is compared instead of its config.
         cluster.check_same('config', serialization.to_json(dataclasses.replace(config, data=DataConfig())))

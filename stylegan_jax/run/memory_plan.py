@@ -17,12 +17,12 @@ from stylegan_jax.config import Config
 from stylegan_jax.config.network import num_fmaps
 from stylegan_jax.config.schedule import stage_table
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.synthesis import LONG_UP_TO
+from stylegan_jax.networks.synthesis import FLOAT32_UP_TO
 from stylegan_jax.runtime.flops import model_flops
 from stylegan_jax.runtime.platforms import activation_dtype
 from stylegan_jax.training.draws import draw_discriminator_step
+from stylegan_jax.training.gradients import discriminator_of, generate
 from stylegan_jax.training.sharing import Share, share_of
-from stylegan_jax.training.steps import generate, judge
 
 _COPIES = 2.34  # the factor above: bytes at the peak of an iteration, over bytes of the outputs of all layers
 
@@ -127,7 +127,7 @@ def _flops(config, state, draws, stage, images):
         lambda params, label, draws: generate(config, params, label, draws, stage, 0.5), state.g_params, label, draws
     )
     discriminator = model_flops(
-        lambda params, label, images: judge(config, params, label, stage, 0.5, Share(1))(images),
+        lambda params, label, images: discriminator_of(config, params, label, stage, 0.5, Share(1))(images),
         state.d_params,
         label,
         pixels,
@@ -147,7 +147,7 @@ def output_bytes(config: Config, stage: int) -> int:
     short, total = jnp.dtype(activation_dtype(config.precision)).itemsize, 0
     for s in range(stage + 1):
         height, width = config.image.stage_shape(s)
-        long = max(short, 4) if config.image.stage_resolution(s) <= LONG_UP_TO else short
+        long = max(short, 4) if config.image.stage_resolution(s) <= FLOAT32_UP_TO else short
         # Of the generator two layers; of the discriminator one, and what comes from the stage above or from colours.
         total += (
             2

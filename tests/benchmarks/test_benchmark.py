@@ -124,7 +124,7 @@ def test_data(run, monkeypatch):
     [
         (['--resolution=many'], '--resolution=many: give whole numbers'),
         (['--resolution=64', '--batch=0'], '--batch=0: give whole numbers'),
-        (['--resolution=64,128,256', '--batch=4,4'], '--batch has 2 values and --resolution 3'),
+        (['--resolution=64,128,256', '--batch=4,4'], '--batch=4,4: 2 values for 3 resolutions; give one for each'),
         (['--resolution=65'], 'image.resolution=65'),
         (['--precision=half'], "precision='half'"),
         (['--precision=float64'], '--precision=float64: it is for checking'),
@@ -161,7 +161,7 @@ def test_roofline_shows_every_case(tmp_path):
         pictures.append(np.asarray(PIL.Image.open(path).convert('RGB')).astype(int))
     blue = [int(((picture[..., 2] - picture[..., 0]) > 60).sum()) for picture in pictures]
     assert blue[0] == 0 and blue[1] > 50 and blue[2] == pytest.approx(2 * blue[1], rel=0.2)
-    with pytest.raises(UserError, match='--plot=.*nowhere'):
+    with pytest.raises(UserError, match='plot=.*nowhere'):
         plot.roofline(str(tmp_path / 'nowhere' / 'a.png'), results, rates, 'train')
 
 

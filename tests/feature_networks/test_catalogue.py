@@ -69,7 +69,7 @@ def test_download_once(cache, announced):
 
 def test_nothing_is_fetched_unasked(cache):
     with serving(CONTENT) as (url, paths):
-        with pytest.raises(UserError, match=f'put {FILE} into {cache}, .* --download .from {url}/{FILE}'):
+        with pytest.raises(UserError, match=f'put {FILE} into {cache}, .* set download to fetch it .from {url}/{FILE}'):
             find('tiny', known=table(url))
     assert not paths and not cache.exists()
 

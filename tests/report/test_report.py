@@ -4,6 +4,7 @@ import dataclasses
 import html.parser
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -299,7 +300,7 @@ def test_users_settings_of_matplotlib_stay(run):
 
     with matplotlib.rc_context({'svg.fonttype': 'path', 'text.usetex': True, 'lines.linewidth': 9}):
         before, backend = dict(matplotlib.rcParams), matplotlib.rcParams._get_backend_or_none()
-        text = open(report.write(str(run))).read()
+        text = pathlib.Path(report.write(str(run))).read_text()
         assert dict(matplotlib.rcParams) == before and matplotlib.rcParams._get_backend_or_none() == backend
     assert '>kimg</text>' in text
 

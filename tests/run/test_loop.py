@@ -44,7 +44,7 @@ TIMES = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 
 @pytest.fixture(scope='module', autouse=True)
 def compiled_once():
     """Lets runs share their compiled steps, which are most of their cost; gives those of each config."""
-    compiled, compile_steps = {}, training.Devices.compile
+    compiled, compile_steps = {}, training.Devices.iteration
 
     def compile_once(devices):
         config = devices._config
@@ -52,7 +52,7 @@ def compiled_once():
         return compiled.setdefault(parts, compile_steps(devices))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Devices, 'compile', compile_once)
+        patch.setattr(training.Devices, 'iteration', compile_once)
         yield compiled
 
 
