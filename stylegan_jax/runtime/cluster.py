@@ -62,7 +62,7 @@ def agree(function):
 
     Raises:
       UserError: it raised something in another process.
-      Exception: whatever it raised here.
+      Whatever it raised here.
     """
     if jax.process_count() == 1:
         return function()

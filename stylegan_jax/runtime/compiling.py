@@ -45,7 +45,7 @@ class Compilation:
           poll: called meanwhile; what it raises ends the wait, not the compilation.
 
         Raises:
-          Exception: whatever compiling raised.
+          Whatever compiling raised.
         """
         while not self._done.wait(_POLL):
             poll()

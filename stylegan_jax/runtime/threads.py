@@ -30,7 +30,7 @@ def in_threads(function, count, title=None):
       The results in order.
 
     Raises:
-      Exception: the first one that `function` raises; what has not started by then is dropped.
+      The first exception that `function` raises; what has not started by then is dropped.
     """
     results = []
     with concurrent.futures.ThreadPoolExecutor(NUM_THREADS) as pool, progress_bar(count, title) as bar:
