@@ -2,7 +2,7 @@
 
 import importlib
 
-# Found when they are asked for: processes that only read data import this package without JAX.
+# Public names are imported on first access (PEP 562), so that processes that only read data do without JAX.
 _PLACES = {
     'Config': 'config',
     'Discriminator': 'networks.discriminator',
@@ -20,7 +20,7 @@ _MODULES = {'directions': 'editing.directions', 'official': 'storage.official'}
 __all__ = sorted([*_PLACES, *_MODULES])
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _MODULES:
         return importlib.import_module(f'{__name__}.{_MODULES[name]}')
     if name not in _PLACES:
@@ -28,5 +28,5 @@ def __getattr__(name):
     return getattr(importlib.import_module(f'{__name__}.{_PLACES[name]}'), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

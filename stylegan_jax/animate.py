@@ -64,7 +64,7 @@ _HOLD = 2  # seconds that the last picture of a training stays
 _MOST_PLACES = 64  # of a grid
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Makes the film that the flags ask for."""
     del argv
     compile_cache.use_cache(compile_cache.CACHE.value)
@@ -74,7 +74,9 @@ def main(argv):
     for flag, most in ((_FPS, _LARGEST_FPS), (_SECONDS, math.inf)):
         if (flag.value is not None and not 0 < flag.value <= most) or flag.value == math.inf:
             raise UserError(
-                f'--{flag.name}={flag.value}: give a number above 0' + (f', at most {most}' if most < math.inf else '')
+                'give a number above 0' + (f', at most {most}' if most < math.inf else ''),
+                field=flag.name,
+                value=flag.value,
             )
     if _KIND.value == 'training':
         _film_of_training()
@@ -86,7 +88,7 @@ def _film_of_training():
     if not _RUN.value:
         raise UserError('--run is missing: the folder whose fakes*.png are shown')
     if _SECONDS.value:
-        raise UserError('--seconds: a training is as long as it has pictures; give --fps')
+        raise UserError('a training is as long as it has pictures', field='seconds', remedy='give fps')
     found, fps = training.pictures(_RUN.value), _FPS.value or 4
     hold = round(_HOLD * fps)
     with tqdm.tqdm(training.frames(found, hold), total=len(found) + hold, unit='frame', disable=None, delay=2) as bar:
@@ -98,15 +100,13 @@ def _film_of_network():
     seeds = parse_seeds(_SEEDS.value)
     columns, rows = _grid()
     fps = _FPS.value or 30
-    generator = _NETWORK.load()
+    generator, lod = _NETWORK.load()
     seconds = _SECONDS_A_SEED * len(seeds) / (columns * rows) if _KIND.value in ('walk', 'mixing') else _SECONDS_ELSE
     count = round((_SECONDS.value or seconds) * fps)
     if not 1 <= count <= _MOST_FRAMES:
-        raise UserError(f'{count} frames: a film has 1 to {_MOST_FRAMES:,}; change --seconds or --fps')
+        raise UserError(f'{count} frames: a film has 1 to {_MOST_FRAMES:,}; change seconds or fps')
     with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
-        artist = Painter(
-            generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'], drawn=bar.update
-        )
+        artist = Painter(generator, label=_NETWORK['class'], lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
         frames, places = _scene(artist, seeds, count, columns, rows)
         bar.total = count * places
         film.write(_OUT.value, frames, count, fps)
@@ -114,7 +114,7 @@ def _film_of_network():
 
 
 def _scene(artist, seeds, count, columns, rows):
-    """Returns (frames, how many images each has)."""
+    """Returns (an iterator of frames, the number of images in each)."""
     psi, across = _NETWORK['psi'], int(np.ceil(np.sqrt(len(seeds))))
     if _KIND.value == 'walk':
         frames = scenes.walk(
@@ -127,7 +127,7 @@ def _scene(artist, seeds, count, columns, rows):
         return frames, len(destinations) * len(scenes.ranges(artist))
     if _KIND.value == 'truncation':
         if psi is not None:
-            raise UserError('--psi: a truncation film goes through many; give --psis')
+            raise UserError('a truncation film goes through many values', field='psi', remedy='give psis')
         first, last = _psis()
         return scenes.truncation(artist, seeds, count=count, first=first, last=last, columns=across), len(seeds)
     return scenes.noise(artist, seeds, count=count, psi=psi, columns=across), len(seeds)
@@ -138,10 +138,12 @@ def _grid():
     if _GRID.value is None:
         return 1, 1
     if _KIND.value != 'walk':
-        raise UserError(f'--grid={_GRID.value}: is for walks; the others show what they have')
+        raise UserError('is for walks; other kinds lay their images out by themselves', field='grid', value=_GRID.value)
     match = re.fullmatch(r'([1-9]\d?)x([1-9]\d?)', _GRID.value, re.ASCII)
     if not match or int(match[1]) * int(match[2]) > _MOST_PLACES:
-        raise UserError(f'--grid={_GRID.value}: give COLUMNSxROWS such as 3x2, at most {_MOST_PLACES} in all')
+        raise UserError(
+            f'give COLUMNSxROWS such as 3x2, at most {_MOST_PLACES} in all', field='grid', value=_GRID.value
+        )
     return int(match[1]), int(match[2])
 
 
@@ -151,7 +153,7 @@ def _psis():
     except ValueError:
         first = last = math.nan
     if not (math.isfinite(first) and math.isfinite(last)):
-        raise UserError(f'--psis={_PSIS.value}: give two numbers, such as 1,-1')
+        raise UserError('give two numbers, such as 1,-1', field='psis', value=_PSIS.value)
     return first, last
 
 

@@ -1,5 +1,7 @@
 """The error that users can cause."""
 
+import collections.abc
+
 _NO_VALUE = object()
 
 
@@ -19,6 +21,7 @@ class UserError(ValueError):
     def __init__(self, problem: str, *, field: str | None = None, value: object = _NO_VALUE, remedy: str | None = None):
         super().__init__(problem)
         self.problem, self.field, self.remedy = problem, field, remedy
+        # None is a value that a setting may have, so it cannot stand for a missing one.
         self.has_value, self.value = value is not _NO_VALUE, None if value is _NO_VALUE else value
 
     def text(self, name: str | None) -> str:
@@ -31,12 +34,30 @@ class UserError(ValueError):
         return self.text(self.field)
 
 
-def require(condition: bool, field: str, value: object, remedy: str):
+def require(condition: bool, field: str, value: object, remedy: str) -> None:
     """Raises a UserError about the value of a setting unless a condition holds."""
     if not condition:
         raise UserError(remedy, field=field, value=repr(value))
 
 
-def require_choice(field: str, value: object, choices):
-    """Raises a UserError unless a setting has one of some values."""
+def require_choice(field: str, value: object, choices: collections.abc.Collection) -> None:
+    """Raises a UserError unless the value of a setting is one of the choices."""
     require(value in choices, field, value, 'choose one of ' + ', '.join(map(repr, choices)))
+
+
+def unwritable(
+    field: str | None, value: object, error: OSError | str, remedy: str | None = 'choose another folder'
+) -> UserError:
+    """Returns the UserError about a file or folder that cannot be written.
+
+    Args:
+      field: the setting that names the file or folder; None puts its path alone before the message.
+      value: its path.
+      error: why it cannot be written: what the system raised, or words.
+      remedy: what to do about it.
+    """
+    reason = getattr(error, 'strerror', None) or error
+    problem = f'cannot be written ({reason})'
+    if field is None:
+        return UserError(f'{value}: {problem}', remedy=remedy)
+    return UserError(problem, field=field, value=value, remedy=remedy)

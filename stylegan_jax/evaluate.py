@@ -10,6 +10,8 @@ fd_toy, which is no FID; any number may take the place of these. Each result is 
 The same command goes on where it was stopped.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import typing
@@ -23,29 +25,35 @@ from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
+from stylegan_jax.evaluation.options import Options
 from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.runtime import compile_cache
 from stylegan_jax.runtime.interruption import Interruption
 
+if typing.TYPE_CHECKING:
+    from stylegan_jax.networks.generator import Generator
+
 FLAGS = flags.FlagValues()
 flags.declare_key_flag('compilation_cache')
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
-_METRICS = flags.DEFINE_list('metrics', None, 'What to measure; see above.', flag_values=FLAGS)
+_METRICS = flags.DEFINE_list('metrics', None, 'Names of metrics; see above.', flag_values=FLAGS)
 _DATA = flags.DEFINE_string(
     'data',
     None,
-    'Real images: a prepared set, a folder or zip, or toy_faces; the default is what a run was trained on.',
+    'Real images: a prepared set, a folder or zip, or toy_faces; the default is the data set of a run.',
     flag_values=FLAGS,
 )
-_COUNT = flags.DEFINE_integer('data_count', 0, 'Use the first so many images of --data; 0 = all.', flag_values=FLAGS)
+_COUNT = flags.DEFINE_integer(
+    'data_count', 0, 'Use this number of images of --data, the first ones; 0 = all.', flag_values=FLAGS
+)
 _MIRROR = flags.DEFINE_bool(
     'mirror',
     None,
     'Mirror real images at random, as published numbers of FFHQ do; the default '
-    'is what a run was trained with, and otherwise no.',
+    'is the setting of a run, and otherwise no.',
     flag_values=FLAGS,
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of everything random.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer('seed', 0, 'Seed of everything random.', lower_bound=0, flag_values=FLAGS)
 _PSI = flags.DEFINE_float('psi', 1.0, 'Truncation; published numbers have none (1).', flag_values=FLAGS)
 _RESIZE = flags.DEFINE_enum(
     'resize',
@@ -59,20 +67,20 @@ _PRECISION = flags.DEFINE_enum(
     'precision',
     'float32',
     ['float32', 'bfloat16'],
-    'Of samples and features; path lengths are always float32.',
+    'Precision of samples and features; path lengths are always float32.',
     flag_values=FLAGS,
 )
 _CROP = flags.DEFINE_bool(
     'crop_faces', False, 'Path lengths of the face in aligned pictures, as published for faces.', flag_values=FLAGS
 )
 _DDOF = flags.DEFINE_enum(
-    'covariance', 'n-1', ['n-1', 'n'], 'What covariances divide by: n-1 as most, n as StyleGAN2-ADA.', flag_values=FLAGS
+    'covariance', 'n-1', ['n-1', 'n'], 'Divisor of covariances: n-1 as most, n as StyleGAN2-ADA.', flag_values=FLAGS
 )
 _SOLVER = flags.DEFINE_enum(
     'solver',
     'official',
     ['official', 'primal'],
-    'Of the planes of ls: as in 2019, which may stop early, or one that converges.',
+    'Solver of the planes of ls: that of 2019, which may stop early, or one that converges.',
     flag_values=FLAGS,
 )
 _CLASSIFIERS = flags.DEFINE_list(
@@ -93,12 +101,12 @@ _VGG = flags.DEFINE_string(
 )
 _DOWNLOAD = flags.DEFINE_bool('download', False, 'Fetch weights that are missing, once.', flag_values=FLAGS)
 _BATCH = flags.DEFINE_integer(
-    'batch', None, 'Images at a time; the default suits the devices.', lower_bound=1, flag_values=FLAGS
+    'batch', None, 'Images per dispatch; the default suits the devices.', lower_bound=1, flag_values=FLAGS
 )
 _KIMG = flags.DEFINE_list(
     'kimg',
     None,
-    'Of a run: the checkpoints at so many thousand images, or all; the default is the newest.',
+    'Checkpoints of a run, by the thousands of images shown, or all; the default is the newest.',
     flag_values=FLAGS,
 )
 _RESULTS = flags.DEFINE_string(
@@ -110,15 +118,15 @@ _RESULTS = flags.DEFINE_string(
 _STORE = flags.DEFINE_string(
     'store',
     None,
-    'Folder for what is kept of samples; the default is metrics in '
+    'Folder for features of samples; the default is metrics in '
     '$STYLEGAN_JAX_CACHE, or in stylegan_jax in $XDG_CACHE_HOME or ~/.cache.',
     flag_values=FLAGS,
 )
 _COMPARE = flags.DEFINE_list('compare', None, 'Only print results of these files side by side.', flag_values=FLAGS)
 
 
-def main(argv):
-    """Measures what the flags ask for, or compares; returns the exit code."""
+def main(argv: list[str]) -> int:
+    """Measures what the flags ask for, or compares results; returns the exit code."""
     del argv
     if _COMPARE.value:
         print(results.compared(_COMPARE.value))
@@ -127,12 +135,13 @@ def main(argv):
     if not _METRICS.value:
         raise UserError(f'--{_METRICS.name} is missing; see --help')
     if not np.isfinite(_PSI.value):
-        raise UserError(f'--psi={_PSI.value}: give a number')
+        raise UserError('give a number', field='psi', value=_PSI.value)
     metrics = metric_names.parse(','.join(_METRICS.value))
     compile_cache.use_cache(compile_cache.CACHE.value)
+    # These are slow to import, and mistakes in flags are found without them.
     from stylegan_jax.evaluation.evaluator import Evaluator
+    from stylegan_jax.evaluation.feature_outputs import FeatureNetworks
     from stylegan_jax.evaluation.gathering import Store
-    from stylegan_jax.evaluation.judging import Networks
 
     store = Store(_STORE.value or os.path.join(catalogue.cache_folder(), 'metrics'))
     is_run = os.path.isdir(_NETWORK['network'])
@@ -141,7 +150,7 @@ def main(argv):
         dataset, networks, passes = None, None, []
         for subject in _subjects(is_run):
             dataset, options = dataset or _dataset(subject), _options(subject)
-            networks = networks or Networks(options, jax.local_devices())
+            networks = networks or FeatureNetworks(options, jax.local_devices())
             evaluator = Evaluator(
                 subject.generator,
                 options,
@@ -154,7 +163,7 @@ def main(argv):
             for _, found in evaluator.measure(metrics):
                 _record(found, path, subject)
             passes += evaluator.passes
-        for identity, count in passes:  # not before: a stopped command would begin anew
+        for identity, count in passes:  # at the very end, because a command that was stopped goes on with them
             store.forget(identity, count)
     return 0
 
@@ -172,8 +181,6 @@ def _record(found, path, subject):
 
 
 def _options(subject):
-    from stylegan_jax.evaluation.evaluator import Options
-
     mirror = _MIRROR.value if _MIRROR.value is not None else bool(subject.data and subject.data.mirror)
     return Options(
         seed=_SEED.value,
@@ -202,40 +209,40 @@ class _Subject(typing.NamedTuple):
       nimg: images shown to it, for a checkpoint of a run, or None.
     """
 
-    generator: typing.Any
+    generator: Generator
     data: DataConfig | None
     lod: float = 0.0
     nimg: int | None = None
 
 
 def _subjects(is_run):
-    """Yields what the flags name: a network, or checkpoints of a run."""
+    """Yields the networks that the flags name: one, or several checkpoints of a run."""
     if not is_run:
         if _KIMG.value:
             raise UserError(f'--kimg={",".join(_KIMG.value)}: only a run has checkpoints')
-        yield _Subject(_NETWORK.load(), _data(None))
+        yield _Subject(_NETWORK.load()[0], _data(None))
         return
-    from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
+    from stylegan_jax.storage import networks_of_runs  # imports Orbax, which takes a second; files do without it
 
-    for nimg in _chosen(checkpoint):
-        generator, saved = checkpoint.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
+    for nimg in _chosen(networks_of_runs):
+        generator, saved = networks_of_runs.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
         yield _Subject(generator, _data(saved.config.data), float(saved.state.lod), saved.nimg)
 
 
-def _chosen(checkpoint):
+def _chosen(networks_of_runs):
     """The images shown at the checkpoints that are asked for; [None] for the newest."""
     if not _KIMG.value:
         return [None]
     if _KIMG.value == ['all']:
-        return checkpoint.all_nimg(_NETWORK['network'])
+        return networks_of_runs.all_nimg(_NETWORK['network'])
     try:
         return [round(float(kimg) * 1000) for kimg in _KIMG.value]
     except (ValueError, OverflowError):
-        raise UserError(f'--kimg={",".join(_KIMG.value)}: give numbers such as 40.96, or all') from None
+        raise UserError('give numbers such as 40.96, or all', field='kimg', value=','.join(_KIMG.value)) from None
 
 
 def _data(trained_on):
-    """The DataConfig that the flags ask for, given what a run was trained on; None for none."""
+    """Returns the DataConfig that the flags ask for, given that of a run's training; None for no images."""
     data = trained_on
     if _DATA.value is not None:
         is_toy = _DATA.value == 'toy_faces'
@@ -249,7 +256,7 @@ def _data(trained_on):
 
 
 def _dataset(subject):
-    from stylegan_jax.data.dataset import open_dataset
+    from stylegan_jax.data.dataset import open_dataset  # readers of data sets are slow to import
 
     return subject.data and open_dataset(subject.data, subject.generator.config.image)
 

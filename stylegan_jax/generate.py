@@ -37,15 +37,14 @@ _NOISE = flags.DEFINE_enum(
 _MOST_IN_GRID = 64
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Makes the pictures that the flags ask for."""
     del argv
     compile_cache.use_cache(compile_cache.CACHE.value)
     if not _OUTDIR.value:
         raise UserError('--outdir is missing; see --help')
     seeds = parse_seeds(_SEEDS.value)
-    generator = _NETWORK.load()
-    lod = _NETWORK.lod()
+    generator, lod = _NETWORK.load()
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
         images = _generate(generator, seeds, lod)
@@ -54,7 +53,10 @@ def main(argv):
         )
     except OSError as error:
         raise UserError(
-            f'--outdir={_OUTDIR.value}: cannot be written ({error.strerror}); choose another folder'
+            f'cannot be written ({error.strerror})',
+            field='outdir',
+            value=_OUTDIR.value,
+            remedy='choose another folder',
         ) from None
     height, width = images.shape[1:3]
     some = '' if len(images) == len(seeds) else f' of the first {len(images)}'
@@ -69,7 +71,7 @@ def _generate(generator, seeds, lod):
     label = np.asarray(as_label(None if _NETWORK['class'] is None else [_NETWORK['class']], 1, generator.label_dim))
 
     def arguments(seeds):
-        # Drawn on the devices; the numbers are too large for signed ones.
+        # Seeds go up to 2**32 - 1, which is beyond signed integers of 32 bits.
         keys = jax.vmap(jax.random.key)(np.array(seeds, np.uint32)) if _NOISE.value == 'random' else None
         return latents(seeds, generator.z_dim), np.repeat(label, len(seeds), axis=0), keys
 
@@ -82,7 +84,7 @@ def _generate(generator, seeds, lod):
         for some, images in zip(batches, sampler.stream(map(arguments, batches))):
             pictures.extend(images[: _MOST_IN_GRID - len(pictures)])
             for seed, image in zip(some, images):
-                if seed not in saved:  # two threads must not write one file
+                if seed not in saved:  # no two threads may write the same file
                     writer.save(os.path.join(_OUTDIR.value, f'seed{seed:04d}.png'), image)
                     saved.add(seed)
     return np.stack(pictures)

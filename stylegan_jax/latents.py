@@ -1,4 +1,4 @@
-"""Look into the space of latents w, and steer images through it.
+"""Analyse the space of latents w, and edit images by moving through it.
 
     python -m stylegan_jax.latents --network=runs/quickstart --what=attributes --out=directions.npz
     python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz \\
@@ -6,11 +6,11 @@
     python -m stylegan_jax.latents --network=runs/quickstart --apply --directions=directions.npz \\
         --direction=smiling --latents=projected/latents.npz --strengths=-2,-1,0,1,2 --outdir=out
 
---what: statistics (mean and spread of W), principal (the directions in which W spreads most: pc0, pc1, ...) or
-attributes (directions that classifiers' verdicts part, one for each attribute that some samples have and some have not;
-+ adds it). --apply moves latents along them and writes DIRECTION.png, a row for each latent and a column for each
-strength, and DIRECTION.npz, the moved latents. A strength is in standard deviations of W along the direction. Layers
-that are coarse change shapes, fine ones colours.
+--what says what is computed: statistics (mean and spread of W), principal (the directions in which W spreads most: pc0,
+pc1, ...) or attributes (a direction for each attribute that classifiers find in some samples and not in others; moving
+by a positive strength adds the attribute). --apply moves latents along such directions. It writes DIRECTION.png, with a
+row for each latent and a column for each strength, and DIRECTION.npz, the moved latents. A strength is in standard
+deviations of W along the direction. Moving coarse layers (--layers=0-3) changes shapes, moving fine ones colours.
 """
 
 import os
@@ -22,7 +22,7 @@ from absl import flags
 from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.cli.parsing import parse_layers, parse_seeds, parse_strengths
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime import compile_cache
 from stylegan_jax.sampling import grid
 from stylegan_jax.sampling.latents import latents as seeded_latents
@@ -31,68 +31,90 @@ flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'lod', 'psi'))
 _WHAT = flags.DEFINE_enum(
-    'what', 'attributes', ['statistics', 'principal', 'attributes'], 'What to find out.', flag_values=FLAGS
+    'what',
+    'attributes',
+    ['statistics', 'principal', 'attributes'],
+    'What is computed. statistics: the mean and spread of W. principal: the directions in which W spreads most. '
+    'attributes: a direction for each attribute that classifiers know.',
+    flag_values=FLAGS,
 )
-_OUT = flags.DEFINE_string('out', None, 'File (.npz) for what was found out.', flag_values=FLAGS)
+_OUT = flags.DEFINE_string('out', None, 'File (.npz) for the statistics or the directions.', flag_values=FLAGS)
 _SAMPLES = flags.DEFINE_integer(
-    'samples', 10_000, 'Of W; attributes need an image of each.', lower_bound=2, flag_values=FLAGS
+    'samples',
+    10_000,
+    'Number of random samples of W; attributes need an image of each.',
+    lower_bound=2,
+    flag_values=FLAGS,
 )
 _COUNT = flags.DEFINE_integer(
     'count',
     None,
-    'Principal directions to keep; the default is the first 20, or all.',
+    'With --what=principal: number of directions to keep, the widest first; the default is 20, or all if W has fewer.',
     lower_bound=1,
     flag_values=FLAGS,
 )
 _CLASSIFIERS = flags.DEFINE_list(
     'classifiers',
     ['toy_faces'],
-    'For attributes: toy_faces, files of train_classifier, or official pickles.',
+    'With --what=attributes: classifiers with commas between them, each toy_faces (comes with the package), a file of '
+    'train_classifier, or an official pickle.',
     flag_values=FLAGS,
 )
 _WITHOUT = flags.DEFINE_list(
     'without',
     [],
-    'With --apply: other directions that are not to change, taken out of --direction; all for all others.',
+    'With --apply: names of other directions, with commas between them, whose attributes are to stay as they are; all '
+    'means all others.',
     flag_values=FLAGS,
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the samples.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer('seed', 0, 'Seed of the random samples.', lower_bound=0, flag_values=FLAGS)
 _NOISE = flags.DEFINE_enum(
     'noise',
     'const',
     ['const', 'none'],
-    'Noise inputs of the images that are judged, and of those of --seeds: the stored ones, or none.',
+    'Noise inputs of the images that classifiers see, and of the images of --seeds: the stored ones, or none.',
     flag_values=FLAGS,
 )
-_APPLY = flags.DEFINE_bool('apply', False, 'Move latents along a direction, and show it.', flag_values=FLAGS)
+_APPLY = flags.DEFINE_bool('apply', False, 'Move latents along directions, and show the images.', flag_values=FLAGS)
 _DIRECTIONS = flags.DEFINE_string(
-    'directions', None, 'With --apply: file that --what=principal or attributes wrote.', flag_values=FLAGS
+    'directions',
+    None,
+    'With --apply: file of directions, which --what=principal or --what=attributes wrote.',
+    flag_values=FLAGS,
 )
 _DIRECTION = flags.DEFINE_list(
     'direction',
     None,
-    'With --apply: names of directions, such as glasses or pc0; each gets a figure.',
+    'With --apply: names of directions with commas between them, such as glasses or pc0; each gets a figure.',
     flag_values=FLAGS,
 )
 _STRENGTHS = flags.DEFINE_list(
-    'strengths', ['-3', '-1.5', '0', '1.5', '3'], 'With --apply: how far, in standard deviations.', flag_values=FLAGS
+    'strengths',
+    ['-3', '-1.5', '0', '1.5', '3'],
+    'With --apply: how far latents move, in standard deviations.',
+    flag_values=FLAGS,
 )
 _LAYERS = flags.DEFINE_string(
     'layers', None, 'With --apply: which layers move, such as 0-3 or 4,5,6; the default is all.', flag_values=FLAGS
 )
-_SEEDS = flags.DEFINE_string('seeds', '0-5', 'With --apply: which latents, as generate has them.', flag_values=FLAGS)
+_SEEDS = flags.DEFINE_string(
+    'seeds', '0-5', 'With --apply: seeds of the latents, the same as those of generate.', flag_values=FLAGS
+)
 _LATENTS = flags.DEFINE_string(
-    'latents', None, 'With --apply: file of latents (of project, or of --apply) in place of --seeds.', flag_values=FLAGS
+    'latents',
+    None,
+    'With --apply: file of latents, written by project or by --apply, which are moved in place of --seeds.',
+    flag_values=FLAGS,
 )
 _OUTDIR = flags.DEFINE_string(
-    'outdir', None, 'With --apply: folder for the figures; made if missing.', flag_values=FLAGS
+    'outdir', None, 'With --apply: folder for the figures; it is made if missing.', flag_values=FLAGS
 )
 _MOST_PRINCIPAL = 20
 _SMALLEST_CELL = 96  # pixels; smaller images are shown with larger pixels
 
 
-def main(argv):
-    """Finds out what the flags ask for, or applies it."""
+def main(argv: list[str]) -> None:
+    """Computes statistics or directions of W, or with --apply moves latents along directions."""
     del argv
     compile_cache.use_cache(compile_cache.CACHE.value)
     _NETWORK.check()
@@ -100,19 +122,18 @@ def main(argv):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')
     try:
-        _apply() if _APPLY.value else _find_out()
+        _apply() if _APPLY.value else _analyse()
     except OSError as error:
         flag = _OUTDIR if _APPLY.value else _OUT
-        raise UserError(
-            f'--{flag.name}={flag.value}: cannot be written ({error.strerror}); choose another place'
-        ) from None
+        raise unwritable(flag.name, flag.value, error, 'choose another place') from None
 
 
-def _find_out():
+def _analyse():
+    """Computes what --what names, prints a summary and writes --out."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.editing import latent_file
 
-    generator = _NETWORK.load()
+    generator, lod = _NETWORK.load()
     about = {
         'network': _NETWORK['network'],
         'which': _NETWORK['which'],
@@ -124,7 +145,7 @@ def _find_out():
     directory = os.path.dirname(_OUT.value)
     os.makedirs(directory or '.', exist_ok=True)
     if _WHAT.value == 'attributes':
-        directions = _attributes(generator)
+        directions = _attributes(generator, lod)
         moments = directions.moments
         about |= {'classifiers': _CLASSIFIERS.value}
     else:
@@ -142,16 +163,17 @@ def _find_out():
     else:
         latent_file.save_directions(_OUT.value, directions, about=about)
         print(f'{len(directions.names)} directions: {", ".join(directions.names)}')
-    print(f'{_OUT.value} has them')
+    print(f'they are in {_OUT.value}')
 
 
 def _needed_for(spread, share):
+    """Returns how many of the directions, the widest first, have a share of the variance together."""
     variances = spread**2
     return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
 
 
-def _attributes(generator):
-    """Returns Directions of attributes, by classifiers' verdicts on samples' images."""
+def _attributes(generator, lod):
+    """Returns the Directions of attributes, which classifiers look for in the images of samples."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.feature_networks.classifier import Classifier
 
@@ -160,27 +182,31 @@ def _attributes(generator):
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UserError(
-            f'--classifiers={",".join(_CLASSIFIERS.value)}: several judge {", ".join(doubled)}; give one of them'
+            f'several judge {", ".join(doubled)}',
+            field='classifiers',
+            value=','.join(_CLASSIFIERS.value),
+            remedy='give one of them',
         )
     ws, logits = [], []
-    for w, images in _sampled(generator):
-        logits.append(np.concatenate([_judged(each, images) for each in classifiers], axis=1))
+    for w, images in _sampled(generator, lod):
+        logits.append(np.concatenate([_logits(each, images) for each in classifiers], axis=1))
         ws.append(w)
     w, logits = np.concatenate(ws), np.concatenate(logits)
     directions = latent_space.attribute_directions(w, logits, names, seed=_SEED.value)
     for name, of_one in zip(names, logits.T):
-        verdict = '' if name in directions.names else '; no plane parts them, so there is no such direction'
-        print(f'{name}: {np.mean(of_one >= 0):.1%} of the samples have it{verdict}')
+        missing = '' if name in directions.names else '; no plane separates them, so there is no such direction'
+        print(f'{name}: {np.mean(of_one >= 0):.1%} of the samples have it{missing}')
     return directions
 
 
-def _sampled(generator):
+def _sampled(generator, lod):
     """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.sampling import sampler as sampling
 
-    generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))  # says at once what is not there
-    sampler = sampling.Sampler(generator, lod=_NETWORK.lod(), psi=1, noise=_NOISE.value, count=_SAMPLES.value)
+    # A network without w or without the class is refused before anything is compiled.
+    generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))
+    sampler = sampling.Sampler(generator, lod=lod, psi=1, noise=_NOISE.value, count=_SAMPLES.value)
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
         for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class']):
             pieces = [slice(start, start + sampler.batch) for start in range(0, len(z), sampler.batch)]
@@ -191,33 +217,38 @@ def _sampled(generator):
                 bar.update(len(made))
 
 
-def _judged(classifier, images):
-    """Logits [N, K]; as many images are filled up as the classifier's groups need."""
+def _logits(classifier, images):
+    """Returns logits [N, K] of images [N, H, W, C]."""
+    # The minibatch standard deviation needs full groups, so the last image is repeated up to a multiple of their size.
     group = classifier.config.network.mbstd_group_size or 1
     padded = images[np.minimum(np.arange(-(-len(images) // group) * group), len(images) - 1)]
     return np.asarray(classifier.logits(padded))[: len(images)]
 
 
 def _apply():
+    """Moves latents along each direction, and writes figures and files of the moved latents."""
     from stylegan_jax.editing import directions as latent_space
     from stylegan_jax.editing import latent_file
 
     strengths = parse_strengths(_STRENGTHS.value)
-    generator = _NETWORK.load()
+    generator, lod = _NETWORK.load()
     directions = latent_file.load_directions(_DIRECTIONS.value)
     if directions.normals.shape[1] != generator.w_dim:
         raise UserError(
-            f'--directions={_DIRECTIONS.value}: directions of {directions.normals.shape[1]} dimensions, '
-            f'and {_NETWORK["network"]} has {generator.w_dim}; give those of this network'
+            f'directions of {directions.normals.shape[1]} dimensions, and {_NETWORK["network"]} has {generator.w_dim}',
+            field='directions',
+            value=_DIRECTIONS.value,
+            remedy='give those of this network',
         )
     layers = range(generator.num_ws) if _LAYERS.value is None else parse_layers(_LAYERS.value, generator.num_ws)
-    subjects = _subjects(generator)
+    subjects = _subjects(generator, lod)
     others = directions.names if _WITHOUT.value == ['all'] else _WITHOUT.value
     steps = {name: directions.step(name, others) for name in _DIRECTION.value}
     os.makedirs(_OUTDIR.value, exist_ok=True)
     for name, step in steps.items():
         moved = [latent_space.move(subjects.ws, step, strength, layers) for strength in strengths]
         _save_figure(os.path.join(_OUTDIR.value, f'{name}.png'), generator, subjects, moved)
+        # Noise inputs of one image each are repeated for its strengths; those that all images share stay one.
         repeated = (
             subjects.noise
             if isinstance(subjects.noise, str)
@@ -232,20 +263,23 @@ def _apply():
     )
 
 
-def _subjects(generator):
-    """Returns the Latents that are moved."""
+def _subjects(generator, lod):
+    """Returns the Latents that are moved: those of a file, or those of --seeds."""
     from stylegan_jax.editing import latent_file
 
     if _LATENTS.value is None:
         seeds = parse_seeds(_SEEDS.value)
         w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))
         ws = np.asarray(generator.truncate(w, _NETWORK['psi']))
-        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value, _NETWORK.lod())
+        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value, lod)
     found = latent_file.Latents.load(_LATENTS.value)
     if found.ws.shape[1:] != (generator.num_ws, generator.w_dim):
         raise UserError(
-            f'--latents={_LATENTS.value}: ws have shape {found.ws.shape}, and {_NETWORK["network"]} takes '
-            f'[N, {generator.num_ws}, {generator.w_dim}]; give latents of this network'
+            f'ws have shape {found.ws.shape}, and {_NETWORK["network"]} takes '
+            f'[N, {generator.num_ws}, {generator.w_dim}]',
+            field='latents',
+            value=_LATENTS.value,
+            remedy='give latents of this network',
         )
     return found
 
@@ -268,6 +302,7 @@ def _save_figure(path, generator, subjects, moved):
 
 
 def _label(generator, count):
+    """Returns the labels [N, K] of --class for as many latents."""
     from stylegan_jax.networks.labels import as_label
 
     return np.asarray(

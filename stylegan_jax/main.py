@@ -4,7 +4,7 @@
     python -m stylegan_jax.main --experiment=custom --config.data.path=my-images.zip --workdir=runs/mine
     python -m stylegan_jax.main --experiment=ffhq --config.train.total_kimg=100 --dry_run
 
-The workdir gets config.json, log.txt, log.jsonl, TensorBoard scalars, reals.png, a grid of samples a tick and
+The run's folder gets config.json, log.txt, log.jsonl, TensorBoard scalars, reals.png, a grid of samples per tick and
 checkpoints. The same command again goes on from the newest checkpoint.
 """
 
@@ -19,7 +19,7 @@ from absl import flags
 from stylegan_jax.cli import command, config_flags
 from stylegan_jax.data.dataset import with_found_labels
 from stylegan_jax.run import dry_run
-from stylegan_jax.runtime import cluster, compile_cache
+from stylegan_jax.runtime import cluster, compile_cache, compiling
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks and the schedule, and exit.')
@@ -37,7 +37,7 @@ _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'With --coordinator: whic
 flags.declare_key_flag('compilation_cache')
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Trains the run that the flags describe, or only prints it; returns the exit code."""
     del argv
     config = config_flags.chosen_config()
@@ -48,8 +48,8 @@ def main(argv):
     if _DRY_RUN.value:
         print(dry_run.describe(with_found_labels(config)))
         return 0
-    # Whoever starts a container's first process sends it signals that are ignored until something handles them.
-    # (A shell's background jobs ignore Ctrl-C likewise.)
+    # The first process of a container ignores every signal that it does not handle. (Background jobs of a shell ignore
+    # Ctrl-C in the same way.) Until the loop handles signals itself, these two end the process.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     compile_cache.use_cache(compile_cache.CACHE.value)
@@ -60,5 +60,5 @@ def main(argv):
 
 
 if __name__ == '__main__':
-    with compile_cache.abandoned_at_exit():
+    with compiling.abandoned_at_exit():
         command.run(main, flags_parser=config_flags.parse)

@@ -27,7 +27,7 @@ from stylegan_jax.data.preparing.source_check import check
 from stylegan_jax.data.records import ENCODINGS
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
-from stylegan_jax.runtime.folder_lock import WorkdirLock
+from stylegan_jax.runtime.folder_lock import FolderLock
 from stylegan_jax.runtime.threads import NUM_THREADS
 from stylegan_jax.sampling import grid
 
@@ -74,7 +74,7 @@ _LABELS = flags.DEFINE_enum(
     "auto: those of a dataset.json, or the source's own; folders: names of the top folders; attributes: of toy faces.",
     flag_values=FLAGS,
 )
-_COUNT = flags.DEFINE_integer('count', 0, 'Use the first so many images; 0 = all.', flag_values=FLAGS)
+_COUNT = flags.DEFINE_integer('count', 0, 'Use only the first COUNT images; 0 = all.', flag_values=FLAGS)
 _MIRROR_SAFE = flags.DEFINE_bool(
     'mirror_safe', False, 'Note that a mirrored image is as good as the image.', flag_values=FLAGS
 )
@@ -93,14 +93,14 @@ _WORKERS = flags.DEFINE_integer(
     flag_values=FLAGS,
 )
 _CHECK = flags.DEFINE_bool(
-    'check', False, 'Read the source, report what would be prepared, and write nothing.', flag_values=FLAGS
+    'check', False, 'Read the source, report on it and on the set to be made, and write nothing.', flag_values=FLAGS
 )
 _DESCRIBE = flags.DEFINE_string(
-    'describe', None, 'Print what a prepared set is, and write contact_sheet.png into it.', flag_values=FLAGS
+    'describe', None, 'Print a description of a prepared set, and write contact_sheet.png into it.', flag_values=FLAGS
 )
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Prepares, checks or describes a data set; returns the exit code."""
     del argv
     if _DESCRIBE.value is not None:
@@ -119,16 +119,21 @@ def main(argv):
     out = os.path.expanduser(_OUT.value)
     inside = os.path.realpath(os.path.expanduser(_SOURCE.value)) + os.sep
     if os.path.isdir(inside) and os.path.realpath(out).startswith(inside):
-        raise UserError(f'--out={_OUT.value}: it is inside the source, which would change; choose another folder')
+        raise UserError(
+            'it is inside the source, which would change',
+            field='out',
+            value=_OUT.value,
+            remedy='choose another folder',
+        )
     _make_folder(out)
-    with WorkdirLock(out):
+    with FolderLock(out, field='out'):
         preparation.prepare(source, out, options, workers=_workers(source))
     print(f'train on it with --config.data.path={_OUT.value}, look at it with --describe={_OUT.value}')
     return 0
 
 
-def describe(path):
-    """Returns what a prepared set is, as text, and writes a contact sheet into its folder."""
+def describe(path: str) -> str:
+    """Returns a description of a prepared set, and writes a contact sheet into its folder."""
     images = prepared.PreparedImages(path)
     info, image = images.info, images.image
     stages = ', '.join('x'.join(map(str, image.stage_shape(stage))) for stage in range(image.num_stages))
@@ -169,7 +174,7 @@ def _options(source):
         base_shape = tuple(int(side) for side in _BASE_SHAPE.value.split(','))
     except ValueError:
         raise UserError(
-            f'--base_shape={_BASE_SHAPE.value}: give two sides with a comma between them, such as 4,4'
+            'give two sides with a comma between them, such as 4,4', field='base_shape', value=_BASE_SHAPE.value
         ) from None
     return preparation.Options(
         image=ImageConfig(_RESOLUTION.value, base_shape, _CHANNELS.value, source.labels.shape[1]),
@@ -184,7 +189,7 @@ def _options(source):
 
 
 def _workers(source):
-    if source.kind == 'arrays':  # each process would hold all of them
+    if source.in_memory:  # each process would hold all of them
         return 0
     return NUM_THREADS if _WORKERS.value is None else _WORKERS.value
 
@@ -193,7 +198,9 @@ def _make_folder(path):
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise UserError(f'--out={path}: cannot be made ({error.strerror}); choose another folder') from None
+        raise UserError(
+            f'cannot be made ({error.strerror})', field='out', value=path, remedy='choose another folder'
+        ) from None
 
 
 def _interrupt(number, frame):

@@ -3,18 +3,20 @@
     python -m stylegan_jax.project --network=runs/quickstart --image=face.png --outdir=projected
     python -m stylegan_jax.project --network=stylegan-ffhq-1024x1024.pkl --image=a.png,b.png --space=w --outdir=out
 
-The outdir gets projection.png (a row for each picture: what it was made to be, and what the latents make), latents.npz
-(for `latents --apply` and the library), while it goes on current.png, and with --video the optimisation as
-optimisation.webp.
+The outdir gets projection.png (a row for each picture: the picture at the network's size, and the image that the
+latents make), latents.npz (for `latents --apply` and the library), and with --video the optimisation as
+optimisation.webp. current.png shows the progress, and is removed at the end.
 
-Pictures are cropped to the centre of the network's aspect ratio and reduced to its size; nothing is enlarged, and what
-was done is printed. Nothing is aligned: networks that were trained on aligned pictures, as the official ones of FFHQ
-and CelebA-HQ were, need faces that are aligned in the same way (eyes and mouth in their places) beforehand.
+Pictures are cropped to the centre at the network's aspect ratio and reduced to its size. Nothing is enlarged, and the
+command prints what it did to each picture. Nothing is aligned: networks that were trained on aligned pictures, as the
+official ones of FFHQ and CelebA-HQ were, need faces that are aligned in the same way (eyes and mouth at the same
+places) beforehand.
 
 Pictures are compared by LPIPS where the weights of VGG16 are found (see evaluate --download), else by features of the
-discriminator in the same file or run, and by pixels at all sizes.
+discriminator in the same file or run; and by pixels at all sizes in any case.
 """
 
+import collections.abc
 import os
 import pathlib
 
@@ -28,7 +30,7 @@ from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.data import fitting, pixels
 from stylegan_jax.data.sources.pictures import decode
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime import compile_cache
 from stylegan_jax.sampling import grid
 from stylegan_jax.storage.loading import load
@@ -36,62 +38,80 @@ from stylegan_jax.storage.loading import load
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
-_IMAGE = flags.DEFINE_list('image', None, 'Pictures (PNG, JPEG, WebP), with commas between them.', flag_values=FLAGS)
-_OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for what is found; made if missing.', flag_values=FLAGS)
+_IMAGE = flags.DEFINE_list(
+    'image', None, 'Files of the pictures (PNG, JPEG or WebP), with commas between them.', flag_values=FLAGS
+)
+_OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the results; it is made if missing.', flag_values=FLAGS)
 _SPACE = flags.DEFINE_enum(
     'space',
     'w+',
     ['w', 'w+'],
-    'One w for all layers (w: nearer to what the network would make '
-    'by itself), or one for each (w+: nearer to the picture).',
+    'w finds one latent for all layers, which keeps the image like those that the network makes by itself; '
+    'w+ finds one for each layer, which brings the image nearer to the picture.',
     flag_values=FLAGS,
 )
 _NOISE = flags.DEFINE_enum(
     'noise',
     None,
     ['optimize', 'const', 'none'],
-    'Noise inputs: optimised as well, the stored '
-    'ones, or none; the default is optimize, and none where the network has no noise inputs.',
+    'Noise inputs: optimize finds them as well, const takes the stored ones, none uses none. The default is optimize, '
+    'and none where the network has no noise inputs.',
     flag_values=FLAGS,
 )
-_STEPS = flags.DEFINE_integer('steps', 300, 'Of the optimiser.', lower_bound=1, flag_values=FLAGS)
+_STEPS = flags.DEFINE_integer('steps', 300, 'Number of steps of the optimiser.', lower_bound=1, flag_values=FLAGS)
 _RATE = flags.DEFINE_float(
-    'rate', 0.1, 'Learning rate, in standard deviations of W.', lower_bound=0.0, flag_values=FLAGS
+    'rate', 0.1, 'Highest learning rate, in standard deviations of W a step.', lower_bound=0.0, flag_values=FLAGS
 )
 _RESTARTS = flags.DEFINE_integer(
     'restarts',
     4,
-    'Starts for each picture: the mean of W, and the samples that are most like the picture.',
+    'Number of starts for each picture: the mean of W, and the random samples that look most like the picture.',
     lower_bound=1,
     flag_values=FLAGS,
 )
 _CANDIDATES = flags.DEFINE_integer(
-    'candidates', 1000, 'Samples that are looked at for that.', lower_bound=1, flag_values=FLAGS
+    'candidates',
+    1000,
+    'Number of random samples that --restarts chooses the starts from.',
+    lower_bound=1,
+    flag_values=FLAGS,
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of everything random.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer(
+    'seed',
+    0,
+    'Seed of everything random: the samples, and the jitter of the optimiser.',
+    lower_bound=0,
+    flag_values=FLAGS,
+)
 _BATCH = flags.DEFINE_integer(
-    'batch', None, 'Pictures at a time; the default suits their size.', lower_bound=1, flag_values=FLAGS
+    'batch',
+    None,
+    'Number of pictures that are projected at a time; the default suits their size.',
+    lower_bound=1,
+    flag_values=FLAGS,
 )
 _VGG = flags.DEFINE_string(
     'vgg',
     None,
-    'File of the weights of VGG16, for LPIPS; the default is the one in the cache, '
-    'if there is one; none does without LPIPS.',
+    'File of the weights of VGG16, for LPIPS. The default is the one in the cache, if it is there; --vgg=none does '
+    'without LPIPS.',
     flag_values=FLAGS,
 )
-_GREY = flags.DEFINE_bool('allow_grey', False, 'Take grey pictures for a network of colours.', flag_values=FLAGS)
-_VIDEO = flags.DEFINE_bool('video', False, 'Write optimisation.webp.', flag_values=FLAGS)
-_PIXELS_AT_ONCE = 2**22  # of all restarts
-_EVERY = 10  # steps between looks
-_CURRENT_EVERY = 5  # looks
+_GREY = flags.DEFINE_bool(
+    'allow_grey', False, 'Accept grey pictures for a network that makes colours.', flag_values=FLAGS
+)
+_VIDEO = flags.DEFINE_bool('video', False, 'Write the optimisation as a film, optimisation.webp.', flag_values=FLAGS)
+_PIXELS_AT_ONCE = 2**22  # in a batch, all restarts together
+_EVERY = 10  # steps between reports, each of which is a frame of the video
+_CURRENT_EVERY = 5  # reports between two writes of current.png
 _SMALLEST_CELL = 128  # pixels; smaller images are shown with larger pixels
-_FRAME = 80  # milliseconds
-_FRAMES_BYTES = 2**30  # of pictures in a video, which then ends earlier
-_LONGEST_VIDEO = 16383  # pixels of a side, in WebP
-_GREY_MODES = '1', 'L', 'LA', 'La', 'I', 'F'
+_FRAME = 80  # milliseconds that a frame of the video is shown
+_FRAMES_BYTES = 2**30  # of targets that the frames show at most; a video of more ends earlier
+_LONGEST_VIDEO = 16383  # pixels of a side, the limit of WebP
+_GREY_MODES = '1', 'L', 'LA', 'La', 'I', 'F'  # modes of Pillow, some with a suffix such as 'I;16'
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Projects the pictures that the flags name."""
     del argv
     _NETWORK.check()
@@ -99,36 +119,39 @@ def main(argv):
         if not flag.value:
             raise UserError(f'--{flag.name} is missing; see --help')
     compile_cache.use_cache(compile_cache.CACHE.value)
-    generator, lod = _NETWORK.load(), _NETWORK.lod()
+    generator, lod = _NETWORK.load()
     if generator.config.is_progan:
         raise UserError(
-            f'--network={_NETWORK["network"]}: a Progressive GAN generator has no intermediate latents w to '
-            'find; give a StyleGAN'
+            'a Progressive GAN generator has no intermediate latents w to find',
+            field='network',
+            value=_NETWORK['network'],
+            remedy='give a StyleGAN',
         )
     targets = _targets(generator, lod)
     height = side_by_side(targets, targets).shape[0]
     if _VIDEO.value and height > _LONGEST_VIDEO:
         raise UserError(
-            f'--video: {len(targets)} pictures make frames {height} pixels high, and WebP has '
-            f'{_LONGEST_VIDEO} at most; project fewer at a time'
+            f'{len(targets)} pictures make frames {height} pixels high, and WebP has {_LONGEST_VIDEO} at most',
+            field='video',
+            remedy='project fewer at a time',
         )
     if generator.label_dim:
-        print('this network has labels: w are searched near those of no class')
+        print('this network has labels: latents w are searched near those of no class')
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
         _project(generator, targets, lod)
     except OSError as error:
-        raise UserError(
-            f'--outdir={_OUTDIR.value}: cannot be written ({error.strerror}); choose another folder'
-        ) from None
+        raise unwritable('outdir', _OUTDIR.value, error) from None
 
 
-def read_target(path, shape, *, allow_grey=False):
-    """Reads a picture and makes it a target.
+def read_target(
+    path: str | os.PathLike, shape: tuple[int, int, int], *, allow_grey: bool = False
+) -> tuple[np.ndarray, str]:
+    """Reads a picture and fits it to the size of the network's images.
 
     Args:
       path: of the picture.
-      shape: (H, W, C) of what the network makes.
+      shape: (H, W, C) of the network's images.
       allow_grey: whether a grey picture will do for a network of colours.
 
     Returns:
@@ -141,15 +164,15 @@ def read_target(path, shape, *, allow_grey=False):
         picture = decode(pathlib.Path(path).expanduser().read_bytes())
         if shape[2] >= 3 and not allow_grey and picture.mode.startswith(_GREY_MODES):
             raise UserError(
-                f'{path}: the picture is grey, and the network makes colours; give a picture in colours, '
-                'or --allow_grey'
+                f'{path}: the picture is grey, and the network makes colours',
+                remedy='give a picture in colours, or --allow_grey',
             )
         fitted = pixels.to_uint8(fitting.fitted(picture, shape, fit='crop', resize_filter='box'))
         placement = fitting.placement(picture.height, picture.width, shape, 'crop')
     except OSError as error:
-        raise UserError(f'{path}: cannot be read ({error.strerror}); give a PNG, JPEG or WebP file') from None
+        raise UserError(f'{path}: cannot be read ({error.strerror})', remedy='give a PNG, JPEG or WebP file') from None
     except fitting.Unusable as error:
-        raise UserError(f'{path}: {error}; give another picture') from None
+        raise UserError(f'{path}: {error}', remedy='give another picture') from None
     left, top, right, bottom = placement.box
     done = [f'{picture.width}x{picture.height}']
     if (right - left, bottom - top) != picture.size:
@@ -164,13 +187,15 @@ def read_target(path, shape, *, allow_grey=False):
 
 
 def _targets(generator, lod):
-    """Returns uint8 [N, H, W, C], and says what was done."""
+    """Returns the targets, uint8 [N, H, W, C], and prints what was done to each picture."""
     from stylegan_jax.config.network import stage_and_alpha
 
     image = generator.config.image
     shape = (*image.stage_shape(stage_and_alpha(image, lod)[0]), image.channels)
     if image.channels not in (1, 3, 4):
-        raise UserError(f'--network={_NETWORK["network"]}: it makes {image.channels} channels; pictures have 1, 3 or 4')
+        raise UserError(
+            f'it makes {image.channels} channels; pictures have 1, 3 or 4', field='network', value=_NETWORK['network']
+        )
     targets = []
     for path in _IMAGE.value:
         target, done = read_target(path, shape, allow_grey=_GREY.value)
@@ -180,10 +205,10 @@ def _targets(generator, lod):
 
 
 def _project(generator, targets, lod):
-    """Projects batch after batch, and writes what is found."""
+    """Projects batch after batch, and writes the results."""
     from stylegan_jax.editing import latent_file, projection
 
-    discriminator, lpips, compared = _judges(targets.shape)
+    discriminator, lpips, compared = _comparison(targets.shape)
     noise = _NOISE.value or ('optimize' if generator.config.use_noise else 'none')
     options = projection.Options(
         space=_SPACE.value,
@@ -226,14 +251,18 @@ def _project(generator, targets, lod):
     print(f'projection.png and latents.npz are in {_OUTDIR.value}')
 
 
-def side_by_side(targets, images):
-    """Lays out targets and images, uint8 [N, H, W, C], in two columns, small ones enlarged."""
+def side_by_side(targets: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Lays out targets (left column) and images (right column), both uint8 [N, H, W, C]; small ones are enlarged."""
     pairs = np.stack([targets, images], axis=1).reshape(-1, *targets.shape[1:])
     return grid.enlarge(grid.image_grid(pairs, 2), max(1, _SMALLEST_CELL // targets.shape[1]))
 
 
-def _judges(shape):
-    """Returns (Discriminator or None, LPIPS or None, in words what they are)."""
+def _comparison(shape):
+    """Chooses how images of shape [N, H, W, C] are compared.
+
+    Returns:
+      (Discriminator or None, LPIPS or None, the choice and its reason in words).
+    """
     from stylegan_jax.editing.distance import LPIPS_LEAST
     from stylegan_jax.feature_networks import catalogue
     from stylegan_jax.feature_networks.lpips import LPIPS
@@ -259,11 +288,17 @@ def _judges(shape):
 
 
 class _Watcher:
-    """Context that shows how far the optimisation is: a bar, current.png, and the frames of the video."""
+    """Context that shows the progress of the optimisation: a bar, current.png, and the frames of the video."""
 
-    def __init__(self, targets, steps):
+    def __init__(self, targets: np.ndarray, steps: int):
+        """Starts with black images.
+
+        Args:
+          targets: all targets, uint8 [N, H, W, C].
+          steps: steps of the optimiser for each batch.
+        """
         self._targets, self._images, self._steps = targets, np.zeros_like(targets), steps
-        self._frames, self._looks = [], 0
+        self._frames, self._reports = [], 0
         self._bar = tqdm.tqdm(total=steps * len(targets), unit='step', disable=None)
 
     def __enter__(self):
@@ -272,8 +307,8 @@ class _Watcher:
     def __exit__(self, *error):
         self._bar.close()
 
-    def batch(self, first):
-        """Returns what `projection.project` reports to, for the targets from `first` on."""
+    def batch(self, first: int) -> collections.abc.Callable[..., None]:
+        """Returns the function that `projection.project` reports to, for the batch of targets from `first` on."""
 
         def report(step, found):
             some = slice(first, first + len(found.images))
@@ -284,14 +319,14 @@ class _Watcher:
             self._bar.update((first * self._steps + step * len(found.images)) - self._bar.n)
             if _VIDEO.value and len(self._frames) * self._targets.nbytes < _FRAMES_BYTES:
                 self._frames.append(side_by_side(self._targets, self._images))
-            if self._looks % _CURRENT_EVERY == 0:
+            if self._reports % _CURRENT_EVERY == 0:
                 grid.save_png(self._path('current.png'), side_by_side(self._targets, self._images))
-            self._looks += 1
+            self._reports += 1
 
         return report
 
-    def finish(self):
-        """Writes the video, and removes what showed the way."""
+    def finish(self) -> None:
+        """Writes the video, and removes current.png."""
         if self._frames:
             from stylegan_jax.runtime import atomic
 

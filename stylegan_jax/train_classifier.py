@@ -1,11 +1,11 @@
-"""Train a classifier of a data set's labels, whose features and logits metrics can use.
+"""Train a classifier of a data set's labels; metrics can use its features and logits.
 
     python -m stylegan_jax.train_classifier --data=toy_faces --out=toy-faces-classifier.npz
     python -m stylegan_jax.train_classifier --data=data/mine --out=mine-classifier.npz --kimg=500
 
-A tenth of the images is held out, and the accuracy on them printed; of toy faces, these are ones beyond --count. Labels
-that exclude one another are learned as classes, others as attributes. Beside OUT goes a .json file that says how the
-weights came about.
+A tenth of the images is held out, and the accuracy on them printed; of toy faces, the images beyond --count are held
+out. Labels that exclude one another are learned as classes, others as attributes. A .json file beside OUT says how the
+weights were trained.
 """
 
 import dataclasses
@@ -25,8 +25,7 @@ from stylegan_jax.cli import command
 from stylegan_jax.config import DataConfig
 from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, ImageConfig
 from stylegan_jax.config.serialization import to_dict
-from stylegan_jax.data.dataset import TOY_FACES_COUNT, open_dataset
-from stylegan_jax.data.image_files import find_label_dim
+from stylegan_jax.data.dataset import TOY_FACES_COUNT, DataOpener, open_dataset
 from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
@@ -61,12 +60,12 @@ _RESOLUTION = flags.DEFINE_integer(
 _COUNT = flags.DEFINE_integer(
     'count',
     0,
-    f'Use the first so many images; 0 = all, and {TOY_FACES_COUNT} toy faces.',
+    f'Use this number of images, the first ones; 0 = all, and {TOY_FACES_COUNT} toy faces.',
     lower_bound=0,
     flag_values=FLAGS,
 )
 _KIMG = flags.DEFINE_float('kimg', _DEFAULTS.kimg, 'Images shown, in thousands.', flag_values=FLAGS)
-_BATCH = flags.DEFINE_integer('batch', _DEFAULTS.batch, 'Images a step.', flag_values=FLAGS)
+_BATCH = flags.DEFINE_integer('batch', _DEFAULTS.batch, 'Images per step.', flag_values=FLAGS)
 _LR = flags.DEFINE_float('lr', _DEFAULTS.lr, 'Learning rate at the start; it falls to 0.', flag_values=FLAGS)
 _MIRROR = flags.DEFINE_bool(
     'mirror', _DEFAULTS.mirror, 'Flip images at random; only where no label changes with it.', flag_values=FLAGS
@@ -75,12 +74,12 @@ _FMAP_BASE = flags.DEFINE_integer(
     'fmap_base', _NETWORK.fmap_base, 'Feature maps at side r: 2 * fmap_base / r ...', flag_values=FLAGS
 )
 _FMAP_MAX = flags.DEFINE_integer(
-    'fmap_max', _NETWORK.fmap_max, '... and at most so many, which is how many features there are.', flag_values=FLAGS
+    'fmap_max', _NETWORK.fmap_max, '... and at most this number, which is that of the features.', flag_values=FLAGS
 )
-_SEED = flags.DEFINE_integer('seed', _DEFAULTS.seed, 'Of everything random.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer('seed', _DEFAULTS.seed, 'Seed of everything random.', lower_bound=0, flag_values=FLAGS)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Trains the classifier that the flags ask for."""
     del argv
     compile_cache.use_cache(compile_cache.CACHE.value)
@@ -96,22 +95,22 @@ def main(argv):
     params, losses = classifier_training.train(dataset, parts[0], config, options)
     seconds = round(time.monotonic() - start)
     classifier = Classifier.from_params(config, params, name=out.stem)
-    accuracies = _judge(dataset, parts[1], classifier)
+    accuracies = _evaluate(dataset, parts[1], classifier)
     provenance = _provenance(classifier, dataset, parts, options, losses, accuracies) | {'seconds': seconds}
     try:
         classifier.save(out)
         with atomic.writing(out.with_suffix('.json')) as file:
             file.write(json.dumps(provenance, indent=2) + '\n')
     except OSError as error:
-        raise UserError(f'--out={_OUT.value}: cannot be written ({error.strerror}); choose another place') from None
+        raise _cannot_write(_OUT.value, error) from None
     print(f'{out}: classifier {classifier.name}, digest {classifier.digest}')
 
 
 def _checked_out(text):
-    """Returns the path of --out; it can be written, which must be known before the training."""
+    """Returns the path of --out, and raises UserError before the training if it cannot be written."""
     path = pathlib.Path(text).expanduser()
     if path.suffix != '.npz':
-        raise UserError(f'--out={text}: give the name of a file that ends in .npz')
+        raise UserError('give the name of a file that ends in .npz', field='out', value=text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
@@ -120,20 +119,26 @@ def _checked_out(text):
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f'--out={text}: cannot be written ({error.strerror}); choose another place') from None
+        raise _cannot_write(text, error) from None
     return path
 
 
+def _cannot_write(path, error):
+    return UserError(f'cannot be written ({error.strerror})', field='out', value=path, remedy='choose another place')
+
+
 def _open(data, resolution, count):
-    """Opens --data; of toy faces, those to be held out stand behind the `count` to learn from."""
+    """Opens --data; of toy faces, the held-out ones follow the `count` to learn from."""
     if data == _TOY_FACES:
         image = ImageConfig(resolution or _TOY_FACES_RESOLUTION, label_dim=len(toy_faces.ATTRIBUTES))
         count = count or TOY_FACES_COUNT
         return open_dataset(DataConfig('toy_faces', count=count + classifier_training.num_held_out(count)), image)
     if not os.path.exists(os.path.expanduser(data)):
         raise UserError(
-            f"--data={data}: there is nothing there; give 'toy_faces', a prepared data set, or a folder or "
-            'zip of images'
+            'there is nothing there',
+            field='data',
+            value=data,
+            remedy="give 'toy_faces', a prepared data set, or a folder or zip of images",
         )
     if is_prepared(data):
         stored = read_info(data)['image']
@@ -141,7 +146,7 @@ def _open(data, resolution, count):
     elif resolution is None:
         raise UserError(f'--resolution is missing; --data={data} is not a prepared set, which would have one')
     else:
-        image = ImageConfig(resolution, label_dim=find_label_dim(data))
+        image = ImageConfig(resolution, label_dim=DataOpener(DataConfig('images', data)).label_dim())
     return open_dataset(DataConfig('images', data, count), image)
 
 
@@ -155,7 +160,7 @@ def _split(dataset, seed):
 
 
 def _config(dataset, parts):
-    """Returns the ClassifierConfig for a data set, and says what it is."""
+    """Returns the ClassifierConfig for a data set, and prints its labels and numbers of images."""
     names = dataset.label_names or tuple(f'class {k}' for k in range(dataset.labels.shape[1]))
     one_hot = classifier_training.check_labels(dataset.labels, names, parts, f'--data={_DATA.value}')
     print(
@@ -174,7 +179,7 @@ def _config(dataset, parts):
     return ClassifierConfig(network, names, one_hot)
 
 
-def _judge(dataset, indices, classifier):
+def _evaluate(dataset, indices, classifier):
     """Returns the accuracy on held-out images, a list of `LabelAccuracy`, and prints it."""
     logits, labels = classifier_training.logits_of(dataset, indices, classifier), dataset.labels[indices]
     one_hot = classifier.config.one_hot
@@ -186,7 +191,7 @@ def _judge(dataset, indices, classifier):
 
 
 def _provenance(classifier, dataset, parts, options, losses, accuracies):
-    """Returns what anybody must know to trust the weights, or to make them again; plain dicts for JSON."""
+    """Returns the record by which others can trust the weights, or train them again; plain dicts for JSON."""
     return {
         'name': classifier.name,
         'digest': classifier.digest,

@@ -1,28 +1,61 @@
 """Settings and fixtures for all tests."""
 
+import ctypes
 import gc
 import os
 import pathlib
+import signal
 import sys
 
+import jaxtyping
 import pytest
 
 from stylegan_jax.runtime.xla_options import known_flags
 
 # Compiling is most of what these tests do; the results are the same to rounding. Runs use one of the eight devices
 # where they do not say otherwise. Processes that this one starts, as pytest-xdist does, find the answer here.
-_FLAGS = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+_FLAGS = (
+    '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false'
+)
 if 'STYLEGAN_JAX_TEST_FLAGS' not in os.environ:
     os.environ['STYLEGAN_JAX_TEST_FLAGS'] = ' '.join(known_flags(_FLAGS.split()))
     os.environ['XLA_FLAGS'] = ' '.join([
         os.environ.get('XLA_FLAGS', ''), os.environ['STYLEGAN_JAX_TEST_FLAGS'],
         '--xla_force_host_platform_device_count=8'])  # fmt: skip
 # Compiled programs of all test processes, kept from run to run; `pytest --cache-clear` empties it. Never the user's.
-_CACHE = os.environ.get('STYLEGAN_JAX_TEST_CACHE') or pathlib.Path(__file__).parents[1] / '.pytest_cache' / 'compiled'
+_ROOT = pathlib.Path(__file__).parents[1]
+_CACHE = os.environ.get('STYLEGAN_JAX_TEST_CACHE') or _ROOT / '.pytest_cache' / 'd' / 'compiled'
 os.makedirs(_CACHE, exist_ok=True)
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 _MOST_MAPS = 20_000
+# The files that take longest, in the order in which processes take them: one that begins last keeps the others waiting.
+_LONGEST = ('training/test_parallel.py',)
+_KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+
+
+def pytest_configure(config):
+    """Ends a process of pytest-xdist with the one that started it.
+
+    Runs under test handle SIGTERM themselves, so that a test process might outlive the signal that ended pytest.
+    """
+    if hasattr(config, 'workerinput') and sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_KILL_WITH_PARENT, signal.SIGKILL)
+
+
+def pytest_collection_modifyitems(items):
+    """Brings the tests of long files to the front."""
+    place = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(os.path.relpath(item.path, _ROOT / 'tests'), len(place)))
+
+
+# The networks' public face is held to its annotations, shapes included, wherever a test calls it. That takes about a
+# tenth of the time to trace the networks; STYLEGAN_JAX_TEST_SHAPES=0 switches it off.
+if os.environ.get('STYLEGAN_JAX_TEST_SHAPES') != '0':
+    jaxtyping.install_import_hook(
+        [f'stylegan_jax.networks.{module}' for module in ('ops', 'generator', 'discriminator')],
+        'beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))',  # an int is a float as well
+    )
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -36,10 +69,18 @@ def few_programs():
     if 'jax' in sys.modules and maps.exists() and maps.read_bytes().count(b'\n') > _MOST_MAPS:
         import jax
 
-        if 'stylegan_jax.sampling.sampler' in sys.modules:
-            sys.modules['stylegan_jax.sampling.sampler']._graph.cache_clear()
+        if 'stylegan_jax.sampling.engine' in sys.modules:
+            sys.modules['stylegan_jax.sampling.engine']._programs.clear()
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """Lets a test call the public face with wrong arguments, for the errors that users get."""
+    jaxtyping.config.update('jaxtyping_disable', True)
+    yield
+    jaxtyping.config.update('jaxtyping_disable', False)
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ from stylegan_jax.data import pipeline
 from stylegan_jax.errors import UserError
 
 if os.environ.get('KILLED_RUN_FAIL_AT'):
-    read = pipeline._Source.__getitem__
+    read = pipeline._BatchesByIteration.__getitem__
 
-    def failing(source, index):
-        position, _ = source._iterations[index]
+    def failing(batches, index):
+        position, _ = batches._iterations[index]
         if position >= int(os.environ['KILLED_RUN_FAIL_AT']):
             raise UserError(f'images at {position} cannot be read')
-        return read(source, index)
+        return read(batches, index)
 
-    pipeline._Source.__getitem__ = failing
+    pipeline._BatchesByIteration.__getitem__ = failing
 
 
 def get_config():

@@ -135,6 +135,13 @@ def test_noise_turns_while_latents_stay(artist):
     assert 0.85 < np.std(turned[-1]) < 1.15
 
 
+def test_a_last_batch_of_one_frame_is_drawn_with_the_same_program():
+    artist = Painter(tiny.generator(CONFIG), lod=0.5)
+    before = set(artist._program._compiled)
+    assert len(list(scenes.noise(artist, [3], count=artist.batch + 1))) == artist.batch + 1
+    assert len(artist._program._compiled.keys() - before) == 1
+
+
 def test_scenes_are_the_same_every_time(artist):
     for first, again in zip(*(scenes.noise(artist, [3], count=3) for _ in range(2))):
         np.testing.assert_array_equal(first, again)
@@ -316,7 +323,7 @@ def test_pictures_of_another_run_or_damaged(error, run_dir):
         (['--grid=0x2'], '--grid=0x2'),
         (['--grid=9x9'], '--grid=9x9'),
         (['--grid=2x1', '--kind=noise'], '--grid=2x1: is for walks'),
-        (['--space=w', '--path=slerp'], '--path=slerp is for --space=z'),
+        (['--space=w', '--path=slerp'], '--path=slerp: is for space=z'),
         (['--psis=1', '--kind=truncation'], '--psis=1: give two numbers'),
         (['--psi=1', '--kind=truncation'], '--psi: '),
         (['--seeds=x'], '--seeds=x'),

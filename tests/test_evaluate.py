@@ -135,7 +135,7 @@ def test_stopped_in_the_middle_goes_on(network, tmp_path):
         (['--network=nowhere.pkl', '--metrics=fd_toy'], 'nowhere.pkl: No such file'),
         (['--network=NETWORK'], '--metrics is missing'),
         (['--network=NETWORK', '--metrics=fidd'], "metric 'fidd': there is none"),
-        (['--network=NETWORK', '--metrics=fd_toy'], 'give them with --data'),
+        (['--network=NETWORK', '--metrics=fd_toy'], '--data: fd_toy compares with real images; give them'),
         (['--network=NETWORK', '--metrics=fd_toy', '--data=toy_faces', '--data_count=40'], 'needs 5,000 real images'),
         (['--network=NETWORK', '--metrics=fd_toy24', '--data=toy_faces', '--psi=nan'], '--psi=nan'),
         (['--network=NETWORK', '--metrics=fd_toy24', '--data=nowhere'], 'nowhere'),

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.sampling import grid
+from stylegan_jax.storage import networks_of_runs
 from stylegan_jax.storage.checkpoint import Checkpoints
 
 CONFIG = tiny.generator_config(image=ImageConfig(8, label_dim=3))
@@ -33,12 +35,16 @@ def run_dir(tmp_path_factory):
     config = tiny_run.run_config()
     workdir = str(tmp_path_factory.mktemp('run'))
     generator = tiny.generator(config.generator)
-    state = training.create_state(config, generator=generator, ema=tiny.filled(generator, seed=2), lod=1.0)
+    save_checkpoint(workdir, generator=generator, ema=tiny.filled(generator, seed=2), lod=1.0)
+    return workdir
+
+
+def save_checkpoint(workdir, nimg=32, **networks_and_lod):
+    config = tiny_run.run_config()
     checkpoints = Checkpoints(workdir, keep=1)
-    checkpoints.save(32, state, config, {})
+    checkpoints.save(nimg, training.create_state(config, **networks_and_lod), config, {})
     checkpoints.wait()
     checkpoints.close()
-    return workdir
 
 
 def given_as_flags(given):
@@ -89,7 +95,7 @@ def test_seeds_are_numbers_and_ranges(text, expected):
 
 @pytest.mark.parametrize('text', ['', '-1', '1-', '-', '1-2-3', 'a', '1.5', '1;2', '1,', '5-3', '4294967296'])
 def test_other_texts_are_no_seeds(text):
-    with pytest.raises(UserError, match=f'--seeds={text}: '):
+    with pytest.raises(UserError, match=f'^seeds={text}: '):
         parse_seeds(text)
 
 
@@ -162,6 +168,24 @@ def test_level_of_detail_halves_pictures(network, pictures):
 def test_run_in_progress_shows_what_it_has_reached(run_dir, pictures):
     assert pictures(run_dir, seeds='5')['seed0005.png'].shape == (4, 4, 3)
     assert pictures(run_dir, seeds='5', lod=0.0)['seed0005.png'].shape == (8, 8, 3)
+
+
+def test_network_and_level_of_detail_are_of_one_checkpoint(run_dir, pictures, tmp_path, monkeypatch):
+    """Also where training saves the next stage right after the network was read."""
+    expected = pictures(run_dir, seeds='5')
+    workdir = str(shutil.copytree(run_dir, tmp_path / 'growing'))
+    load_with_run = networks_of_runs.load_with_run
+
+    def load_and_go_on(*args):
+        found = load_with_run(*args)
+        save_checkpoint(workdir, nimg=64, lod=0.0)
+        return found
+
+    monkeypatch.setattr(networks_of_runs, 'load_with_run', load_and_go_on)
+    made = pictures(workdir, seeds='5')
+    assert made['seed0005.png'].shape == (4, 4, 3)
+    np.testing.assert_array_equal(made['seed0005.png'], expected['seed0005.png'])
+    assert load_with_run(workdir, 'ema')[1].nimg == 64
 
 
 def test_run_has_two_generators(run_dir, pictures):

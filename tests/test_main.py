@@ -218,8 +218,8 @@ def test_wrong_flags(error, args, expected, dry_run):
 
 def test_missing_data(error):
     message = error(*config_args('custom', SMALL | {'data.path': 'nowhere'}))
-    assert 'nowhere: there is no such folder or zip' in message
-    assert '--config.data.path=FOLDER_OR_ZIP' in error(*config_args('custom', SMALL))
+    assert '--config.data.path=nowhere: there is no such file or folder' in message
+    assert '--config.data.path: it is empty' in error(*config_args('custom', SMALL))
 
 
 def test_folder_without_images(error):
@@ -254,4 +254,4 @@ def test_workdir_of_another_architecture(run, error):
     assert run(*args, '--config.train.total_kimg=0')[0] == 0
     message = error(*args, '--config.generator.fmap_max=4')
     assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message
-    assert 'Choose another --workdir' in message
+    assert 'choose another workdir' in message

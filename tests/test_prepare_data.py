@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import PIL.Image
 import pytest
 
 from stylegan_jax import prepare_data
+from stylegan_jax.runtime.folder_lock import FolderLock
 
 
 @pytest.fixture
@@ -79,6 +81,16 @@ def test_mistakes_are_one_line(run, pictures, args, message):
         pass
     code, _out, err = run(*args)
     assert code == 2 and err.startswith('error: ') and err.count('\n') == 1 and message in err
+
+
+def test_a_folder_in_use_is_named_by_the_flag_of_this_command(run, pictures, tmp_path):
+    (tmp_path / 'set').mkdir()
+    with FolderLock(tmp_path / 'set'):
+        code, _out, err = run(f'--source={pictures}', '--out=set', '--resolution=8', '--workers=0')
+    assert code == 2 and err == (
+        f'error: --out=set: is in use by process {os.getpid()} on {socket.gethostname()}; wait for it or stop it, or '
+        'choose another folder\n'
+    )
 
 
 def test_it_trains_conditionally_on_what_it_prepared(run, pictures, tmp_path):

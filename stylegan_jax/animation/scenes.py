@@ -1,10 +1,11 @@
-"""What moves: an iterable of frames for each kind of animation, made from a `sampling.painter.Painter`.
+"""The kinds of animation: each returns an iterator of frames, which a `sampling.painter.Painter` draws.
 
 Every frame is a pure function of the settings and of its number, and every scene ends where it began.
 """
 
 import functools
 import itertools
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -12,44 +13,60 @@ import numpy as np
 from stylegan_jax.animation import paths
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import layer_ranges
-from stylegan_jax.networks.generator import draw_noise, mix
+from stylegan_jax.networks.generator import mix
 from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.engine import noise_of_keys
 from stylegan_jax.sampling.latents import latents
+from stylegan_jax.sampling.painter import Painter
 
 # Pixels; smaller images are enlarged by powers of two until the longer side has as many.
 _SMALLEST_SIDE, _SMALLEST_OF_SEVERAL = 256, 128
 
 
-def walk(artist, seeds, *, count, space='z', path=None, psi=None, rows=1, columns=1):
-    """A walk from seed to seed and back to the first, in every place of a grid with seeds of its own.
+def walk(
+    artist: Painter,
+    seeds: Sequence[int],
+    *,
+    count: int,
+    space: str = 'z',
+    path: str | None = None,
+    psi: float | None = None,
+    rows: int = 1,
+    columns: int = 1,
+) -> Iterator[np.ndarray]:
+    """Walks from seed to seed and back to the first one; every place of a grid has seeds of its own.
 
     Args:
       artist: a Painter.
-      seeds: as many for each place of the grid; place after place.
+      seeds: of all places, one place after another; each has the same number of seeds.
       count: frames.
       space: 'z' or 'w'.
       path: one of `paths.KINDS`; None for slerp in Z and a spline in W.
       psi: see `Generator.truncate`.
-      rows, columns: of the grid.
+      rows: of the grid.
+      columns: of the grid.
 
     Returns:
       An iterator of frames, uint8 [H, W, C].
 
     Raises:
-      UserError: the seeds cannot be shared out, or the network has no W.
+      UserError: the seeds cannot be shared out evenly, or the network has no W.
     """
     places = rows * columns
     if len(seeds) % places:
         raise UserError(
-            f'--seeds: {len(seeds)} seeds cannot be shared out among {places} places of the grid; give a '
-            f'multiple of {places}'
+            f'{len(seeds)} seeds cannot be shared out among {places} places of the grid',
+            field='seeds',
+            remedy=f'give a multiple of {places}',
         )
     kind = path or ('slerp' if space == 'z' else 'spline')
     if space == 'w':
         if artist.config.is_progan:
-            raise UserError('--space=w: a Progressive GAN generator has no W; leave the flag out')
+            raise UserError('a Progressive GAN generator has no W', field='space', value=space, remedy='leave it out')
         if kind == 'slerp':
-            raise UserError('--path=slerp is for --space=z, whose latents are Gaussian; choose spline or linear')
+            raise UserError(
+                'is for space=z, whose latents are Gaussian', field='path', value=kind, remedy='choose spline or linear'
+            )
         points = artist.ws(seeds, psi)
         route = functools.partial(paths.path, count=count, kind=kind)
         ws = np.stack([route(some) for some in np.split(points, places)], axis=1)
@@ -61,13 +78,15 @@ def walk(artist, seeds, *, count, space='z', path=None, psi=None, rows=1, column
     return _frames(artist, ws, columns)
 
 
-def mixing(artist, seeds, destinations, *, count, psi=None):
-    """Images whose coarse, middle or fine styles (a column each) walk through W, while the others stay (a row each).
+def mixing(
+    artist: Painter, seeds: Sequence[int], destinations: Sequence[int], *, count: int, psi: float | None = None
+) -> Iterator[np.ndarray]:
+    """Lets the coarse, middle or fine styles of images (a column each) walk through W, while their other styles stay.
 
     Args:
       artist: a Painter.
-      seeds: whose styles are passed.
-      destinations: seeds of the rows.
+      seeds: their styles are the points of the walk.
+      destinations: seeds of the rows, which the other styles come from.
       count: frames.
       psi: see `Generator.truncate`; None for none.
 
@@ -78,7 +97,9 @@ def mixing(artist, seeds, destinations, *, count, psi=None):
       UserError: the network has no styles.
     """
     if not artist.config.use_styles:
-        raise UserError('--kind=mixing: the layers of this network have no styles (configurations C to F have)')
+        raise UserError(
+            'the layers of this network have no styles (configurations C to F have)', field='kind', value='mixing'
+        )
     psi = 1.0 if psi is None else psi
     moving = paths.path(artist.ws(seeds, psi), count, 'spline')
     ws = np.stack(
@@ -92,37 +113,62 @@ def mixing(artist, seeds, destinations, *, count, psi=None):
     return _frames(artist, ws, len(ranges(artist)))
 
 
-def ranges(artist):
-    """Returns the layers of the columns of `mixing`."""
+def ranges(artist: Painter) -> list[range]:
+    """Returns the layers that move in each column of `mixing`."""
     return list(layer_ranges.split(artist.config.image, artist.stage + 1).values())
 
 
-def truncation(artist, seeds, *, count, first=1.0, last=-1.0, columns=1):
-    """Images as psi goes from one value to another and back, for all layers.
+def truncation(
+    artist: Painter, seeds: Sequence[int], *, count: int, first: float = 1.0, last: float = -1.0, columns: int = 1
+) -> Iterator[np.ndarray]:
+    """Moves psi from one value to another and back, for all layers (Figure 8 as a film).
+
+    Args:
+      artist: a Painter.
+      seeds: of the images.
+      count: frames.
+      first: psi of the first frame.
+      last: psi of the frame in the middle.
+      columns: of the grid of images.
+
+    Returns:
+      An iterator of frames, uint8 [H, W, C].
 
     Raises:
       UserError: the network has no mapping network.
     """
     if not artist.config.mapping_layers:
-        raise UserError('--kind=truncation: without a mapping network there is no W to truncate in')
+        raise UserError('without a mapping network there is no W to truncate in', field='kind', value='truncation')
     w = artist.ws(seeds, 1.0)
     average = np.asarray(artist.generator.w_avg)
     psis = paths.there_and_back(first, last, count).astype(w.dtype)
     return _frames(artist, average + (w - average) * psis[:, None, None, None], columns)
 
 
-def noise(artist, seeds, *, count, psi=None, columns=1):
-    """Images of latents that stay, with noise inputs that turn smoothly, and are Gaussian at each instant.
+def noise(
+    artist: Painter, seeds: Sequence[int], *, count: int, psi: float | None = None, columns: int = 1
+) -> Iterator[np.ndarray]:
+    """Lets noise inputs change smoothly, while latents stay.
+
+    Args:
+      artist: a Painter.
+      seeds: of the images, and of their noise.
+      count: frames.
+      psi: see `Generator.truncate`.
+      columns: of the grid of images.
+
+    Returns:
+      An iterator of frames, uint8 [H, W, C].
 
     Raises:
       UserError: the network has no noise inputs.
     """
     if not artist.config.use_noise:
-        raise UserError('--kind=noise: this network has no noise inputs (configurations E and F have)')
+        raise UserError('this network has no noise inputs (configurations E and F have)', field='kind', value='noise')
     ws = artist.ws(seeds, psi)
+    # Two independent Gaussians a and b: cos(t) a + sin(t) b is Gaussian with the same variance at every t.
     ends = [_noise_of(artist, seeds, number) for number in range(2)]
-
-    at_once = max(1, artist.batch // len(seeds))  # frames
+    at_once = max(1, artist.batch // len(seeds))  # frames in a batch
 
     def frames():
         for start in range(0, count, at_once):
@@ -137,10 +183,9 @@ def noise(artist, seeds, *, count, psi=None, columns=1):
 
 
 def _noise_of(artist, seeds, number):
-    """Noise inputs [N, h, w, 1] a layer; each image's are those of its seed."""
-    keys = [jax.random.fold_in(jax.random.key(np.uint32(seed)), number) for seed in seeds]
-    each = [draw_noise(artist.config, key, 1, artist.stage, artist.dtype) for key in keys]
-    return [np.concatenate(layer) for layer in zip(*each)]
+    """Noise inputs [N, h, w, 1] a layer; those of an image depend on its seed alone."""
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), number))(np.array(seeds, np.uint32))
+    return [np.asarray(layer) for layer in noise_of_keys(artist.config, keys, artist.stage, artist.dtype)]
 
 
 def _frames(artist, ws, columns):

@@ -1,7 +1,8 @@
-"""How a training went: the sample grids of a run's ticks, one after another."""
+"""The course of a training: the sample grids of a run's ticks, one after another."""
 
 import glob
 import os
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import PIL.Image
@@ -9,15 +10,17 @@ import PIL.Image
 from stylegan_jax.errors import UserError
 
 
-def pictures(run):
+def pictures(run: str) -> list[str]:
     """Returns the paths of a run's sample grids in the order of the ticks; UserError where there are none."""
     found = sorted(glob.glob(os.path.join(glob.escape(run), 'fakes[0-9]*.png')))
     if not found:
-        raise UserError(f'--run={run}: has no fakes*.png; give the folder of a run that has made a tick')
+        raise UserError(
+            'has no fakes*.png', field='run', value=run, remedy='give the folder of a run that has made a tick'
+        )
     return found
 
 
-def frames(paths, hold):
+def frames(paths: Sequence[str], hold: int) -> Iterator[np.ndarray]:
     """Makes a frame of each picture.
 
     Args:

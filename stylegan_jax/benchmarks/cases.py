@@ -112,7 +112,7 @@ def abstract_iteration(case: Case) -> tuple[typing.Any, Batch, jax.ShapeDtypeStr
 
 def iteration(case: Case) -> Callable[..., typing.Any]:
     """Returns a function of (state, batch, lr) that takes one D step and one G step."""
-    return lambda state, batch, lr: training.iterate(case.config, state, batch, lr, stage=case.stage)
+    return lambda state, batch, lr: training.train_iteration(case.config, state, batch, lr, stage=case.stage)
 
 
 def noise_images(case: Case) -> Batch:

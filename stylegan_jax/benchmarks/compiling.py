@@ -44,7 +44,7 @@ def measure(case: Case) -> dict[str, float | str | None]:
 
 def _lower(case):
     state, batch, _ = abstract_iteration(case)
-    return training.Devices(case.config).compile().lower(state, batch, LEARNING_RATE, stage=case.stage)
+    return training.Devices(case.config).iteration().lower(state, batch, LEARNING_RATE, stage=case.stage)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ import os
 import statistics
 import tempfile
 import time
+import typing
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,19 +14,22 @@ from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.pixels import box_reduce, to_uint8
 from stylegan_jax.data.prepared import PreparedImages
 from stylegan_jax.data.preparing.preparation import Options, prepare
+from stylegan_jax.data.sources.base import PictureSource
 from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS
 
 _FACES = 4  # drawn; the rest are these with other noise
-_NOISE = 2.0  # standard deviation, about that of a camera: without it PNG would be flattered
+_NOISE = 2.0  # standard deviation, about that of a camera; without noise PNG would seem smaller than it is
 _MEGABYTES = 256  # of raw pixels in a case ...
 _MOST_IMAGES = 4096  # ... but no more images than these
 _REPEATS = 5
 _SECONDS = 1.0  # that each repeat takes
 
 
-def measure(resolutions, encodings, say):
+def measure(
+    resolutions: Sequence[int], encodings: Sequence[str], say: Callable[[str], object]
+) -> list[dict[str, typing.Any]]:
     """Measures cases one after another.
 
     Args:
@@ -38,7 +43,7 @@ def measure(resolutions, encodings, say):
     """
     wrong = [side for side in resolutions if side < 4 or side & (side - 1) or side > toy_faces.MAX_RESOLUTION]
     if wrong:
-        raise UserError(f'--resolution={wrong[0]}: give powers of two from 4 to {toy_faces.MAX_RESOLUTION}')
+        raise UserError(f'give powers of two from 4 to {toy_faces.MAX_RESOLUTION}', field='resolution', value=wrong[0])
     say(
         f'{"resolution":>10s}  {"encoding":8s}  {"bytes/image":>11s}  {"images/s":>9s}  {"spread":>7s}  '
         f'{"per core":>8s}   ({NUM_THREADS} threads, from page cache)'
@@ -56,10 +61,10 @@ def measure(resolutions, encodings, say):
     return results
 
 
-class _Faces:
-    """A source of drawn faces with noise; see `data.sources`."""
+class _Faces(PictureSource):
+    """Drawn faces with noise."""
 
-    kind, label_names = 'toy_faces', None
+    kind = 'toy_faces'
 
     def __init__(self, side):
         self.path = f'noisy faces of {side} pixels'
@@ -68,9 +73,6 @@ class _Faces:
         self._faces = [box_reduce(toy_faces.draw(index, drawn), side, side) for index in range(_FACES)]
         count = int(np.clip((_MEGABYTES << 20) // (side * side * 3), 16, _MOST_IMAGES))
         self.labels = np.zeros([count, 0], np.float32)
-
-    def __len__(self):
-        return len(self.labels)
 
     def name(self, index):
         return str(index)
@@ -81,6 +83,9 @@ class _Faces:
 
     def fingerprints(self):
         return {}
+
+    def signature(self, indices):
+        return f'{self.path} {len(indices)}'
 
 
 def _measure_case(source, folder, encoding):

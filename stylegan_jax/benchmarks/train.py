@@ -20,7 +20,7 @@ def measure(case: Case, rates: DeviceRates) -> dict[str, float | str | None]:
       A dict, see `compiled.measure_calls`; with trace_seconds and compile_seconds.
     """
     devices = training.Devices(case.config)
-    step = devices.compile()
+    step = devices.iteration()
     state = devices.replicate(training.create_state(case.config))
     batch = devices.arrange(noise_images(case))
     compiled, times = compile_timed(lambda: step.lower(state, batch, LEARNING_RATE, stage=case.stage))

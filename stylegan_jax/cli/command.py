@@ -3,6 +3,8 @@
 import functools
 import os
 import sys
+import typing
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
@@ -11,8 +13,12 @@ from stylegan_jax.errors import UserError
 _HELP_FLAGS = 'help', 'helpshort', 'helpfull', 'helpxml'
 
 
-def run(main, flag_values=None, flags_parser=None):
-    """Runs a command's `main(argv)`; its return value is the exit code.
+def run(
+    main: Callable[[list[str]], int | None],
+    flag_values: flags.FlagValues | None = None,
+    flags_parser: Callable[[list[str]], list[str]] | None = None,
+) -> typing.NoReturn:
+    """Runs a command's `main(argv)` and ends the process; what `main` returns is the exit code.
 
     Args:
       main: takes the arguments that are not flags.
@@ -27,11 +33,12 @@ def run(main, flag_values=None, flags_parser=None):
         asked = any(argument.lstrip('-') in _HELP_FLAGS for argument in sys.argv[1:] if argument.startswith('-'))
         sys.exit(0 if end.code == 1 and asked else end.code)
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        # Python flushes stdout once more when it ends, and would complain about the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 
-def reported_to_user(main):
+def reported_to_user(main: Callable[..., int | None]) -> Callable[..., int | None]:
     """Wraps a command's main: a `UserError` ends it with one line on stderr and exit code 2, Ctrl-C with 130."""
 
     @functools.wraps(main)
@@ -49,19 +56,26 @@ def reported_to_user(main):
     return wrapper
 
 
-def fail(error):
-    """Prints an error as one line on stderr and exits with code 2; a UserError names its setting by the flag."""
-    text = error.text(_flag_of(error.field)) if isinstance(error, UserError) else str(error)
+def fail(error: Exception | str, flag_values: flags.FlagValues = flags.FLAGS) -> typing.NoReturn:
+    """Prints an error as one line on stderr and exits with code 2; a UserError names its setting by the flag.
+
+    This and `reported_to_user` are the only ways in which a command reports an error.
+
+    Args:
+      error: an exception, or the message itself.
+      flag_values: the FlagValues that the command has parsed.
+    """
+    text = error.text(_flag_of(error.field, flag_values)) if isinstance(error, UserError) else str(error)
     print('error:', ' '.join(text.split()), file=sys.stderr)
     sys.exit(2)
 
 
-def _flag_of(field):
+def _flag_of(field, flag_values):
     """The flag that sets a setting, such as --config.data.path for data.path; the setting's own name if none does."""
-    return next((f'--{name}' for name in (field, f'config.{field}') if field and name in flags.FLAGS), field)
+    return next((f'--{name}' for name in (field, f'config.{field}') if field and name in flag_values), field)
 
 
-def parse(argv, flag_values=None):
+def parse(argv: Sequence[str], flag_values: flags.FlagValues | None = None) -> list[str]:
     """Parses a command line; a wrong flag ends the process with one line.
 
     A command defines its flags apart from the global ones, so that programs may import several commands whose flags
@@ -75,13 +89,22 @@ def parse(argv, flag_values=None):
       The arguments that are not flags, of which there is only the program.
     """
     for name in flag_values or ():
-        flags.DEFINE_flag(flag_values[name], module_name=sys.argv[0])  # where --help looks
+        flags.DEFINE_flag(flag_values[name], module_name=sys.argv[0])  # --help shows the flags of this module
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         fail(error)
-    if len(rest) > 1:
-        fail(f'unexpected argument {rest[1]!r}; flags are written --name=value')
+    refuse_arguments(rest)
     if flag_values is not None:
         flag_values.mark_as_parsed()
     return rest
+
+
+def refuse_arguments(rest: Sequence[str]) -> None:
+    """Ends the process with one line if a command line has arguments that are not flags: no command takes any.
+
+    Args:
+      rest: the name of the program, and the arguments that are not flags.
+    """
+    if len(rest) > 1:
+        fail(f'unexpected argument {rest[1]!r}; flags are written --name=value')

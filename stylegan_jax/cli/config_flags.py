@@ -1,10 +1,11 @@
 """The config on the command line: `--experiment=NAME --config.train.total_kimg=100`.
 
-An experiment is a Python file with `get_config() -> Config`. Its name is looked up first; then every field
-of its config becomes a flag whose default is the experiment's value; then the flags given are applied with
+An experiment is a Python file with `get_config() -> Config`. `parse` reads a command line twice: the first time only
+for --experiment. Then every field of the experiment's config becomes a flag, with the experiment's value as its default
+and the comment beside the field as its help text. The second time reads the flags, and applies them with
 `dataclasses.replace`, so that the config's own checks see them. A command uses it so:
 
-    app.run(main, flags_parser=config_flags.parse)      # and in main: config = config_flags.chosen_config()
+    command.run(main, flags_parser=config_flags.parse)      # and in main: config = config_flags.chosen_config()
 """
 
 import dataclasses
@@ -15,15 +16,18 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Sequence
 
 from absl import flags
 
+from stylegan_jax.cli import command
 from stylegan_jax.cli.experiments import list_experiments, load_experiment
+from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError
 
 _PREFIX = 'config.'
 _HELP_FLAGS = ('help', 'helpshort', 'helpfull', '?')
-# The networks' copies of the image: inside a Config they always equal `Config.image`.
+# The networks' copies of the image: inside a Config they always equal `Config.image`, whose fields are flags.
 _NOT_FLAGS = ('generator.image', 'discriminator.image')
 
 
@@ -31,7 +35,7 @@ _NOT_FLAGS = ('generator.image', 'discriminator.image')
 
 
 class _FieldParser(flags.ArgumentParser):
-    """Text -> value of a field's type; values of the right type pass, as absl also parses defaults."""
+    """Text -> value of a field's type. Values of the right type pass unchanged, because absl also parses defaults."""
 
     def __init__(self, hint):
         self.hint = hint
@@ -51,8 +55,8 @@ class _FieldSerializer(flags.ArgumentSerializer):
         return value_text(value)
 
 
-def value_text(value):
-    """Returns a field's value as one writes it in a flag: 3,4 for a tuple, 8:256,16:128 for a table."""
+def value_text(value: object) -> str:
+    """Returns a field's value as it is written in a flag: 3,4 for a tuple, 8:256,16:128 for a table."""
     if value is None:
         return 'none'
     if isinstance(value, bool):
@@ -64,15 +68,15 @@ def value_text(value):
     return str(value)
 
 
-def define_config_flags(config, flag_values=flags.FLAGS):
+def define_config_flags(config: Config, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines one flag for every field of a config, such as --config.train.total_kimg.
 
     Args:
       config: the Config whose values are the defaults.
-      flag_values: where the flags go; absl's global ones unless told otherwise.
+      flag_values: the FlagValues that the flags are added to; absl's global ones by default.
     """
     for name, hint, default, comment in _fields(config):
-        help_text = comment or '(described in stylegan_jax/config.py)'
+        help_text = comment or '(described in stylegan_jax/config)'
         if default is None:
             help_text += ' (default: none)'  # absl shows no default of None
         if hint is bool:
@@ -80,16 +84,19 @@ def define_config_flags(config, flag_values=flags.FLAGS):
         else:
             flag = flags.Flag(_FieldParser(hint), _FieldSerializer(), _PREFIX + name, default, help_text)
         flags.DEFINE_flag(flag, flag_values, module_name='stylegan_jax.config')
-        # --help shows the flags that are key to the program.
+        # --help shows only the flags that are key to the module that runs.
         flag_values.register_key_flag_for_module(sys.argv[0], flag)
 
 
-def config_from_flags(config, flag_values=flags.FLAGS):
-    """Returns the config with the flags of the command line applied, all at once.
+def config_from_flags(config: Config, flag_values: flags.FlagValues = flags.FLAGS) -> Config:
+    """Applies the flags of the command line to a config, all at once: one alone may be wrong without the others.
 
     Args:
       config: the Config that the flags were defined from.
-      flag_values: where they were defined; must be parsed.
+      flag_values: the FlagValues that they were defined in; must be parsed.
+
+    Returns:
+      The new Config; values of flags that are not on the command line are those of `config`.
 
     Raises:
       UserError: a value is not valid; the message names the field.
@@ -104,7 +111,7 @@ def config_from_flags(config, flag_values=flags.FLAGS):
     image = dataclasses.replace(config.image, **given.pop('image', {}))
     sections = {'image': image}
     for section in ('generator', 'discriminator'):
-        # With the new image from the start: the values may be wrong for the old one.
+        # The new image is set together with the other values: they may be wrong for the old one.
         sections[section] = dataclasses.replace(getattr(config, section), image=image, **given.pop(section, {}))
     for section, values in given.items():
         sections[section] = dataclasses.replace(getattr(config, section), **values)
@@ -126,7 +133,10 @@ def _fields(config, prefix=''):
 
 
 def _comments(cls):
-    """Returns {field: its trailing comment in the source}, with the comment lines that continue it."""
+    """Returns {field: the comment beside it in the source}, with the comment lines that continue it.
+
+    The comments are the help texts of the flags, so that a field is described in one place.
+    """
     try:
         source = inspect.getsource(cls)
     except OSError:
@@ -149,7 +159,7 @@ def _comments(cls):
 
 
 def _type_text(hint):
-    """How a type is written on the command line."""
+    """Describes how values of a type are written on the command line."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
         return ' or '.join('none' if arg is type(None) else _type_text(arg) for arg in args)
@@ -162,12 +172,12 @@ def _type_text(hint):
 
 
 def _parse_text(text, hint):
-    """Returns the value that a text stands for in a field of type `hint`; ValueError if it is none."""
+    """Parses the value of a field of type `hint` from its text; raises ValueError for a text of another form."""
     if hint is str:
         return text
     text, origin, args = text.strip(), typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
-        if text.lower() == 'none':
+        if text.lower() == 'none':  # the only unions in the configs are those of a type and None
             return None
         return _parse_text(text, next(arg for arg in args if arg is not type(None)))
     if origin is tuple:
@@ -181,7 +191,7 @@ def _parse_text(text, hint):
     try:
         value = hint(text)
     except ValueError:
-        value = math.nan
+        value = math.nan  # is refused below, as the text 'nan' is
     if not math.isfinite(value):
         raise ValueError({int: 'give an integer, such as 8', float: 'give a number, such as 0.5'}[hint])
     return value
@@ -201,7 +211,7 @@ def _parse_table(text, key_type, value_type):
 
 
 def _split(text, brackets):
-    """Parts between commas; the brackets that Python would print around them are allowed."""
+    """Splits a text at its commas; the brackets that Python would print around the values are allowed."""
     if text.startswith(brackets[0]) and text.endswith(brackets[1]):
         text = text[1:-1]
     return [part.strip() for part in text.split(',') if part.strip()]
@@ -210,63 +220,73 @@ def _split(text, brackets):
 # The command line.
 
 
-def parse(argv, flag_values=flags.FLAGS):
-    """Parses a command line with an experiment; for `app.run(main, flags_parser=parse)`.
+class _ExperimentFlag(flags.Flag):
+    """The flag --experiment; it keeps the config that its file and the other flags make.
 
-    Everything that a user can get wrong ends the program with one line on stderr and exit code 2.
+    Attributes:
+      config: the Config, once `parse` has read a command line with --experiment; else None.
+    """
+
+    config: Config | None = None
+
+
+def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Parses a command line with an experiment; for `command.run(main, flags_parser=parse)`.
+
+    Every mistake of the user ends the program with one line on stderr and exit code 2. The experiment's file is
+    executed once.
 
     Args:
       argv: the program's name and its arguments.
-      flag_values: where the flags go; absl's global ones unless told otherwise.
+      flag_values: the FlagValues that the flags are added to; absl's global ones by default.
 
     Returns:
       A list with the program's name: no command of this project takes positional arguments.
     """
     try:
-        _define_experiment_flag(flag_values)
-        name = _experiment_in(argv)
+        flag = _experiment_flag(flag_values)
+        name, flag.config = _experiment_in(argv), None
         if name is not None:
-            config = load_experiment(name)
-            define_config_flags(config, flag_values)
+            experiment = load_experiment(name)
+            define_config_flags(experiment, flag_values)
         elif _asks_for_help(argv):
             _print_experiments()
         rest = _parse_flags(argv, flag_values)
-        if len(rest) > 1:
-            raise UserError(f'unexpected argument {rest[1]!r}; flags are written --name=value')
+        command.refuse_arguments(rest)
         if name is not None:
-            config_from_flags(config, flag_values)  # so that its errors come now, before anything starts
+            flag.config = config_from_flags(experiment, flag_values)  # its errors are reported before anything starts
         return rest
     except flags.UnrecognizedFlagError as error:
-        message = _unknown_flag_message(error, flag_values)
+        command.fail(_unknown_flag_message(error, flag_values))
     except (flags.Error, UserError) as error:
-        message = str(error)
-    print('error:', ' '.join(message.split()), file=sys.stderr)
-    sys.exit(2)
+        command.fail(error, flag_values)
 
 
 def _parse_flags(argv, flag_values):
     try:
         return flag_values(argv)
-    except ValueError as error:  # absl's answer to --noNAME=VALUE
+    except ValueError as error:  # absl raises a bare ValueError for --noNAME=VALUE
         raise UserError(str(error)) from error
 
 
-def chosen_config(flag_values=flags.FLAGS):
-    """Returns the Config that a parsed command line stands for: its experiment with its flags applied.
+def chosen_config(flag_values: flags.FlagValues = flags.FLAGS) -> Config:
+    """Returns the Config that `parse` found on the command line: an experiment's with the flags applied.
 
     Raises:
-      UserError: --experiment is missing, or a value is not valid.
+      UserError: --experiment is missing.
     """
-    if flag_values['experiment'].value is None:
+    config = flag_values['experiment'].config
+    if config is None:
         raise UserError(
             '--experiment is missing: give --experiment=NAME, or the path of a .py file; --help lists the names'
         )
-    return config_from_flags(load_experiment(flag_values['experiment'].value), flag_values)
+    return config
 
 
-def _define_experiment_flag(flag_values):
+def _experiment_flag(flag_values):
+    """Returns the flag --experiment, which is defined if it is not there yet."""
     if 'experiment' not in flag_values:
-        flag = flags.Flag(
+        flag = _ExperimentFlag(
             flags.ArgumentParser(),
             flags.ArgumentSerializer(),
             'experiment',
@@ -276,12 +296,13 @@ def _define_experiment_flag(flag_values):
         )
         flags.DEFINE_flag(flag, flag_values, module_name='stylegan_jax.cli.config_flags')
         flag_values.register_key_flag_for_module(sys.argv[0], flag)
+    return flag_values['experiment']
 
 
 def _experiment_in(argv):
-    """The value of --experiment, read before the flags of its config can be known; None if it is absent."""
+    """Returns the value of --experiment, which is read before the flags of its config are known; None if absent."""
     first_look = flags.FlagValues()
-    _define_experiment_flag(first_look)
+    _experiment_flag(first_look)
     first_look(argv, known_only=True)
     return first_look['experiment'].value
 
@@ -300,7 +321,7 @@ def _print_experiments():
 
 
 def _unknown_flag_message(error, flag_values):
-    """Names the flags that are nearest to an unknown one; absl's own search misses a wrong section."""
+    """Names the flags that are nearest to an unknown one. absl's own search misses a flag of another section."""
     message = f'unknown flag --{error.flagname}'
     known = list(flag_values)
     if error.flagname.startswith(_PREFIX) and not any(name.startswith(_PREFIX) for name in known):

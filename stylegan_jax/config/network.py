@@ -4,6 +4,7 @@ Networks live without a run as well (`Generator.init(key, config)`), so each con
 """
 import dataclasses
 import math
+import typing
 
 from stylegan_jax.errors import UserError, require, require_choice
 
@@ -12,7 +13,7 @@ _LARGEST_RESOLUTION = 8192
 
 @dataclasses.dataclass(frozen=True)
 class ImageConfig:
-    """The images that a network makes or judges.
+    """The images that a generator makes or a discriminator scores.
 
     A stage is a resolution: stage 0 has the base shape and every further stage doubles it.
     """
@@ -36,29 +37,30 @@ class ImageConfig:
         require(self.label_dim >= 0, 'image.label_dim', self.label_dim, 'give 0 (no labels) or more')
 
     @property
-    def num_stages(self):
+    def num_stages(self) -> int:
+        """Number of resolutions from the base shape to full size."""
         return round(math.log2(self.resolution / max(self.base_shape))) + 1
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """(H, W, C) at full size."""
         return (*self.stage_shape(self.num_stages - 1), self.channels)
 
-    def stage_shape(self, stage):
-        """(H, W) of a stage."""
+    def stage_shape(self, stage: int) -> tuple[int, int]:
+        """Returns (H, W) of a stage."""
         return self.base_shape[0] << stage, self.base_shape[1] << stage
 
-    def stage_resolution(self, stage):
-        """Longer side of a stage [pixels], which is what tables by resolution are keyed by."""
+    def stage_resolution(self, stage: int) -> int:
+        """Returns the longer side of a stage [pixels], the key of tables by resolution."""
         return max(self.stage_shape(stage))
 
 
-def num_fmaps(config, level):
-    """Feature maps at a level of a network; stage s works at level s + 1 (ProGAN paper, Table 2).
+def num_fmaps(config: 'GeneratorConfig | DiscriminatorConfig', level: int) -> int:
+    """Returns the number of feature maps at a level of a network (Progressive GAN, Table 2).
 
     Args:
-      config: a GeneratorConfig or DiscriminatorConfig.
-      level: 0 for the narrow end, s + 1 for stage s.
+      config: of the network.
+      level: s + 1 for stage s; 0 for the discriminator's hidden fully connected layer.
     """
     return max(1, min(int(config.fmap_base / 2.0 ** (level * config.fmap_decay)), config.fmap_max))
 
@@ -119,42 +121,47 @@ class GeneratorConfig:
                             'start from GeneratorConfig.progan()')
 
     @classmethod
-    def progan(cls, image=ImageConfig(), **fields):
-        """Progressive GAN's generator (configuration A): the traditional one, fused and flipped at every size."""
+    def progan(cls, image: ImageConfig = ImageConfig(), **fields: typing.Any) -> 'GeneratorConfig':
+        """Returns Progressive GAN's generator (configuration A): the traditional one, up convolutions fused throughout.
+
+        Args:
+          image: shapes of the images.
+          **fields: other fields that are to differ.
+        """
         return cls(**dict(image=image, architecture='progan', mapping_layers=0, use_styles=False, const_input=False,
                           use_noise=False, use_pixel_norm=True, use_instance_norm=False, blur_filter=(), flip_from=0,
                           truncation_psi=None) | fields)
 
     @property
-    def is_progan(self):
+    def is_progan(self) -> bool:
         return self.architecture == 'progan'
 
     @property
-    def mapped_dim(self):
-        """W as the mapping network gives it; without layers w is the normalised z (and its label)."""
+    def mapped_dim(self) -> int:
+        """W, the length of the mapping network's result; without layers w is the normalised z (with its label)."""
         if self.mapping_layers:
             return self.w_dim
         label_width = self.image.label_dim if self.is_progan else self.z_dim
         return self.z_dim + (label_width if self.image.label_dim else 0)
 
     @property
-    def num_layers(self):
-        """Layers of the synthesis network: two a stage."""
+    def num_layers(self) -> int:
+        """Layers of the synthesis network: two per stage."""
         return 2 * self.image.num_stages
 
     @property
-    def num_ws(self):
-        """L: one w a layer; a single one where there are no styles."""
+    def num_ws(self) -> int:
+        """L: one w per layer; a single one where there are no styles."""
         return self.num_layers if self.use_styles else 1
 
-    def noise_shape(self, layer):
-        """Shape [1, h, w, 1] of a layer's noise input."""
+    def noise_shape(self, layer: int) -> tuple[int, int, int, int]:
+        """Returns the shape [1, h, w, 1] of a layer's noise input."""
         return (1, *self.image.stage_shape(layer // 2), 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorConfig:
-    """A discriminator; Progressive GAN's differs by fusing at every size, by no blur, and by ignoring labels."""
+    """A discriminator; Progressive GAN's has its down convolutions fused throughout, no blur, and ignores labels."""
     image: ImageConfig = ImageConfig()
     architecture: str = 'stylegan'           # 'stylegan' or 'progan'
     fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
@@ -176,18 +183,18 @@ class DiscriminatorConfig:
                 self.mbstd_num_features, f'it must divide the {num_fmaps(self, 1)} feature maps of the last stage')
 
     @property
-    def is_progan(self):
+    def is_progan(self) -> bool:
         return self.architecture == 'progan'
 
     @property
-    def num_scores(self):
-        """How many scores an image gets: one for each class; Progressive GAN's gives one in any case."""
+    def num_scores(self) -> int:
+        """Number of scores per image: one for each class; a single one in Progressive GAN's."""
         return 1 if self.is_progan else max(self.image.label_dim, 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierConfig:
-    """A classifier: a discriminator that does not grow, with a logit for each label; no part of a run."""
+    """A classifier: a discriminator that does not grow, with a logit for each label; not used in training runs."""
     network: DiscriminatorConfig
     label_names: tuple[str, ...]             # what each logit means
     one_hot: bool = False                    # labels exclude one another (softmax), or each is for itself (sigmoid)
@@ -197,15 +204,15 @@ class ClassifierConfig:
                 f'give as many as the network has scores, {self.network.num_scores}')
 
     @property
-    def image(self):
+    def image(self) -> ImageConfig:
         return self.network.image
 
 
-def stage_and_alpha(image, lod):
-    """Splits a level of detail into what is static and what is traced.
+def stage_and_alpha(image: ImageConfig, lod: float) -> tuple[int, float]:
+    """Splits a level of detail into the stage, which is static in compiled functions, and alpha, which is traced.
 
     Args:
-      image: the ImageConfig that gives the number of stages.
+      image: the ImageConfig that determines the number of stages.
       lod: level of detail in [0, num_stages - 1]; 0 is full size.
 
     Returns:

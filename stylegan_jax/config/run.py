@@ -1,6 +1,11 @@
 """What a run is: frozen dataclasses, validated when they are made. No JAX here.
 
 `Config` is the whole of a run. The networks' copies of `image` always equal `Config.image` inside it.
+
+The comment beside a field, with the comment lines that continue it, **is** the help text of the field's flag:
+`cli.config_flags` reads it from this source. A new field here is a new flag, --config.SECTION.FIELD, and nothing else
+has to be written for it but its check in `__post_init__`. Keep the comments in their column (the formatter leaves this
+file alone on purpose), and write them for someone who sees them in --help without this file.
 """
 import dataclasses
 import math
@@ -9,7 +14,7 @@ from stylegan_jax.config.network import DiscriminatorConfig, GeneratorConfig, Im
 from stylegan_jax.errors import require, require_choice
 
 PRECISIONS = 'auto', 'bfloat16', 'float16', 'tf32', 'float32', 'float64'
-_MOST_KIMG = 2_000_000           # images are counted in 32 bits
+_MOST_KIMG = 2_000_000           # images shown are counted in 32 bits
 _MOST_WORKERS = 256
 
 
@@ -22,14 +27,19 @@ def _require_positive_table(field, table):
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where the real images come from."""
-    source: str = 'images'                   # 'images': what is at `path`; 'toy_faces': drawn by code
-    path: str = ''                           # prepared data set, or folder or zip of images
-    count: int = 0                           # toy_faces: how many; images: use the first so many, 0 = all
-    mirror: bool = False                     # flip each image with probability one half
-    find_labels: bool = False                # images: where label_dim is 0, take the classes of their dataset.json
-    workers: int | None = None               # processes that read ahead; 0 = a thread; None = a thread where all images
-                                             # fit memory, else by cores
+    """Where the real images come from, and how they are read."""
+    source: str = 'images'                   # where images come from: 'images' are read from `path`; 'toy_faces' are
+                                             # drawn by code
+    path: str = ''                           # prepared data set, or anything that one can be prepared from: folder or
+                                             # zip of images, folder of official TFRecords, LMDB folder, .npz, tfds:NAME
+                                             # or tfds:DIRECTORY
+    count: int = 0                           # number of images. toy_faces: how many are drawn; images: the first ones
+                                             # are used, 0 = all
+    mirror: bool = False                     # flip each image left to right with probability one half
+    find_labels: bool = False                # images: if image.label_dim is 0, take the classes from the dataset.json
+                                             # beside the images, if it has any
+    workers: int | None = None               # number of processes that read ahead; 0 = a thread; none = a thread if all
+                                             # images fit into memory, else as many processes as suit the cores
 
     def __post_init__(self):
         require_choice('data.source', self.source, ('images', 'toy_faces'))
@@ -41,14 +51,15 @@ class DataConfig:
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
     """The pair of losses."""
-    name: str = 'logistic'                   # 'logistic' (non-saturating) or 'wgan_gp'
-    r1_gamma: float = 10.0                   # logistic: weight of the penalty at real images
-    r2_gamma: float = 0.0                    # logistic: the same at generated images
-    lazy_r1_interval: int = 1                # logistic: R1 and R2 every so many steps alone, with as many times the
-                                             # weight (StyleGAN2, Section 3.2); 1 = every step, as StyleGAN does
+    name: str = 'logistic'                   # 'logistic' (non-saturating, with R1) or 'wgan_gp'
+    r1_gamma: float = 10.0                   # logistic: weight of R1, the gradient penalty at real images; 0 = off
+    r2_gamma: float = 0.0                    # logistic: weight of R2, the gradient penalty at generated images; 0 = off
+    lazy_r1_interval: int = 1                # logistic: number of steps between two that apply R1 and R2, with this
+                                             # many times the weight (StyleGAN2, Section 3.2); 1 = every step, as
+                                             # StyleGAN does
     wgan_lambda: float = 10.0                # wgan_gp: weight of the gradient penalty
-    wgan_target: float = 1.0                 # wgan_gp: gradient norm to aim at
-    wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty
+    wgan_target: float = 1.0                 # wgan_gp: gradient norm that the penalty aims at
+    wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty, which keeps scores near 0
 
     def __post_init__(self):
         require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
@@ -62,17 +73,19 @@ class LossConfig:
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
     """How training moves with the number of images shown. Tables are {resolution: value}."""
-    initial_resolution: int = 8              # growth starts here
-    stage_kimg: float = 600.0                # training at a resolution before the next fades in
-    fade_kimg: float = 600.0                 # length of a fade
-    batch: int | None = None                 # images a step over all replicas; None = published for `replicas`
-    batch_by_resolution: dict[int, int] | None = None        # exceptions to `batch`; None = published with a published
-                                             # `batch`, none with one's own
-    lr: float | None = None                  # learning rate of G and D; None = published (0.001)
-    lr_by_resolution: dict[int, float] | None = None         # exceptions to `lr`; None = published with the published
-                                             # `lr`, none with one's own
-    steps_per_evaluation: int = 4            # pairs of D and G steps between two looks at the schedule
-    reset_optimizer: bool = True             # forget Adam's moments when a fade begins or ends
+    initial_resolution: int = 8              # resolution that growth starts at [pixels]
+    stage_kimg: float = 600.0                # length of training at a resolution before the next fades in [thousands of
+                                             # images]
+    fade_kimg: float = 600.0                 # length of the fade to the next resolution [thousands of images]
+    batch: int | None = None                 # images a step, all replicas together; none = the published number for
+                                             # `replicas`
+    batch_by_resolution: dict[int, int] | None = None        # exceptions to `batch`; none = the published ones if
+                                             # `batch` is none, else no exceptions
+    lr: float | None = None                  # learning rate of generator and discriminator; none = published (0.001)
+    lr_by_resolution: dict[int, float] | None = None         # exceptions to `lr`; none = the published ones if `lr` is
+                                             # none, else no exceptions
+    steps_per_evaluation: int = 4            # pairs of D and G steps from one evaluation of the schedule to the next
+    reset_optimizer: bool = True             # reset Adam's moments when a fade begins or ends
 
     def __post_init__(self):
         for name in ('stage_kimg', 'fade_kimg'):
@@ -90,15 +103,17 @@ class ScheduleConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """What the steps do besides the losses."""
+    """The rest of what decides the steps: averages, mixing, the optimiser."""
     total_kimg: float = 25000.0              # length of training [thousands of real images]
-    style_mixing_prob: float = 0.9           # mixing regularization (Section 3.1); configuration F
-    w_avg_beta: float = 0.995                # decay of the average w, which truncation pulls towards
-    ema_kimg: float = 10.0                   # half-life of the averaged generator [thousands of images]
+    style_mixing_prob: float = 0.9           # probability of style mixing for an image (Section 3.1); configuration F
+    w_avg_beta: float = 0.995                # decay of the average w, towards which truncation pulls
+    ema_kimg: float = 10.0                   # half-life of the averaged generator [thousands of images]; 0 = no
+                                             # averaging
     beta1: float = 0.0                       # Adam: decay of the first moment
     beta2: float = 0.99                      # Adam: decay of the second moment
-    epsilon: float = 1e-8                    # Adam: added to the root of the second moment
-    most_skipped: int = 100                  # steps in a row with gradients that are not finite, at which a run stops
+    epsilon: float = 1e-8                    # Adam: number that is added to the root of the second moment
+    most_skipped: int = 100                  # number of steps in a row with gradients that are not finite after which
+                                             # the run stops
 
     def __post_init__(self):
         require(self.most_skipped >= 1, 'train.most_skipped', self.most_skipped, 'give at least 1')
@@ -115,12 +130,13 @@ class TrainConfig:
 @dataclasses.dataclass(frozen=True)
 class ParallelConfig:
     """How devices run the replicas. Nothing here changes the mathematics, nor the result beyond rounding."""
-    mode: str = 'jit'                        # 'jit' (over a mesh, with shard_map) or 'pmap'
-    devices: int | None = None               # how many devices work, over all processes; None = all there are
-    accumulate: int = 1                      # parts that a device takes its replicas in, one by one: saves memory
-    steps_per_dispatch: int | None = None    # pairs of steps that the host starts at one go; divides
-                                             # schedule.steps_per_evaluation; None = as many as that on accelerators
-                                             # below 64 pixels, and else 1
+    mode: str = 'jit'                        # how devices work together: 'jit' (over a mesh, with shard_map) or 'pmap'
+    devices: int | None = None               # number of devices that work, over all processes; none = all there are
+    accumulate: int = 1                      # number of parts in which a device takes its replicas, one after another:
+                                             # saves memory
+    steps_per_dispatch: int | None = None    # pairs of steps that the host starts per dispatch; divides
+                                             # schedule.steps_per_evaluation; none = that number on accelerators below
+                                             # 64 pixels, and else 1
 
     def __post_init__(self):
         require_choice('parallel.mode', self.mode, ('jit', 'pmap'))
@@ -133,16 +149,21 @@ class ParallelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LogConfig:
-    """What a run leaves behind, and how often."""
-    tick_kimg: float = 160.0                 # a log line and a sample grid every so often [thousands of images]
+    """What a run writes into its folder, and how often."""
+    tick_kimg: float = 160.0                 # length of a tick, after which there are a log line and a sample grid
+                                             # [thousands of images]
     tick_kimg_by_resolution: dict[int, float] = dataclasses.field(       # exceptions to `tick_kimg`
         default_factory=lambda: {4: 160, 8: 140, 16: 120, 32: 100, 64: 80, 128: 60, 256: 40, 512: 30, 1024: 20})
-    checkpoint_ticks: int = 1                # a checkpoint every so many ticks
-    keep_checkpoints: int = 3                # the newest ones that stay
-    keep_every_kimg: float | None = None     # the nearest ones to multiples of this stay as well; None = none
-    grid_size: tuple[int, int] | None = None     # (columns, rows) of the sample grid; None = what fits 1920x1080
-    metrics_every: int = 1                   # `metrics` at every so many checkpoints, and at the end
-    keep_best: bool = False                  # a copy of the checkpoint where the first of `metrics` was best, in best/
+    checkpoint_ticks: int = 1                # number of ticks from one checkpoint to the next
+    keep_checkpoints: int = 3                # number of checkpoints that are kept, the newest ones
+    keep_every_kimg: float | None = None     # also keep the checkpoints nearest to multiples of this [thousands of
+                                             # images]; none = no others
+    grid_size: tuple[int, int] | None = None     # columns and rows of the sample grid; none = as many as fit 1920x1080
+                                             # pixels
+    metrics_every: int = 1                   # number of checkpoints from one measurement of `metrics` to the next; the
+                                             # end is always measured
+    keep_best: bool = False                  # copy the checkpoint where the first of `metrics` was best to the folder
+                                             # best/
 
     def __post_init__(self):
         require(self.tick_kimg > 0, 'log.tick_kimg', self.tick_kimg, 'give more than 0')
@@ -159,15 +180,17 @@ class LogConfig:
 @dataclasses.dataclass(frozen=True)
 class Config:
     """One run: everything that its result depends on."""
-    name: str = 'custom'                     # of the experiment; part of the run's folder name
-    seed: int = 0                            # of everything random
-    replicas: int = 8                        # logical GPUs of the published setting; any number of devices runs them
+    name: str = 'custom'                     # name of the experiment; part of the run's folder name
+    seed: int = 0                            # seed of everything random
+    replicas: int = 8                        # number of GPUs of the published setting; statistics are formed within
+                                             # each replica, and any number of devices that divides it runs them
     init_from: str = ''                      # weights to start from: official pickle, run directory or saved network
-    precision: str = 'auto'                  # activations: 'bfloat16', 'float16' (loss scaled), 'tf32' (float32 as fast
-                                             # as chips go), 'float32' (exact products), 'float64'; 'auto' = bfloat16
-                                             # on accelerators that have it, float32 elsewhere
-    metrics: str = ''                        # measured on the averaged generator at checkpoints, such as
-                                             # 'fid10k,ppl_wend2k'; '' = none
+    precision: str = 'auto'                  # precision of activations: 'bfloat16'; 'float16' (with a scaled loss);
+                                             # 'tf32' (float32 rounded in products, as fast as chips can); 'float32'
+                                             # (exact products); 'float64'; 'auto' = bfloat16 on accelerators that have
+                                             # it, float32 elsewhere
+    metrics: str = ''                        # metrics of the averaged generator, measured at checkpoints, such as
+                                             # 'fid10k,ppl_wend2k'; none if empty
     image: ImageConfig = ImageConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
@@ -182,7 +205,8 @@ class Config:
         require(self.replicas >= 1, 'replicas', self.replicas, 'give at least 1')
         require(0 <= self.seed < 2 ** 32, 'seed', self.seed, 'give 0 to 4294967295')
         require_choice('precision', self.precision, PRECISIONS)
-        # The image is said once, here; the networks carry copies because they also live alone.
+        # The image is set once, here. The networks carry copies because they are also used without a run. A frozen
+        # dataclass can set its own fields only past its own __setattr__.
         for name in ('generator', 'discriminator'):
             object.__setattr__(self, name, dataclasses.replace(getattr(self, name), image=self.image))
         start = self.schedule.initial_resolution

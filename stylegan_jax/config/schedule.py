@@ -1,10 +1,10 @@
-"""Images shown -> stage, alpha, batch and rates: progressive growing as arithmetic. No JAX, no state.
+"""Images shown -> stage, alpha, batch and learning rate: progressive growing as arithmetic. No JAX, no state.
 
-Everything here is a function of the config and of the number of images shown (`cur_nimg`), so a run that
-stops and goes on finds the same schedule again. What the steps do with it is the business of `training`.
+Everything here is a function of the config and of the number of images shown (`cur_nimg`), so that a run that was
+interrupted finds the same schedule again. The steps in `training` apply it.
 
-Level of detail (lod) counts stages down from full size: 0 is full size, and the fraction is the weight of
-the lower resolution in a fade (Progressive GAN, Section 2).
+Level of detail (lod) counts stages down from full size: 0 is full size, and the fraction is the weight of the lower
+resolution in a fade (Progressive GAN, Section 2).
 """
 
 import bisect
@@ -14,9 +14,10 @@ import math
 import types
 
 from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.config.run import Config
 from stylegan_jax.errors import UserError
 
-# The official settings by number of GPUs: (images a step, exceptions by resolution).
+# The official settings by number of GPUs: (images per step, exceptions by resolution).
 PUBLISHED_BATCHES = types.MappingProxyType(
     {
         1: (4, {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}),
@@ -31,22 +32,22 @@ PUBLISHED_LR_BY_RESOLUTION = types.MappingProxyType({128: 0.0015, 256: 0.002, 51
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What training does at one moment."""
+    """The settings of training at one moment."""
 
     lod: float  # 0 = full size
     stage: int  # index of the active resolution; static in the compiled steps
     alpha: float  # weight of that stage's own block; traced
-    batch: int  # images a step, over all replicas
+    batch: int  # images per step, over all replicas
     lr: float  # of both networks
     tick_kimg: float  # distance between two log lines [thousands of images]
 
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A stretch of training at one resolution, growing or grown."""
+    """A part of training at one resolution: the fade to it, or the steady part after."""
 
     from_kimg: float
-    to_kimg: float  # where the schedule is next evaluated, so it can pass the nominal end
+    to_kimg: float  # at an evaluation of the schedule, so that it can be after the nominal end
     resolution: tuple[int, int]  # (H, W) of the active stage
     kind: str  # 'fade' or 'steady'
     batch: int
@@ -54,12 +55,12 @@ class Span:
     steps: int  # pairs of D and G steps
 
 
-def lod_at(config, cur_nimg):
+def lod_at(config: Config, cur_nimg: int) -> float:
     """Returns the level of detail after `cur_nimg` images.
 
-    Training starts at `schedule.initial_resolution` and passes through phases: `stage_kimg` at one
-    resolution, then `fade_kimg` in which the next one comes in; once at full size it stays there.
-    Phases are counted in whole images, so that their edges are exact.
+    Training starts at `schedule.initial_resolution` and passes through phases: `stage_kimg` at one resolution, then
+    `fade_kimg` in which the next one is faded in; it stays at full size once that is reached. Phases are counted in
+    whole images, so that their edges are exact.
 
     Args:
       config: a Config, resolved or not.
@@ -79,7 +80,7 @@ def lod_at(config, cur_nimg):
     return max(float(lod), 0.0)
 
 
-def setting_at(config, cur_nimg):
+def setting_at(config: Config, cur_nimg: int) -> Setting:
     """Returns the Setting after `cur_nimg` images.
 
     Args:
@@ -98,21 +99,21 @@ def setting_at(config, cur_nimg):
     )
 
 
-def is_finished(config, cur_nimg):
-    """Whether training ends at this evaluation of the schedule."""
+def is_finished(config: Config, cur_nimg: int) -> bool:
+    """Returns whether training ends at this evaluation of the schedule."""
     return cur_nimg >= config.train.total_kimg * 1000
 
 
-def needs_optimizer_reset(previous_lod, lod):
-    """Whether a fade began or ended between two evaluations, where the official loop forgets Adam's moments."""
+def needs_optimizer_reset(previous_lod: float, lod: float) -> bool:
+    """Returns whether a fade began or ended between two evaluations: there the official loop resets Adam's moments."""
     return math.floor(previous_lod) != math.floor(lod) or math.ceil(previous_lod) != math.ceil(lod)
 
 
-def resolve(config):
+def resolve(config: Config) -> Config:
     """Fills in the published batch sizes and learning rates, and checks that every stage can be trained.
 
-    A value of one's own comes without the published exceptions to it: `schedule.batch=16` is 16 at every
-    resolution unless `schedule.batch_by_resolution` says otherwise. The same holds for `schedule.lr`.
+    The published exceptions by resolution belong to the published value alone: `schedule.batch=16` is 16 at every
+    resolution unless `schedule.batch_by_resolution` is set as well. The same holds for `schedule.lr`.
 
     Args:
       config: a Config; resolving a resolved one changes nothing.
@@ -149,11 +150,11 @@ def resolve(config):
     return config
 
 
-def stage_table(config):
-    """Returns the run as it will go, span by span.
+def stage_table(config: Config) -> list[Span]:
+    """Returns the course of a run, span by span.
 
-    The schedule is looked at only every `steps_per_evaluation` pairs of steps, with lod held in between, so
-    spans end up to one such group late; so does the run.
+    The schedule is evaluated only every `steps_per_evaluation` pairs of steps, and lod is constant in between. Spans
+    and the run itself can therefore end up to one such group late.
 
     Args:
       config: a Config that went through `resolve`.
@@ -178,22 +179,23 @@ def stage_table(config):
 class Iterations(collections.abc.Sequence):
     """All iterations of a run from some point on, in order: (images shown before it, Setting) of each.
 
-    The settings within a fade are computed when they are asked for; only the few stretches of equal batches are
-    kept, so this is small and quickly sent to another process.
+    Only the few stretches of equal batch sizes are stored, and settings are computed on access. The object is therefore
+    small, and quickly sent to another process.
     """
 
-    def __init__(self, config, cur_nimg, group_nimg):
-        """Walks through the run.
+    def __init__(self, config: Config, cur_nimg: int, group_nimg: int):
+        """Finds the stretches.
 
         Args:
           config: a Config that went through `resolve`.
           cur_nimg: real images shown so far.
-          group_nimg: images that had been shown when the schedule was last evaluated. A group of steps that began
-            there goes on to its end first, also beyond the end of the run.
+          group_nimg: images that had been shown when the schedule was last evaluated. The group of steps that began
+            there is completed first, also beyond the end of the run.
         """
         self._config = config
         self._firsts = []  # number of the first iteration of each stretch
-        self._stretches = []  # (its first position, its group's or None if groups begin with it, batch)
+        # (images shown before its first iteration, and before that one's group, or None if they are the same; batch)
+        self._stretches = []
         self._length = 0
         rest, batch = self._rest_of_group(cur_nimg, group_nimg)
         self._append(cur_nimg, group_nimg, batch, rest)
@@ -201,14 +203,14 @@ class Iterations(collections.abc.Sequence):
             self._append(start, None, now.batch, (end - start) // now.batch)
 
     @property
-    def batches(self):
-        """The batch sizes that occur, a set of int."""
+    def batches(self) -> set[int]:
+        """The batch sizes that occur."""
         return {batch for _, _, batch in self._stretches}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[int, Setting]:
         if not -self._length <= index < self._length:
             raise IndexError(index)
         index %= self._length
@@ -223,7 +225,7 @@ class Iterations(collections.abc.Sequence):
         return self._config.schedule.steps_per_evaluation * batch
 
     def _rest_of_group(self, cur_nimg, group_nimg):
-        """Returns how many iterations end the group that was begun, and their batch size."""
+        """Returns the number of iterations that complete the group that was begun, and their batch size."""
         batch = setting_at(self._config, group_nimg).batch
         end = group_nimg + self._group(batch)
         return math.ceil((end - cur_nimg) / batch) if group_nimg < cur_nimg < end else 0, batch
@@ -236,9 +238,9 @@ class Iterations(collections.abc.Sequence):
 
 
 def _spans_from(config, cur_nimg):
-    """Yields (images shown at its beginning, at its end, a Setting of it) of each span, the first one from a point on.
+    """Yields (images shown at its beginning, at its end, a Setting of it) of each span from a point on.
 
-    A span ends where an evaluation of the schedule finds another stage, or alpha 1 no longer or again.
+    A span ends where an evaluation of the schedule finds another stage, or finds that a fade began or ended.
     """
     total_nimg = math.ceil(config.train.total_kimg * 1000)
     while cur_nimg < total_nimg:
@@ -251,7 +253,7 @@ def _spans_from(config, cur_nimg):
 
 
 def _first_stage(config):
-    """Stage that training starts at; an initial resolution above the full one means the full one."""
+    """Returns the first stage of training; an initial resolution above the full one means the full one."""
     image = config.image
     sizes = [image.stage_resolution(stage) for stage in range(image.num_stages)]
     start = config.schedule.initial_resolution
@@ -259,14 +261,14 @@ def _first_stage(config):
 
 
 def _nominal_span_end(config, cur_nimg):
-    """First image count at which an evaluation would find another span than at `cur_nimg`."""
+    """Returns the first image count at which an evaluation would find another span than at `cur_nimg`."""
     if lod_at(config, cur_nimg) == 0:
         return math.inf
     stage_nimg = round(config.schedule.stage_kimg * 1000)
     phase_nimg = round((config.schedule.stage_kimg + config.schedule.fade_kimg) * 1000)
     phase, nimg_in_phase = divmod(cur_nimg, phase_nimg)
     is_steady = nimg_in_phase <= stage_nimg
-    # The fade weighs 0 at its very beginning, which therefore still belongs to the steady span.
+    # At its first image count the new stage of a fade has the weight 0, so that count belongs to the steady span.
     return phase * phase_nimg + (min(stage_nimg + 1, phase_nimg) if is_steady else phase_nimg)
 
 
@@ -276,10 +278,10 @@ def _power_of_two_above(side):
 
 
 def _look_up(table, image, stage, default):
-    """Reads a table by resolution for a stage.
+    """Returns the entry of a table by resolution for a stage.
 
-    Published tables know powers of two only; another side (base shape (5, 7): 7, 14, 28, ...) takes the
-    entry of the next power of two, unless the table names it.
+    Published tables have powers of two only; another side (base shape (5, 7): 7, 14, 28, ...) takes the entry of the
+    next power of two, unless the table has it.
     """
     side = image.stage_resolution(stage)
     return table.get(side, table.get(_power_of_two_above(side), default))
@@ -294,7 +296,7 @@ def _lr_of(config, stage):
 
 
 def _check_table_keys(field, table, image):
-    """Refuses a key that can never be looked up, which would be ignored in silence."""
+    """Raises a UserError for a key that no stage looks up, because it would be ignored silently."""
     sizes = [image.stage_resolution(stage) for stage in range(image.num_stages)]
     for key in table:
         # Powers of two of any size pass, so that one table serves runs of several resolutions.

@@ -1,22 +1,32 @@
-"""Configs as JSON and back, and how two of them differ."""
+"""Configs to JSON and back, and the differences between two of them."""
 
 import dataclasses
 import json
 import typing
+from collections.abc import Mapping
 
 from stylegan_jax.config.run import Config
 from stylegan_jax.errors import require
 
+ConfigClass = typing.TypeVar('ConfigClass')
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Config) if dataclasses.is_dataclass(field.type))
 
 
-def to_dict(config):
+def to_dict(config: object) -> dict[str, typing.Any]:
     """Returns a config as plain dicts, ready for JSON."""
     return dataclasses.asdict(config)
 
 
-def from_dict(cls, values, where=''):
-    """Builds a config of class `cls` from what `to_dict` gave, also after a trip through JSON.
+def from_dict(cls: type[ConfigClass], values: Mapping[str, typing.Any], where: str = '') -> ConfigClass:
+    """Builds a config from the result of `to_dict`, also after a trip through JSON.
+
+    Args:
+      cls: class of the config, a dataclass.
+      values: {field: value}; sections are dicts themselves.
+      where: prefix of field names in errors, such as 'data.'.
+
+    Returns:
+      An object of `cls`.
 
     Raises:
       UserError: a field is unknown or its value is not valid; the message names it.
@@ -33,12 +43,12 @@ def _from_plain(hint, value, where):
         return from_dict(hint, value, f'{where}.')
     if isinstance(value, list):
         return tuple(value)
-    if isinstance(value, dict):  # tables by resolution: JSON has turned their keys into strings
+    if isinstance(value, dict):  # tables by resolution, whose keys JSON turned into strings
         return {int(key): item for key, item in value.items()}
     return value
 
 
-def differences(before, now):
+def differences(before: Config, now: Config) -> list[tuple[str, typing.Any, typing.Any]]:
     """Returns the fields in which two configs differ, as (dotted name, value before, value now).
 
     The networks' copies of the image are left out: they always equal `Config.image`.
@@ -54,11 +64,11 @@ def differences(before, now):
     return [(name, before[name], now[name]) for name in now if before[name] != now[name] and '.image.' not in name]
 
 
-def to_json(config):
-    """Returns a config as JSON text that people can read."""
+def to_json(config: object) -> str:
+    """Returns a config as indented JSON text."""
     return json.dumps(to_dict(config), indent=2) + '\n'
 
 
-def from_json(cls, text):
-    """Builds a config of class `cls` from what `to_json` gave; see `from_dict`."""
+def from_json(cls: type[ConfigClass], text: str) -> ConfigClass:
+    """Builds a config of class `cls` from the result of `to_json`; see `from_dict`."""
     return from_dict(cls, json.loads(text))

@@ -1,10 +1,10 @@
-"""What one pair of D and G steps sees."""
+"""The images and labels of one pair of D and G steps."""
 
 import typing
 
 
 class Batch(typing.NamedTuple):
-    """Images and labels: arrays in memory or on devices, or their shapes alone.
+    """Images and labels: np.ndarray, jax.Array, or jax.ShapeDtypeStruct for their shapes alone.
 
     Attributes:
       images: [n, h, w, C], uint8 where they come from a data set.

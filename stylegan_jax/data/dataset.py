@@ -1,87 +1,27 @@
-"""The one interface to real images: pixels at any stage, and labels, whatever they come from."""
+"""The one interface to real images: pixels at any stage, and labels, wherever they come from."""
 
 import dataclasses
+import functools
 import typing
+from collections.abc import Sequence
 
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
-from stylegan_jax.data.image_files import ImageFiles, find_label_dim
-from stylegan_jax.data.pixels import box_reduce, to_uint8
+from stylegan_jax.config.run import Config, DataConfig
+from stylegan_jax.data import labels as labels_module
+from stylegan_jax.data.fitted_pictures import FittedPictures
 from stylegan_jax.data.prepared import PreparedImages, is_prepared, read_info
+from stylegan_jax.data.sources.base import TRAINING
+from stylegan_jax.data.sources.drawn import DrawnFaces
+from stylegan_jax.data.sources.files import PictureFiles, open_container, read_label_file
+from stylegan_jax.data.sources.opening import kind_of, open_source
+from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.data.toy_faces import faces as toy_faces
-from stylegan_jax.data.toy_faces.pool import draw_all
 from stylegan_jax.errors import UserError
-from stylegan_jax.runtime.threads import fits_memory, in_threads
+from stylegan_jax.runtime.threads import fits_memory
 
 TOY_FACES_COUNT = 10000  # when data.count does not say
-
-
-class Source(typing.Protocol):
-    """Full-size images and their labels; one that has smaller stages at hand also has `stage_images`.
-
-    Attributes:
-      image: the ImageConfig that the pixels follow.
-      labels: float32 [len, K].
-      label_names: what the K entries of a label mean, or None.
-      pixels: uint8 [len, H, W, C] if they are in memory, else None.
-    """
-
-    image: ImageConfig
-    labels: np.ndarray
-    label_names: tuple[str, ...] | None
-    pixels: np.ndarray | None
-
-    def __len__(self): ...
-
-    def full_size(self, index):
-        """Returns one image, uint8 [H, W, C]."""
-
-
-class ToyFaces:
-    """Faces drawn by code, a `Source`; in memory while that fits the budget, else drawn when asked for."""
-
-    def __init__(self, image, count):
-        """Draws the faces.
-
-        Args:
-          image: ImageConfig, square and in colour; its label_dim is 0 or the number of attributes.
-          count: how many faces.
-
-        Raises:
-          UserError: toy faces do not come in the shape or with the labels that `image` asks for.
-        """
-        height, width, channels = image.shape
-        num_attributes = len(toy_faces.ATTRIBUTES)
-        if height != width:
-            raise UserError(f'image.base_shape={image.base_shape}: toy faces are square; give (4, 4)')
-        if not toy_faces.MIN_RESOLUTION <= height <= toy_faces.MAX_RESOLUTION:
-            raise UserError(
-                f'image.resolution={height}: toy faces are drawn at '
-                f'{toy_faces.MIN_RESOLUTION} to {toy_faces.MAX_RESOLUTION} pixels'
-            )
-        if channels != 3:
-            raise UserError(f'image.channels={channels}: toy faces are in colour; give 3')
-        if image.label_dim not in (0, num_attributes):
-            raise UserError(
-                f'image.label_dim={image.label_dim}: toy faces have {num_attributes} attributes; '
-                f'set --config.image.label_dim={num_attributes}, or 0 for no labels'
-            )
-        self.image = image
-        self.label_names = tuple(toy_faces.ATTRIBUTES) if image.label_dim else None
-        self.labels = np.zeros([count, image.label_dim], np.float32)
-        if image.label_dim:
-            self.labels[:] = [toy_faces.attributes(index) for index in range(count)]
-        self.pixels = draw_all(count, height) if fits_memory(count, image.shape) else None
-
-    def __len__(self):
-        return len(self.labels)
-
-    def full_size(self, index):
-        """Returns one face, uint8 [H, W, 3]."""
-        if self.pixels is not None:
-            return self.pixels[index]
-        return toy_faces.draw(int(index), self.image.resolution)
 
 
 class _StageCache(typing.NamedTuple):
@@ -98,39 +38,45 @@ class Dataset:
     budget, until two other stages have been asked for.
     """
 
-    def __init__(self, source):
-        self._source = source
+    def __init__(self, images: StagedImages):
+        """Wraps images, of which nothing is read yet."""
+        self._images = images
         self._caches = {}
         self._keeps = True
 
-    def __len__(self):
-        return len(self._source)
+    def __len__(self) -> int:
+        return len(self._images)
 
     @property
-    def image(self):
+    def image(self) -> ImageConfig:
         """The ImageConfig that the images follow."""
-        return self._source.image
+        return self._images.image
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """float32 [len, K], one-hot or attributes; K may be 0."""
-        return self._source.labels
+        return self._images.labels
 
     @property
-    def label_names(self):
-        """What the K entries of a label mean, a tuple of str; None if they have no names."""
-        return self._source.label_names
+    def label_names(self) -> tuple[str, ...] | None:
+        """The meaning of the K entries of a label; None if they have no names."""
+        return self._images.label_names
 
     @property
-    def signature(self):
+    def signature(self) -> str:
         """A text that tells this set of images, in this order, from others as well as its source can."""
-        return getattr(self._source, 'signature', f'{type(self._source).__name__} {len(self)}')
+        return self._images.signature
 
-    def images(self, indices, stage):
+    @property
+    def in_memory(self) -> bool:
+        """Whether every process that reads holds all pictures in memory, so that reading decodes nothing."""
+        return self._images.in_memory
+
+    def images(self, indices: Sequence[int], stage: int) -> np.ndarray:
         """Returns images at a stage.
 
         Args:
-          indices: which, int [n], each from 0 to len - 1.
+          indices: which images, int [n], each from 0 to len - 1.
           stage: which resolution; (h, w) = image.stage_shape(stage). Each level is the mean over the
             whole factor of the full-size pixels, rounded to nearest once.
 
@@ -141,81 +87,192 @@ class Dataset:
           UserError: a file that is read on demand cannot be decoded.
         """
         indices = np.asarray(indices, np.int64)
-        if stage == self.image.num_stages - 1 and self._source.pixels is not None:
-            return self._source.pixels[indices]
+        if stage == self.image.num_stages - 1 and self._images.pixels is not None:
+            return self._images.pixels[indices]
         shape = (*self.image.stage_shape(stage), self.image.channels)
         if not self._keeps or not fits_memory(len(self), shape):
-            return self._read(indices, stage)
+            return self._images.stage_images(indices, stage)
         # Threads may fill the same row at once; they write the same bytes.
         cache = self._cache_of(stage, shape)
         missing = np.unique(indices[~cache.filled[indices]])
         if len(missing):
-            cache.pixels[missing] = self._read(missing, stage)
+            cache.pixels[missing] = self._images.stage_images(missing, stage)
             cache.filled[missing] = True
         return cache.pixels[indices]
 
     def __getstate__(self):
-        # Processes that read ahead keep nothing: each would keep as much as this one may.
+        # Copies in processes that read ahead keep nothing, because each would keep as much as this one may.
         return self.__dict__ | {'_caches': {}, '_keeps': False}
 
     def _cache_of(self, stage, shape):
-        """Two stages are kept: the next one is read ahead while one still trains."""
+        """Returns the cache of a stage. Two are kept, because the next stage is read ahead while one still trains."""
         caches = self._caches
         if stage not in caches:
+            # A new dict in place of a change, because other threads may look into the old one.
             kept = dict(list(caches.items())[-1:])
             kept[stage] = _StageCache(np.empty([len(self), *shape], np.uint8), np.zeros(len(self), bool))
             caches = self._caches = kept
         return caches[stage]
 
-    def _read(self, indices, stage):
-        """Reads images at a stage, or computes them from full size."""
-        if hasattr(self._source, 'stage_images'):
-            return self._source.stage_images(indices, stage)
-        shape = (*self.image.stage_shape(stage), self.image.channels)
-        images = np.empty([len(indices), *shape], np.uint8)
 
-        def reduce(row):
-            images[row] = to_uint8(box_reduce(self._source.full_size(indices[row]), *shape[:2]))
+class DataOpener:
+    """Opens the images of a run in two steps, and nothing twice.
 
-        in_threads(reduce, len(indices))
-        return images
-
-
-def with_found_labels(config):
-    """Returns a Config whose `image.label_dim` is that of the images, where `data.find_labels` asks for it.
-
-    Raises:
-      UserError: the images' labels cannot be read.
+    The length of their labels comes first, because the networks depend on it; the pixels come when the run has its
+    devices and its folder, because reading them may take minutes.
     """
-    data, image = config.data, config.image
-    if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
-        return config
-    label_dim = read_info(data.path)['image']['label_dim'] if is_prepared(data.path) else find_label_dim(data.path)
-    return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=label_dim))
 
+    def __init__(self, data: DataConfig):
+        """Names the images; nothing is opened yet."""
+        self._data = data
 
-def open_dataset(data, image):
-    """Opens the images of a run.
+    def with_found_labels(self, config: Config) -> Config:
+        """Returns a Config whose `image.label_dim` is that of the images, where `data.find_labels` asks for it.
 
-    Args:
-      data: DataConfig.
-      image: ImageConfig.
+        Raises:
+          UserError: the images' labels cannot be read.
+        """
+        data, image = self._data, config.image
+        if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
+            return config
+        return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=self.label_dim()))
 
-    Returns:
-      A `Dataset`.
+    def label_dim(self) -> int:
+        """Returns the length of the labels that the images at `data.path` have; 0 without labels.
 
-    Raises:
-      UserError: the images are not there, or not as `image` asks for; the message says what to do.
-    """
-    if data.source == 'toy_faces':
-        if data.path:
+        Raises:
+          UserError: there is nothing at the path, or its labels cannot be read.
+        """
+        if is_prepared(self._data.path):
+            return read_info(self._data.path)['image']['label_dim']
+        if not self._is_files:
+            return self._labelled_source.labels.shape[1]
+        text = self._label_text
+        return 0 if text is None else labels_module.count_classes(text, self._label_path, TRAINING.without_labels)
+
+    def open(self, image: ImageConfig) -> Dataset:
+        """Opens the images themselves.
+
+        Args:
+          image: the shape of the images and the length of the labels that the run asks for.
+
+        Raises:
+          UserError: the images are not there, or not as `image` asks for; the message says what to do.
+        """
+        data = self._data
+        if data.source == 'toy_faces':
+            if data.path:
+                raise UserError(
+                    'toy faces are drawn, not read',
+                    field='data.path',
+                    value=repr(data.path),
+                    remedy="for images of your own use experiment=custom, or data.source='images'",
+                )
+            return Dataset(_open_toy_faces(image, data.count or TOY_FACES_COUNT))
+        if not data.path:
             raise UserError(
-                f'data.path={data.path!r}: toy faces are drawn, not read; for images of your own use '
-                "--experiment=custom, or data.source='images'"
+                'it is empty, so that there are no images to train on',
+                field='data.path',
+                remedy='give a prepared data set, a folder or a zip of images',
             )
-        return Dataset(ToyFaces(image, data.count or TOY_FACES_COUNT))
-    if not data.path:
-        raise UserError('data.path is empty: there are no images to train on; give --config.data.path=FOLDER_OR_ZIP')
-    if is_prepared(data.path):
-        return Dataset(PreparedImages(data.path, image, data.count))
-    return Dataset(ImageFiles(data.path, image, data.count))
+        if is_prepared(data.path):
+            return Dataset(PreparedImages(data.path, image, data.count))
+        if image.channels not in (1, 3, 4):
+            raise UserError(
+                'image files have 1 (grey), 3 (RGB) or 4 (RGBA)', field='image.channels', value=image.channels
+            )
+        return Dataset(self._open_files(image) if self._is_files else self._open_others(image))
+
+    @functools.cached_property
+    def _is_files(self):
+        return kind_of(self._data.path, TRAINING) is PictureFiles
+
+    @functools.cached_property
+    def _container(self):
+        return open_container(self._data.path, TRAINING)
+
+    @functools.cached_property
+    def _label_text(self):
+        return read_label_file(self._container, TRAINING.without_labels)
+
+    @property
+    def _label_path(self):
+        return self._container.path / labels_module.FILE_NAME
+
+    @functools.cached_property
+    def _labelled_source(self):
+        return open_source(self._data.path, settings=TRAINING)
+
+    def _open_files(self, image):
+        """Opens a folder or zip; its labels are class numbers alone."""
+        files = PictureFiles(self._container, labels='none', settings=TRAINING)
+        names = files.names[: self._count(files)]
+        text = self._label_text if image.label_dim else None
+        labels = labels_module.read_labels(text, self._label_path, names, image.label_dim, TRAINING.without_labels)
+        return FittedPictures(files, image, labels)
+
+    def _open_others(self, image):
+        """Opens any other source, with the labels that a preparation takes by itself."""
+        if image.label_dim or self._data.find_labels:
+            source = self._labelled_source
+        else:  # labels that are wrong, or take long to read, are no matter
+            source = open_source(self._data.path, labels='none', settings=TRAINING)
+        count, found = self._count(source), source.labels.shape[1]
+        if image.label_dim not in (0, found):
+            raise UserError(
+                f'the labels of {source.path} have {found} entries' if found else f'{source.path} has no labels',
+                field='image.label_dim',
+                value=image.label_dim,
+                remedy=(f'set image.label_dim={found}, or ' if found else '') + TRAINING.without_labels,
+            )
+        return FittedPictures(
+            source, image, source.labels[:count, : image.label_dim], source.label_names if image.label_dim else None
+        )
+
+    def _count(self, source):
+        count = self._data.count
+        if count > len(source):
+            raise UserError(
+                f'{source.path} has only {len(source)} images',
+                field='data.count',
+                value=count,
+                remedy='give fewer, or set data.count=0 to use all',
+            )
+        return count or len(source)
+
+
+def with_found_labels(config: Config) -> Config:
+    """Returns a Config whose `image.label_dim` is that of the images; see `DataOpener.with_found_labels`."""
+    return DataOpener(config.data).with_found_labels(config)
+
+
+def open_dataset(data: DataConfig, image: ImageConfig) -> Dataset:
+    """Opens the images of a run in one step; see `DataOpener.open`."""
+    return DataOpener(data).open(image)
+
+
+def _open_toy_faces(image, count):
+    """Returns faces that are drawn at the very size that is trained on."""
+    height, width, channels = image.shape
+    num_attributes = len(toy_faces.ATTRIBUTES)
+    if height != width:
+        raise UserError('toy faces are square', field='image.base_shape', value=image.base_shape, remedy='give (4, 4)')
+    if not toy_faces.MIN_RESOLUTION <= height <= toy_faces.MAX_RESOLUTION:
+        raise UserError(
+            f'toy faces are drawn at {toy_faces.MIN_RESOLUTION} to {toy_faces.MAX_RESOLUTION} pixels',
+            field='image.resolution',
+            value=height,
+        )
+    if channels != 3:
+        raise UserError('toy faces are in colour', field='image.channels', value=channels, remedy='give 3')
+    if image.label_dim not in (0, num_attributes):
+        raise UserError(
+            f'toy faces have {num_attributes} attributes',
+            field='image.label_dim',
+            value=image.label_dim,
+            remedy=f'set image.label_dim={num_attributes}, or 0 for no labels',
+        )
+    source = DrawnFaces(f'toy_faces:{count}@{height}', labels='attributes' if image.label_dim else 'none')
+    faces = FittedPictures(source, image, source.labels, source.label_names)
+    faces.signature = f'ToyFaces {count}'  # by which runs resume, and measured results are found again
+    return faces

@@ -5,6 +5,7 @@ import typing
 import numpy as np
 from PIL import Image
 
+from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.pixels import box_reduce, central_crop, lanczos_reduce, to_uint8
 from stylegan_jax.errors import UserError
 
@@ -13,17 +14,17 @@ _FILTERS = {'box': box_reduce, 'lanczos': lanczos_reduce}
 
 
 class Unusable(Exception):
-    """Why a picture cannot be used."""
+    """A picture cannot be used; the message says why."""
 
 
 class Placement(typing.NamedTuple):
-    """What becomes of a picture before it has the full size; centred on black where it stays smaller."""
+    """How a picture is cut and reduced; where it stays smaller than the full size, it is centred on black."""
 
     box: tuple[int, int, int, int]  # (left, top, right, bottom) to cut out
     size: tuple[int, int]  # (H, W) to reduce that to
 
 
-def placement(height, width, shape, fit):
+def placement(height: int, width: int, shape: tuple[int, int, int], fit: str) -> Placement:
     """Says how a picture is cut and reduced.
 
     Args:
@@ -35,15 +36,12 @@ def placement(height, width, shape, fit):
         arithmetic this is: of a picture of width w and height h the central round(W * h / w) rows, counted in its own
         pixels, are squeezed to 3W/4. Nothing is ever enlarged.
 
-    Returns:
-      A Placement.
-
     Raises:
       Unusable: the picture is too small, or not of the exact size.
       UserError: there is no such `fit`, or it does not make such a shape.
     """
     if fit not in FITS:
-        raise UserError(f'fit={fit!r}: choose one of {", ".join(FITS)}')
+        raise UserError(f'choose one of {", ".join(FITS)}', field='fit', value=repr(fit))
     full = shape[:2]
     whole = (0, 0, width, height)
     if fit == 'pad':
@@ -65,15 +63,19 @@ def placement(height, width, shape, fit):
 
 def _wide_size(full):
     height, width = full
-    if height != width or width % 8:  # 8: the rows above and below are whole and as many
+    if height != width or width % 8:  # then as many whole rows are above the picture as below: W/8 each
         raise UserError(
-            f"fit='wide' makes a 4:3 picture on a square, not {width}x{height}; "
-            'give a square whose side is a multiple of 8'
+            f'it makes a 4:3 picture on a square, not {width}x{height}',
+            field='fit',
+            value=repr('wide'),
+            remedy='give a square whose side is a multiple of 8',
         )
     return width * 3 // 4, width
 
 
-def fitted(picture, shape, *, fit, resize_filter):
+def fitted(
+    picture: Image.Image | np.ndarray, shape: tuple[int, int, int], *, fit: str, resize_filter: str
+) -> np.ndarray:
     """Returns a picture as full-size pixels.
 
     Args:
@@ -91,7 +93,7 @@ def fitted(picture, shape, *, fit, resize_filter):
       UserError: there is no such fit or filter.
     """
     if resize_filter not in _FILTERS:
-        raise UserError(f'resize_filter={resize_filter!r}: choose one of {", ".join(_FILTERS)}')
+        raise UserError(f'choose one of {", ".join(_FILTERS)}', field='resize_filter', value=repr(resize_filter))
     if isinstance(picture, np.ndarray):
         picture = as_picture(picture)
     box, size = placement(*picture.size[::-1], shape, fit)
@@ -100,7 +102,7 @@ def fitted(picture, shape, *, fit, resize_filter):
     return _centred(_FILTERS[resize_filter](to_channels(picture, shape[2]), *size), shape)
 
 
-def as_picture(pixels):
+def as_picture(pixels: np.ndarray) -> Image.Image:
     """Returns uint8 [H, W] or [H, W, 1, 3 or 4] as a PIL.Image; raises Unusable for anything else."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
@@ -116,13 +118,13 @@ def _centred(pixels, shape):
         return pixels
     canvas = np.zeros(shape, pixels.dtype)
     if channels == 4:
-        canvas[..., 3] = 255  # black, not see-through
+        canvas[..., 3] = 255  # opaque black
     top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
     canvas[top : top + height, left : left + width] = pixels
     return canvas
 
 
-def to_channels(picture, channels):
+def to_channels(picture: Image.Image, channels: int) -> np.ndarray:
     """Returns a picture as [H, W, C]: uint8, or unrounded float32 where transparency is composited on white."""
     if picture.mode.startswith('I'):  # 16-bit grey: the high byte, as Pillow does with 16-bit colour
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
@@ -133,15 +135,16 @@ def to_channels(picture, channels):
         return pixels.reshape(*pixels.shape[:2], channels)
     picture = picture.convert('RGBA')
     pixels = np.asarray(picture.convert('LA') if channels == 1 else picture).astype(np.float32)
+    # alpha * colour + (1 - alpha) * white, with white = 255.
     return 255 + (pixels[..., :-1] - 255) * (pixels[..., -1:] / 255)
 
 
-def pyramid(pixels, image, level_filter):
+def pyramid(pixels: np.ndarray, image: ImageConfig, level_filter: str) -> list[np.ndarray]:
     """Returns an image at every stage.
 
     Args:
       pixels: full-size, [H, W, C], uint8 or unrounded floats.
-      image: ImageConfig.
+      image: the shapes of the stages.
       level_filter: 'box', the mean of 2x2 unrounded values of the level above, which is that over the whole factor
         (the official tool's); or 'lanczos', Pillow's on uint8, from full size to each level.
 
@@ -152,10 +155,11 @@ def pyramid(pixels, image, level_filter):
       UserError: there is no such filter.
     """
     if level_filter not in _FILTERS:
-        raise UserError(f'level_filter={level_filter!r}: choose one of {", ".join(_FILTERS)}')
+        raise UserError(f'choose one of {", ".join(_FILTERS)}', field='level_filter', value=repr(level_filter))
     levels = [to_uint8(pixels)]
     for stage in reversed(range(image.num_stages - 1)):
         if level_filter == 'box':
+            # From the unrounded level above, so that the result is that of one reduction from full size.
             pixels = box_reduce(pixels, *image.stage_shape(stage))
             levels.append(to_uint8(pixels))
         else:

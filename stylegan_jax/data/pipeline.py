@@ -1,8 +1,10 @@
 """Which images and labels a step sees, and getting them ready ahead of time.
 
-Everything is a function of the seed and of the position, the number of images shown so far: a run may
+Everything is a function of the seed and of the position, which is the number of images shown so far: a run may
 stop anywhere, resume, and change its batch size, and still shows every image once an epoch.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
@@ -12,6 +14,8 @@ import os
 import shutil
 import signal
 import sys
+import typing
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker, util
 
 import numpy as np
@@ -22,10 +26,14 @@ from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory
 
+if typing.TYPE_CHECKING:
+    from stylegan_jax.config.schedule import Iterations
+    from stylegan_jax.data.dataset import Dataset
+
 _PATIENCE = 5.0  # seconds for a process that was killed to end
-_READ_AHEAD = 2  # batches, without processes
-_HELD_BY_WORKER = 4  # batches: being made, queued, and taken from the queue
-_MOST_WORKERS = 8  # where the config does not say
+_READ_AHEAD = 2  # batches, where a thread reads
+_HELD_BY_WORKER = 4  # batches in shared memory: those being made, queued, and taken from the queue
+_MOST_WORKERS = 8  # where data.workers is None
 _SHARED_MEMORY = '/dev/shm'  # of Linux
 # Purposes keep streams of random numbers apart that share a seed.
 _SHUFFLE = 1
@@ -33,7 +41,7 @@ _GENERATOR_LABELS = 2
 
 
 @functools.lru_cache(maxsize=2)  # successive batches are of the same epoch, or of two
-def epoch_order(seed, epoch, count):
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     """Returns the order in which an epoch shows `count` images: a read-only permutation, int64 [count]."""
     bits = np.random.PCG64(np.random.SeedSequence([_SHUFFLE, seed, epoch]))
     order = np.random.Generator(bits).permutation(count)
@@ -41,7 +49,7 @@ def epoch_order(seed, epoch, count):
     return order
 
 
-def indices_at(seed, position, size, count):
+def indices_at(seed: int, position: int, size: int, count: int) -> np.ndarray:
     """Returns which images are at some positions of the endless sequence of epochs.
 
     Args:
@@ -61,14 +69,14 @@ def indices_at(seed, position, size, count):
     return indices
 
 
-def random_labels(dataset, seed, position, size):
+def random_labels(dataset: Dataset, seed: int, position: int, size: int) -> np.ndarray:
     """Draws labels for a generator's step uniformly from the data set, with replacement.
 
     The draws at [position, position + size) are a piece of one endless sequence, so they do not depend
     on how it is cut into batches.
 
     Args:
-      dataset: a `Dataset`.
+      dataset: the real images.
       seed: of the run.
       position: images shown so far.
       size: how many.
@@ -77,7 +85,7 @@ def random_labels(dataset, seed, position, size):
       float32 [size, K].
     """
     bits = np.random.PCG64(np.random.SeedSequence([_GENERATOR_LABELS, seed]))
-    bits.advance(position)  # a float64 takes one step of PCG64
+    bits.advance(position)  # drawing a float64 takes one step of PCG64
     drawn = np.random.Generator(bits).random(size) * len(dataset)
     return dataset.labels[drawn.astype(np.int64)]
 
@@ -85,44 +93,53 @@ def random_labels(dataset, seed, position, size):
 class Batches:
     """The batches of a run in order, read ahead by Grain in a thread or in processes; an iterator to be closed.
 
-    They are the same whoever reads them. What is read ahead stays below a handful of batches a reader.
+    They are the same whoever reads them. Each reader is at most a handful of batches ahead.
     """
 
-    def __init__(self, dataset, iterations, seed, *, part=lambda size: (0, size), workers=None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        iterations: Iterations,
+        seed: int,
+        *,
+        part: Callable[[int], tuple[int, int]] = lambda size: (0, size),
+        workers: int | None = None,
+    ):
         """Prepares to read; nothing is read before the first batch is asked for.
 
         Args:
-          dataset: a `Dataset`.
-          iterations: `schedule.Iterations`, or a sequence like it.
+          dataset: the real images.
+          iterations: the iterations of the run, or a sequence like them.
           seed: of the run.
-          part: from the size of a batch to (first, how many) of it that are wanted here.
+          part: from the size of a batch to (first, number) of the images of it that are wanted here.
           workers: processes that read; 0 = a thread does; None = `default_workers`.
         """
-        import grain  # which imports JAX where there is one: not for those who need only what stands above
+        import grain  # imports JAX where there is one, which those who need only the functions above do without
         from grain.experimental import DatasetOptions, WithOptionsIterDataset
 
         workers = default_workers(dataset) if workers is None else workers
         self._workers = min(workers, len(iterations))
-        source = _Source(dataset, iterations, seed, {size: part(size) for size in iterations.batches})
-        # A process reads one batch after another anyway, and has a queue of its own.
+        batches = _BatchesByIteration(dataset, iterations, seed, {size: part(size) for size in iterations.batches})
+        # A process reads one batch after another in any case, and has a queue of its own.
         options = (
             grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD)
             if not self._workers
             else (grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
         )
-        made = grain.MapDataset.source(source).to_iter_dataset(options)
+        made = grain.MapDataset.source(batches).to_iter_dataset(options)
         if self._workers:
             _answer_for_flags('grain_')
             if not _fits_shared_memory(dataset, iterations.batches, self._workers):
-                made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))  # pipes, then
+                # Arrays below the least size for shared memory go through pipes.
+                made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))
             made = made.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers), worker.end_with_parent)
         self._iterator = iter(made)
         self._started, self._others = False, set(multiprocessing.active_children())
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Batch]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Batch:
         """Returns the part wanted here of the next `Batch`.
 
         Raises:
@@ -132,15 +149,15 @@ class Batches:
         with contextlib.nullcontext() if self._started or not self._workers else _starting_workers():
             self._started = True
             batch = self._next()
-        # Copied, so that shared memory is free again; containers have little of it.
+        # The arrays of a process lie in shared memory, of which containers have little; a copy sets it free.
         return Batch(*map(np.array, batch)) if self._workers else batch
 
-    def close(self):
-        """Ends the readers; what they read ahead is dropped."""
+    def close(self) -> None:
+        """Ends the readers; batches that they read ahead are dropped."""
         try:
             self._iterator.close()
         finally:
-            # Those whose turn never came, and those that Grain lost sight of.
+            # Grain ends only the processes that it has asked for a batch, and may lose sight of others.
             for child in self._own_children():
                 child.kill()
                 child.join(_PATIENCE)
@@ -149,22 +166,23 @@ class Batches:
         try:
             return next(self._iterator)
         except UserError as error:
-            raise UserError(str(error)) from None  # without Grain's remark about its frames
+            raise UserError(str(error)) from None  # drops the note about its frames that Grain adds
         except RuntimeError as error:
             if 'terminated unexpectedly' not in str(error):
                 raise
             raise UserError(
-                f'one of the {self._workers} processes that read images was killed; memory, or shared '
-                'memory (/dev/shm), may have run out: give a lower --config.data.workers'
+                f'one of the {self._workers} processes that read images was killed',
+                remedy='memory, or shared memory (/dev/shm), may have run out: give a lower data.workers',
             ) from error
 
     def _own_children(self):
+        """Returns the processes that were started since the iterator was made."""
         return [child for child in multiprocessing.active_children() if child not in self._others]
 
 
-def default_workers(dataset):
+def default_workers(dataset: Dataset) -> int:
     """Returns how many processes should read: none where all images fit memory, as those that are read once stay."""
-    if fits_memory(len(dataset), dataset.image.shape):
+    if dataset.in_memory or fits_memory(len(dataset), dataset.image.shape):
         return 0
     return max(1, min(_MOST_WORKERS, NUM_THREADS - 1))
 
@@ -177,8 +195,8 @@ def _fits_shared_memory(dataset, sizes, workers):
     )
 
 
-class _Source:
-    """What Grain reads from: element i is the Batch of iteration i."""
+class _BatchesByIteration:
+    """The sequence that Grain reads from: element i is the Batch of iteration i."""
 
     def __init__(self, dataset, iterations, seed, parts):
         self._dataset, self._iterations, self._seed, self._parts = dataset, iterations, seed, parts
@@ -199,7 +217,7 @@ class _Source:
 
 
 def _answer_for_flags(prefix):
-    """Gives flags their defaults where nobody parses the command line: Grain asks, and absl would raise an error."""
+    """Marks flags as present where nobody parses the command line; else absl raises an error when Grain reads them."""
     if not flags.FLAGS.is_parsed():
         for name in flags.FLAGS:
             if name.startswith(prefix):
@@ -208,13 +226,14 @@ def _answer_for_flags(prefix):
 
 @contextlib.contextmanager
 def _starting_workers():
-    """Lets processes that start meanwhile do without JAX and leave signals to this one.
+    """Lets processes that start in the context do without JAX and leave signals to this one.
 
     Ctrl-C and schedulers signal all processes of a group. A blocked signal stays blocked in the threads and processes
     that start from here, and so never reaches a reader, not even while it starts.
     """
     main = sys.modules['__main__']
-    resource_tracker.ensure_running()  # starting it later would let the signals through
+    # Starting the resource tracker unblocks these signals, so that happens before they are blocked.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     sys.modules['__main__'] = worker
     try:
@@ -225,7 +244,7 @@ def _starting_workers():
 
 
 def _kill_children():
-    """At the end of this process: multiprocessing would ask by SIGTERM, and wait forever."""
+    """Kills readers at the end of this process: multiprocessing would send SIGTERM, which they block, and wait."""
     for child in multiprocessing.active_children():
         if child.name.startswith('grain-process-prefetch'):
             child.kill()

@@ -5,57 +5,56 @@ import contextlib
 import json
 import os
 import pathlib
+import typing
+from collections.abc import Sequence
 
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.records import RecordFormat
+from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.errors import UserError
 
-MARKER = 'prepared.json'  # what the set is; there only if the set is whole
+MARKER = 'prepared.json'  # describes the set; it exists only if the set is whole
 LABELS = 'labels.npy'
 WORK = '.preparing'  # folder of a preparation that is under way
 VERSION = '1.0.0'
-_READ_BYTES = 1 << 20  # of records asked for at once: more of them would leave the processor's cache
+_READ_BYTES = 1 << 20  # of records per call of the reader: more would not stay in the processor's cache
 _OPEN_FILES = 128  # of each process, which may often have 1024
+_REMEDY = 'copy or prepare the data set again'
 
 
-def name_of(out):
-    """The set's name for tfds, from its folder."""
+def name_of(out: str | os.PathLike) -> str:
+    """Returns the set's name for tfds, made from that of its folder."""
     name = ''.join(c if c.isalnum() else '_' for c in os.path.basename(os.path.normpath(out)).lower())
     return name if name[:1].isalpha() else f'set_{name}'
 
 
-def folder_of(out, image, stage):
-    """The tfds directory of a stage."""
+def folder_of(out: str | os.PathLike, image: ImageConfig, stage: int) -> str:
+    """Returns the tfds directory of a stage."""
     return os.path.join(out, 'x'.join(map(str, image.stage_shape(stage))), VERSION)
 
 
-def shard_name(name, shard, num_shards):
-    """File name of a shard, as tfds has it."""
+def shard_name(name: str, shard: int, num_shards: int) -> str:
+    """Returns the file name of a shard in the form that tfds expects."""
     return f'{name}-train.array_record-{shard:05d}-of-{num_shards:05d}'
 
 
-class PreparedImages:
-    """A prepared data set, a `dataset.Source` that has its stages at hand. Picklable; files are opened when read.
+class PreparedImages(StagedImages):
+    """A prepared data set, which has all stages at hand. Files are opened when they are first read.
 
     Attributes:
-      image: the ImageConfig that the pixels follow.
-      labels: float32 [len, K]; K is 0 where `image` has no labels.
-      label_names: what the K entries of a label mean, or None.
-      pixels: None: stages are read when they are asked for.
+      path: its folder.
       info: the content of prepared.json.
     """
 
-    pixels = None
-
-    def __init__(self, path, image=None, count=0):
+    def __init__(self, path: str | os.PathLike, image: ImageConfig | None = None, count: int = 0):
         """Opens the set.
 
         Args:
           path: its folder.
           image: ImageConfig; of the set's base shape and channels, at most its resolution. None for the set's own.
-          count: use the first so many images; 0 = all.
+          count: use only the first `count` images; 0 = all.
 
         Raises:
           UserError: it is not whole, or not as `image` asks for.
@@ -69,8 +68,10 @@ class PreparedImages:
         total = self.info['count']
         if count > total:
             raise UserError(
-                f'data.count={count}: {path} has only {total} images; give fewer, or set '
-                '--config.data.count=0 to use all'
+                f'{path} has only {total} images',
+                field='data.count',
+                value=count,
+                remedy='give fewer, or set data.count=0 to use all',
             )
         self._count = count or total
         self.labels = np.zeros([self._count, 0], np.float32)
@@ -79,23 +80,27 @@ class PreparedImages:
         self.label_names = tuple(self.info['label_names']) if self.info['label_names'] and image.label_dim else None
         self._readers = collections.OrderedDict()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._count
 
     @property
-    def signature(self):
-        """What tells this set of images, in this order, from others."""
+    def signature(self) -> str:
+        """Tells these images, in this order, from others."""
         return f'{self.info["content_hash"]} {self._count}'
 
     def __getstate__(self):
         return self.__dict__ | {'_readers': collections.OrderedDict()}
 
-    def full_size(self, index):
+    def full_size(self, index: int) -> np.ndarray:
         """Returns one image, uint8 [H, W, C]."""
         return self.stage_images([index], self.image.num_stages - 1)[0]
 
-    def stage_images(self, indices, stage):
+    def stage_images(self, indices: Sequence[int], stage: int) -> np.ndarray:
         """Reads images at a stage.
+
+        Args:
+          indices: which images, int [n].
+          stage: which resolution; (h, w) = image.stage_shape(stage).
 
         Returns:
           uint8 [n, h, w, C].
@@ -106,6 +111,7 @@ class PreparedImages:
         form = RecordFormat((*self.image.stage_shape(stage), self.image.channels), self.info['encoding'])
         images = np.empty([len(indices), *form.shape], np.uint8)
         at_once = max(1, _READ_BYTES // images[0].nbytes) if len(images) else 1
+        # Image i is in the first shard whose end lies beyond i.
         ends = np.cumsum([shard['count'] for shard in self.info['shards']])
         shards = np.searchsorted(ends, indices, side='right')
         for shard in np.unique(shards):
@@ -120,9 +126,7 @@ class PreparedImages:
                         images[row] = form.pixels_of(record)
             except Exception as error:  # damaged records fail in every way there is
                 message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-                raise UserError(
-                    f'{path}: a record cannot be read ({message}); copy or prepare the data set again'
-                ) from error
+                raise UserError(f'{path}: a record cannot be read ({message})', remedy=_REMEDY) from error
         return images
 
     def _reader(self, path):
@@ -147,9 +151,8 @@ class PreparedImages:
                 found = os.path.getsize(path) if os.path.exists(path) else None
                 if found != size:
                     raise UserError(
-                        f'{path}: '
-                        + ('is missing' if found is None else f'has {found} bytes instead of {size}')
-                        + '; copy or prepare the data set again'
+                        f'{path}: ' + ('is missing' if found is None else f'has {found} bytes instead of {size}'),
+                        remedy=_REMEDY,
                     )
 
     def _read_labels(self, image):
@@ -157,28 +160,28 @@ class PreparedImages:
         try:
             labels = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UserError(f'{path}: cannot be read ({error}); copy or prepare the data set again') from error
+            raise UserError(f'{path}: cannot be read ({error})', remedy=_REMEDY) from error
         stored = self.info['image']['label_dim']
         if labels.shape != (self.info['count'], stored) or not np.all(np.isfinite(labels)):
             raise UserError(
-                f'{path}: labels of shape {labels.shape} instead of ({self.info["count"]}, {stored}), or '
-                'not finite; copy or prepare the data set again'
+                f'{path}: labels of shape {labels.shape} instead of ({self.info["count"]}, {stored}), or not finite',
+                remedy=_REMEDY,
             )
         if stored != image.label_dim:
             raise UserError(
-                f'{self.path}: it has labels of length {stored}; set --config.image.label_dim={stored}, '
-                f'or 0 to ignore them (now {image.label_dim})'
+                f'{self.path}: it has labels of length {stored}',
+                remedy=f'set image.label_dim={stored}, or 0 to ignore them (now {image.label_dim})',
             )
         return np.asarray(labels[: self._count], np.float32)
 
 
-def is_prepared(path):
-    """Whether there is a prepared data set, or one that was begun, in a folder."""
+def is_prepared(path: str | os.PathLike) -> bool:
+    """Says whether there is a prepared data set, or one that was begun, in a folder."""
     path = os.path.expanduser(path)
     return bool(path) and (os.path.exists(os.path.join(path, MARKER)) or os.path.isdir(os.path.join(path, WORK)))
 
 
-def read_info(path):
+def read_info(path: str | os.PathLike) -> dict[str, typing.Any]:
     """Returns the content of prepared.json.
 
     Raises:
@@ -189,7 +192,8 @@ def read_info(path):
     if not os.path.exists(marker):
         if is_prepared(path):
             raise UserError(
-                f'{path}: the preparation of this data set was interrupted; start the same prepare_data command again'
+                f'{path}: the preparation of this data set was interrupted',
+                remedy='start the same prepare_data command again',
             )
         raise UserError(f'{path}: there is no prepared data set here (no {MARKER})')
     try:
@@ -199,7 +203,7 @@ def read_info(path):
             raise ValueError(f'version {info["version"]}')
         return info
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{marker}: cannot be read ({error}); copy or prepare the data set again') from error
+        raise UserError(f'{marker}: cannot be read ({error})', remedy=_REMEDY) from error
 
 
 def _check_image(path, stored, image):
@@ -208,10 +212,13 @@ def _check_image(path, stored, image):
         raise UserError(
             f'{path}: its images are {shape[0]}x{shape[1]}x{shape[2]} over a base shape of '
             f'{stored.base_shape}, and this run asks for {wanted[0]}x{wanted[1]}x{wanted[2]} over '
-            f'{image.base_shape}; set --config.image.base_shape and --config.image.channels to them'
+            f'{image.base_shape}',
+            remedy='set image.base_shape and image.channels to them',
         )
     if image.num_stages > stored.num_stages:
         raise UserError(
-            f'image.resolution={image.resolution}: {path} has at most {stored.resolution} pixels; '
-            'set --config.image.resolution to that, or prepare it at a larger size'
+            f'{path} has at most {stored.resolution} pixels',
+            field='image.resolution',
+            value=image.resolution,
+            remedy='set it to that, or prepare the set at a larger size',
         )

@@ -1,5 +1,7 @@
 """One image and its label as one record, in the form that TensorFlow Datasets reads."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import io
@@ -10,9 +12,12 @@ from PIL import Image
 
 from stylegan_jax.errors import UserError
 
+if typing.TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 ENCODINGS = ('raw', 'png', 'webp', 'jpeg')
 _JPEG_QUALITY = 95
-_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}
+_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # of Pillow, by the number of channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,27 +29,30 @@ class RecordFormat:
       encoding: one of ENCODINGS; 'png' and 'webp' lose nothing, 'jpeg' does.
       label_dim: K; 0 for no labels.
       is_class: whether labels are one-hot, and stored as a number.
-      label_names: what the K entries of a label mean, or None.
+      label_names: the meaning of the K entries of a label, or None.
     """
 
-    shape: tuple
+    shape: tuple[int, int, int]
     encoding: str
     label_dim: int = 0
     is_class: bool = True
-    label_names: typing.Any = None
+    label_names: tuple[str, ...] | None = None
 
     def __post_init__(self):
+        # WebP has no grey images, and JPEG none with transparency.
         missing = {'webp': (1,), 'jpeg': (4,)}.get(self.encoding, ())
         if self.shape[2] not in _MODES or self.shape[2] in missing:
             raise UserError(
-                f'--encoding={self.encoding}: it has no images of {self.shape[2]} channels; choose '
-                + ('raw' if self.shape[2] not in _MODES else 'png or raw')
+                f'it has no images of {self.shape[2]} channels',
+                field='encoding',
+                value=self.encoding,
+                remedy='choose ' + ('raw' if self.shape[2] not in _MODES else 'png or raw'),
             )
 
     @functools.cached_property
-    def features(self):
+    def features(self) -> tfds.features.FeaturesDict:
         """The tfds FeaturesDict: 'image', and 'label' where there are labels."""
-        import tensorflow_datasets as tfds  # takes most of a second, and reading does without
+        import tensorflow_datasets as tfds  # takes most of a second, and reading does without it
 
         # tfds knows no WebP by name, but reads it where it is told no name.
         features = {
@@ -63,22 +71,22 @@ class RecordFormat:
 
     @functools.cached_property
     def _serializer(self):
-        from tensorflow_datasets.core import example_serializer
+        from tensorflow_datasets.core import example_serializer  # slow too, and for writing only
 
         return example_serializer.ExampleSerializer(self.features.get_serialized_info())
 
-    def serialize(self, pixels, label):
+    def serialize(self, pixels: np.ndarray, label: np.ndarray) -> bytes:
         """Returns the record of uint8 pixels [H, W, C] and a float32 label [K]."""
         assert pixels.shape == self.shape and pixels.dtype == np.uint8, (pixels.shape, pixels.dtype)
         example = {'image': pixels if self.encoding == 'raw' else self._encode(pixels)}
         if self.label_dim:
             example['label'] = int(np.argmax(label)) if self.is_class else np.asarray(label, np.float32)
-        # The order of a map's entries is that of the process, unless one asks for the same.
+        # Without `deterministic`, entries of a map come in an order that changes from process to process.
         return self._serializer.get_tf_example(self.features.encode_example(example)).SerializeToString(
             deterministic=True
         )
 
-    def pixels_of(self, record):
+    def pixels_of(self, record: bytes) -> np.ndarray:
         """Returns the pixels of a record, uint8 [H, W, C]; ValueError if it does not hold such an image."""
         data = _image_bytes(record)
         if self.encoding == 'raw':
@@ -104,7 +112,7 @@ def _image_bytes(record):
     """Finds the bytes of the feature 'image' in a serialized tf.train.Example, without a copy.
 
     The message is Example{1: Features{1: map entry{1: name, 2: Feature{1: BytesList{1: bytes}}}}}. A library that
-    parses it would copy a megabyte for the sake of a few tags.
+    parses it would copy the megabytes of an image to get at a few tags.
     """
     for _, features in _fields(memoryview(record)):
         for _, entry in _fields(features):
@@ -116,25 +124,29 @@ def _image_bytes(record):
 
 
 def _fields(message):
-    """Yields (number, bytes) of the length-delimited fields of a protocol buffer; others are passed over."""
+    """Yields (number, bytes) of the length-delimited fields of a protocol buffer, and passes over all others.
+
+    Before each field stands a tag: the number of the field, and in the lower three bits its wire type.
+    """
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)
-        if tag & 7 == 2:
+        if tag & 7 == 2:  # a length, and that many bytes
             size, place = _varint(message, place)
             if place + size > len(message):
                 raise ValueError('the record is cut off')
             yield tag >> 3, message[place : place + size]
             place += size
-        elif tag & 7 == 0:
+        elif tag & 7 == 0:  # a varint
             _, place = _varint(message, place)
-        elif tag & 7 in (1, 5):
+        elif tag & 7 in (1, 5):  # 8 bytes, or 4
             place += 8 if tag & 7 == 1 else 4
         else:
             raise ValueError('the record is no protocol buffer')
 
 
 def _varint(message, place):
+    """Returns a number stored seven bits a byte, lowest first, and the place behind it; bit 8 says that more follow."""
     value, shift = 0, 0
     while place < len(message) and shift < 64:
         byte = message[place]

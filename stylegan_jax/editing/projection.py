@@ -1,4 +1,4 @@
-"""Projection: which latents make a given image? An optimisation of w (or of one per layer) and of the noise inputs.
+"""Projection: finds the latents that make a given image, by optimising w (one, or one per layer) and the noise inputs.
 
 Many images, each from several starts, are one batch of one compiled loop; no image depends on the others of its batch.
 
@@ -6,6 +6,7 @@ Reference: Karras et al. 2020, "Analyzing and Improving the Image Quality of Sty
 2019, "Image2StyleGAN" (one w per layer). The ramps of the learning rate are the former's.
 """
 
+import collections.abc
 import dataclasses
 import functools
 import typing
@@ -18,20 +19,24 @@ import optax
 from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.editing import directions
 from stylegan_jax.editing.distance import LPIPS_LEAST, Distance, noise_regularization, normalized_noise
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, require
+from stylegan_jax.feature_networks.lpips import LPIPS
 from stylegan_jax.metrics.moments import Moments
+from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator, synthesize_images
 from stylegan_jax.runtime.platforms import compiler_options, matmul_precision
-from stylegan_jax.sampling.sampler import to_uint8
+from stylegan_jax.sampling.engine import to_uint8_on_device
 
 SPACES = 'w', 'w+'
 NOISES = 'optimize', 'const', 'none'
-_SAMPLES = 10_000  # of W, for its mean and spread
-_NARROWEST = 0.01  # of the widest direction of W; narrower ones are taken to be as wide
-_PIXELS_AT_ONCE = 2**18  # of candidates
-_RAMP_UP, _RAMP_DOWN = 0.05, 0.25  # shares of the steps
-_JITTER_UNTIL = 0.75  # of the steps
-_JITTER = 0x71  # the purpose of a key
+_SAMPLES = 10_000  # samples of W that its mean and covariance are computed from
+# Standard deviation of W along a direction, relative to that along the widest one. Narrower directions are taken to be
+# as wide as this: w could hardly move along them otherwise, as one unit of every coordinate is a standard deviation.
+_NARROWEST = 0.01
+_PIXELS_AT_ONCE = 2**18  # of the candidates' images that are made at a time
+_RAMP_UP, _RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the learning rate rises and falls (StyleGAN2)
+_JITTER_UNTIL = 0.75  # share of the steps until which w is jittered (StyleGAN2)
+_JITTER = 0x71  # folded into the seed's key, so that the jitter has random numbers of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,16 +44,17 @@ class Options:
     """How images are projected.
 
     Attributes:
-      space: 'w' (all layers have the same one) or 'w+' (each its own).
-      noise: 'optimize' (they start as the stored ones), 'const' (the stored ones) or 'none'.
-      steps: of the optimiser.
+      space: 'w' (one latent for all layers) or 'w+' (one for each).
+      noise: noise inputs: 'optimize' (they start as the stored ones), 'const' (the stored ones) or 'none'.
+      steps: number of steps of the optimiser.
       rate: highest learning rate of Adam, in standard deviations of W.
-      restarts: starts for each image: the mean of W, and the samples that look most like it. The best goes on after
-        the first tenth of the steps.
-      candidates: how many samples are looked at for that.
-      jitter: of w while it is optimised, in standard deviations; it fades away.
-      noise_weight: of the regularisation of noise inputs.
-      seed: of the samples and the jitter.
+      restarts: number of starts for each image: the mean of W, and the samples that look most like the image. Only the
+        best one is continued after the first tenth of the steps.
+      candidates: number of samples that the starts are chosen from.
+      jitter: standard deviation of the noise that is added to w while it is optimised, in standard deviations of W; it
+        fades away.
+      noise_weight: weight of the regularisation of noise inputs.
+      seed: seed of the samples and the jitter.
     """
 
     space: str = 'w+'
@@ -63,27 +69,29 @@ class Options:
 
     def __post_init__(self):
         for name, choices in (('space', SPACES), ('noise', NOISES)):
-            if getattr(self, name) not in choices:
-                raise UserError(f'{name}={getattr(self, name)!r}: choose ' + ', '.join(map(repr, choices)))
+            value = getattr(self, name)
+            require(value in choices, name, value, 'choose ' + ', '.join(map(repr, choices)))
         for name, least in (('steps', 1), ('restarts', 1), ('candidates', 1), ('seed', 0)):
-            if getattr(self, name) < least:
-                raise UserError(f'{name}={getattr(self, name)}: give {least} or more')
+            require(getattr(self, name) >= least, name, getattr(self, name), f'give {least} or more')
         for name in ('rate', 'jitter', 'noise_weight'):
-            if not 0 <= getattr(self, name) < float('inf'):
-                raise UserError(f'{name}={getattr(self, name)}: give a number from 0')
-        if self.restarts > self.candidates + 1:
-            raise UserError(f'restarts={self.restarts}: give at most one more than the {self.candidates} candidates')
+            require(0 <= getattr(self, name) < float('inf'), name, getattr(self, name), 'give a number from 0')
+        require(
+            self.restarts <= self.candidates + 1,
+            'restarts',
+            self.restarts,
+            f'give at most one more than the {self.candidates} candidates',
+        )
 
 
 class Projection(typing.NamedTuple):
-    """What was found, or what there is after some steps.
+    """The result of a projection, or its state after some steps.
 
     Attributes:
-      images: what the latents make, uint8 [N, H, W, C].
-      distance: what was minimised, without the regularisation of noise, [N].
+      images: the images that the latents make, uint8 [N, H, W, C].
+      distance: the distance that was minimised, without the regularisation of noise, [N].
       psnr: peak signal-to-noise ratio of the images against the targets [dB], [N].
-      start: which start each image came from, int [N]: 0 is the mean of W, others are samples.
-      ws: [N, L, W].
+      start: index of the start that each image came from, int [N]: 0 is the mean of W, others are samples.
+      ws: the latents [N, L, W].
       noise: arrays [N, h, w, 1], one a layer up to the stage; empty unless they were optimised.
     """
 
@@ -96,27 +104,27 @@ class Projection(typing.NamedTuple):
 
 
 def project(
-    generator,
-    targets,
+    generator: Generator,
+    targets: np.ndarray,
     *,
-    discriminator=None,
-    lpips=None,
-    options=Options(),
-    lod=0.0,
-    every=25,
-    report=lambda step, found: None,
-):
+    discriminator: Discriminator | None = None,
+    lpips: LPIPS | None = None,
+    options: Options = Options(),
+    lod: float = 0.0,
+    every: int = 25,
+    report: collections.abc.Callable[[int, Projection], None] = lambda step, found: None,
+) -> Projection:
     """Finds latents that make the given images.
 
     Args:
       generator: a Generator with latents w.
-      targets: uint8 [N, H, W, C] of the size that `lod` means. All of them times `options.restarts` are one batch.
+      targets: uint8 [N, H, W, C] of the size that `lod` means; a batch has N times `options.restarts` images.
       discriminator: a Discriminator of the same training, whose features are compared; or None.
-      lpips: an LPIPS, which takes its place; or None.
-      options: an Options.
+      lpips: an LPIPS, which is used in place of the discriminator; or None.
+      options: the Options.
       lod: see `Generator.synthesize`.
-      every: steps between reports.
-      report: called with (steps done, Projection) as the optimisation goes on, and at its end.
+      every: number of steps between reports.
+      report: called with (steps done, Projection) during the optimisation and at its end.
 
     Returns:
       A Projection.
@@ -126,6 +134,7 @@ def project(
     """
     problem, first = _posed(generator, targets, discriminator, lpips, options, lod)
     advance, show = _compiled(jax.devices()[0].platform)
+    # The batch: which target, and which of its starts, each row belongs to.
     rows = np.repeat(np.arange(len(targets)), options.restarts)
     start = np.tile(np.arange(options.restarts), len(targets))
     scouting, step, chosen = options.steps // 10, 0, None
@@ -136,23 +145,27 @@ def project(
             state = advance(problem.of(rows), state, start, np.int32(until - step), options)
             step = until
             found = _described(show(problem.of(rows), state, options), targets, rows, start)
+            # A start that has diverged loses against the others of its target.
             found = found._replace(distance=np.where(np.isfinite(found.distance), found.distance, np.inf))
             chosen = [
                 min(np.flatnonzero(rows == row), key=lambda place: found.distance[place]) for row in range(len(targets))
             ]
             if not np.isfinite(found.distance[chosen]).all():  # of all starts of a target
                 raise UserError(
-                    f'projecting left the finite numbers after {step} steps; give a lower rate than {options.rate:g}'
+                    f'projecting left the finite numbers after {step} steps',
+                    field='rate',
+                    value=f'{options.rate:g}',
+                    remedy='give a lower one',
                 )
             report(step, jax.tree.map(lambda x: x[chosen], found))
-            if step == scouting:
+            if step == scouting:  # from here on only the best start of each target; arrays of no axis are shared
                 state = jax.tree.map(lambda x: x[np.array(chosen)] if jnp.ndim(x) else x, state)
                 rows, start = rows[chosen], start[chosen]
     return jax.tree.map(lambda x: x[chosen], found)
 
 
 class _Problem(typing.NamedTuple):
-    """What does not change in the loop."""
+    """The part of the projection that does not change in the loop; a pytree."""
 
     generator: Generator
     distance: Distance
@@ -162,11 +175,11 @@ class _Problem(typing.NamedTuple):
     basis: jax.Array  # [W, W]; coordinates of unit covariance, times it, are w - mean
 
     def of(self, rows):
-        """The problem of these targets, one for each row of a batch."""
+        """Returns the problem of a batch whose rows have the targets of these numbers."""
         return self._replace(targets=jax.tree.map(lambda x: x[rows], self.targets))
 
     def synthesize(self, variables):
-        """Images [M, H, W, C] of variables."""
+        """Returns the images [M, H, W, C] of variables."""
         return synthesize_images(
             self.generator.config,
             self.generator.params,
@@ -177,7 +190,7 @@ class _Problem(typing.NamedTuple):
         )
 
     def ws(self, variables):
-        """[M, L, W] of variables."""
+        """Returns the latents [M, L, W] of variables."""
         w = self.mean + variables['place'] @ self.basis
         return jnp.broadcast_to(w, (w.shape[0], self.generator.num_ws, w.shape[2]))
 
@@ -189,22 +202,30 @@ class _State(typing.NamedTuple):
 
 
 def _posed(generator, targets, discriminator, lpips, options, lod):
-    """Returns the _Problem, and the places where each target's starts are, [N, restarts, W]."""
+    """Returns the _Problem, and the coordinates of each target's starts, [N, restarts, W]."""
     stage, alpha = stage_and_alpha(generator.config.image, lod)
     shape = (*generator.config.image.stage_shape(stage), generator.config.image.channels)
     if targets.dtype != np.uint8 or targets.ndim != 4 or targets.shape[1:] != shape:
         raise UserError(
-            f'targets are {targets.dtype} {list(targets.shape)}; give uint8 [N, ' + ', '.join(map(str, shape)) + ']'
+            f'targets are {targets.dtype} {list(targets.shape)}',
+            remedy='give uint8 [N, ' + ', '.join(map(str, shape)) + ']',
         )
     if options.noise == 'optimize' and not generator.config.use_noise:
-        raise UserError("noise='optimize': this network has no noise inputs; give 'const' or 'none'")
+        raise UserError(
+            'this network has no noise inputs',
+            field='noise',
+            value=repr(options.noise),
+            remedy="give 'const' or 'none'",
+        )
     if discriminator is not None and discriminator.config.image != generator.config.image:
-        raise UserError('the discriminator is for other images than the generator; leave it out')
+        raise UserError('the discriminator is for other images than the generator', remedy='leave it out')
     if lpips is not None and min(shape[:2]) < LPIPS_LEAST:
         raise UserError(f'LPIPS needs images of {LPIPS_LEAST} pixels or more; these are {shape[1]}x{shape[0]}')
     sampled = [w for _, w in directions.mapped_samples(generator, max(_SAMPLES, options.candidates), seed=options.seed)]
     sampled = np.concatenate(sampled)
     moments = Moments.of(sampled)
+    # Coordinates in which W has unit covariance, so that one learning rate suits all networks: w = mean + B x, where
+    # the columns of B are the principal directions times their standard deviations.
     variances, vectors = np.linalg.eigh(moments.covariance())
     spread = np.sqrt(np.maximum(variances, _NARROWEST**2 * variances[-1]))
     dtype = generator.w_avg.dtype
@@ -223,16 +244,17 @@ def _posed(generator, targets, discriminator, lpips, options, lod):
 
 
 def _nearest(problem, places, count):
-    """Returns which places look most like each target, the nearest first, [N, count]."""
+    """Returns the indices of the places whose images are nearest to each target, the nearest first, [N, count]."""
     if not count:
         return np.zeros((len(problem.targets['pixels'][0]), 0), int)
-    # LPIPS of every pair would take longer than all that follows.
+    # LPIPS of every pair of candidate and target would take longer than the optimisation.
     problem = problem._replace(distance=dataclasses.replace(problem.distance, lpips=None))
     problem = problem._replace(
         targets=problem.targets | {'features': problem.distance.seen(problem.targets['pixels'][0])['features']}
     )
     pixels = np.prod(problem.targets['pixels'][0].shape[1:3])
     size = int(max(1, min(len(places), _PIXELS_AT_ONCE // pixels)))
+    # The last piece repeats the last candidate, so that all pieces have one size and share one compiled function.
     found = [
         _distances_of_pairs(problem, places[np.minimum(np.arange(first, first + size), len(places) - 1)])
         for first in range(0, len(places), size)
@@ -242,7 +264,7 @@ def _nearest(problem, places, count):
 
 @jax.jit
 def _distances_of_pairs(problem, places):
-    """Distance of each target from each place's image, [N, K]."""
+    """Returns the distance of each target from each candidate's image, [N, K]."""
     images = problem.synthesize({'place': places[:, None], 'noise': ()})
     found = problem.distance.seen(images)
     return jax.lax.map(
@@ -251,7 +273,7 @@ def _distances_of_pairs(problem, places):
 
 
 def _first_state(problem, places, options):
-    """The state at places [M, W]."""
+    """Returns the state that starts at coordinates [M, W]."""
     layers = problem.generator.num_ws if options.space == 'w+' else 1
     noise = ()
     if options.noise == 'optimize':
@@ -262,13 +284,13 @@ def _first_state(problem, places, options):
 
 @functools.cache
 def _compiled(platform):
-    """Returns (advance, show), compiled as is best for a platform."""
+    """Returns (_advance, _show), compiled with the options of a platform."""
     compiled = functools.partial(jax.jit, static_argnames='options', compiler_options=compiler_options(platform))
     return compiled(_advance), compiled(_show)
 
 
 def _advance(problem, state, start, steps, options):
-    """Takes some steps; `start` [M] says which start each row came from."""
+    """Takes some steps of Adam; `start` [M] is the index of the start that each row came from."""
     key = jax.random.fold_in(jax.random.key(options.seed), _JITTER)
 
     def objective(variables, shift):
@@ -277,10 +299,11 @@ def _advance(problem, state, start, steps, options):
         return jnp.sum(distance + options.noise_weight * noise_regularization(variables['noise']))
 
     def step(_, state):
-        # The same for all images, so that none depends on its place in the batch.
+        # The jitter depends on the step and the start alone, so that no result depends on a place in the batch.
         keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.fold_in(key, state.step)))(start)
         shape = state.variables['place'].shape[1:]
         normal = jax.vmap(lambda key: jax.random.normal(key, shape, problem.mean.dtype))(keys)
+        # StyleGAN2, Appendix D: the jitter falls to 0 as the square of the time that is left.
         left = jnp.maximum(0, 1 - state.step / (_JITTER_UNTIL * options.steps)) ** 2
         gradient = jax.grad(objective)(state.variables, (options.jitter * left).astype(normal.dtype) * normal)
         update, adam = _optimizer(options).update(gradient, state.adam)
@@ -294,7 +317,7 @@ def _show(problem, state, options):
     """Returns (uint8 images, distance [M], ws [M, L, W], noise)."""
     images = problem.synthesize(state.variables)
     return (
-        to_uint8(images),
+        to_uint8_on_device(images),
         problem.distance(images, problem.targets)[0],
         problem.ws(state.variables),
         state.variables['noise'],
@@ -306,10 +329,10 @@ def _described(shown, targets, rows, start):
     return Projection(images, distance, psnr(images, targets[rows]), start, ws, noise)
 
 
-def psnr(images, targets):
-    """Returns the peak signal-to-noise ratio of uint8 images [N, H, W, C] [dB], [N]; infinite where they are equal."""
+def psnr(images: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Returns the peak signal-to-noise ratio [dB] of uint8 images [N, H, W, C] against targets, [N]."""
     errors = np.mean((images.astype(np.float64) - targets) ** 2, axis=(1, 2, 3))
-    with np.errstate(divide='ignore'):
+    with np.errstate(divide='ignore'):  # infinite where both are equal
         return 10 * np.log10(255**2 / errors)
 
 
@@ -318,7 +341,7 @@ def _optimizer(options):
 
 
 def _rate(options, step):
-    """Learning rate of a step."""
+    """Returns the learning rate of a step: a linear rise, a constant part, and a fall as half a cosine wave."""
     done = step / options.steps
     up = jnp.minimum(1, (done + 1 / options.steps) / _RAMP_UP)
     down = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1, (1 - done) / _RAMP_DOWN))
@@ -326,5 +349,5 @@ def _rate(options, step):
 
 
 def _as_floats(images, dtype):
-    """The middle of what `sampling.sampler.to_uint8` rounds to each value."""
+    """Returns images in [-1, 1]: the middle of what `sampling.engine.to_uint8_on_device` rounds to each value."""
     return (images.astype(dtype) - 127.5) / 127.5

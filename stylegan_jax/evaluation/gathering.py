@@ -1,4 +1,4 @@
-"""A pass over many samples: what networks say of them is kept as it comes, and a pass that was stopped goes on."""
+"""Passes over many samples: outputs of networks are kept as they are computed, and a pass that was stopped goes on."""
 
 import contextlib
 import hashlib
@@ -7,54 +7,67 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable, Collection, Iterator
 
+import jax
 import numpy as np
 import tqdm
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.kept import FORMS
+from stylegan_jax.metrics.moments import Moments
 from stylegan_jax.runtime import atomic
-from stylegan_jax.runtime.folder_lock import WorkdirLock
+from stylegan_jax.runtime.folder_lock import FolderLock
 
-_SAVE_EVERY = 30.0  # seconds, against what no signal announces
+_SAVE_EVERY = 30.0  # seconds, for ends that no signal announces
 
 
 class Store:
-    """A folder with a folder for each pass, named by a digest of all that its samples depend on.
+    """A folder with a folder for each pass, whose name is a digest of all that the samples depend on.
 
     Attributes:
       folder: its path.
     """
 
-    def __init__(self, folder):
-        """Names the folder; it is made when something is kept."""
+    def __init__(self, folder: str | os.PathLike):
+        """Names the folder; it is created when something is kept."""
         self.folder = os.path.abspath(os.path.expanduser(folder))
         self._open = None
 
-    def gather(self, identity, count, keeps, produce, *, title, poll=lambda: None, quiet=False):
-        """Returns what is kept of `count` samples, from the folder as far as they are there.
+    def gather(
+        self,
+        identity: dict,
+        count: int,
+        keeps: Collection[tuple[str, str]],
+        produce: Callable[[int], Iterator[dict[str, jax.Array | np.ndarray]]],
+        *,
+        title: str,
+        poll: Callable[[], object] = lambda: None,
+        quiet: bool = False,
+    ) -> dict[tuple[str, str], Moments | np.ndarray]:
+        """Returns kept outputs for `count` samples; those that the folder has are not computed again.
 
         Args:
-          identity: dict for JSON of all that the samples and what is kept of them depend on.
-          count: how many.
-          keeps: set of (name of an output, 'moments' or 'rows').
+          identity: dict for JSON of everything that the outputs depend on.
+          count: number of samples.
+          keeps: pairs (name of an output, 'moments' or 'rows').
           produce: takes the number of the first sample that is needed; returns an iterator of dicts
             {name: array [n, D]}, of successive samples from there on, on devices or in memory.
           title: of the progress bar.
-          poll: called between pieces; what it raises ends the pass, and what was done is kept.
+          poll: called between pieces. If it raises, the pass ends, and all outputs so far are kept.
           quiet: whether to show no progress bar.
 
         Returns:
           {(name, form): Moments or rows [count, D]}.
 
         Raises:
-          UserError: another process has this pass, or the folder cannot be written.
+          UserError: another process makes this pass, an output is not finite, or the folder cannot be written.
         """
         folder = os.path.join(self.folder, _digest(identity | {'count': count}))
         keeps = sorted(keeps)
         try:
             os.makedirs(folder, exist_ok=True)
-            if all(os.path.exists(_whole(folder, key)) for key in keeps):  # read by as many as like
+            if all(os.path.exists(_whole(folder, key)) for key in keeps):  # a whole pass needs no lock
                 return {(name, form): FORMS[form](folder, name).value() for name, form in keeps}
             with _locked(folder):
                 with atomic.writing(os.path.join(folder, 'identity.json')) as file:
@@ -72,33 +85,36 @@ class Store:
                 return {key: one.value() for key, one in kept.parts.items()}
         except OSError as error:
             raise UserError(
-                f'{folder}: cannot be written ({error.strerror or error}); make room, or choose another folder'
+                f'{folder}: cannot be written ({error.strerror or error})',
+                remedy='make room, or choose another folder',
             ) from error
 
-    def save(self):
-        """Writes what the pass under way has; for threads that see a signal while the main thread computes."""
+    def save(self) -> None:
+        """Writes the outputs of the current pass so far, in a thread that sees a signal while the main one computes."""
         if self._open is not None:
             self._open.save()
 
-    def forget(self, identity, count):
-        """Removes a pass."""
+    def forget(self, identity: dict, count: int) -> None:
+        """Removes the folder of a pass."""
         shutil.rmtree(os.path.join(self.folder, _digest(identity | {'count': count})), ignore_errors=True)
 
 
 def _whole(folder, key):
-    """The file that says that everything is kept."""
+    """Returns the path of the empty file that marks an output as kept of all samples."""
     return os.path.join(folder, '.'.join((*key, 'whole')))
 
 
 @contextlib.contextmanager
 def _locked(folder):
-    lock = WorkdirLock(folder)
+    lock = FolderLock(folder, field='store')
     try:
         lock.__enter__()
     except UserError as error:
         raise UserError(
-            f'{folder}: another evaluation is at the same samples; wait for it, or use another folder '
-            f'(--store) ({error})'
+            f'another evaluation computes the same samples ({error})',
+            field='store',
+            value=folder,
+            remedy='wait for it, or use another folder',
         ) from None
     try:
         yield
@@ -107,12 +123,13 @@ def _locked(folder):
 
 
 class _Pass:
-    """The parts of a pass that are kept, shared by the thread that adds to them and one that saves them."""
+    """The parts of a pass that are kept; one thread adds to them, and another may save them at any time."""
 
     def __init__(self, parts):
         self.parts, self._lock = parts, threading.Lock()
 
     def run(self, count, produce, title, poll, quiet):
+        # Parts may differ in length after a kill. Each ignores samples that it has (`kept`).
         done, saved = min(part.done for part in self.parts.values()), time.monotonic()
         names = {name for name, _ in self.parts}
         with tqdm.tqdm(
@@ -141,7 +158,7 @@ class _Pass:
                     self.save()
                     saved = time.monotonic()
 
-    def save(self):
+    def save(self) -> None:
         with self._lock:
             for part in self.parts.values():
                 part.save()

@@ -1,37 +1,15 @@
-"""What metrics there are, by name, and what samples each needs.
+"""Names of metrics, such as fid10k or ppl_wend2k: which metric of `metrics.catalogue` they mean, of how many samples.
 
-    fid50k kid50k is50k pr50k3          of 50,000 generated images and as many real ones
-    fid50k_full                         of 50,000 generated images and all real ones
-    ppl_wend ppl_zfull                  paths in W or Z, at their ends or all along, 100,000 of them
-    ls                                  linear separability, of 200,000 images
-    diversity                           LPIPS of 10,000 pairs of generated images
-    fd_toy                              Fréchet distance in the space of the Toy-faces classifier, of 5,000 images
-
-Any number may take the place of these: fid10k, ppl_wend2k, ls500.
+A name is that of the metric, then a number of samples, for which `k` means thousands; without a number it is the
+metric's own. Names of metrics that compare with real images may end in `_full`: with all of the data set.
 """
 
 import dataclasses
 import re
 
 from stylegan_jax.errors import UserError
-
-_COUNT = r'(?P<count>\d+k?)?'
-_FORMS = {
-    'fid': rf'fid{_COUNT}(?P<full>_full)?',
-    'kid': rf'kid{_COUNT}(?P<full>_full)?',
-    'is': rf'is{_COUNT}',
-    'pr': rf'pr{_COUNT}(?:(?<=k)3)?(?P<full>_full)?',
-    'ppl': rf'ppl_(?P<space>[zw])(?P<where>full|end){_COUNT}',
-    'ls': rf'ls{_COUNT}',
-    'diversity': rf'diversity{_COUNT}',
-    'fd_toy': rf'fd_toy{_COUNT}(?P<full>_full)?',
-}
-_COUNTS = {'ppl': 100_000, 'ls': 200_000, 'diversity': 10_000, 'fd_toy': 5_000}
-_USUAL = 50_000
-_WITH_REALS = 'fid', 'kid', 'pr', 'fd_toy'
-_PARTS = {'pr': ('_precision', '_recall'), 'ls': ('_z', '_w')}  # metrics that have several results
-# One image a split; as many neighbours, and the image itself; as many as make planes mean something.
-_FEWEST = {'is': 10, 'pr': 4, 'ls': 20}
+from stylegan_jax.metrics.catalogue import METRICS
+from stylegan_jax.metrics.kind import MetricKind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,27 +18,23 @@ class Metric:
 
     Attributes:
       name: as it was written.
-      kind: 'fid', 'kid', 'is', 'pr', 'ppl', 'ls', 'diversity' or 'fd_toy'.
-      fakes: how many generated images; of 'ppl' steps, of 'diversity' pairs.
-      reals: how many real images; 0 for none, None for all there are.
-      space: of 'ppl', 'z' or 'w'.
-      ends: of 'ppl', whether steps start at the ends of paths.
+      kind: the description of the metric.
+      count: number of generated samples: images, pairs or steps.
+      reals: number of real images; 0 for none, None for all of the data set.
     """
 
     name: str
-    kind: str
-    fakes: int
+    kind: MetricKind
+    count: int
     reals: int | None = 0
-    space: str | None = None
-    ends: bool | None = None
 
     @property
-    def results(self):
+    def results(self) -> tuple[str, ...]:
         """Names of the results, the deciding one first."""
-        return tuple(self.name + part for part in _PARTS.get(self.kind, ('',)))
+        return tuple(self.name + part for part in self.kind.results)
 
 
-def parse(names):
+def parse(names: str) -> list[Metric]:
     """Returns the Metrics that a text such as 'fid50k,ppl_wend' names.
 
     Raises:
@@ -70,23 +44,24 @@ def parse(names):
 
 
 def _parse(name):
-    for kind, form in _FORMS.items():
-        match = re.fullmatch(form, name)
+    for kind in METRICS:
+        full = '(?P<full>_full)?' if kind.with_reals else '(?P<full>)'
+        match = re.fullmatch(rf'{kind.name}(?:(?P<count>\d+)(?P<thousands>k)?)?{kind.suffix}{full}', name)
         if match:
             break
     else:
+        names = ', '.join(published_names())
         raise UserError(
-            f'metric {name!r}: there is none of that name; choose from fid50k, fid50k_full, kid50k, is50k, '
-            'pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity, fd_toy; any number may take the place '
-            'of theirs, such as fid5k'
+            f'metric {name!r}: there is none of that name',
+            remedy=f'choose from {names}; any number may take the place of theirs, such as fid5k',
         )
-    found = match.groupdict()
-    count = _number(found['count']) if found['count'] else _COUNTS.get(kind, _USUAL)
-    if count < _FEWEST.get(kind, 2):
-        raise UserError(f'metric {name!r}: ask for at least {_FEWEST.get(kind, 2)} images')
-    reals = 0 if kind not in _WITH_REALS else None if found['full'] else count
-    return Metric(name, kind, count, reals, found.get('space'), found['where'] == 'end' if kind == 'ppl' else None)
+    count = int(match['count']) * (1000 if match['thousands'] else 1) if match['count'] else kind.count
+    if count < kind.fewest:
+        raise UserError(f'metric {name!r}: ask for at least {kind.fewest} images')
+    reals = 0 if not kind.with_reals else None if match['full'] else count
+    return Metric(name, kind, count, reals)
 
 
-def _number(text):
-    return int(text[:-1]) * 1000 if text.endswith('k') else int(text)
+def published_names() -> list[str]:
+    """Returns the names under which numbers are usually published, which documents and messages list."""
+    return [name for kind in METRICS for name in kind.published]

@@ -5,21 +5,25 @@ but for rounding.
 """
 
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.pipeline import random_labels
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import path_length
-from stylegan_jax.networks.generator import draw_noise, map_latents, synthesize_images
+from stylegan_jax.networks.generator import Generator, broadcast_w, map_latents, synthesize_images
 from stylegan_jax.runtime.on_devices import OnDevices
+from stylegan_jax.sampling.engine import noise_of_keys, rows_of_batch
 from stylegan_jax.sampling.latents import draw_keys, draw_normal, draw_uniform
 from stylegan_jax.sampling.sampler import Sampler
 
-# Purposes keep streams of random numbers apart that share a seed.
+# Folded into the key of the seed, so that random numbers for different purposes are independent.
 _LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _PATH_NOISE, _MIRRORED = range(6)
 
 
@@ -27,16 +31,16 @@ class Reals:
     """Images of a data set in its own order, at full size.
 
     Attributes:
-      identity: dict for JSON of what they are.
+      identity: dict for JSON of all that the images depend on, by which stored results are found again.
     """
 
-    def __init__(self, dataset, *, mirror, seed, batch):
-        """Names them.
+    def __init__(self, dataset: Dataset, *, mirror: bool, seed: int, batch: int):
+        """Reads no image yet.
 
         Args:
           dataset: a `data.dataset.Dataset`.
-          mirror: whether each is mirrored with probability one half, as in training.
-          seed: of that.
+          mirror: whether each image is mirrored with probability one half, as in training.
+          seed: decides which images are mirrored.
           batch: images at a time.
         """
         self._dataset, self._batch = dataset, batch
@@ -49,11 +53,14 @@ class Reals:
             'seed': seed if mirror else None,
         }
 
-    def batches(self, start):
-        """Yields uint8 [batch, H, W, C] from an image on; the last one is filled up with its last image."""
+    def batches(self, start: int) -> Iterator[np.ndarray]:
+        """Yields uint8 [batch, H, W, C], from the image with the number `start` on.
+
+        The last batch is filled up with copies of the last image.
+        """
         count, stage = len(self._dataset), self._dataset.image.num_stages - 1
         for first in range(start, count, self._batch):
-            indices = np.minimum(np.arange(first, first + self._batch), count - 1)
+            indices = rows_of_batch(first, self._batch, count)
             images = self._dataset.images(indices, stage)
             if self._mirrored is not None:
                 images = np.where(self._mirrored[indices, None, None, None], images[:, :, ::-1], images)
@@ -64,17 +71,29 @@ class Fakes:
     """Generated images, without end.
 
     Attributes:
-      identity: dict for JSON of what they are.
+      identity: dict for JSON of all that the images depend on.
       batch: images at a time.
     """
 
-    def __init__(self, generator, digest, *, dataset, lod, psi, seed, batch, devices, precision):
+    def __init__(
+        self,
+        generator: Generator,
+        digest: str,
+        *,
+        dataset: Dataset | None,
+        lod: float,
+        psi: float | None,
+        seed: int,
+        batch: int | None,
+        devices: tuple[jax.Device, ...],
+        precision: str,
+    ):
         """Compiles nothing yet.
 
         Args:
           generator: a Generator.
-          digest: what tells it from others.
-          dataset: where labels are drawn from, for a network that has some; else None will do.
+          digest: identifies the generator's weights.
+          dataset: where labels are drawn from; may be None for a network without labels.
           lod: level of detail; smaller images are enlarged by repeating pixels, as the official networks do.
           psi: truncation; 1 is none.
           seed: of latents, labels and noise.
@@ -86,26 +105,18 @@ class Fakes:
           UserError: labels are needed and there are none.
         """
         config = generator.config
-        if config.image.label_dim and (dataset is None or dataset.labels.shape[1] != config.image.label_dim):
-            raise UserError(
-                f'this network has labels of {config.image.label_dim} values, which are drawn from those '
-                'of the data set: give it with --data'
-            )
-        noise = 'random' if config.use_noise else 'const'
+        _check_labels(config.image.label_dim, dataset)
+        psi, noise = None if config.is_progan else psi, 'random' if config.use_noise else 'const'
         self._sampler = Sampler(
-            generator,
-            lod=lod,
-            psi=None if config.is_progan else psi,
-            noise=noise,
-            batch=batch,
-            devices=devices,
-            precision=precision,
+            generator, lod=lod, psi=psi, noise=noise, batch=batch, devices=devices, precision=precision
         )
         self.batch, self._noise = self._sampler.batch, noise == 'random'
         self._factor = config.image.shape[0] // self._sampler.shape[0]
         self._dataset, self._generator, self._seed = dataset, generator, seed
+        # The weights of synthesis are not needed here, and the sampler has placed them already.
+        mapping = {'mapping': generator.params['mapping']}
         self._map = OnDevices(
-            lambda params, z, label: map_latents(config, params, z, label), generator.params, devices, precision
+            lambda params, z, label: map_latents(config, params, z, label), mapping, devices, precision
         )
         labels = {'labels': dataset.signature} if config.image.label_dim else {}
         self.identity = {
@@ -113,14 +124,14 @@ class Fakes:
             'network': digest,
             'lod': lod,
             'seed': seed,
-            'psi': None if config.is_progan else psi,
+            'psi': psi,
             'noise': noise,
             'sample_precision': self._sampler.precision,
             **labels,
         }
 
-    def batches(self, start):
-        """Yields uint8 [batch, H, W, C] at full size, on the devices, from an image on.
+    def batches(self, start: int) -> Iterator[jax.Array]:
+        """Yields uint8 [batch, H, W, C] at full size, on the devices, from the image with the number `start` on.
 
         Raises:
           UserError: an image is not finite.
@@ -131,8 +142,8 @@ class Fakes:
             _check_finite(numbers, finite)
             yield _repeated(images, self._factor)
 
-    def latents(self, start):
-        """Yields (numbers [batch], z [batch, Z], label [batch, K]) from a sample on."""
+    def latents(self, start: int) -> Iterator[tuple[np.ndarray, jax.Array, np.ndarray]]:
+        """Yields (numbers [batch], z [batch, Z], label [batch, K]) from the sample with the number `start` on."""
         key, config = self._key(_LATENTS), self._generator.config
         while True:
             numbers = np.arange(start, start + self.batch)
@@ -142,7 +153,7 @@ class Fakes:
             yield numbers, draw_normal(key, numbers, config.z_dim), label
             start += self.batch
 
-    def map(self, z, label):
+    def map(self, z: jax.Array, label: np.ndarray) -> jax.Array:
         """Maps latents [batch, Z] to w [batch, W], on the devices."""
         return self._map(z, label)
 
@@ -151,20 +162,41 @@ class Fakes:
 
 
 class Steps:
-    """Distances over small steps on paths between random latents, without end; always float32 with exact products."""
+    """Perceptual distances over small steps on paths between random latents, without end (Section 4.1).
 
-    def __init__(self, generator, digest, perceptual, *, space, ends, crop, lod, seed, batch, devices):
+    They are always computed in float32 with exact products, since a step changes images by little more than rounding.
+
+    Attributes:
+      identity: dict for JSON of all that the distances depend on.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        digest: str,
+        perceptual: Any,
+        *,
+        space: str,
+        ends: bool,
+        crop: bool,
+        lod: float,
+        seed: int,
+        batch: int,
+        devices: tuple[jax.Device, ...],
+    ):
         """Compiles nothing yet.
 
         Args:
           generator: a Generator.
-          digest: what tells it from others.
-          perceptual: a network with `distance(images, images)` and `digest`.
+          digest: identifies the generator's weights.
+          perceptual: a network with `distance(images, images)`, `name` and `digest`, such as LPIPS.
           space: 'z' or 'w'.
           ends: whether steps start at one end of the paths, rather than anywhere on them.
           crop: see `metrics.path_length.distances`.
-          lod, seed, devices: see `Fakes`.
+          lod: see `Fakes`.
+          seed: of latents, places on the paths and noise.
           batch: steps at a time, a multiple of the devices.
+          devices: devices of this process.
 
         Raises:
           UserError: the network has no such space.
@@ -173,33 +205,7 @@ class Steps:
         if config.is_progan and space == 'w':
             raise UserError('ppl_w: a Progressive GAN generator has no intermediate latents; ask for ppl_z')
         stage, alpha = stage_and_alpha(config.image, lod)
-        factor = config.image.shape[0] // config.image.stage_shape(stage)[0]
-
-        def distances(networks, z, t, keys):
-            params, perceptual = networks
-            # Fresh for each step, and the same in its two images.
-            drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage))(keys)
-            noise = tuple(jnp.repeat(layer[:, 0], 2, axis=0) for layer in drawn)
-
-            def mapped(z):
-                return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
-
-            def synthesize(w):
-                ws = jnp.broadcast_to(w[:, None], (len(w), config.num_ws, w.shape[1]))
-                return _repeated(synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha), factor)
-
-            return {
-                'distances': path_length.distances(
-                    z,
-                    t,
-                    space=space,
-                    map_latents=mapped,
-                    synthesize=synthesize,
-                    perceptual=perceptual.distance,
-                    crop=crop,
-                )[:, None]
-            }
-
+        distances = functools.partial(_distances, config=config, stage=stage, alpha=alpha, space=space, crop=crop)
         self._run = OnDevices(distances, (generator.params, perceptual), devices, 'float32')
         self._seed, self._batch, self._ends, self._z_dim = seed, batch, ends, config.z_dim
         self.identity = {
@@ -215,18 +221,48 @@ class Steps:
             'feature_digest': perceptual.digest,
         }
 
-    def distances(self, start):
-        """Yields {'distances': [batch, 1]} from a step on."""
+    def distances(self, start: int) -> Iterator[dict[str, jax.Array]]:
+        """Yields {'distances': [batch, 1]} from the step with the number `start` on."""
         keys = [
             jax.random.fold_in(jax.random.key(self._seed), purpose)
             for purpose in (_PATH_ENDS, _PATH_PLACES, _PATH_NOISE)
         ]
         while True:
             numbers = np.arange(start, start + self._batch)
+            # Rows 2i and 2i + 1 are the ends of path i, so that a device gets both.
             z = draw_normal(keys[0], np.stack([2 * numbers, 2 * numbers + 1], axis=1).reshape(-1), self._z_dim)
             t = draw_uniform(keys[1], numbers) * (0 if self._ends else 1)
             yield self._run(z, t, draw_keys(keys[2], numbers))
             start += self._batch
+
+
+def _distances(networks, z, t, keys, *, config, stage, alpha, space, crop):
+    """The function that devices run for `Steps`: {'distances': [n, 1]} of steps at t [n] on paths between z [2n, Z]."""
+    params, perceptual = networks
+    # Fresh for each step, and the same in both images of it.
+    noise = tuple(jnp.repeat(layer, 2, axis=0) for layer in noise_of_keys(config, keys, stage))
+    factor = config.image.shape[0] // config.image.stage_shape(stage)[0]
+
+    def mapped(z):
+        return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
+
+    def synthesize(w):
+        images = synthesize_images(config, params, broadcast_w(config, w), noise, stage=stage, alpha=alpha)
+        return _repeated(images, factor)
+
+    found = path_length.distances(
+        z, t, space=space, map_latents=mapped, synthesize=synthesize, perceptual=perceptual.distance, crop=crop
+    )
+    return {'distances': found[:, None]}
+
+
+def _check_labels(label_dim, dataset):
+    if label_dim and (dataset is None or dataset.labels.shape[1] != label_dim):
+        raise UserError(
+            f'this network has labels of {label_dim} values, which are drawn from those of the data set; name the one '
+            'that it was trained on',
+            field='data',
+        )
 
 
 @functools.partial(jax.jit, static_argnums=1)

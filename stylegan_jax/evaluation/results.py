@@ -1,15 +1,17 @@
-"""Results as lines of JSON, each with how it was obtained; and comparing those that were obtained in the same way."""
+"""Results as lines of JSON, each with how it was obtained; and tables of results that were obtained in the same way."""
 
 import datetime
-import errno
 import importlib.metadata
 import json
 import os
+from collections.abc import Sequence
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import atomic
 
-# What may differ between results that are compared: what is measured, and chance. All else is how.
-_WHAT = (
+# Fields that may differ between results that are compared: they say what was measured, or are due to chance. All others
+# say how it was measured.
+_MAY_DIFFER = (
     'metric',
     'value',
     'standard_error',
@@ -30,49 +32,42 @@ _WHAT = (
     'in_training',
     'note',
 )
+_REMEDY = 'give a file that evaluate wrote'
 
 
-def complete(result, **about):
-    """Returns a result with the versions, the time, and what else is said about it."""
+def complete(result: dict, **about: object) -> dict:
+    """Returns a result with further fields, the versions of this package and of JAX, and the time."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
     versions = {'version': importlib.metadata.version('stylegan_jax'), 'jax': importlib.metadata.version('jax')}
     return {**result, **about, **versions, 'time': now}
 
 
-def append(path, results):
-    """Adds results to a file, a line each; all of them or none. A line that was torn before stays one of its own.
+def append(path: str | os.PathLike, results: Sequence[dict]) -> None:
+    """Adds results to a file, one line for each; all of them or none.
 
     Raises:
       UserError: the file cannot be written.
     """
-    lines = ''.join(json.dumps(result) + '\n' for result in results).encode()
     try:
-        with open(path, 'a+b', buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            if end and file.seek(end - 1) >= 0 and file.read(1) != b'\n':
-                lines = b'\n' + lines
-            if file.write(lines) != len(lines):
-                file.truncate(end)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        atomic.append_lines(path, ''.join(json.dumps(result) + '\n' for result in results).encode())
     except OSError as error:
         raise UserError(
-            f'{path}: results cannot be written ({error.strerror}); choose another file with --results'
+            f'results cannot be written ({error.strerror})', field='results', value=path, remedy='choose another file'
         ) from error
 
 
-def read(path):
-    """Returns the results of a file, a list of dicts. Torn lines, which a kill leaves, are passed over.
+def read(path: str | os.PathLike) -> list[dict]:
+    """Returns the results of a file, without incomplete lines, which a kill may leave.
 
     Raises:
-      UserError: it cannot be read, or a line is no result.
+      UserError: the file cannot be read, or a line is no result.
     """
     try:
         with open(path) as file:
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f'{path}: cannot be read ({getattr(error, "strerror", None) or error}); give a file that evaluate wrote'
-        ) from None
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(f'{path}: cannot be read ({reason})', remedy=_REMEDY) from None
     results = []
     for number, line in enumerate(lines, 1):
         try:
@@ -80,29 +75,29 @@ def read(path):
             result['metric'], result['value'] + 0.0
         except json.JSONDecodeError:
             if not line.startswith('{"metric"'):
-                raise UserError(f'{path}: line {number} is no result; give a file that evaluate wrote') from None
+                raise UserError(f'{path}: line {number} is no result', remedy=_REMEDY) from None
             continue
         except (KeyError, TypeError):
-            raise UserError(f'{path}: line {number} is no result; give a file that evaluate wrote') from None
+            raise UserError(f'{path}: line {number} is no result', remedy=_REMEDY) from None
         results.append(result)
     return results
 
 
-def line(result):
-    """Returns a result as people read it."""
+def line(result: dict) -> str:
+    """Returns a result as a line for people."""
     error = result.get('standard_error')
     value = f'{result["value"]:.6g}' + ('' if error is None else f' ± {error:.2g}')
     return f'{result["metric"]:24s} {value:24s} {_short(result)}'.rstrip()
 
 
-def compared(paths):
-    """Returns a table of the results of several files: a row a metric, a column a network.
+def compared(paths: Sequence[str]) -> str:
+    """Returns a table of the results of several files, with a row for each metric and a column for each network.
 
     Args:
       paths: of files; of results that a file has several times, the last counts.
 
     Raises:
-      UserError: a metric was not obtained in the same way everywhere; the message says what differs.
+      UserError: a metric was not obtained in the same way everywhere; the message names the differences.
     """
     columns, table = [], {}
     for path in paths:
@@ -125,7 +120,7 @@ def _check_same_way(metric, *pair):
     (one, result), (other, another) = pair
     differing = [
         f'{name}: {result.get(name)!r} and {another.get(name)!r}'
-        for name in sorted({*result, *another} - {*_WHAT})
+        for name in sorted({*result, *another} - {*_MAY_DIFFER})
         if result.get(name) != another.get(name)
     ]
     if differing:
@@ -141,7 +136,7 @@ def _title(column):
 
 
 def _short(result):
-    """The few words that tell what kind of number it is."""
+    """Returns the few words that tell people what kind of number it is."""
     words = [f'{result[name]:,} {name}' for name in ('fakes', 'reals', 'steps', 'pairs') if result.get(name)]
     return ', '.join(
         [

@@ -1,1 +1,1 @@
-"""Pictures for people: grids, files, and the figures of the paper."""
+"""The figures of the paper, drawn with any network."""

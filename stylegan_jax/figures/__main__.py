@@ -5,7 +5,7 @@
 
 uncurated (Figures 2, 10, 11, 12), style-mixing (3), noise-detail (4), noise-components (5), truncation (8), and
 style-table (which layers belong to which resolution, and what their styles change). Seeds, layers, crops and psi are
-the paper's where nothing else is said; for other sizes than its own, layers and crops are those of the same share.
+the paper's unless flags say otherwise; for images of other sizes, layers and crops are the same share of the whole.
 """
 
 import dataclasses
@@ -92,7 +92,7 @@ _define('psis', 'truncation: psi of each column.')
 _define('table_seeds', 'style-table: the seed that gets styles, and those that they come from.')
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Makes the figures that the flags ask for."""
     del argv
     compile_cache.use_cache(compile_cache.CACHE.value)
@@ -103,15 +103,13 @@ def main(argv):
         for field in dataclasses.fields(figure_settings.Settings)
         if FLAGS[field.name].value is not None
     }
-    generator = _NETWORK.load()
+    generator, lod = _NETWORK.load()
     names, absent = catalogue.asked_for(_FIGURE.value, generator.config)
     for name, why in absent.items():
         print(f'no {name}: {why}')
     look = Look(_CAPTIONS.value, _GUTTER.value, _SCALE.value)
     with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
-        artist = Painter(
-            generator, label=_NETWORK['class'], lod=_NETWORK.lod(), precision=_NETWORK['precision'], drawn=bar.update
-        )
+        artist = Painter(generator, label=_NETWORK['class'], lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
         settings = figure_settings.chosen(generator.config.image, artist.stage, _NETWORK['network'], _PAPER.value)
         settings = dataclasses.replace(settings, **given)
         _written(os.makedirs, _OUTDIR.value, exist_ok=True)
@@ -126,7 +124,7 @@ def main(argv):
 
 
 def _given(name):
-    """Returns what the flag of a setting says, in the form that the setting has."""
+    """Returns the value of a setting's flag, in the form that the setting has."""
     value = FLAGS[name].value
     if not isinstance(value, str):
         return value
@@ -144,7 +142,7 @@ def _given(name):
         or (name == 'lods' and not all(0 <= number <= _MOST_HALVINGS for number in numbers))
     )
     if wrong:
-        raise UserError(f'--{name}={value}: give numbers with commas, such as {_EXAMPLES[name]}')
+        raise UserError(f'give numbers with commas, such as {_EXAMPLES[name]}', field=name, value=value)
     return numbers
 
 
@@ -153,7 +151,10 @@ def _written(write, *arguments, **options):
         write(*arguments, **options)
     except OSError as error:
         raise UserError(
-            f'--outdir={_OUTDIR.value}: cannot be written ({error.strerror}); choose another folder'
+            f'cannot be written ({error.strerror})',
+            field='outdir',
+            value=_OUTDIR.value,
+            remedy='choose another folder',
         ) from None
 
 

@@ -13,30 +13,31 @@ _LARGEST_SIZE = 64
 _INK = 24  # nearly black
 
 
-def fitting_size(height):
+def fitting_size(height: int) -> int:
     """Returns the size of text [pixels] that suits images of a height."""
     return min(max(height // 9, SMALLEST_SIZE), _LARGEST_SIZE)
 
 
-def text_mask(text, size, width=None, centered=False):
+def text_mask(text: str, size: int, width: int | None = None, centered: bool = False) -> np.ndarray:
     """Draws text.
 
     Args:
       text: may have several lines.
       size: of the font [pixels].
-      width: lines that are longer [pixels] go on in the next one, where there is a space to break at; None for any.
-      centered: whether shorter lines stand in the middle.
+      width: lines that are longer [pixels] are broken at spaces where there are any; None for lines of any length.
+      centered: whether shorter lines are centred.
 
     Returns:
-      uint8 [h, w], 255 where the ink is; as high as its lines, whatever letters they have.
+      uint8 [h, w], 255 where the ink is. The height depends on the number of lines alone, not on their letters.
 
     Raises:
-      UserError: Pillow was built without what draws fonts.
+      UserError: Pillow was built without FreeType, which draws fonts.
     """
     if not PIL.features.check('freetype2'):
         raise UserError(
-            'this Pillow was built without FreeType and cannot draw captions; give --nocaptions, or '
-            'install Pillow from PyPI'
+            'this Pillow was built without FreeType and cannot draw them',
+            field='captions',
+            remedy='turn them off, or install Pillow from PyPI',
         )
     font = PIL.ImageFont.load_default(size)
     lines = [piece for line in text.splitlines() for piece in _broken(line, font, width)]
@@ -49,10 +50,17 @@ def text_mask(text, size, width=None, centered=False):
     return np.asarray(mask).reshape(mask.height, mask.width)
 
 
-def paint(picture, mask, top, left):
-    """Draws a text in place on a white picture, uint8 [H, W, C]; what sticks out is cut off."""
+def paint(picture: np.ndarray, mask: np.ndarray, top: int, left: int) -> None:
+    """Draws a text in place on a white picture.
+
+    Args:
+      picture: uint8 [H, W, C]; changed.
+      mask: from `text_mask`; the part of it that does not fit into the picture is cut off.
+      top: row of the mask's upper edge [pixels].
+      left: column of the mask's left edge [pixels].
+    """
     room = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
-    ink = mask[: room.shape[0], : room.shape[1], None] / 255
+    ink = mask[: room.shape[0], : room.shape[1], None] / 255  # edges of letters are smooth, so blend
     colours = room[..., :3] if room.shape[-1] == 4 else room  # an alpha channel stays as it is
     colours[:] = np.rint(colours * (1 - ink) + _INK * ink)
 

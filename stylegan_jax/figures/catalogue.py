@@ -1,9 +1,11 @@
-"""The figures by their names."""
+"""The table of figures: a name, and the module that draws it."""
 
+from stylegan_jax.config import GeneratorConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import noise_components, noise_detail, style_mixing, style_table, truncation, uncurated
 
-# Each has `missing(config)`, `num_images(artist, settings)` and `draw(artist, settings, look, psi)`.
+# Each module has `missing(config)`, which says why a network has no such figure, `num_images(artist, settings)`, for
+# progress bars, and `draw(artist, settings, look, psi)`.
 FIGURES = {
     'uncurated': uncurated,
     'style-mixing': style_mixing,
@@ -14,15 +16,15 @@ FIGURES = {
 }
 
 
-def asked_for(text, config):
-    """Splits figures into those that a network has, and those that it has not.
+def asked_for(text: str, config: GeneratorConfig) -> tuple[list[str], dict[str, str]]:
+    """Splits figures into those that a network can show and those that it cannot.
 
     Args:
       text: 'all', or names with commas.
       config: the GeneratorConfig.
 
     Returns:
-      (names, {name: why there is none}); the latter only where all were asked for.
+      (names, {name: why there is none}); the latter is empty unless all were asked for.
 
     Raises:
       UserError: there is no such figure, or this network has none.
@@ -33,7 +35,11 @@ def asked_for(text, config):
     names = list(dict.fromkeys(name.strip().replace('_', '-') for name in text.split(',')))
     for name in names:
         if name not in FIGURES:
-            raise UserError(f'--figure={text}: there is no figure {name!r}; choose all or ' + ', '.join(FIGURES))
+            raise UserError(
+                f'there is no figure {name!r}', field='figure', value=text, remedy='choose all or ' + ', '.join(FIGURES)
+            )
         if why := FIGURES[name].missing(config):
-            raise UserError(f'--figure={name}: this network has none: {why}; --figure=all makes those that it has')
+            raise UserError(
+                f'this network has none: {why}', field='figure', value=name, remedy='choose all for those that it has'
+            )
     return names, {}

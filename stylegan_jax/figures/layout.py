@@ -1,6 +1,6 @@
-"""Where things stand in a figure: tables of images with gutters and captions, which may stand in one another.
+"""The layout of a figure: tables of images with gutters and captions; a cell of a table may be another table.
 
-Images are pasted as they are; every table says in which pixels each of them is.
+Images are pasted without scaling, and every table says in which pixels each of them is, so that tests can compare them.
 """
 
 import dataclasses
@@ -22,18 +22,18 @@ class Cell(typing.NamedTuple):
     height: int
     width: int
 
-    def of(self, picture):
+    def of(self, picture: np.ndarray) -> np.ndarray:
         """Returns the pixels at this place."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
-    def moved(self, down, right):
-        """Returns the place in a picture that this one's was pasted into."""
+    def moved(self, down: int, right: int) -> typing.Self:
+        """Returns the place in a larger picture that this cell's picture was pasted into."""
         return self._replace(top=self.top + down, left=self.left + right)
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture, and where the images in it are.
+    """A picture, and the places of the images in it.
 
     Attributes:
       picture: uint8 [H, W, C].
@@ -44,17 +44,17 @@ class Figure:
     cells: dict
 
     @classmethod
-    def of(cls, image):
-        """A single image, whose name is ()."""
+    def of(cls, image: np.ndarray) -> typing.Self:
+        """Makes a figure of a single image, whose name is ()."""
         return cls(image, {(): Cell(0, 0, *image.shape[:2])})
 
-    def image(self, *name):
+    def image(self, *name: int) -> np.ndarray:
         """Returns the pixels of an image, by its name."""
         return self.cells[name].of(self.picture)
 
 
 class Captions(typing.NamedTuple):
-    """What is written around a table: above it, above its columns, and left of its rows."""
+    """The words around a table: above it, above its columns, and left of its rows."""
 
     title: str = ''
     columns: typing.Sequence[str] = ()
@@ -62,18 +62,27 @@ class Captions(typing.NamedTuple):
     size: int = captions.SMALLEST_SIZE
 
 
-def table(rows, *, gutter=0, header_rows=0, header_columns=0, words=None):
-    """Lays images out in rows and columns, each as wide and as high as its largest image.
+def table(
+    rows: typing.Sequence[typing.Sequence[np.ndarray | Figure | None]],
+    *,
+    gutter: int = 0,
+    header_rows: int = 0,
+    header_columns: int = 0,
+    words: Captions | None = None,
+) -> Figure:
+    """Lays images out in rows and columns, each as high or as wide as its largest image.
 
     Args:
       rows: lists of images uint8 [h, w, C], of Figures, or of None for an empty place.
       gutter: white pixels between images.
-      header_rows, header_columns: how many of the first ones are set apart by a wider gutter.
-      words: a Captions, or None; without one there is no margin either.
+      header_rows: how many of the first rows a wider gutter sets apart.
+      header_columns: how many of the first columns a wider gutter sets apart.
+      words: the captions; None leaves out the margin as well.
 
     Returns:
-      A Figure.
+      A Figure, in which the names of images begin with (row, column).
     """
+    # Words are drawn first, because rows and columns must be large enough for them as well.
     blocks = [[Figure.of(x) if isinstance(x, np.ndarray) else x for x in row] for row in rows]
     count = max(len(row) for row in blocks)
     size = words.size if words else 0
@@ -84,11 +93,12 @@ def table(rows, *, gutter=0, header_rows=0, header_columns=0, words=None):
     margin, side, band = size // 2, _room(beside, 1, size), _room(titles, 0, size // 3)
     lefts = _starts(widths, margin + side, gutter, header_columns)
     width = lefts[-1] + widths[-1] + margin
+    # The title is broken into lines as wide as the table, and the rows begin below it.
     title = captions.text_mask(words.title, size, width - 2 * margin) if words and words.title else None
     above = margin if title is None else margin + title.shape[0] + size // 2
     tops = _starts(heights, above + band, gutter, header_rows)
     channels = next(block.picture.shape[-1] for row in blocks for block in row if block)
-    wide = max(width, 0 if title is None else 2 * margin + title.shape[1])  # words that cannot be broken
+    wide = max(width, 0 if title is None else 2 * margin + title.shape[1])  # a word may be wider than the table
     picture = np.full((tops[-1] + heights[-1] + margin, wide, channels), _WHITE, np.uint8)
     cells = {}
     for r, row in enumerate(blocks):
@@ -119,7 +129,7 @@ def _height(masks, number):
 
 
 def _room(masks, axis, gap):
-    """What the captions of an axis take, with the gap to the images; 0 without any."""
+    """The pixels that captions take along an axis, with the gap to the images; 0 without captions."""
     return max(mask.shape[axis] for mask in masks) + gap if masks else 0
 
 

@@ -2,24 +2,28 @@
 
 import numpy as np
 
-from stylegan_jax.figures import layer_ranges, noise_detail
+from stylegan_jax.config import ImageConfig
+from stylegan_jax.figures import layer_ranges, layout, noise_detail
+from stylegan_jax.figures.look import Look
+from stylegan_jax.figures.settings import Settings
+from stylegan_jax.sampling.painter import Painter
 
 missing = noise_detail.missing
 _COLUMNS = 4
 
 
-def num_images(artist, settings):
+def num_images(artist: Painter, settings: Settings) -> int:
     """Returns how many images are drawn."""
     del artist
     return len(settings.component_seeds) * _COLUMNS
 
 
-def draw(artist, settings, look, psi=None):
+def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = None) -> layout.Figure:
     """Draws the figure: a row for each seed, with the stored noise inputs at different layers.
 
     Args:
       artist: a Painter.
-      settings: a Settings; component_seeds count.
+      settings: a Settings, of which component_seeds are used.
       look: a Look.
       psi: truncation; None for none, as in the paper.
 
@@ -43,13 +47,14 @@ def draw(artist, settings, look, psi=None):
     )
 
 
-def components(image, num_stages):
-    """Returns the columns of the figure, {words: layers that have noise}; fine is 64 pixels and up in the paper."""
+def components(image: ImageConfig, num_stages: int) -> dict[str, range]:
+    """Returns the columns of the figure, {words: layers that have noise}; fine means 64 pixels and up in the paper."""
     every = range(2 * num_stages)
+    # A network that is too small for a fine range gets the upper half of its layers.
     fine = layer_ranges.split(image, num_stages).get('fine', every[len(every) // 2 :])
     return {'all layers': every, 'no noise': every[:0], 'fine layers': fine, 'coarse layers': every[: fine.start]}
 
 
-def noise_at(artist, layers):
+def noise_at(artist: Painter, layers: range) -> list[np.ndarray]:
     """Returns the stored noise inputs of these layers, and zeros for the others."""
     return [np.asarray(array) * (layer in layers) for layer, array in enumerate(artist.generator.noise)]

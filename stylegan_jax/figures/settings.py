@@ -1,15 +1,16 @@
-"""Which seeds, layers, crops and psi the figures are made with: the paper's, or what suits another network."""
+"""The seeds, layers, crops and psi of the figures: the paper's, or others that suit another network."""
 
 import dataclasses
 import os
 
+from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import layer_ranges
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What can be chosen; the defaults are those of the official script for faces of 1024x1024."""
+    """The settings of all figures; the defaults are those of the official script for faces of 1024x1024."""
 
     seed: int = 5  # uncurated: one seed for all latents
     rows: int = 3  # uncurated: images of the largest size in a column
@@ -37,15 +38,15 @@ PAPER = {
 }
 
 
-def chosen(image, stage, path, paper='auto'):
+def chosen(image: ImageConfig, stage: int, path: str | os.PathLike, paper: str = 'auto') -> Settings:
     """Returns the Settings for a network.
 
     Args:
-      image: its ImageConfig.
+      image: the network's ImageConfig.
       stage: the last stage in use.
       path: where it was loaded from; the official files are known by their names.
-      paper: a name in PAPER; 'none' for what suits the size; 'auto' for the paper's where size and name are those of
-        an official file, or the size is 1024x1024.
+      paper: a name in PAPER; 'none' for settings that suit the size; 'auto' for the paper's where size and name are
+        those of an official file, or the size is 1024x1024.
 
     Raises:
       UserError: the network has another size than the one in the paper.
@@ -55,8 +56,10 @@ def chosen(image, stage, path, paper='auto'):
         if shape != PAPER[paper][0]:
             height, width = PAPER[paper][0]
             raise UserError(
-                f'--paper={paper}: its crops are for images of {width}x{height}, and this network makes '
-                f'{shape[1]}x{shape[0]}; leave the flag out'
+                f'its crops are for images of {width}x{height}, and this network makes {shape[1]}x{shape[0]}',
+                field='paper',
+                value=paper,
+                remedy='leave it out',
             )
         return _fitted(image, stage, Settings(**PAPER[paper][2]))
     name = os.path.basename(os.fspath(path)).lower()
@@ -76,6 +79,7 @@ def _fitted(image, stage, settings):
     height, width = image.stage_shape(stage)
     names = layer_ranges.split(image, stage + 1)
     kept = [number for number, name in enumerate(settings.ranges) if name in names]
+    # The paper's crop of 1024x1024, at the same share of this network's width and height, and at least one pixel.
     scaled = [round(edge * side / 1024) for edge, side in zip(settings.detail_crop, (width, height) * 2)]
     left, top = min(scaled[0], width - 1), min(scaled[1], height - 1)
     side = max(1, min(scaled[2] - left, scaled[3] - top))

@@ -2,29 +2,33 @@
 
 import numpy as np
 
+from stylegan_jax.config import GeneratorConfig, ImageConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.figures import layer_ranges
+from stylegan_jax.figures import layer_ranges, layout
+from stylegan_jax.figures.look import Look
+from stylegan_jax.figures.settings import Settings
 from stylegan_jax.networks.generator import mix
+from stylegan_jax.sampling.painter import Painter
 
 
-def missing(config):
+def missing(config: GeneratorConfig) -> str | None:
     """Returns why a generator has no such figure, or None."""
     return None if config.use_styles else 'its layers have no styles (configurations C to F have)'
 
 
-def num_images(artist, settings):
+def num_images(artist: Painter, settings: Settings) -> int:
     """Returns how many images are drawn."""
     del artist
     rows, columns = len(settings.destinations), len(settings.sources)
     return rows + columns + rows * columns
 
 
-def draw(artist, settings, look, psi=None):
+def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = None) -> layout.Figure:
     """Draws the figure: sources above, destinations on the left, and destinations with styles of the sources.
 
     Args:
       artist: a Painter.
-      settings: a Settings; sources, destinations and ranges count.
+      settings: a Settings, of which sources, destinations and ranges are used.
       look: a Look.
       psi: truncation; None for none, as in the paper.
 
@@ -36,8 +40,9 @@ def draw(artist, settings, look, psi=None):
     """
     if len(settings.ranges) != len(settings.destinations):
         raise UserError(
-            f'--ranges: {len(settings.ranges)} were given for {len(settings.destinations)} destinations; '
-            'give each destination one'
+            f'{len(settings.ranges)} were given for {len(settings.destinations)} destinations',
+            field='ranges',
+            remedy='give each destination one',
         )
     image = artist.config.image
     ranges = [parse_range(text, image, artist.stage + 1) for text in settings.ranges]
@@ -49,6 +54,7 @@ def draw(artist, settings, look, psi=None):
     ]
     drawn = look.enlarge(artist.images(np.concatenate([sources, destinations, *mixed])))
     above, left, rest = np.split(drawn, [len(sources), len(sources) + len(destinations)])
+    # The corner above the destinations is empty.
     rows = [[None, *above], *([one, *some] for one, some in zip(left, np.split(rest, len(destinations))))]
     beside = [''] + [
         _words(text, layers, image) + f'\nof the source\ninto seed {seed}'
@@ -65,7 +71,7 @@ def draw(artist, settings, look, psi=None):
     )
 
 
-def parse_range(text, image, num_stages):
+def parse_range(text: str, image: ImageConfig, num_stages: int) -> range:
     """Returns the layers [range] that 'coarse', 'middle', 'fine' or a text such as '4-7' names.
 
     Raises:
@@ -82,8 +88,9 @@ def parse_range(text, image, num_stages):
         or not int(first) <= int(last or first) < 2 * num_stages
     ):
         raise UserError(
-            f'--ranges: {text!r} is no range of layers here; give {", ".join(named)}, or layers from 0 to '
-            f'{2 * num_stages - 1} such as 0-3'
+            f'{text!r} is no range of layers here',
+            field='ranges',
+            remedy=f'give {", ".join(named)}, or layers from 0 to {2 * num_stages - 1} such as 0-3',
         )
     return range(int(first), int(last or first) + 1)
 

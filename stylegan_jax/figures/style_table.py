@@ -1,26 +1,29 @@
-"""How styles are split by resolution: a table of the layers, and what the styles of each resolution change."""
+"""A table of the layers by resolution, with images that show the effect of the styles of each."""
 
 import numpy as np
 
 from stylegan_jax.config.network import num_fmaps
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import captions, layer_ranges, layout, style_mixing
+from stylegan_jax.figures.look import Look
+from stylegan_jax.figures.settings import Settings
 from stylegan_jax.networks.generator import mix
+from stylegan_jax.sampling.painter import Painter
 
 missing = style_mixing.missing
 
 
-def num_images(artist, settings):
+def num_images(artist: Painter, settings: Settings) -> int:
     """Returns how many images are drawn."""
     return len(settings.table_seeds) + (len(settings.table_seeds) - 1) * (artist.stage + 1)
 
 
-def draw(artist, settings, look, psi=None):
+def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = None) -> layout.Figure:
     """Draws the table: a row for each resolution, with the first seed's image in the styles of other ones there.
 
     Args:
       artist: a Painter.
-      settings: a Settings; table_seeds count.
+      settings: a Settings, of which table_seeds are used.
       look: a Look; captions=False leaves out all words but those of the table.
       psi: truncation; None for none.
 
@@ -31,7 +34,7 @@ def draw(artist, settings, look, psi=None):
       UserError: there are fewer than two seeds.
     """
     if len(settings.table_seeds) < 2:
-        raise UserError('--table_seeds: give at least two, first the one that gets the styles of the others')
+        raise UserError('give at least two, first the one that gets the styles of the others', field='table_seeds')
     one, *others = artist.ws(settings.table_seeds, 1.0 if psi is None else psi)
     others = np.stack(others)
     stages = range(artist.stage + 1)

@@ -1,1 +1,1 @@
-"""The metrics of the papers as mathematics: arrays in, numbers out; and the training of classifiers for them."""
+"""The metrics of the papers as mathematics: arrays in, numbers out. Each file also describes its metric (`kind`)."""

@@ -1,11 +1,15 @@
-"""Inception Score: how sure a classifier is of each image, and how unlike its verdicts are."""
+"""Inception Score: how sure a classifier is of each image, and how much its predictions differ between images."""
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import checks
+from stylegan_jax.metrics.kind import MetricKind, Samples, Value
+
+_SPLITS = 10
 
 
 class InceptionScore(NamedTuple):
@@ -15,17 +19,17 @@ class InceptionScore(NamedTuple):
     std: float
 
 
-def inception_score(logits, *, splits=10, shuffle_seed=None):
+def inception_score(logits: ArrayLike, *, splits: int = _SPLITS, shuffle_seed: int | None = None) -> InceptionScore:
     """Computes exp(mean over x of KL(p(y|x) || p(y))) in each split; p(y) is the split's own mean.
 
     Args:
       logits: [N, K] without the bias of the last layer, which the official score leaves out.
-      splits: into how many parts the samples are cut, one after another.
-      shuffle_seed: None for the order as it is, as official StyleGAN2 and StyleGAN2-ADA; torch-fidelity shuffles, by
-        default with 2020.
+      splits: number of consecutive parts that the samples are cut into.
+      shuffle_seed: of a permutation of the samples before that, which torch-fidelity makes, by default with 2020; None
+        for none, as official StyleGAN2 and StyleGAN2-ADA.
 
     Raises:
-      UserError: another shape, a number that is not finite, or fewer samples than splits.
+      UserError: the shape is another one, a number is not finite, or there are fewer samples than splits.
 
     Reference: Salimans et al. 2016, Section 4.
     """
@@ -34,14 +38,16 @@ def inception_score(logits, *, splits=10, shuffle_seed=None):
     return _score(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), splits, shuffle_seed)
 
 
-def inception_score_of_probabilities(probabilities, *, splits=10, shuffle_seed=None):
-    """As `inception_score`, from p(y|x) [N, K], whose rows sum to 1; values of 0 count 0."""
+def inception_score_of_probabilities(
+    probabilities: ArrayLike, *, splits: int = _SPLITS, shuffle_seed: int | None = None
+) -> InceptionScore:
+    """Computes the same as `inception_score` from p(y|x) [N, K], whose rows sum to 1; 0 log 0 is 0."""
     probabilities = checks.matrix(probabilities, 'probabilities', at_least=_checked(splits)).astype(np.float64)
     sums = probabilities.sum(axis=1)
     if probabilities.min() < 0 or np.max(np.abs(sums - 1)) > 1e-3:
         raise UserError(
-            f'probabilities: from {probabilities.min():.3g}, in rows that sum to {sums.min():.3g} to '
-            f'{sums.max():.3g}; give values from 0, in rows that sum to 1'
+            f'probabilities: from {probabilities.min():.3g}, in rows that sum to {sums.min():.3g} to {sums.max():.3g}',
+            remedy='give values from 0, in rows that sum to 1',
         )
     with np.errstate(divide='ignore'):
         return _score(np.log(probabilities), splits, shuffle_seed)
@@ -49,7 +55,7 @@ def inception_score_of_probabilities(probabilities, *, splits=10, shuffle_seed=N
 
 def _checked(splits):
     if splits < 1:
-        raise UserError(f'splits={splits}: give at least 1')
+        raise UserError('give at least 1', field='splits', value=splits)
     return splits
 
 
@@ -69,3 +75,20 @@ def _mean_divergence(log_p):
     p, log_p = p[:, possible], log_p[:, possible]
     ratios = log_p - np.log(p.mean(axis=0))
     return np.sum(p * np.where(p > 0, ratios, 0), axis=1).mean()
+
+
+def _compute(samples: Samples):
+    score = inception_score(samples.fakes['logits'])
+    return [Value(score.mean, about={'std_over_splits': score.std})]
+
+
+IS = MetricKind(
+    name='is',
+    published=('is50k',),
+    count=50_000,
+    compute=_compute,
+    network='inception',
+    keeps=(('logits', 'rows'),),
+    fewest=_SPLITS,  # one image a split
+    larger_is_better=True,
+)

@@ -3,20 +3,22 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import checks
+from stylegan_jax.metrics.kind import MetricKind, Samples, Value
 
 ESTIMATORS = 'unbiased', 'biased', 'u_statistic'
-_BLOCK = 2048  # rows and columns of the kernel's matrix at a time: 32 MiB
+_BLOCK = 2048  # rows and columns of a block of the kernel matrix, which takes 32 MiB in float64
 
 
 class KernelDistance(NamedTuple):
-    """What `kernel_distance` returns.
+    """Estimates of the squared distance over subsets.
 
     Attributes:
       mean: over the subsets, a float.
-      standard_error: of that mean, as far as the choice of subsets goes; NaN with one subset.
+      standard_error: of that mean, due to the choice of subsets alone; NaN with one subset.
       values: of each subset, [S].
     """
 
@@ -25,16 +27,24 @@ class KernelDistance(NamedTuple):
     values: np.ndarray
 
 
-def kernel_distance(reals, fakes, *, subsets=100, subset_size=1000, seed=0, indices=None):
-    """Means the unbiased estimate over random subsets, as StyleGAN2-ADA does.
+def kernel_distance(
+    reals: ArrayLike,
+    fakes: ArrayLike,
+    *,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+    indices: tuple[ArrayLike, ArrayLike] | None = None,
+) -> KernelDistance:
+    """Averages the unbiased estimate over random subsets, as StyleGAN2-ADA does.
 
     Args:
       reals: features [N, D].
       fakes: features [M, D].
-      subsets: how many, S.
-      subset_size: samples in each at most; no more than min(N, M) are taken.
-      seed: of the generator that chooses.
-      indices: (of reals [S, m], of fakes [S, m]) instead of these three; `draw_subsets` makes such.
+      subsets: number of subsets, S.
+      subset_size: number of samples in each subset at most; no more than min(N, M) are taken.
+      seed: of the choice of samples.
+      indices: (of reals [S, m], of fakes [S, m]) in the place of these three, as `draw_subsets` returns them.
 
     Raises:
       UserError: shapes do not fit, a number is not finite, or there are fewer than two samples.
@@ -46,7 +56,9 @@ def kernel_distance(reals, fakes, *, subsets=100, subset_size=1000, seed=0, indi
         indices = draw_subsets(len(reals), len(fakes), subsets=subsets, subset_size=subset_size, seed=seed)
     of_reals, of_fakes = map(np.asarray, indices)
     if of_reals.ndim != 2 or of_reals.shape != of_fakes.shape or of_reals.shape[1] < 2:
-        raise UserError(f'indices: shapes {of_reals.shape} and {of_fakes.shape}; give two of [subsets, 2 or more]')
+        raise UserError(
+            f'indices: shapes {of_reals.shape} and {of_fakes.shape}', remedy='give two of [subsets, 2 or more]'
+        )
     values = np.array(
         [
             _estimate(reals[r].astype(np.float64), fakes[f].astype(np.float64), 'unbiased')
@@ -57,8 +69,8 @@ def kernel_distance(reals, fakes, *, subsets=100, subset_size=1000, seed=0, indi
     return KernelDistance(float(values.mean()), float(error), values)
 
 
-def full_set_distance(reals, fakes, *, estimator='unbiased'):
-    """Estimates from all pairs of samples; takes time with the square of their number, but no memory.
+def full_set_distance(reals: ArrayLike, fakes: ArrayLike, *, estimator: str = 'unbiased') -> float:
+    """Estimates the distance from all pairs of samples, in time quadratic in their number and constant memory.
 
     Args:
       reals: features [N, D].
@@ -67,24 +79,31 @@ def full_set_distance(reals, fakes, *, estimator='unbiased'):
         the pairs of a real and a generated image at the same place; N = M) or 'biased' (equation 5, squared).
 
     Returns:
-      A float; one that is unbiased may be below 0.
+      A float; an unbiased estimate may be below 0.
 
     Raises:
-      UserError: as `kernel_distance`.
+      UserError: shapes do not fit, a number is not finite, there are fewer than two samples, or no such estimator.
     """
     if estimator not in ESTIMATORS:
-        raise UserError(f'estimator={estimator!r}: choose ' + ', '.join(map(repr, ESTIMATORS)))
+        raise UserError('choose ' + ', '.join(map(repr, ESTIMATORS)), field='estimator', value=repr(estimator))
     reals, fakes = _features(reals, fakes)
     if estimator == 'u_statistic' and len(reals) != len(fakes):
-        raise UserError(f"estimator='u_statistic': {len(reals)} real and {len(fakes)} generated samples; give as many")
+        raise UserError(
+            f'{len(reals)} real and {len(fakes)} generated samples',
+            field='estimator',
+            value=repr(estimator),
+            remedy='give as many',
+        )
     return float(_estimate(reals, fakes, estimator))
 
 
-def draw_subsets(real_count, fake_count, *, subsets=100, subset_size=1000, seed=0):
-    """Chooses samples for each subset, none twice in one.
+def draw_subsets(
+    real_count: int, fake_count: int, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses the samples of each subset without replacement.
 
     The order of drawing is StyleGAN2-ADA's (and torch-fidelity's, with generated images as its first input): the
-    generated ones of a subset first. So `np.random.seed(seed)` before either chooses the same.
+    generated ones of a subset first. So `np.random.seed(seed)` before either of them leads to the same choice.
 
     Returns:
       Two int arrays [S, m]: of reals, of fakes.
@@ -94,7 +113,7 @@ def draw_subsets(real_count, fake_count, *, subsets=100, subset_size=1000, seed=
     """
     size = min(real_count, fake_count, subset_size)
     if subsets < 1 or size < 2:
-        raise UserError(f'{subsets} subsets of {size} samples: give at least 1 of at least 2')
+        raise UserError(f'{subsets} subsets of {size} samples', remedy='give at least 1 of at least 2')
     random = np.random.RandomState(seed)
     drawn = np.array(
         [[random.choice(count, size, replace=False) for count in (fake_count, real_count)] for _ in range(subsets)]
@@ -131,9 +150,25 @@ def _kernel_sums(x, y):
             products = rows @ y[column : column + _BLOCK].astype(np.float64).T
             products /= x.shape[1]
             products += 1
-            # In two products: NumPy takes a cube for a general power, fifty times as slow.
+            # NumPy would compute `products**3` as a general power, which is fifty times slower than two products.
             kernel = products * products * products
             total += kernel.sum()
             if row == column:
                 diagonal += np.trace(kernel)
     return total, diagonal
+
+
+def _compute(samples: Samples):
+    distance = kernel_distance(samples.reals['features'], samples.fakes['features'], seed=samples.seed)
+    return [Value(distance.mean, distance.standard_error, {'subsets': len(distance.values)})]
+
+
+KID = MetricKind(
+    name='kid',
+    published=('kid50k',),
+    count=50_000,
+    compute=_compute,
+    network='inception',
+    keeps=(('features', 'rows'),),
+    with_reals=True,
+)

@@ -1,20 +1,20 @@
-"""How often a classifier is right, label by label; and the same as a table for people."""
+"""Accuracy of a classifier, label by label; and the same as a table for people."""
 
 import typing
+from collections.abc import Sequence
 
 import numpy as np
-
-from stylegan_jax.data.labels import one_hot as one_hot_labels
+from numpy.typing import ArrayLike
 
 
 class LabelAccuracy(typing.NamedTuple):
-    """How a classifier does on one label.
+    """Accuracy of a classifier on one label.
 
     Attributes:
       name: of the label.
       share: of images that have it.
       accuracy: share of images that it is right about, with and without the label.
-      balanced: mean of the accuracies on images with and on images without; 0.5 is what guessing gives.
+      balanced: mean of the accuracies on images with and on images without; guessing reaches 0.5.
     """
 
     name: str
@@ -23,33 +23,36 @@ class LabelAccuracy(typing.NamedTuple):
     balanced: float
 
 
-def accuracy_by_label(logits, labels, *, names, one_hot):
+def accuracy_by_label(
+    logits: ArrayLike, labels: ArrayLike, *, names: Sequence[str], one_hot: bool
+) -> list[LabelAccuracy]:
     """Compares logits with labels.
 
     Args:
       logits: [N, K].
       labels: [N, K], 0 or 1; each label is there at least once, and missing at least once.
       names: of the K labels.
-      one_hot: whether labels exclude one another; the largest logit is then the answer, else each above 0.
+      one_hot: whether labels exclude one another. The prediction is then the label of the largest logit, and otherwise
+        each label whose logit is above 0.
 
     Returns:
       K of `LabelAccuracy`.
     """
-    has = np.asarray(labels) > 0.5
-    says = one_hot_labels(np.argmax(logits, axis=1), len(names)) > 0.5 if one_hot else np.asarray(logits) > 0
-    right = says == has
+    logits, present = np.asarray(logits), np.asarray(labels) > 0.5
+    predicted = np.argmax(logits, axis=1)[:, None] == np.arange(len(names)) if one_hot else logits > 0
+    right = predicted == present
     return [
         LabelAccuracy(
             name,
-            float(has[:, k].mean()),
+            float(present[:, k].mean()),
             float(right[:, k].mean()),
-            float(right[has[:, k], k].mean() + right[~has[:, k], k].mean()) / 2,
+            float(right[present[:, k], k].mean() + right[~present[:, k], k].mean()) / 2,
         )
         for k, name in enumerate(names)
     ]
 
 
-def table(accuracies):
+def table(accuracies: Sequence[LabelAccuracy]) -> str:
     """Returns a list of `LabelAccuracy` as text, with their means below."""
     width = max(len(entry.name) for entry in accuracies)
     means = LabelAccuracy('mean', *np.mean([entry[1:] for entry in accuracies], axis=0))

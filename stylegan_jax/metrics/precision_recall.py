@@ -1,25 +1,29 @@
-"""Improved precision and recall: how much of one set of features lies within the manifold of the other.
+"""Improved precision and recall: the share of one set of features that lies within the manifold of the other.
 
-The manifold of a set is the union of balls around its samples, each as large as the distance to the k-th nearest other
-sample. Distances are squared all the way, in float32 with exact products, and computed block by block on all local
-devices: the features are there as a whole, the matrix of distances never is.
+The manifold of a set is the union of balls around its samples; the radius of each is the distance to the k-th nearest
+other sample. All distances are squared, in float32 with exact products, and computed in blocks on all local devices:
+host memory holds all features, and the matrix of distances never exists as a whole.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import ArrayLike
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import checks
+from stylegan_jax.metrics.kind import MetricKind, Samples, Value
 
 _AXIS = 'device'
 _CUT, _WHOLE = PartitionSpec(_AXIS), PartitionSpec()
-_BLOCK = 4096  # rows (of each device) and columns at a time: 64 MiB of distances
-# |a|^2 + |b|^2 - 2ab of a sample with itself is not 0 but for rounding, which is below this share of |a|^2 + |b|^2.
+_BLOCK = 4096  # rows (of each device) and columns of a block, whose distances take 64 MiB
+_NEIGHBOURS = 3  # Section 3.1 of the paper
+# |a|^2 + |b|^2 - 2ab of a sample with itself is 0 up to rounding, which is below this share of |a|^2 + |b|^2.
 _ROUNDING = 16 * np.finfo(np.float32).eps
 
 
@@ -30,14 +34,21 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
-def precision_recall(reals, fakes, *, k=3, block=_BLOCK, devices=None):
-    """Computes both.
+def precision_recall(
+    reals: ArrayLike,
+    fakes: ArrayLike,
+    *,
+    k: int = _NEIGHBOURS,
+    block: int = _BLOCK,
+    devices: Sequence[jax.Device] | None = None,
+) -> PrecisionRecall:
+    """Computes precision and recall of generated images by their features.
 
     Args:
       reals: features [N, D]; official StyleGAN2 takes VGG-16's second fully connected layer, D = 4096.
       fakes: features [M, D].
-      k: which neighbour says how large a ball is; the sample itself is none.
-      block: rows of each device, and columns, at a time.
+      k: the radius of a ball is the distance to the k-th nearest neighbour; the sample itself does not count.
+      block: number of rows of each device, and of columns, in a block of distances.
       devices: of this process; None for all.
 
     Raises:
@@ -48,7 +59,7 @@ def precision_recall(reals, fakes, *, k=3, block=_BLOCK, devices=None):
     reals = checks.matrix(reals, 'real features', at_least=k + 1)
     fakes = checks.matrix(fakes, 'generated features', at_least=k + 1)
     checks.same_columns(reals, fakes, 'real and generated features')
-    # Distances stay the same, and what they are differences of becomes small.
+    # A common shift changes no distance, but makes the squares small that they are differences of.
     centre = reals.mean(axis=0, dtype=np.float64)
     reals, fakes = ((features - centre.astype(np.float32)).astype(np.float32) for features in (reals, fakes))
     options = {'block': block, 'devices': devices}
@@ -57,14 +68,16 @@ def precision_recall(reals, fakes, *, k=3, block=_BLOCK, devices=None):
     return PrecisionRecall(float(precision), float(recall))
 
 
-def squared_radii(features, *, k=3, block=_BLOCK, devices=None):
+def squared_radii(
+    features: ArrayLike, *, k: int = _NEIGHBOURS, block: int = _BLOCK, devices: Sequence[jax.Device] | None = None
+) -> np.ndarray:
     """Returns the squared distance [N] of each of the features [N, D] to its k-th nearest other one.
 
     Raises:
-      UserError: k < 1, another shape, or numbers that are not finite, or whose squares are not in float32.
+      UserError: k < 1, the shape is another one, or a number is not finite or its square too large for float32.
     """
     if k < 1:
-        raise UserError(f'k={k}: give at least 1')
+        raise UserError('give at least 1', field='k', value=k)
     features = checks.matrix(features, 'features', at_least=k + 1)
     mesh = _mesh(devices)
     count, update = len(features), _nearest(mesh, k)
@@ -81,8 +94,15 @@ def squared_radii(features, *, k=3, block=_BLOCK, devices=None):
     return radii
 
 
-def inside(points, centres, radii, *, block=_BLOCK, devices=None):
-    """Says which points lie in at least one ball.
+def inside(
+    points: np.ndarray,
+    centres: np.ndarray,
+    radii: np.ndarray,
+    *,
+    block: int = _BLOCK,
+    devices: Sequence[jax.Device] | None = None,
+) -> np.ndarray:
+    """Finds the points that lie in at least one ball.
 
     Args:
       points: [M, D].
@@ -95,9 +115,9 @@ def inside(points, centres, radii, *, block=_BLOCK, devices=None):
     """
     mesh = _mesh(devices)
     update = _inside(mesh)
-    # Balls that fill up the last block have nothing in them.
+    # Padding of the last block gets a negative squared radius, so that no point is in it.
     columns = [
-        (column, jax.device_put(_filled(radii[start : start + len(column)], len(column), -1), column.sharding))
+        (column, jax.device_put(_padded(radii[start : start + len(column)], len(column), -1), column.sharding))
         for start, column in _columns(centres, block, mesh)
     ]
     found = []
@@ -110,7 +130,7 @@ def inside(points, centres, radii, *, block=_BLOCK, devices=None):
 
 
 def _squared_distances(rows, columns):
-    """[R, D] and [C, D] -> [R, C]; samples that rounding alone tells apart are at 0."""
+    """Returns [R, C] for [R, D] and [C, D]; samples that differ by rounding alone have the distance 0."""
     squares = jnp.sum(jnp.square(rows), axis=1)[:, None] + jnp.sum(jnp.square(columns), axis=1)
     products = jnp.matmul(rows, columns.T, precision=jax.lax.Precision.HIGHEST)
     distances = squares - 2 * products
@@ -119,14 +139,15 @@ def _squared_distances(rows, columns):
 
 @functools.cache
 def _nearest(mesh, k):
-    """The compiled function that merges a block of columns into the k smallest squared distances [R, k], in order."""
+    """Compiles the function that merges a block of columns into the k smallest squared distances [R, k], sorted."""
 
     def update(nearest, numbers, rows, columns, start, count):
-        """`numbers` [R] are the places of the rows among all, `start` is that of the first column of `count`."""
+        """`numbers` [R] are the indices of the rows among all, `start` is that of the first column of `count`."""
         distances = _squared_distances(rows, columns)
-        places = start + jnp.arange(len(columns))
-        others = (places < count) & (places != numbers[:, None])
+        indices = start + jnp.arange(len(columns))
+        others = (indices < count) & (indices != numbers[:, None])  # neither padding nor the sample itself
         distances = jnp.where(others, distances, jnp.inf)
+        # The k smallest are the k largest of the negative ones.
         here = jax.lax.top_k(-distances, min(k, len(columns)))[0]
         return -jax.lax.top_k(jnp.concatenate([-nearest, here], axis=1), k)[0]
 
@@ -135,7 +156,7 @@ def _nearest(mesh, k):
 
 @functools.cache
 def _inside(mesh):
-    """The compiled function that adds to what was found [R] in balls what is in those of a block of columns."""
+    """Compiles the function that adds the points in balls of a block of columns to those that were found [R]."""
 
     def update(found, rows, columns, radii):
         return found | jnp.any(_squared_distances(rows, columns) <= radii, axis=1)
@@ -144,7 +165,7 @@ def _inside(mesh):
 
 
 def _compiled(function, mesh, *, cut, whole):
-    """Each device gets its part of the first `cut` arguments, and all of the `whole` others."""
+    """Compiles a function of which each device gets its part of the first `cut` arguments, and the `whole` others."""
     return jax.jit(
         jax.shard_map(function, mesh=mesh, in_specs=(_CUT,) * cut + (_WHOLE,) * whole, out_specs=_CUT, check_vma=False)
     )
@@ -155,22 +176,42 @@ def _mesh(devices):
 
 
 def _rows(features, block, mesh):
-    """Yields (places [R], features [R, D]) in even parts of the devices, filled up with zeros."""
+    """Yields (indices [R], features [R, D]), divided evenly between the devices and padded with zeros."""
     size = min(block, -(-len(features) // mesh.size)) * mesh.size
     cut = NamedSharding(mesh, _CUT)
     for start in range(0, len(features), size):
         numbers = np.arange(start, start + size, dtype=np.int32)
-        yield jax.device_put((numbers, _filled(features[start : start + size], size, 0)), cut)
+        yield jax.device_put((numbers, _padded(features[start : start + size], size, 0)), cut)
 
 
 def _columns(features, block, mesh):
-    """Yields (place of the first, features [C, D]) on every device, filled up with zeros."""
+    """Yields (index of the first, features [C, D]), all on every device and padded with zeros."""
     size = min(block, len(features))
     for start in range(0, len(features), size):
-        yield start, jax.device_put(_filled(features[start : start + size], size, 0), NamedSharding(mesh, _WHOLE))
+        yield start, jax.device_put(_padded(features[start : start + size], size, 0), NamedSharding(mesh, _WHOLE))
 
 
-def _filled(values, size, value):
-    """float32 [n, ...] -> [size, ...]."""
+def _padded(values, size, value):
+    """Pads [n, ...] with a value to float32 [size, ...]."""
     widths = [(0, size - len(values))] + [(0, 0)] * (np.ndim(values) - 1)
     return np.pad(np.asarray(values, np.float32), widths, constant_values=value)
+
+
+def _compute(samples: Samples):
+    found = precision_recall(samples.reals['features'], samples.fakes['features'], devices=samples.devices)
+    return [Value(value, about={'neighbours': _NEIGHBOURS}) for value in found]
+
+
+PR = MetricKind(
+    name='pr',
+    published=('pr50k3',),
+    count=50_000,
+    compute=_compute,
+    network='vgg',
+    keeps=(('features', 'rows'),),
+    with_reals=True,
+    suffix='(?:(?<=k)3)?',  # the number of neighbours, which follows a number of thousands alone: not that of pr23
+    fewest=_NEIGHBOURS + 1,  # the neighbours and the image itself
+    results=('_precision', '_recall'),
+    larger_is_better=True,
+)

@@ -1,29 +1,35 @@
-"""Linear separability: how well planes in latent space part images that a classifier tells apart."""
+"""Linear separability: how well planes in latent space separate images that a classifier tells apart."""
 
+from __future__ import annotations
+
+import typing
 import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.svm import LinearSVC
+from numpy.typing import ArrayLike
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.metrics import checks
+from stylegan_jax.metrics.kind import MetricKind, Samples, Value
 
-# 'official': what LinearSVC() was in 2019. It may stop before it has converged, at a conditional entropy some percent
-# too high; 'primal', today's default for more samples than dimensions, converges.
+if typing.TYPE_CHECKING:
+    from sklearn.svm import LinearSVC
+
+# 'official' is the default of LinearSVC in 2019. It may stop before it has converged, at a conditional entropy some
+# percent too high. 'primal' is the default of today for more samples than dimensions; it converges.
 SOLVERS = {'official': {'dual': True, 'max_iter': 1000}, 'primal': {'dual': False, 'max_iter': 1000}}
 
 
 class Separation(NamedTuple):
-    """What one attribute's plane does.
+    """The plane of one attribute, and how well it separates the samples.
 
     Attributes:
-      conditional_entropy: H(Y|X) in bits, a float: what knowing the side of the plane (X) leaves unknown of the
-        classifier's verdict (Y).
+      conditional_entropy: H(Y|X) in bits, a float: the uncertainty of the classifier's prediction (Y) that is left if
+        the side of the plane (X) is known.
       weights: normal of the plane, [D], pointing to where the logit is positive; zeros if all samples are on one side.
-      intercept: a float; `points @ weights + intercept` is above 0 where the plane says that the logit is.
-      converged: whether the solver did.
+      intercept: a float; `points @ weights + intercept` is above 0 where the plane predicts a positive logit.
+      converged: whether the solver converged.
       table: shares of the samples, [2, 2]: rows by the plane, columns by the classifier, positive logits first.
     """
 
@@ -35,7 +41,7 @@ class Separation(NamedTuple):
 
 
 class Separability(NamedTuple):
-    """What `separability` returns.
+    """The score of one latent space.
 
     Attributes:
       score: 2 to the power of the sum over attributes of their conditional entropies in bits, a float.
@@ -43,16 +49,19 @@ class Separability(NamedTuple):
     """
 
     score: float
-    separations: list
+    separations: list[Separation]
 
 
-def separability(points, logits, *, keep=None, solver='official', seed=0):
+def separability(
+    points: ArrayLike, logits: ArrayLike, *, keep: int | None = None, solver: str = 'official', seed: int = 0
+) -> Separability:
     """Computes the score of one latent space.
 
     Args:
       points: latents z or w [N, D]; official StyleGAN takes 200,000.
       logits: of the classifier of each attribute, [N, A]; its probabilities are softmax([l, -l]).
-      keep: how many of the samples that the classifier is most confident of are used; None for half, as official.
+      keep: number of samples that are used, those of which the classifier is most confident; None for half of all, as
+        in official StyleGAN.
       solver: 'official' or 'primal'; see `SOLVERS`.
       seed: of the generator by which 'official' orders the samples; official StyleGAN had none.
 
@@ -66,23 +75,23 @@ def separability(points, logits, *, keep=None, solver='official', seed=0):
     return Separability(float(2 ** sum(each.conditional_entropy for each in separations)), separations)
 
 
-def separate(points, logits, *, keep=None, solver='official', seed=0):
-    """Fits the plane of one attribute with logits [N]; else as `separability`. Returns a Separation."""
+def separate(
+    points: ArrayLike, logits: ArrayLike, *, keep: int | None = None, solver: str = 'official', seed: int = 0
+) -> Separation:
+    """Fits the plane of one attribute with logits [N]; other arguments and errors are those of `separability`."""
     if solver not in SOLVERS:
-        raise UserError(f'solver={solver!r}: choose ' + ', '.join(map(repr, SOLVERS)))
+        raise UserError('choose ' + ', '.join(map(repr, SOLVERS)), field='solver', value=repr(solver))
     points = checks.matrix(points, 'latents', at_least=2)
     logits = checks.vector(logits, 'logits of an attribute')
     if len(points) != len(logits):
-        raise UserError(f'{len(points)} latents and {len(logits)} logits; give as many')
+        raise UserError(f'{len(points)} latents and {len(logits)} logits', remedy='give as many')
     chosen = most_confident(logits, len(logits) // 2 if keep is None else keep)
     points, positive = points[chosen], logits[chosen] >= 0
-    if positive.all() or not positive.any():  # nothing to part: official StyleGAN counts it as known
+    if positive.all() or not positive.any():  # no plane separates one class; official StyleGAN counts it as known
         predicted, svm = positive, None
     else:
-        svm = LinearSVC(loss='squared_hinge', C=1.0, tol=1e-4, random_state=seed, **SOLVERS[solver])
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', ConvergenceWarning)
-            predicted = ~svm.fit(points, ~positive).predict(points)  # the official code's order of classes
+        svm = _fitted(points, ~positive, SOLVERS[solver], seed)  # the official code's order of classes
+        predicted = ~svm.predict(points)
     table = np.array(
         [[np.mean((predicted == row) & (positive == column)) for column in (True, False)] for row in (True, False)]
     )
@@ -91,14 +100,24 @@ def separate(points, logits, *, keep=None, solver='official', seed=0):
     return Separation(conditional_entropy(table), weights, float(intercept), converged, table)
 
 
-def most_confident(logits, keep):
-    """Says which samples the classifier is most confident of.
+def _fitted(points, classes, options, seed) -> LinearSVC:
+    from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes a second to import
+    from sklearn.svm import LinearSVC
 
-    Many probabilities are exactly 1 in float32; the earlier ones of such are then taken, as in official StyleGAN.
+    svm = LinearSVC(loss='squared_hinge', C=1.0, tol=1e-4, random_state=seed, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', ConvergenceWarning)  # `Separation.converged` says it
+        return svm.fit(points, classes)
+
+
+def most_confident(logits: ArrayLike, keep: int) -> np.ndarray:
+    """Finds the samples of which the classifier is most confident.
+
+    Many probabilities are exactly 1 in float32; the earliest of these are then taken, as in official StyleGAN.
 
     Args:
       logits: [N].
-      keep: how many, K.
+      keep: number of samples to find, K.
 
     Returns:
       int [K], the most confident one first.
@@ -107,24 +126,25 @@ def most_confident(logits, keep):
       UserError: there are fewer, or fewer than two are asked for.
     """
     if not 2 <= keep <= len(logits):
-        raise UserError(f'keep={keep} of {len(logits)} samples: give from 2 to as many as there are')
+        raise UserError('give from 2 to as many as there are', field='keep', value=f'{keep} of {len(logits)} samples')
+    # The probability of the more likely class is 1 / (1 + exp(-2 |l|)), as that of softmax([l, -l]).
     unlikely = np.exp(-2 * np.abs(np.asarray(logits, np.float32)))
     return np.argsort(-1 / (1 + unlikely), kind='stable')[:keep]
 
 
-def conditional_entropy(table):
+def conditional_entropy(table: ArrayLike) -> float:
     """Returns H(Y|X) = H(X, Y) - H(X) in bits, for a table [X, Y] of shares or counts."""
     table = _normalised(table)
     return max(0.0, _bits(table) - _bits(table.sum(axis=1)))
 
 
-def mutual_information(table):
+def mutual_information(table: ArrayLike) -> float:
     """Returns I(X; Y) = H(X) + H(Y) - H(X, Y) in bits, for a table [X, Y] of shares or counts."""
     table = _normalised(table)
     return max(0.0, _bits(table.sum(axis=1)) + _bits(table.sum(axis=0)) - _bits(table))
 
 
-def entropy(table):
+def entropy(table: ArrayLike) -> float:
     """Returns H(X, Y) in bits, for a table [X, Y] of shares or counts."""
     return _bits(_normalised(table))
 
@@ -132,11 +152,41 @@ def entropy(table):
 def _normalised(table):
     table = checks.matrix(table, 'table of shares').astype(np.float64)
     if table.min() < 0 or not table.sum():
-        raise UserError(f'table of shares: {table.tolist()}; give numbers from 0 that are not all 0')
+        raise UserError(f'table of shares: {table.tolist()}', remedy='give numbers from 0 that are not all 0')
     return table / table.sum()
 
 
 def _bits(p):
-    """-sum p log2 p, where 0 log 0 is 0."""
+    """Returns -sum p log2 p, where 0 log 0 is 0."""
     p = p[p > 0]
-    return float(-np.sum(p * np.log2(p))) + 0.0  # not -0.0 where one thing is certain
+    return float(-np.sum(p * np.log2(p))) + 0.0  # 0.0 in place of -0.0 where one outcome is certain
+
+
+def _compute(samples: Samples):
+    logits, values = samples.fakes['logits'], []
+    for space in samples.spaces:
+        found = separability(samples.fakes[space], logits, solver=samples.solver, seed=samples.seed)
+        by_label = list(zip(samples.label_names, found.separations, strict=True))
+        stuck = [label for label, of in by_label if not of.converged]
+        about = {
+            'solver': samples.solver,
+            'bits': {label: of.conditional_entropy for label, of in by_label},
+            'not_converged': stuck,
+        }
+        if stuck:
+            about['note'] = f'{len(stuck)} of {len(by_label)} planes did not converge; --solver=primal does'
+        values.append(Value(found.score, about=about))
+    return values
+
+
+LS = MetricKind(
+    name='ls',
+    published=('ls',),
+    count=200_000,
+    compute=_compute,
+    network='classifiers',
+    keeps=(('z', 'rows'), ('w', 'rows'), ('logits', 'rows')),
+    source='latents',
+    fewest=20,  # half of them are used, and planes through fewer mean nothing
+    results=('_z', '_w'),  # a generator without w has the first alone
+)

@@ -1,28 +1,39 @@
-"""The discriminator: images to logits (Appendix C; Progressive GAN's, with a blur before each reduction).
+"""The discriminator: images to logits (Appendix C). It is Progressive GAN's, with a blur before each downsampling.
 
-`Discriminate` is the network; `Discriminator` is what users hold: arrays as leaves, config as static data.
+`Discriminate` is the network as a Linen module; `Discriminator` is the object that users hold: a pytree with arrays as
+leaves and the config as static data.
 """
 
 import dataclasses
 import functools
+import os
 import typing
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
+from jaxtyping import Array, Float, Real
 
 from stylegan_jax.config.network import DiscriminatorConfig, num_fmaps, stage_and_alpha
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import convolution, epilogue
-from stylegan_jax.networks.labels import as_label
+from stylegan_jax.networks.labels import Labels, as_label
 from stylegan_jax.networks.layers import Dense, FromRGB, channels_first, conv_weight, stage_name
+from stylegan_jax.networks.ops import AnyArray
 
 
 class DiscriminatorLayer(nn.Module):
-    """3x3 convolution, bias and activation; halves the size if `down`; blurs what a reduction follows if `blurs`."""
+    """3x3 convolution, bias and rectifier.
+
+    Attributes:
+      config: of the whole discriminator.
+      features: O.
+      down: halve the size.
+      blurs: low-pass filter the result, because a layer that halves the size follows.
+    """
 
     config: DiscriminatorConfig
     features: int
@@ -30,7 +41,8 @@ class DiscriminatorLayer(nn.Module):
     blurs: bool = False
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [N, H, W, I] to [N, H, W, O], or to [N, H / 2, W / 2, O]."""
         weight = conv_weight(self, x, self.features)
         x = convolution.down_convolve(x, weight) if self.down else convolution.same_convolve(x, weight)
         bias = self.param('bias', nn.initializers.zeros, (self.features,))
@@ -39,12 +51,17 @@ class DiscriminatorLayer(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """The layers of a stage: two convolutions down to the stage below, or the tail at stage 0."""
+    """The layers of a stage: two convolutions that lead to the stage below, or the last layers at stage 0.
+
+    Attributes:
+      config: of the whole discriminator.
+      stage: 0 is the base shape; each next one doubles it.
+    """
 
     config: DiscriminatorConfig
     stage: int
 
-    def setup(self):
+    def setup(self) -> None:
         config, stage = self.config, self.stage
         features = num_fmaps(config, stage + 1)
         self.from_rgb = FromRGB(features, config.nonlinearity)
@@ -56,39 +73,60 @@ class DiscriminatorBlock(nn.Module):
             self.dense0 = Dense(num_fmaps(config, 0), gain=ops.ACTIVATION_GAIN)
             self.dense1 = Dense(config.num_scores)
 
-    def features_of(self, images, dtype):
+    def features_of(self, images: AnyArray, dtype: jax.typing.DTypeLike) -> jax.Array:
+        """Converts images at the size of this stage to its features: [N, H, W, channels] -> [N, H, W, C]."""
         return self.from_rgb(images, dtype)
 
-    def __call__(self, x, replicas):
-        """Returns what the block below takes; at stage 0 scores [N, K] and the features that they come from [N, D]."""
+    def __call__(self, x: jax.Array, replicas: int) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """Runs the layers on features of this stage [N, H, W, C].
+
+        Returns:
+          Above stage 0 the features of the stage below, [N, H / 2, W / 2, C]; at stage 0 (scores [N, K], the features
+          that they are computed from [N, D]).
+        """
         config = self.config
         if self.stage:
             return self.conv1_down(self.conv0(x))
+        # Minibatch standard deviation (ProGAN Section 3), towards the end of the discriminator.
         if config.mbstd_group_size > 1:
             x = ops.minibatch_stddev(x, config.mbstd_group_size, config.mbstd_num_features, replicas)
-        x = ops.widen(channels_first(self.conv(x)))
+        x = ops.at_least_float32(channels_first(self.conv(x)))
         features = ops.rectify(self.dense0(x), config.nonlinearity)
         return self.dense1(features), features
 
 
 class Discriminate(nn.Module):
-    """Judges images of any stage."""
+    """Scores images of any stage.
+
+    Attributes:
+      config: of the discriminator.
+    """
 
     config: DiscriminatorConfig
 
-    def __call__(self, images, label, *, stage, alpha, replicas=1, dtype=None):
+    def __call__(
+        self,
+        images: Float[AnyArray, 'N H W C'],
+        label: Float[AnyArray, 'N K'],
+        *,
+        stage: int,
+        alpha: float | Float[AnyArray, ''],
+        replicas: int = 1,
+        dtype: jax.typing.DTypeLike | None = None,
+    ) -> Float[Array, ' N']:
         """Computes logits.
 
         Args:
           images: [N, H, W, C] at the size of the stage.
           label: [N, K]; K may be 0.
-          stage: where the images enter (static).
+          stage: the stage that the images enter at (static).
           alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0).
-          replicas: how many replicas' images these are, one after another; minibatch statistics stay within each.
-          dtype: of activations; None = that of `images`. Statistics and scores are never shorter than float32.
+          replicas: number of replicas whose images these are, one after another; minibatch statistics are formed
+            within each.
+          dtype: of activations; None = that of `images`. Statistics and scores are at least float32.
 
         Returns:
-          [N], positive for real.
+          Logits [N], positive for real.
         """
         scores, _ = self.scores_and_features(images, stage=stage, alpha=alpha, replicas=replicas, dtype=dtype)
         if self.config.image.label_dim and not self.config.is_progan:
@@ -96,12 +134,20 @@ class Discriminate(nn.Module):
         return jnp.sum(scores, axis=-1)
 
     @nn.compact
-    def scores_and_features(self, images, *, stage, alpha=None, replicas=1, dtype=None):
-        """Computes the scores of all classes, and what they are computed from.
+    def scores_and_features(
+        self,
+        images: Float[AnyArray, 'N H W C'],
+        *,
+        stage: int,
+        alpha: float | Float[AnyArray, ''] | None = None,
+        replicas: int = 1,
+        dtype: jax.typing.DTypeLike | None = None,
+    ) -> tuple[Float[Array, 'N K'], Float[Array, 'N D']]:
+        """Computes the scores of all classes, and the features that they are computed from.
 
         Args:
           images, stage, replicas, dtype: see `__call__`.
-          alpha: see `__call__`; None for a network that does not grow: only its last stage takes images (static).
+          alpha: see `__call__`; None for a network that does not grow: images enter at its last stage only (static).
 
         Returns:
           scores: [N, K], one for each class, or [N, 1] without labels.
@@ -118,9 +164,9 @@ class Discriminate(nn.Module):
             x = blocks[s](x, replicas)
             if alpha is None:
                 continue
-            if initializing:  # every stage's from_rgb gets its parameters
+            if initializing:  # `init` calls from_rgb of every stage, so that each makes its parameters
                 blocks[s - 1].features_of(jnp.zeros((1, 1, 1, image.channels), images.dtype), dtype)
-            elif s == stage:
+            elif s == stage:  # the fade of a new stage (ProGAN Figure 2)
                 x = ops.fade(blocks[s - 1].features_of(ops.downscale(images), dtype), x, alpha)
         return blocks[0](x, replicas)
 
@@ -131,33 +177,49 @@ class Discriminator:
     """A discriminator with its weights; a pytree, as `Generator` is.
 
     Attributes:
-      config: what it is.
-      params: trainable arrays.
+      config: architecture and sizes.
+      params: tree of trainable arrays. (Its leaves may be anything while JAX transforms the pytree.)
     """
 
     config: DiscriminatorConfig = dataclasses.field(metadata={'static': True})
     params: typing.Any
 
     @classmethod
-    def init(cls, key, config):
-        """Makes a fresh discriminator from a typed JAX key and a DiscriminatorConfig."""
+    def init(cls, key: jax.Array, config: DiscriminatorConfig) -> 'Discriminator':
+        """Makes a fresh discriminator.
+
+        Args:
+          key: a typed JAX key (`jax.random.key`).
+          config: architecture and sizes.
+
+        Returns:
+          A Discriminator with random weights.
+        """
         return _init(key, config)
 
     @property
-    def label_dim(self):
+    def label_dim(self) -> int:
+        """K; 0 for an unconditional network."""
         return self.config.image.label_dim
 
     @property
-    def resolution(self):
+    def resolution(self) -> int:
+        """Longer side at full size [pixels]."""
         return self.config.image.resolution
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """(H, W, C) at full size."""
         return self.config.image.shape
 
-    def __call__(self, images, label=None, *, lod=0.0):
-        """Judges images.
+    def __call__(
+        self,
+        images: Real[AnyArray, 'N H W C'],
+        label: Labels | None = None,
+        *,
+        lod: float = 0.0,
+    ) -> Float[Array, ' N']:
+        """Scores images.
 
         Args:
           images: [N, H, W, C] in [-1, 1], at the size of the stage that `lod` means.
@@ -180,27 +242,41 @@ class Discriminator:
         label = as_label(label, images.shape[0], self.label_dim, images.dtype)
         return _discriminate_compiled(self.config, self.params, images, label, stage=stage, alpha=alpha)
 
-    def save(self, path, dtype=None):
+    def save(self, path: str | os.PathLike, dtype: str | None = None) -> None:
         """Writes one portable file (arrays and config, no pickle) that `stylegan_jax.load` reads.
 
         Args:
-          path: where to; an existing file is replaced.
-          dtype: in which numbers are stored: 'float16' for half the size and three digits; None for their own type.
+          path: of the file; an existing one is replaced.
+          dtype: number type of the stored arrays: 'float16' for half the size and three digits; None for their own.
         """
         arrays = traverse_util.flatten_dict({'params': self.params}, sep='/')
         network_file.write(path, kind='discriminator', config=self.config, arrays=arrays, dtype=dtype)
 
     @classmethod
-    def from_arrays(cls, config, arrays):
-        """Rebuilds a discriminator from the arrays that `save` wrote; UserError if they are not those of `config`."""
+    def from_arrays(cls, config: DiscriminatorConfig, arrays: dict[str, jax.typing.ArrayLike]) -> 'Discriminator':
+        """Rebuilds a discriminator from the arrays that `save` wrote.
+
+        Raises:
+          UserError: they are not those of a network of this config.
+        """
         template = jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
         network_file.check_arrays(arrays, traverse_util.flatten_dict({'params': template.params}, sep='/'))
         params = {tuple(name.split('/')[1:]): jnp.asarray(array) for name, array in arrays.items()}
         return cls(config, traverse_util.unflatten_dict(params))
 
 
-def discriminate(config, params, images, label, *, stage, alpha, replicas=1, dtype=None):
-    """Runs the network; see `Discriminate`."""
+def discriminate(
+    config: DiscriminatorConfig,
+    params: typing.Any,
+    images: Float[AnyArray, 'N H W C'],
+    label: Float[AnyArray, 'N K'],
+    *,
+    stage: int,
+    alpha: float | Float[AnyArray, ''],
+    replicas: int = 1,
+    dtype: jax.typing.DTypeLike | None = None,
+) -> Float[Array, ' N']:
+    """Runs the network with a tree of parameters; see `Discriminate`."""
     return Discriminate(config).apply(
         {'params': params}, images, label, stage=stage, alpha=alpha, replicas=replicas, dtype=dtype
     )
@@ -211,6 +287,7 @@ _discriminate_compiled = jax.jit(discriminate, static_argnums=0, static_argnames
 
 @functools.partial(jax.jit, static_argnums=1)
 def _init(key, config):
+    # One jit, so that making all parameters compiles one program rather than one per layer.
     image = config.image
     images, label = jnp.zeros((1, *image.shape)), jnp.zeros((1, image.label_dim))
     params = Discriminate(config).init(key, images, label, stage=image.num_stages - 1, alpha=1.0)['params']

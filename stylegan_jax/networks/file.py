@@ -3,36 +3,44 @@
 Not for training state: that is `checkpoint`'s.
 """
 
-import json
+import os
+from collections.abc import Mapping
 
 import numpy as np
 
 from stylegan_jax.config import serialization
 from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, GeneratorConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime import npz_file
 
-_HEADER = 'header'
 _KINDS = {'generator': GeneratorConfig, 'discriminator': DiscriminatorConfig, 'classifier': ClassifierConfig}
 
 
-def write(path, *, kind, config, arrays, dtype=None):
-    """Writes a network file; the file appears whole or not at all.
+def write(
+    path: str | os.PathLike,
+    *,
+    kind: str,
+    config: GeneratorConfig | DiscriminatorConfig | ClassifierConfig,
+    arrays: Mapping[str, object],
+    dtype: str | None = None,
+) -> None:
+    """Writes a network file atomically: it appears complete or not at all.
 
     Args:
-      path: where to; an existing file is replaced.
+      path: of the file; an existing one is replaced.
       kind: 'generator', 'discriminator' or 'classifier'.
-      config: its config.
+      config: of the network.
       arrays: {name: array}.
-      dtype: in which they are stored, such as 'float16' for half the size; None for their own.
+      dtype: number type of the stored arrays, such as 'float16' for half the size; None for their own.
     """
-    header = json.dumps({'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': serialization.to_dict(config)})
-    with atomic.writing(path, 'wb') as file:
-        np.savez(file, **{_HEADER: np.array(header)}, **{name: np.asarray(a, dtype) for name, a in arrays.items()})
+    header = {'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': serialization.to_dict(config)}
+    npz_file.write(path, header, {name: np.asarray(array, dtype) for name, array in arrays.items()})
 
 
-def read(path):
-    """Reads what `write` wrote.
+def read(
+    path: str | os.PathLike,
+) -> tuple[str, GeneratorConfig | DiscriminatorConfig | ClassifierConfig, dict[str, np.ndarray]]:
+    """Reads a file that `write` wrote.
 
     Returns:
       (kind, config, {name: array}); arrays that were stored in float16 are float32.
@@ -40,31 +48,31 @@ def read(path):
     Raises:
       UserError: the file is damaged or is not a network file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if _HEADER not in file.files:
-                raise UserError('this .npz file is not a network saved by stylegan_jax')
-            header = json.loads(str(file[_HEADER]))
-            arrays = {name: _at_least_float32(file[name]) for name in file.files if name != _HEADER}
+
+    def build(header, arrays):
+        if not header:
+            raise UserError('this .npz file is not a network saved by stylegan_jax')
         if header.get('version') != 1 or header.get('kind') not in _KINDS:
             raise UserError(
                 f'unknown kind of network file (version {header.get("version")}, '
                 f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it'
             )
-        return header['kind'], serialization.from_dict(_KINDS[header['kind']], header['config']), arrays
-    except UserError as error:
-        raise UserError(f'{path}: {error}') from None
-    except Exception as error:  # damaged archives fail in every way there is
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise UserError(f'{path}: damaged network file ({message})') from error
+        config = serialization.from_dict(_KINDS[header['kind']], header['config'])
+        return header['kind'], config, {name: _at_least_float32(array) for name, array in arrays.items()}
+
+    return npz_file.read(path, build, 'network file')
 
 
 def _at_least_float32(array):
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def check_arrays(arrays, template):
-    """Compares arrays {name: array} with those that a config means, of which only the shapes count.
+def check_arrays(arrays: Mapping[str, object], template: Mapping[str, object]) -> None:
+    """Compares the names and shapes of arrays with those of a template.
+
+    Args:
+      arrays: {name: array}.
+      template: {name: array or jax.ShapeDtypeStruct}, as the config of the network means them.
 
     Raises:
       UserError: an array is missing, too many, or of another shape; the message names it.

@@ -1,21 +1,25 @@
-"""The generator that users hold: arrays as leaves, config as static data.
+"""The generator that users hold: a pytree with arrays as leaves and the config as static data.
 
-The functions at the end are what the object and the training steps both call.
+The functions at the end are called by the object and by the training steps alike.
 """
 
 import dataclasses
 import functools
+import os
 import typing
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
+from jaxtyping import Array, Float, Integer, Real
 
 from stylegan_jax.config.network import GeneratorConfig, stage_and_alpha
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
-from stylegan_jax.networks.labels import as_label
+from stylegan_jax.networks.labels import Labels, as_label
 from stylegan_jax.networks.mapping import Mapping
+from stylegan_jax.networks.ops import AnyArray
 from stylegan_jax.networks.synthesis import Synthesis
 
 
@@ -25,10 +29,11 @@ class Generator:
     """A generator with its weights; a pytree, so `jax.jit`, `jax.grad` and sharding apply to it directly.
 
     Attributes:
-      config: what it is.
-      params: {'mapping': ..., 'synthesis': ...}, trainable arrays.
-      w_avg: average w, which truncation pulls towards, [W].
-      noise: the stored noise inputs, one [1, h, w, 1] a layer; empty for a network without.
+      config: architecture and sizes.
+      params: {'mapping': ..., 'synthesis': ...}, trees of trainable arrays. (Leaves of all three fields may be anything
+        while JAX transforms the pytree, so that their annotations are weak.)
+      w_avg: average w, the centre of the truncation trick, [W].
+      noise: the stored noise inputs, one [1, h, w, 1] per layer; empty for a network without noise.
     """
 
     config: GeneratorConfig = dataclasses.field(metadata={'static': True})
@@ -37,42 +42,54 @@ class Generator:
     noise: tuple
 
     @classmethod
-    def init(cls, key, config):
+    def init(cls, key: jax.Array, config: GeneratorConfig) -> 'Generator':
         """Makes a fresh generator.
 
         Args:
-          key: a typed JAX key.
-          config: a GeneratorConfig.
+          key: a typed JAX key (`jax.random.key`).
+          config: architecture and sizes.
+
+        Returns:
+          A Generator with random weights and noise inputs; its average w is zero.
         """
         return _init(key, config)
 
     @property
-    def z_dim(self):
+    def z_dim(self) -> int:
+        """Z, the length of a latent z."""
         return self.config.z_dim
 
     @property
-    def w_dim(self):
+    def w_dim(self) -> int:
+        """W, the length of an intermediate latent w."""
         return self.config.mapped_dim
 
     @property
-    def num_ws(self):
+    def num_ws(self) -> int:
+        """L, the number of layers with a w of their own."""
         return self.config.num_ws
 
     @property
-    def label_dim(self):
+    def label_dim(self) -> int:
+        """K; 0 for an unconditional network."""
         return self.config.image.label_dim
 
     @property
-    def resolution(self):
+    def resolution(self) -> int:
+        """Longer side at full size [pixels]."""
         return self.config.image.resolution
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """(H, W, C) at full size."""
         return self.config.image.shape
 
-    def map(self, z, label=None):
-        """Maps latents to intermediate latents.
+    def map(
+        self,
+        z: Real[AnyArray, 'N Z'],
+        label: Labels | None = None,
+    ) -> Float[Array, 'N W']:
+        """Maps latents to intermediate latents: w = f(z) (Section 2).
 
         Args:
           z: [N, Z].
@@ -87,13 +104,18 @@ class Generator:
         self._refuse_progan('map')
         return self._map(z, label)
 
-    def truncate(self, w, psi=None, cutoff=None):
-        """Gives each layer its w, pulled towards the average (Appendix B).
+    def truncate(
+        self,
+        w: Real[AnyArray, 'N W'] | Real[AnyArray, 'N L W'],
+        psi: float | Real[AnyArray, '...'] | None = None,
+        cutoff: int | Integer[AnyArray, ''] | None = None,
+    ) -> Float[Array, 'N L W']:
+        """Broadcasts w to layers and applies the truncation trick: w' = w_avg + psi * (w - w_avg) (Appendix B).
 
         Args:
-          w: [N, W], or [N, L, W] where layers have their own.
-          psi: 1 changes nothing, 0 gives the average; None is the network's own default.
-          cutoff: how many layers are truncated, from the first; None is the network's own default.
+          w: [N, W], or [N, L, W] where layers have a w of their own.
+          psi: 1 changes nothing, 0 means the average w; None is the network's own default.
+          cutoff: number of layers that are truncated, from the first; None is the network's own default.
 
         Returns:
           ws [N, L, W].
@@ -104,8 +126,14 @@ class Generator:
         self._refuse_progan('truncate')
         return self._truncate(w, psi, cutoff)
 
-    def synthesize(self, ws, *, noise='const', lod=0.0):
-        """Makes images.
+    def synthesize(
+        self,
+        ws: Real[AnyArray, 'N L W'],
+        *,
+        noise: str | jax.Array | Sequence[Real[AnyArray, '_ _ _ 1']] = 'const',
+        lod: float = 0.0,
+    ) -> Float[Array, 'N h w C']:
+        """Makes images: g(ws, noise) (Section 2).
 
         Args:
           ws: [N, L, W].
@@ -127,7 +155,16 @@ class Generator:
         inputs = self._noise_inputs(noise, ws.shape[0], stage)
         return _synthesize_compiled(self.config, self.params, ws, inputs, stage=stage, alpha=alpha)
 
-    def __call__(self, z, label=None, *, psi=None, cutoff=None, noise='const', lod=0.0):
+    def __call__(
+        self,
+        z: Real[AnyArray, 'N Z'],
+        label: Labels | None = None,
+        *,
+        psi: float | Real[AnyArray, '...'] | None = None,
+        cutoff: int | Integer[AnyArray, ''] | None = None,
+        noise: str | jax.Array | Sequence[Real[AnyArray, '_ _ _ 1']] = 'const',
+        lod: float = 0.0,
+    ) -> Float[Array, 'N h w C']:
         """Makes images from latents: `map`, `truncate` and `synthesize` in one.
 
         Args:
@@ -140,27 +177,32 @@ class Generator:
           images [N, H, W, C].
 
         Raises:
-          UserError: see there.
+          UserError: as these do.
         """
         if self.config.is_progan:
             for name, value, default in (('psi', psi, None), ('cutoff', cutoff, None), ('noise', noise, 'const')):
                 if not (value is None or (isinstance(value, str) and value == default)):
                     self._refuse_progan(name)
+            # The traditional generator takes z itself, as a single w for all layers.
             return self.synthesize(self._map(z, label)[:, None], lod=lod)
         return self.synthesize(self._truncate(self._map(z, label), psi, cutoff), noise=noise, lod=lod)
 
-    def save(self, path, dtype=None):
+    def save(self, path: str | os.PathLike, dtype: str | None = None) -> None:
         """Writes one portable file (arrays and config, no pickle) that `stylegan_jax.load` reads.
 
         Args:
-          path: where to; an existing file is replaced.
-          dtype: in which numbers are stored: 'float16' for half the size and three digits; None for their own type.
+          path: of the file; an existing one is replaced.
+          dtype: number type of the stored arrays: 'float16' for half the size and three digits; None for their own.
         """
         network_file.write(path, kind='generator', config=self.config, arrays=self.named_arrays(), dtype=dtype)
 
     @classmethod
-    def from_arrays(cls, config, arrays):
-        """Rebuilds a generator from the arrays that `save` wrote; UserError if they are not those of `config`."""
+    def from_arrays(cls, config: GeneratorConfig, arrays: dict[str, jax.typing.ArrayLike]) -> 'Generator':
+        """Rebuilds a generator from the arrays that `save` wrote.
+
+        Raises:
+          UserError: they are not those of a network of this config.
+        """
         template = jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
         network_file.check_arrays(arrays, template.named_arrays())
         arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
@@ -169,8 +211,8 @@ class Generator:
         noise = tuple(arrays[f'noise/{layer}'] for layer in range(config.num_layers)) if config.use_noise else ()
         return cls(config, params, arrays['w_avg'], noise)
 
-    def named_arrays(self):
-        """Returns {name: array} of all its arrays, by the names that `save` gives them."""
+    def named_arrays(self) -> dict[str, typing.Any]:
+        """Returns all arrays of the generator by the names that `save` writes: {name: array}."""
         arrays = traverse_util.flatten_dict({'params': self.params}, sep='/')
         return arrays | {'w_avg': self.w_avg} | {f'noise/{layer}': array for layer, array in enumerate(self.noise)}
 
@@ -192,16 +234,18 @@ class Generator:
         w = jnp.asarray(w, self.w_avg.dtype)
         if w.shape[1:] not in ((self.w_dim,), (self.num_ws, self.w_dim)):
             raise UserError(f'w has shape {w.shape}; give [N, {self.w_dim}] or [N, {self.num_ws}, {self.w_dim}]')
+        # A w of each layer is truncated as well: the trick is linear in w.
         ws = broadcast_w(self.config, w) if w.ndim == 2 else w
         psi = self.config.truncation_psi if psi is None else psi
         cutoff = self.config.truncation_cutoff if cutoff is None else cutoff
         if psi is None or cutoff is None:
             return ws
         truncated = (jnp.arange(self.num_ws) < cutoff)[:, None]
+        # psi may be traced. With 1 the layers keep w to the bit, which the product would round.
         return jnp.where(truncated & (jnp.asarray(psi) != 1), self.w_avg + (ws - self.w_avg) * psi, ws)
 
     def _noise_inputs(self, noise, batch, stage):
-        """Returns the noise inputs of the layers up to a stage, whatever form they were asked for in."""
+        """Returns the noise inputs of the layers up to a stage, for each form of the argument `noise`."""
         used = 2 * (stage + 1)
         if isinstance(noise, str):
             if noise not in ('const', 'none'):
@@ -228,7 +272,7 @@ class Generator:
         return arrays
 
 
-def mix(ws_a, ws_b, layers):
+def mix(ws_a: Real[AnyArray, '#N L W'], ws_b: Real[AnyArray, '#N L W'], layers: Iterable[int]) -> Real[Array, 'N L W']:
     """Takes the given layers from another set of ws (style mixing, Section 3.1).
 
     Args:
@@ -247,26 +291,44 @@ def mix(ws_a, ws_b, layers):
     wrong = [layer for layer in layers if not 0 <= layer < count]
     if wrong:
         raise UserError(f'layer {wrong[0]} does not exist; these ws have layers 0 to {count - 1}')
+    # A mask over layers rather than an assignment, so that either set may be one for all of the other.
     taken = jnp.zeros((count, 1), bool).at[jnp.array(layers, int)].set(True)
     return jnp.where(taken, ws_b, ws_a)
 
 
-def map_latents(config, params, z, label):
+def map_latents(
+    config: GeneratorConfig, params: typing.Any, z: Float[AnyArray, 'N Z'], label: Float[AnyArray, 'N K']
+) -> Float[Array, 'N W']:
     """Runs the mapping network: z [N, Z], label [N, K] -> w [N, W]."""
     return Mapping(config).apply({'params': params['mapping']}, z, label)
 
 
-def synthesize_images(config, params, ws, noise, *, stage, alpha, dtype=None):
+def synthesize_images(
+    config: GeneratorConfig,
+    params: typing.Any,
+    ws: Float[AnyArray, 'N L W'],
+    noise: Sequence[Float[AnyArray, '_ _ _ 1']],
+    *,
+    stage: int,
+    alpha: float | Float[AnyArray, ''],
+    dtype: jax.typing.DTypeLike | None = None,
+) -> Float[Array, 'N h w C']:
     """Runs the synthesis network; see `networks.synthesis.Synthesis`."""
     return Synthesis(config).apply({'params': params['synthesis']}, ws, noise, stage=stage, alpha=alpha, dtype=dtype)
 
 
-def broadcast_w(config, w):
-    """Gives every layer the same w: [N, W] -> [N, L, W]."""
+def broadcast_w(config: GeneratorConfig, w: Float[AnyArray, 'N W']) -> Float[Array, 'N L W']:
+    """Repeats w for every layer: [N, W] -> [N, L, W]."""
     return jnp.broadcast_to(w[:, None], (w.shape[0], config.num_ws, w.shape[1]))
 
 
-def draw_noise(config, key, batch, stage, dtype=jnp.float32):
+def draw_noise(
+    config: GeneratorConfig,
+    key: jax.Array,
+    batch: int,
+    stage: int,
+    dtype: jax.typing.DTypeLike = jnp.float32,
+) -> tuple[Float[Array, 'N _ _ 1'], ...]:
     """Draws noise inputs [N, h, w, 1] for the layers up to a stage; each layer has a key of its own."""
     if not config.use_noise:
         return ()

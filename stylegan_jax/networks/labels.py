@@ -1,20 +1,30 @@
-"""Labels in the forms that people give them."""
+"""Labels in the forms that users give them."""
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Integer, Real
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.networks.ops import AnyArray
+
+# Vectors [N, K] or class indices [N], as arrays or as lists.
+Labels = Real[AnyArray, 'N K'] | Integer[AnyArray, ' N'] | Sequence[int] | Sequence[Sequence[float]]
 
 
-def as_label(label, batch, label_dim, dtype=jnp.float32):
-    """Returns labels as vectors [N, K].
+def as_label(label: Labels | None, batch: int, label_dim: int, dtype: jax.typing.DTypeLike = jnp.float32) -> jax.Array:
+    """Converts labels to vectors [N, K].
 
     Args:
       label: vectors [N, K] (one-hot, or whatever the network was trained with), class indices [N], or None for zeros.
       batch: N.
       label_dim: K; 0 for an unconditional network, which takes None only.
       dtype: of the result.
+
+    Returns:
+      [N, K].
 
     Raises:
       UserError: the shape does not fit, or a class index is out of range.
@@ -31,6 +41,7 @@ def as_label(label, batch, label_dim, dtype=jnp.float32):
             f'label has shape {label.shape} and type {label.dtype}; give vectors [{batch}, {label_dim}] '
             f'or class indices (integers) [{batch}]'
         )
+    # Inside a traced function the values are not known, and `one_hot` makes zeros of a class that does not exist.
     if not isinstance(label, jax.core.Tracer) and batch:
         wrong = np.asarray(label)[(np.asarray(label) < 0) | (np.asarray(label) >= label_dim)]
         if wrong.size:

@@ -1,6 +1,7 @@
-"""The mapping network: z (and a label) to w (Section 2; Figure 1b)."""
+"""The mapping network f: z (and a label) to the intermediate latent w (Section 2; Figure 1b)."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from stylegan_jax.config.network import GeneratorConfig
@@ -9,12 +10,16 @@ from stylegan_jax.networks.layers import Dense
 
 
 class Mapping(nn.Module):
-    """Maps latents to intermediate latents."""
+    """Maps latents z to intermediate latents w: 8 fully connected layers of width 512 in the paper.
+
+    Attributes:
+      config: of the whole generator.
+    """
 
     config: GeneratorConfig
 
     @nn.compact
-    def __call__(self, z, label):
+    def __call__(self, z: jax.Array, label: jax.Array) -> jax.Array:
         """Computes w.
 
         Args:
@@ -22,12 +27,13 @@ class Mapping(nn.Module):
           label: [N, K]; K may be 0.
 
         Returns:
-          [N, W], where without mapping layers W is what goes into them.
+          w, [N, W]. Without mapping layers w is z (with its label), normalised.
         """
         config = self.config
         x = z
         if config.image.label_dim:
-            if not config.is_progan:  # Progressive GAN appends the label as it is
+            # A label becomes an embedding of the size of z. Progressive GAN appends the label itself.
+            if not config.is_progan:
                 label = label @ self.param(
                     'label_weight', nn.initializers.normal(1.0), (config.image.label_dim, config.z_dim)
                 )
@@ -39,7 +45,7 @@ class Mapping(nn.Module):
             x = Dense(
                 config.w_dim if last else config.mapping_fmaps,
                 gain=ops.ACTIVATION_GAIN,
-                lr_multiplier=config.mapping_lr_multiplier,
+                lr_multiplier=config.mapping_lr_multiplier,  # 0.01: deep mappings are unstable otherwise (Appendix C)
                 name=f'dense{i}',
             )(x)
             x = ops.rectify(x, config.mapping_nonlinearity)

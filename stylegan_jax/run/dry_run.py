@@ -1,10 +1,10 @@
-"""What a run would be, as text: its config, its networks layer by layer, its schedule stage by stage."""
+"""Describes a run as text, without training: config, networks layer by layer, schedule and memory stage by stage."""
 
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from stylegan_jax.config import serialization
+from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import resolve, stage_table
 from stylegan_jax.networks.discriminator import Discriminate, Discriminator
 from stylegan_jax.networks.generator import Generator
@@ -13,8 +13,8 @@ from stylegan_jax.networks.synthesis import Synthesis
 from stylegan_jax.run import memory_plan
 
 
-def describe(config):
-    """Returns the resolved config, the parameter tables and the schedule of a run as text."""
+def describe(config: Config) -> str:
+    """Returns the resolved config of a run, tables of its parameters, its schedule and its memory, as text."""
     config = resolve(config)
     return '\n\n'.join(
         [
@@ -28,6 +28,7 @@ def describe(config):
 
 
 def _generator_table(config):
+    # `jax.eval_shape` computes shapes alone, so that the tables of the largest networks take no memory.
     generator = jax.eval_shape(lambda key: Generator.init(key, config), jax.random.key(0))
     top, ws = config.image.num_stages - 1, _abstract(config.num_ws, config.mapped_dim)
     noise = tuple(_abstract(*config.noise_shape(layer)[1:]) for layer in range(config.num_layers * config.use_noise))
@@ -62,28 +63,29 @@ def _abstract(*shape):
 
 
 def _outputs(module, params, *args, **kwargs):
-    """Shapes that the layers of a module give for one image, by path."""
+    """Returns the shapes of the outputs of a module's layers for one image, by path."""
 
     def run(params, *args):
         return module.apply({'params': params}, *args, capture_intermediates=True, mutable='intermediates', **kwargs)
 
     _, variables = jax.eval_shape(run, params, *args)
     flat = traverse_util.flatten_dict(dict(variables).get('intermediates', {}))
+    # Blocks may return several arrays, and have no row in the tables.
     return {
         path[:-1]: outputs[0].shape
         for path, outputs in flat.items()
         if path[-1] == '__call__' and not isinstance(outputs[0], tuple)
-    }  # blocks may give several arrays
+    }
 
 
 def _table(name, params, outputs):
-    """One row a layer: parameters, output shape [N, ...], weight shape; and the total."""
+    """Returns a table with a row per layer (parameters, output shape [N, ...], weight shape) and their sum."""
     layers = {}
     for path, leaf in sorted(traverse_util.flatten_dict(params).items(), key=lambda item: _by_size(item[0])):
         layers.setdefault(path[:-1], {})[path[-1]] = leaf
     rows = [(name, 'Params', 'OutputShape', 'WeightShape'), ('---',) * 4]
     for path, leaves in layers.items():
-        output = outputs.get(path)  # layers beside the path of full-size images have none
+        output = outputs.get(path)  # None for layers that images of full size do not pass through
         weight = leaves.get('weight', leaves.get('const', leaves.get('label_weight')))
         rows.append(
             (
@@ -98,7 +100,7 @@ def _table(name, params, outputs):
 
 
 def _by_size(path):
-    """Sorts '8x8' before '16x16'."""
+    """Key that sorts '8x8' before '16x16'."""
     return [(int(part.partition('x')[0]) if part[0].isdecimal() else 0, part) for part in path]
 
 
@@ -120,7 +122,7 @@ def _schedule_table(config):
 
 
 def _plan_table(config):
-    """One row a stage: what an iteration costs, and whether the devices hold it."""
+    """Returns a table with a row per stage: the cost of an iteration, and whether it fits on the devices."""
     memory, source = memory_plan.device_memory()
     rows = [
         ('Resolution', 'Batch', 'ImagesPerDevice', 'GFLOP/image', 'Weights', 'Activations', 'Total', 'Fits'),

@@ -1,8 +1,9 @@
-"""What a run writes for people and programs: the progress line, a line a tick, log.jsonl and TensorBoard scalars.
+"""The log of a run, for people and programs: the progress line, a line per tick, log.jsonl and TensorBoard scalars.
 
-Where the disk is full, lines wait in memory until there is room, and none is ever written by half.
+If the disk is full, lines wait in memory until there is room. No line is ever written by half.
 """
 
+import collections.abc
 import contextlib
 import datetime
 import errno
@@ -21,18 +22,18 @@ from stylegan_jax.runtime.progress import duration
 
 
 class RunLog:
-    """The log of one run; opening it again after an interruption goes on where the checkpoint stood."""
+    """The log of one run. Opened again after an interruption, it goes on at the position of the checkpoint."""
 
-    def __init__(self, workdir, *, nimg, total_nimg):
+    def __init__(self, workdir: str, *, nimg: int, total_nimg: int):
         """Opens the log.
 
         Args:
           workdir: the run's folder.
-          nimg: images shown so far; entries beyond are of work that was lost, and are dropped.
-          total_nimg: at the end of the run.
+          nimg: images shown so far; entries beyond them belong to work that was lost, and are dropped.
+          total_nimg: images shown at the end of the run.
         """
         path = os.path.join(workdir, 'log.jsonl')
-        with contextlib.suppress(OSError):  # a full disk; the reader of the log sees the double entries then
+        with contextlib.suppress(OSError):  # If the disk is full, the log will have some entries twice.
             drop_entries_beyond(path, nimg)
         self._entries, self._events, self._text = (
             _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt')
@@ -44,30 +45,38 @@ class RunLog:
             unit='img',
             smoothing=0.1,
             dynamic_ncols=True,
-            disable=None,
+            disable=None,  # That is, where stderr is not a terminal.
             bar_format='{desc} {percentage:3.0f}% |{bar}| {postfix} {rate_fmt}, {remaining} left',
             file=sys.stderr,
         )
         self._failing = set()
 
-    def progress(self, shown, resolution, alpha, nimg):
-        """Moves the progress line by `shown` images."""
+    def progress(self, shown: int, resolution: str, alpha: float, nimg: int) -> None:
+        """Moves the progress line by `shown` images, to `nimg` images in all."""
         self._bar.set_description_str(f'{resolution} alpha {alpha:.2f}', refresh=False)
         self._bar.set_postfix_str(f'{nimg / 1000:.1f} kimg', refresh=False)
         self._bar.update(shown)
 
-    def activity(self, text):
-        """Says on the progress line what takes a while."""
+    def activity(self, text: str) -> None:
+        """Shows on the progress line what the run is waiting for."""
         self._bar.set_description_str(text)
 
-    def message(self, text):
+    def message(self, text: str) -> None:
         """Prints a line without disturbing the progress line, and keeps it in log.txt."""
         _print(text)
         with self.attempt('log.txt'):
             self._text.write(text)
 
-    def event(self, kind, text, nimg, aloud=True, **details):
-        """Prints a line, and keeps it in events.jsonl with the time, the images shown, a word for its kind and more."""
+    def event(self, kind: str, text: str, nimg: int, aloud: bool = True, **details: object) -> None:
+        """Records something that happens beside the ticks, in events.jsonl and as a line for people.
+
+        Args:
+          kind: one word, by which programs tell events apart.
+          text: the line.
+          nimg: images shown.
+          aloud: whether to print the line and keep it in log.txt.
+          **details: more for events.jsonl.
+        """
         if aloud:
             self.message(text)
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
@@ -75,13 +84,16 @@ class RunLog:
             self._events.write(json.dumps({'time': time, 'nimg': nimg, 'event': kind, 'text': text, **details}))
 
     @contextlib.contextmanager
-    def attempt(self, what, nimg=None, is_whole=True):
-        """Lets what is inside fail for lack of room or of rights: says so once, and again when it works.
+    def attempt(self, what: str, nimg: int | None = None, is_whole: bool = True) -> collections.abc.Iterator[None]:
+        """Context in which writing may fail for lack of room or of rights: a warning says so, and training goes on.
+
+        There is one warning at the first of several failures, and one line when it works again.
 
         Args:
-          what: is written there.
-          nimg: images shown, to keep it as an event too; None for what is too close to the log itself.
-          is_whole: whether it has been written if nothing fails.
+          what: a name for what is written inside.
+          nimg: images shown, if the warning is to be an event too; None for the log's own files, where writing the
+            event would fail as well.
+          is_whole: whether everything has been written if nothing fails; False where it is only begun.
         """
         try:
             yield
@@ -98,11 +110,11 @@ class RunLog:
         elif not failed:
             _print(text)
 
-    def tick(self, entry):
+    def tick(self, entry: dict[str, float | str]) -> None:
         """Records a tick: one line for people, one for programs, scalars for TensorBoard.
 
         Args:
-          entry: dict of numbers and strings; `kimg`, `tick`, `resolution`, `alpha`, `batch`, `seconds`,
+          entry: numbers and strings by name: `kimg`, `tick`, `resolution`, `alpha`, `batch`, `seconds`,
             `tick_seconds`, `images_per_second`, `maintenance_seconds`, and the mean of each of the steps' metrics.
         """
         self.message(
@@ -110,7 +122,7 @@ class RunLog:
             'time {time:<11s} {images_per_second:7.1f} img/s  maintenance {maintenance_seconds:4.1f}s  '
             'loss G {g_loss:6.3f} D {d_loss:6.3f}'.format(time=duration(entry['seconds']), **entry)
         )
-        # JSON has no word for what is not finite.
+        # JSON has no numbers for infinity and NaN.
         finite = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in entry.items()
@@ -127,8 +139,21 @@ class RunLog:
                 },
             )
 
-    def metrics(self, results, nimg):
-        """Records what `metrics` gave at a checkpoint: a line each, and scalars for TensorBoard.
+    def compiled(self, resolution: str, batch: int, steps: int, seconds: float, nimg: int) -> None:
+        """Records that the program of a resolution, a batch size and `steps` iterations per dispatch was compiled."""
+        per_dispatch = f', {steps} iterations per dispatch' if steps > 1 else ''
+        self.event(
+            'compile',
+            f'compiled {resolution}, batch {batch}{per_dispatch}: {seconds:.1f}s',
+            nimg,
+            resolution=resolution,
+            batch=batch,
+            steps=steps,
+            seconds=seconds,
+        )
+
+    def metrics(self, results: list[dict], nimg: int) -> None:
+        """Records the metrics that were measured at a checkpoint: a line for each, and scalars for TensorBoard.
 
         Args:
           results: dicts with `metric`, `value` and `standard_error`.
@@ -144,13 +169,14 @@ class RunLog:
         with self.attempt('TensorBoard scalars'):
             self._board.write(nimg, {f'metrics/{result["metric"]}': result['value'] for result in results})
 
-    def flush(self):
-        """Writes what waits for room, if there is some."""
+    def flush(self) -> None:
+        """Tries to write the lines that wait in memory."""
         for name, lines in (('log.jsonl', self._entries), ('events.jsonl', self._events), ('log.txt', self._text)):
             with self.attempt(name):
                 lines.flush()
 
-    def close(self):
+    def close(self) -> None:
+        """Writes the lines that wait, and ends the progress line."""
         self.flush()
         self._bar.close()
         with contextlib.suppress(OSError):
@@ -158,7 +184,7 @@ class RunLog:
 
 
 class _Lines:
-    """A file of lines, each there whole or waiting in memory."""
+    """A file of lines. Each line is either whole in the file or waits in memory."""
 
     def __init__(self, path):
         self._path, self._waiting = path, b''
@@ -170,6 +196,7 @@ class _Lines:
     def flush(self):
         if not self._waiting:
             return
+        # Without a buffer the result of `write` says how much is in the file; a buffer could fail later, when closed.
         with open(self._path, 'ab', buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             if file.write(self._waiting) != len(self._waiting):
@@ -181,7 +208,8 @@ class _Lines:
 class _Scalars:
     """Scalars for TensorBoard.
 
-    tensorboardX's own SummaryWriter writes in a thread; on a full disk that dies and the run would wait for it.
+    tensorboardX's own SummaryWriter writes in a thread. A full disk ends that thread, and the run would then wait
+    forever for it.
     """
 
     def __init__(self, folder, nimg):
@@ -196,7 +224,7 @@ class _Scalars:
                 self._writer = tensorboardX.event_file_writer.EventsWriter(
                     os.path.join(self._folder, 'events'), f'.{os.getpid()}.{self._files}'
                 )
-                # What the folder has beyond this point is of work that was lost.
+                # This event tells TensorBoard to drop the events of earlier files beyond this step: of lost work.
                 self._writer.write_event(event(step=self._start, session_log={'status': 'START'}))
             for name, value in values.items():
                 self._writer.write_event(
@@ -208,7 +236,8 @@ class _Scalars:
                 )
             self._writer.flush()
         except OSError:
-            self._writer, self._start = None, nimg  # a torn record ends a file; the next one begins another
+            # A torn record makes the rest of a file unreadable, so the next record begins a new file.
+            self._writer, self._start = None, nimg
             raise
 
     def close(self):
@@ -218,14 +247,19 @@ class _Scalars:
 
 
 def _print(text):
-    """Prints a line; whether anybody reads it, or has room for it, must not matter to the training."""
+    """Prints a line. A reader that went away, or a full disk behind stdout, must not end the training."""
     with contextlib.suppress(OSError):
         tqdm.tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
 
-def drop_entries_beyond(path, nimg):
-    """Removes the lines of a file that were written after so many images were shown; a missing file is fine."""
+def drop_entries_beyond(path: str, nimg: int) -> None:
+    """Removes the lines of a file of JSON that were written after `nimg` images were shown, and torn lines.
+
+    Args:
+      path: of the file; if it is missing, there is nothing to do.
+      nimg: images shown.
+    """
     if not os.path.exists(path):
         return
     with open(path, errors='replace') as file:
@@ -237,7 +271,7 @@ def drop_entries_beyond(path, nimg):
 
 
 def _position(line):
-    """Images shown at an entry of log.jsonl; infinite for a damaged line, so that it is dropped."""
+    """Returns the images shown at an entry of log.jsonl; infinity for a damaged line, so that it is dropped."""
     try:
         return float(json.loads(line)['nimg'])
     except (ValueError, KeyError, TypeError):

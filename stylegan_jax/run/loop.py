@@ -1,42 +1,36 @@
-"""The host loop: data in, iterations, ticks, signals. No maths; what is written down is `recorder`'s."""
+"""The host loop of a run: one turn ends a tick if one is due, evaluates the schedule, and dispatches iterations.
+
+The mathematics is in `training.steps`; what is written down is in `run.records` and the modules it names; where a run
+begins is decided in `run.resume`.
+"""
 
 import collections
 import contextlib
 import dataclasses
 import itertools
-import typing
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from stylegan_jax.config import DataConfig, serialization
-from stylegan_jax.config.schedule import Iterations, Setting, is_finished, lod_at, resolve, setting_at, stage_table
-from stylegan_jax.data.batch import Batch
-from stylegan_jax.data.dataset import open_dataset, with_found_labels
+from stylegan_jax.config import Config, DataConfig, serialization
+from stylegan_jax.config.schedule import Iterations, is_finished, resolve, setting_at, stage_table
+from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
-from stylegan_jax.run.recorder import Recorder
+from stylegan_jax.run.dispatches import black_batch, dispatches, with_batches
+from stylegan_jax.run.records import Records
+from stylegan_jax.run.resume import resume, send_to_all
 from stylegan_jax.runtime import cluster
 from stylegan_jax.runtime.compiling import Compilation
 from stylegan_jax.runtime.interruption import Interrupted, Interruption
 from stylegan_jax.runtime.platforms import resolved
-from stylegan_jax.storage.transfer import transferred
-from stylegan_jax.training import Devices, create_state, enter_setting, first_bad_tensor
+from stylegan_jax.runtime.progress import duration
+from stylegan_jax.training import Devices, enter_setting, first_bad_tensor
 
-_FAILED = 255  # in the place of a signal's number: a process cannot go on
-_IN_FLIGHT = 2  # dispatches that the host runs ahead of the device, and whose batches are there ahead of time
-
-
-class _Dispatch(typing.NamedTuple):
-    """Iterations that the host starts at one go."""
-
-    position: int  # images shown before
-    setting: Setting  # of all of them
-    steps: int
+_FAILED = 255  # stands for a signal's number when the processes agree to stop because one of them failed
+_IN_FLIGHT = 2  # dispatches that the host runs ahead of the device, and whose batches are read ahead of time
 
 
-def train(config, workdir):
+def train(config: Config, workdir: str) -> int:
     """Trains, from the newest checkpoint in `workdir` or from the start, to the end or to a signal.
 
     Every process of a run calls it; process 0 alone touches `workdir`.
@@ -52,175 +46,182 @@ def train(config, workdir):
       UserError: the data, the devices or the folder cannot be used, the folder holds another architecture, the
         gradients stay infinite, or the last state cannot be saved.
     """
-    config = cluster.agree(lambda: resolve(with_found_labels(config)))
+    opener = DataOpener(config.data)
+    config = cluster.agree(lambda: resolve(opener.with_found_labels(config)))
     config = dataclasses.replace(config, precision=resolved(config.precision))
     devices = cluster.agree(lambda: Devices(config))
-    recorder = cluster.agree(lambda: Recorder(config, workdir) if cluster.is_primary() else None)
+    records = cluster.agree(lambda: Records(config, workdir) if cluster.is_primary() else None)
     try:
-        run = _Run(config, devices, recorder)  # a signal until here stops at once: there is nothing to save
+        # Until the run is there a signal stops the process at once: there is nothing to save.
+        run = _Run(config, devices, records, opener)
         with Interruption() as interruption:
             return run.train(interruption)
     finally:
-        if recorder:
-            recorder.close()
+        if records:
+            records.close()
 
 
 class _Run:
-    """One process's work on a run: what it holds between iterations, on the host side."""
+    """One process's work on a run: what the host holds from one dispatch to the next.
 
-    def __init__(self, config, devices, recorder):
-        self.config, self.devices, self.recorder = config, devices, recorder
-        self.dataset = cluster.agree(lambda: open_dataset(config.data, config.image))
-        state, lines = cluster.agree(lambda: _first_state(config, recorder))
-        # The host keeps its own copy of the clock, so as not to wait for the device's.
-        host = cluster.from_primary(jax.tree.map(np.array, state.replace(key=jax.random.key_data(state.key))))
-        self.nimg, self.group_nimg, self.lod = int(host.cur_nimg), int(host.group_nimg), float(host.lod)
-        self.state = devices.replicate(host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key))))
-        self.step, self.failure = devices.compile(), None
-        self.is_fresh = bool(recorder and recorder.saved)  # whether it goes on, and has not begun to
-        self.program = None  # (stage, batch, steps) of the newest dispatch
+    Attributes:
+      records: of the run, in process 0; None in the others.
+      start: where the run began (`resume.Start`), without the state.
+      state: the TrainState on the devices.
+      nimg, group_nimg, lod: the host's copy of these three numbers of the state, which saves waiting for the device.
+      failure: what went wrong in this process while there are others, see `_guarded`.
+      has_just_resumed: whether the run goes on from a checkpoint and no turn of the loop has passed yet.
+      program: (stage, batch, steps) of the newest dispatch.
+    """
+
+    def __init__(self, config, devices, records, opener):
+        self.config, self.devices, self.records = config, devices, records
+        self.dataset = cluster.agree(lambda: opener.open(config.image))
+        start = cluster.agree(lambda: resume(config, records and records.folder, self.dataset))
+        self.start = start._replace(state=None)  # so that the memory of this copy is free while the run trains
+        state = send_to_all(start.state)
+        self.nimg, self.group_nimg, self.lod = int(state.cur_nimg), int(state.group_nimg), float(state.lod)
+        self.state = devices.replicate(state)
+        self.step, self.failure = devices.iteration(), None
+        self.has_just_resumed, self.program = start.goes_on, None
+        # Processes may find the same data under different paths, so the data set is compared instead of its config.
         cluster.check_same('config', serialization.to_json(dataclasses.replace(config, data=DataConfig())))
         cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
-        cluster.agree(lambda: recorder and recorder.begin(self.dataset, [*lines, *devices.describe()]))
+        cluster.agree(lambda: records and records.begin(self.dataset, start, devices.describe()))
 
     def train(self, interruption):
-        """Runs iterations until the end or a signal; see `train`."""
+        """Trains until the end or a signal; returns the exit code, see the function `train`."""
         iterations = Iterations(self.config, self.nimg, self.group_nimg)
-        for dispatch in itertools.islice(self._dispatches(iterations), 1):
-            self._prepare(dispatch)
-            # Small operations with which a fade begins are compiled here, while that waits, rather than there.
-            enter_setting(self.config, self.state, dispatch.setting, previous_lod=dispatch.setting.lod + 1)
+
+        def all_dispatches():
+            return dispatches(self.config, self.devices, iterations, self.group_nimg)
+
+        for first in itertools.islice(all_dispatches(), 1):  # There is none if the run is at its end.
+            self._prepare(*first.program)
+            # The small operations that a fade begins with are compiled while the first program is, rather than later.
+            enter_setting(self.config, self.state, first.setting, previous_lod=first.setting.lod + 1)
         batches = cluster.agree(
             lambda: Batches(
                 self.dataset, iterations, self.config.seed, part=self.devices.part, workers=self.config.data.workers
             )
         )
         with contextlib.closing(batches):
-            number = self._iterate(self._ahead(self._dispatches(iterations), batches), interruption)
-            if number in (0, _FAILED):  # at the end, what failed in the last iterations is not known to all
+            ahead = with_batches(
+                all_dispatches(), lambda setting: self._next_batch(batches, setting), self.devices, _IN_FLIGHT
+            )
+            number = self._train_until_stopped(ahead, interruption)
+            if number in (0, _FAILED):  # At the end the other processes do not yet know what failed in the last turns.
                 cluster.agree(self._raise_failure)
-            # Readers may take long to end, so first comes the save. All wait for process 0: schedulers that see one
-            # process end may stop the others in the middle of it.
-            cluster.agree(lambda: self.recorder and self._finish(number))
+            # Saving comes before the readers are closed, which may take long. All processes wait for process 0: a
+            # scheduler that sees one of them end may stop the others in the middle of it.
+            cluster.agree(lambda: self.records and self._finish(number))
         return 128 + number if number else 0
 
-    def _finish(self, number):
-        self.recorder.finish(self.devices.local(self.state), self.nimg)
-        self.recorder.stopped(self.nimg) if number else self.recorder.done(self.nimg)
+    def _train_until_stopped(self, ahead, interruption):
+        """Trains; returns the number of the signal that ended the run early, or 0. Each turn is one dispatch.
 
-    def _raise_failure(self):
-        if self.failure is not None:
-            raise self.failure
-
-    def _guarded(self, function, instead=None):
-        """Calls a function that may fail in this process alone.
-
-        The others must not be left waiting in the next step: the failure is noted, all go on until they have heard of
-        it, and stop together without saving.
+        Args:
+          ahead: the dispatches with their batches, see `with_batches`.
+          interruption: an Interruption.
         """
-        if jax.process_count() == 1:
-            return function()
+        setting = setting_at(self.config, self.group_nimg)
+        # With several processes all must stop at the same turn, so a signal may not interrupt waiting in one of them.
+        stop_request = cluster.stop_requests(lag=_IN_FLIGHT)
+        poll = interruption.poll if jax.process_count() == 1 else lambda: None
+        skipped_in_flight = collections.deque()
         try:
-            return function()
+            while True:
+                # 1. Stop if a signal came or a process failed. This comes before the tick, because a process that
+                #    failed has trained on black images, which may not be saved.
+                if number := stop_request(_FAILED if self.failure else interruption.signal or 0):
+                    return number
+                # 2. End the tick if it is time to.
+                self._guarded(lambda: self._tick_if_due(setting, poll, interruption.poll))
+                # 3. Evaluate the schedule, between two groups of iterations.
+                if not self.group_nimg < self.nimg < self._group_end(setting):
+                    if is_finished(self.config, self.nimg):
+                        return 0
+                    setting = self._enter_setting(setting_at(self.config, self.nimg))
+                # 4. Take the batches, and wait for the compiled program.
+                dispatch, batch, arranged = next(ahead)
+                assert (dispatch.position, dispatch.setting) == (self.nimg, setting), (dispatch, self.nimg, setting)
+                self._await_program(dispatch, poll)
+                # 5. Train. The call returns before the device has done the work.
+                self.state, metrics = self.step(self.state, arranged, setting.lr, stage=setting.stage)
+                self.nimg += setting.batch * dispatch.steps
+                assert self.nimg <= self._group_end(setting), (dispatch, self.group_nimg)
+                # 6. Count.
+                skipped_in_flight.append([metrics.pop(f'{network}_skipped_in_a_row') for network in 'dg'])
+                if self.records:
+                    resolution, local = self._resolution(setting.stage), self.devices.local(metrics)
+                    self.records.ticks.add(setting, resolution, local, self.nimg, dispatch.steps)
+                # 7. Give up if gradients stay infinite. Reading the counts of an earlier dispatch waits for the device,
+                #    so it also keeps the host from running further ahead than _IN_FLIGHT dispatches.
+                if len(skipped_in_flight) > _IN_FLIGHT:
+                    if max(map(int, skipped_in_flight.popleft())) >= self.config.train.most_skipped:
+                        self._give_up(batch, setting)
         except Interrupted:
-            raise
-        except Exception as error:
-            self.failure = self.failure or error
-            return instead
+            return interruption.signal
 
-    def _dispatches(self, iterations):
-        """Yields each dispatch of iterations: one group of steps in equal parts, a part that was begun one by one."""
-        config, group_nimg, iterations = self.config, self.group_nimg, iter(iterations)
-        for position, setting in iterations:
-            group = setting.batch * config.schedule.steps_per_evaluation
-            if not group_nimg < position < group_nimg + group:
-                group_nimg = position
-            steps = self.devices.steps_per_dispatch(setting.stage)
-            if (position - group_nimg) % (steps * setting.batch):
-                steps = 1
-            # All of a dispatch happens under one setting.
-            rest = list(itertools.islice(iterations, steps - 1))
-            assert all(other == setting for _, other in rest), (position, setting, rest)
-            yield _Dispatch(position, setting, steps)
+    def _tick_if_due(self, setting, poll, poll_measuring):
+        """Ends a tick and measures metrics if it is time to; a signal interrupts both, to be repeated after a restart.
 
-    def _ahead(self, dispatches, batches):
-        """Yields (dispatch, its last batch, its batches on the devices), with those of the next ones under way."""
-        ahead = collections.deque()
-        for dispatch in dispatches:
-            its = [self._next_batch(batches, dispatch.setting) for _ in range(dispatch.steps)]
-            ahead.append((dispatch, its[-1], self.devices.arrange(*its)))
-            if len(ahead) > _IN_FLIGHT:
-                yield ahead.popleft()
-        yield from ahead
+        Args:
+          setting: of the last iteration.
+          poll: raises Interrupted after a signal, if the process may stop by itself.
+          poll_measuring: raises Interrupted after a signal.
+        """
+        if not self.records:
+            return
+        ticks = self.records.ticks
+        is_due = self.nimg >= self._group_end(setting) and ticks.is_due(setting, self.nimg)
+        if is_due:
+            ticks.end(self.devices.local(self.state), setting, self._resolution(setting.stage), self.nimg, poll)
+        if is_due or self.has_just_resumed:  # The run may have been stopped while it measured.
+            try:
+                ticks.measure_if_due(self.devices.local(self.state), self.nimg, poll_measuring)
+            except Interrupted:
+                # With several processes, the others wait in the next step meanwhile. They hear of the signal in the
+                # turns after it, and all stop together.
+                if jax.process_count() == 1:
+                    raise
+        self.has_just_resumed = False
+
+    def _enter_setting(self, setting):
+        """Begins a group of iterations under a setting, and returns it."""
+        state = enter_setting(self.config, self.state, setting, previous_lod=self.lod)
+        self.state = self.devices.replicate(state)
+        self.group_nimg, self.lod = self.nimg, setting.lod
+        return setting
+
+    def _group_end(self, setting):
+        """Images shown when the schedule is evaluated next."""
+        return self.group_nimg + setting.batch * self.config.schedule.steps_per_evaluation
 
     def _next_batch(self, batches, setting):
         batch = None if self.failure else self._guarded(lambda: next(batches))
-        # What is blank is never trained on for long, and not saved.
-        return _blank(self.config, self.devices, setting) if batch is None else batch
+        # A process that failed goes on with black images until the others know; nothing of that is saved.
+        return black_batch(self.config, self.devices, setting) if batch is None else batch
 
-    def _iterate(self, ahead, interruption):
-        """Returns the number of the signal that ended the run early, or 0."""
-        config = self.config
-        sum_metrics = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
-        setting = setting_at(config, self.group_nimg)
-        in_flight, spread, asked = collections.deque(), cluster.stop_requests(), collections.deque()
-        # Where there are several processes, all of them must stop at the same iteration.
-        poll = interruption.poll if jax.process_count() == 1 else lambda: None
-        while True:
-            asked.append(spread(_FAILED if self.failure else interruption.signal or 0))
-            if len(asked) > (_IN_FLIGHT if jax.process_count() > 1 else 0) and (number := int(asked.popleft())):
-                return number
-            # After that: what was trained on black images must not be saved.
-            if not self._guarded(lambda: self._tick_if_due(setting, poll, interruption), instead=True):
-                return interruption.signal
-            setting = self._next_setting(setting)
-            if setting is None:
-                return 0
-            dispatch, batch, arranged = next(ahead)
-            assert (dispatch.position, dispatch.setting) == (self.nimg, setting), (dispatch, self.nimg, setting)
-            if not self._await_compiled(dispatch, poll):
-                return interruption.signal
-            self.state, metrics = self.step(self.state, arranged, setting.lr, stage=setting.stage)
-            self.nimg += setting.batch * dispatch.steps
-            assert self.nimg <= self._group_end(setting), (dispatch, self.group_nimg)
-            in_flight.append([metrics.pop(f'{network}_skipped_in_a_row') for network in 'dg'])
-            if self.recorder:
-                self.recorder.add(
-                    setting,
-                    _resolution(config, setting.stage),
-                    self.devices.local(metrics),
-                    sum_metrics,
-                    self.nimg,
-                    dispatch.steps,
-                )
-            if len(in_flight) > _IN_FLIGHT and max(map(int, in_flight.popleft())) >= config.train.most_skipped:
-                self._give_up(batch, setting)
-
-    def _await_compiled(self, dispatch, poll):
-        """Waits for the program of a dispatch, and begins the one that comes after it; False if a signal came."""
-        compilation = self._prepare(dispatch)
-        if not compilation.is_done and self.recorder:
-            self.recorder.activity(f'compiling {_resolution(self.config, dispatch.setting.stage)}')
-        try:
-            compilation.result(poll)
-        except Interrupted:
-            return False
+    def _await_program(self, dispatch, poll):
+        """Waits for the program of a dispatch, and begins to compile the one that comes after it."""
+        compilation = self._prepare(*dispatch.program)  # the one that was begun earlier, if there is one
+        if not compilation.is_done and self.records:
+            self.records.log.activity(f'compiling {self._resolution(dispatch.setting.stage)}')
+        compilation.result(poll)
         for (stage, batch, steps), seconds in self.step.compiled():
-            if self.recorder:
-                self.recorder.compiled(_resolution(self.config, stage), batch, steps, seconds, self.nimg)
-        program = dispatch.setting.stage, dispatch.setting.batch, dispatch.steps
-        if program != self.program:
-            self.program = program
+            if self.records:
+                self.records.log.compiled(self._resolution(stage), batch, steps, seconds, self.nimg)
+        if dispatch.program != self.program:
+            self.program = dispatch.program
             self._prepare_next()
-        return True
-
-    def _prepare(self, dispatch):
-        return self.step.prepare(
-            self.state, stage=dispatch.setting.stage, batch=dispatch.setting.batch, steps=dispatch.steps
-        )
 
     def _prepare_next(self):
-        """Begins to compile what the run needs after the program that is there."""
+        """Begins to compile what the run needs after the newest program.
+
+        That is another program of the same stage, if the run began with single iterations in the middle of a group;
+        otherwise the one of the next stage, together with what the sample pictures need there.
+        """
         shapes = [self.config.image.stage_shape(stage) for stage in range(self.config.image.num_stages)]
         later = [
             (shapes.index(span.resolution), span.batch)
@@ -230,102 +231,75 @@ class _Run:
         for stage, batch in [self.program[:2], *later]:
             steps = self.devices.steps_per_dispatch(stage)
             if (stage, batch, steps) != self.program:
-                compilation = self.step.prepare(self.state, stage=stage, batch=batch, steps=steps)
-                if self.recorder and stage != self.program[0]:
-                    Compilation(lambda: (compilation.result(), self.recorder.prepare_samples(stage)))
+                compilation = self._prepare(stage, batch, steps)
+                if self.records and stage != self.program[0]:
+                    grid = self.records.ticks.grid
+                    Compilation(lambda: (compilation.result(), grid.prepare(stage)))
                 return
 
-    def _tick_if_due(self, setting, poll, interruption):
-        """Ends a tick if it is time to; False if a signal came in between, and something is still to be done."""
-        recorder, nimg = self.recorder, self.nimg
-        if not recorder:
-            return True
-        is_due = (
-            recorder.has_iterations
-            and nimg >= self._group_end(setting)
-            and (nimg >= recorder.tick_nimg + setting.tick_kimg * 1000 or is_finished(self.config, nimg))
-        )
-        try:
-            if is_due:
-                recorder.tick(
-                    self.devices.local(self.state), setting, _resolution(self.config, setting.stage), nimg, poll
-                )
-            if is_due or self.is_fresh:  # a run may have been stopped while it measured
-                self._measure_if_due(interruption)
-            self.is_fresh = False
-        except Interrupted:
-            return False
-        return True
+    def _prepare(self, stage, batch, steps):
+        return self.step.prepare(self.state, stage=stage, batch=batch, steps=steps)
 
-    def _measure_if_due(self, interruption):
-        """Lets the recorder measure; the other processes wait in the next step meanwhile."""
-        try:
-            self.recorder.measure_if_due(self.devices.local(self.state), self.nimg, interruption.poll)
-        except Interrupted:
-            if jax.process_count() == 1:
-                raise
-            # The others will hear of the signal in the next steps, and all will stop together.
+    def _guarded(self, function):
+        """Calls a function that may fail in this process alone, and returns its result, or None if it failed.
 
-    def _next_setting(self, setting):
-        """Returns what holds for the next iteration, given what held for the last one; None at the end of the run."""
-        if self.group_nimg < self.nimg < self._group_end(setting):
-            return setting
-        if is_finished(self.config, self.nimg):
+        The others must not be left waiting in the next step, where all devices exchange gradients. The failure is
+        noted; all go on until they have heard of it, and stop together without saving.
+        """
+        if jax.process_count() == 1:
+            return function()
+        try:
+            return function()
+        except Interrupted:
+            raise
+        except Exception as error:
+            self.failure = self.failure or error
             return None
-        setting = setting_at(self.config, self.nimg)
-        self.state = self.devices.replicate(enter_setting(self.config, self.state, setting, previous_lod=self.lod))
-        self.group_nimg, self.lod = self.nimg, setting.lod
-        return setting
 
-    def _group_end(self, setting):
-        return self.group_nimg + setting.batch * self.config.schedule.steps_per_evaluation
+    def _raise_failure(self):
+        if self.failure is not None:
+            raise self.failure
+
+    def _finish(self, number):
+        """Saves the last state, and logs why the run ends: with a signal of some number, or at its end if that is 0."""
+        ticks, log, workdir = self.records.ticks, self.records.log, self.records.folder.path
+        self.records.saving.finish(self.devices.local(self.state), self.nimg, ticks.progress())
+        kimg = f'{self.nimg / 1000:.1f} kimg'
+        if number:
+            log.event('stop', f'stopped at {kimg} and saved; the same command goes on from here', self.nimg)
+        elif self.start.goes_on and self.start.nimg == self.nimg:
+            end = f'the run ends at {self.config.train.total_kimg:g}'
+            log.event('done', f'nothing to do: {workdir} has reached {kimg} before, and {end}', self.nimg)
+        else:
+            where = f'pictures, log and checkpoints are in {workdir}'
+            log.event('done', f'done: {kimg} in {duration(ticks.seconds)}; {where}', self.nimg)
 
     def _give_up(self, batch, setting):
-        """Saves, and raises a UserError with the name of what went wrong first."""
+        """Saves, and raises a UserError with the name of the first tensor that is not finite, in all processes."""
 
         def end():
-            if not self.recorder:
+            if not self.records:
                 return
             local = self.devices.local(self.state)
-            # Once is enough: every start of a broken run would push a good checkpoint out.
-            if not self.recorder.found_broken:
-                self.recorder.finish(local, self.nimg)
+            if not self.start.was_given_up:  # See `resume`.
+                self.records.saving.finish(local, self.nimg, self.records.ticks.progress())
             try:
                 where = first_bad_tensor(
                     self.config, local, batch, stage=setting.stage, replicas=self.devices.process_replicas
                 )
-            except Exception as error:  # such as for lack of memory; the cause is not worth a traceback
+            except Exception as error:  # such as lack of memory; the user needs the message more than this cause
                 where = f'unknown ({type(error).__name__})'
-            message = (
+            error = UserError(
                 f'the gradients were not finite in {self.config.train.most_skipped} steps in a row, until '
                 f'{self.nimg / 1000:g} kimg; the first tensor that is not: {where}. Weights are as they were '
                 'before, and saved. To go back further remove the newest checkpoints, and lower '
-                f'--config.schedule.lr={setting.lr:g}'
+                f'schedule.lr={setting.lr:g}'
             )
-            self.recorder.event('broken', message, self.nimg, aloud=False)  # the error is printed anyway
-            raise UserError(message)
+            # It is not printed here, because the command prints the error.
+            self.records.log.event('broken', str(error), self.nimg, aloud=False)
+            raise error
 
         cluster.agree(end)
 
-
-def _blank(config, devices, setting):
-    """A batch of black images."""
-    count = devices.part(setting.batch)[1]
-    shape = (count, *config.image.stage_shape(setting.stage), config.image.channels)
-    labels = np.zeros((count, config.image.label_dim), np.float32)
-    return Batch(np.zeros(shape, np.uint8), labels, labels)
-
-
-def _first_state(config, recorder):
-    """Returns the state to begin with, and lines about it; fresh in processes that do not have the folder."""
-    if recorder and recorder.saved:
-        return recorder.saved.state, []
-    lod = lod_at(config, 0)
-    if not recorder or not config.init_from:
-        return create_state(config, lod=lod), []
-    generator, discriminator, ema, lines = transferred(config.init_from, config)
-    return create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod), lines
-
-
-def _resolution(config, stage):
-    return 'x'.join(map(str, config.image.stage_shape(stage)))
+    def _resolution(self, stage):
+        return 'x'.join(map(str, self.config.image.stage_shape(stage)))

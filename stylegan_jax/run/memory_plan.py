@@ -1,9 +1,9 @@
-"""What an iteration of each stage costs a device: operations, and an estimate of its memory. No arrays are made.
+"""The cost of an iteration on one device, for each stage: operations, and an estimate of memory. It makes no arrays.
 
-The estimate: weights, averages and moments; gradients; the random draws of all images of a device; and for each image
-that is computed at once, the outputs of all layers times a factor. The factor was fitted to XLA's own plan for an H100
-(temporary memory in bfloat16, batch 4, full-width networks, compiled 2026-11-22): 0.70 GB at 256x256 and 2.7 GB at
-1024x1024. It was not checked against longer activations.
+The estimate is the sum of weights, averages and Adam's moments; gradients; the random draws for all images of a device;
+and for each image that is computed at the same time, the outputs of all layers times a factor. The factor was fitted to
+XLA's own plan for an H100 (temporary memory in bfloat16, batch 4, full-width networks, compiled 2026-11-22): 0.70 GB at
+256x256 and 2.7 GB at 1024x1024. It was not checked against float32 activations.
 """
 
 import dataclasses
@@ -13,33 +13,34 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax import training
+from stylegan_jax.config import Config
 from stylegan_jax.config.network import num_fmaps
 from stylegan_jax.config.schedule import stage_table
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.synthesis import LONG_UP_TO
+from stylegan_jax.networks.synthesis import FLOAT32_UP_TO
 from stylegan_jax.runtime.flops import model_flops
 from stylegan_jax.runtime.platforms import activation_dtype
 from stylegan_jax.training.draws import draw_discriminator_step
+from stylegan_jax.training.gradients import discriminator_of, generate
 from stylegan_jax.training.sharing import Share, share_of
-from stylegan_jax.training.steps import generate, judge
 
-_COPIES = 2.34  # bytes at the peak of an iteration, over bytes of all outputs of layers
+_COPIES = 2.34  # the factor above: bytes at the peak of an iteration, over bytes of the outputs of all layers
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a stage needs.
+    """The cost of an iteration at one stage.
 
     Attributes:
       resolution: (H, W).
       batch: images of a step over all devices.
-      images: of a step on each device.
-      accumulate: parts that these are computed in.
-      replicas: on each device.
-      flops_per_image: operations of an iteration.
+      images: images of a step on each device.
+      accumulate: parts in which these are computed, one after another.
+      replicas: replicas on each device.
+      flops_per_image: operations of an iteration, per image.
       fixed_bytes: weights, averages, moments and gradients.
-      held_bytes: draws for all images.
-      bytes_per_image: of one that is computed at once.
+      held_bytes: random draws for all images.
+      bytes_per_image: activations of one of the images that are computed at the same time.
     """
 
     resolution: tuple[int, int]
@@ -53,15 +54,17 @@ class Plan:
     bytes_per_image: float
 
     @property
-    def activation_bytes(self):
+    def activation_bytes(self) -> float:
+        """Draws and activations."""
         return self.held_bytes + self.images / self.accumulate * self.bytes_per_image
 
     @property
-    def total_bytes(self):
+    def total_bytes(self) -> float:
+        """The estimate for one device."""
         return self.fixed_bytes + self.activation_bytes
 
-    def verdict(self, memory):
-        """Returns whether so many bytes hold it, as text: 'yes', or what would make it fit."""
+    def verdict(self, memory: int) -> str:
+        """Tells as text whether it fits into `memory` bytes: 'yes', or the setting that makes it fit."""
         if self.total_bytes <= memory:
             return 'yes'
         for parts in range(self.accumulate + 1, self.replicas + 1):
@@ -70,8 +73,8 @@ class Plan:
         return 'no, with no parallel.accumulate'
 
 
-def plans(config):
-    """Returns a Plan for each stage and batch of a run.
+def plans(config: Config) -> list[Plan]:
+    """Returns a Plan for each stage and batch size of a run.
 
     Args:
       config: a resolved Config.
@@ -95,7 +98,7 @@ def _plan(config, state, stage, batch, share):
         state.key,
     )
     networks = state.g_params, state.d_params, state.g_ema, state.g_optimizer, state.d_optimizer
-    # Gradients of one network at a time.
+    # The gradients of the two networks are not in memory at the same time.
     fixed = _bytes(networks) + max(_bytes(state.g_params), _bytes(state.d_params))
     return Plan(
         config.image.stage_shape(stage),
@@ -111,7 +114,12 @@ def _plan(config, state, stage, batch, share):
 
 
 def _flops(config, state, draws, stage, images):
-    """Operations of an iteration of one replica, by those of forward passes: tracing derivatives takes long."""
+    """Returns the operations of an iteration of one replica, as a multiple of forward passes.
+
+    A backward pass costs two forward passes: one for the gradient of weights, one for that of activations. So G takes 3
+    in its own step and 1 in D's step. D takes 3 for reals and 3 for fakes in its own step, and 2 in G's step, which
+    needs no gradient of D's weights. (To trace the derivatives and count would take long.)
+    """
     image = config.image
     label = jax.ShapeDtypeStruct((images, image.label_dim), jnp.float32)
     pixels = jax.ShapeDtypeStruct((images, *image.stage_shape(stage), image.channels), jnp.float32)
@@ -119,7 +127,7 @@ def _flops(config, state, draws, stage, images):
         lambda params, label, draws: generate(config, params, label, draws, stage, 0.5), state.g_params, label, draws
     )
     discriminator = model_flops(
-        lambda params, label, images: judge(config, params, label, stage, 0.5, Share(1))(images),
+        lambda params, label, images: discriminator_of(config, params, label, stage, 0.5, Share(1))(images),
         state.d_params,
         label,
         pixels,
@@ -128,18 +136,18 @@ def _flops(config, state, draws, stage, images):
 
 
 def _penalty_passes(loss):
-    """Forward passes of D that gradient penalties cost as much as, an iteration."""
+    """Returns the cost of gradient penalties per iteration, in forward passes of D."""
     if loss.name != 'logistic':
-        return 6  # WGAN-GP's takes images of its own, forward and back
+        return 6  # WGAN-GP evaluates D on mixed images, which need a forward pass as well.
     return 3 * (bool(loss.r1_gamma) + bool(loss.r2_gamma)) / loss.lazy_r1_interval
 
 
-def output_bytes(config, stage):
-    """Returns the bytes of what all layers of both networks give for one image at a stage."""
+def output_bytes(config: Config, stage: int) -> int:
+    """Returns the bytes of the outputs of all layers of both networks for one image at a stage."""
     short, total = jnp.dtype(activation_dtype(config.precision)).itemsize, 0
     for s in range(stage + 1):
         height, width = config.image.stage_shape(s)
-        long = max(short, 4) if config.image.stage_resolution(s) <= LONG_UP_TO else short
+        long = max(short, 4) if config.image.stage_resolution(s) <= FLOAT32_UP_TO else short
         # Of the generator two layers; of the discriminator one, and what comes from the stage above or from colours.
         total += (
             2
@@ -154,8 +162,12 @@ def _bytes(tree):
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def device_memory():
-    """Returns (bytes of one device at hand, where that is known from)."""
+def device_memory() -> tuple[int, str]:
+    """Returns (bytes of memory of one device, the source of this number).
+
+    Raises:
+      UserError: the device does not tell.
+    """
     device = jax.devices()[0]
     limit = (device.memory_stats() or {}).get('bytes_limit')
     if limit:

@@ -1,61 +1,75 @@
-"""The metrics of a run: measured on the averaged generator at its checkpoints, and a copy of the best of these."""
+"""The metrics of a run: measured on the averaged generator at its checkpoints, of which the best is copied."""
 
 import math
 import os
 import shutil
+from collections.abc import Callable
 
 import jax
 
+from stylegan_jax.config import Config
+from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
-from stylegan_jax.evaluation.evaluator import Evaluator, Options
+from stylegan_jax.evaluation.evaluator import Evaluator
 from stylegan_jax.evaluation.gathering import Store
+from stylegan_jax.evaluation.options import Options
 from stylegan_jax.run.log import drop_entries_beyond
 from stylegan_jax.storage.checkpoint import FOLDER
-from stylegan_jax.training import network
+from stylegan_jax.training import TrainState, network
 
 FILE = 'metrics.jsonl'
 BEST = 'best'
 _STORE = 'metrics'
-_LARGER_IS_BETTER = 'is', 'pr', 'diversity'
 
 
 class RunMetrics:
-    """What `config.metrics` asks for."""
+    """Measures the metrics of `config.metrics`."""
 
-    def __init__(self, config, workdir, dataset):
+    def __init__(self, config: Config, workdir: str, dataset: Dataset):
         """Measures nothing yet.
 
         Args:
           config: a resolved Config.
           workdir: the run's folder.
-          dataset: a `data.dataset.Dataset`.
+          dataset: the images that the run is trained on.
 
         Raises:
-          UserError: there is no such metric, or what one needs is not there: images enough, weights of networks.
+          UserError: there is no such metric, or images or weights of networks that one needs are missing.
         """
         self._config, self._workdir, self._dataset = config, workdir, dataset
         self._metrics = metric_names.parse(config.metrics)
         if config.log.keep_best and not self._metrics:
-            raise UserError("log.keep_best=True: the best by what? Give --config.metrics, such as 'fid10k'")
+            raise UserError(
+                'there is no metric that says which checkpoint is the best',
+                field='log.keep_best',
+                value=True,
+                remedy="set metrics, such as 'fid10k'",
+            )
         self._file, self._store = os.path.join(workdir, FILE), Store(os.path.join(workdir, _STORE))
         if self._metrics:
-            self._evaluator(None, lambda: None).check(self._metrics)  # hours earlier than it would be missed
+            self._evaluator(None, lambda: None).check(self._metrics)  # hours before the first checkpoint
 
-    def is_due(self, checkpoint, nimg, is_last):
-        """Whether to measure at a checkpoint that is the `checkpoint`-th one of a run: it is time to, and not done."""
-        if not self._metrics or (not is_last and checkpoint % self._config.log.metrics_every):
-            return False
-        there = {result['metric'] for result in self._results() if result['nimg'] == nimg}
-        return not all(metric.results[0] in there for metric in self._metrics)
-
-    def measure(self, state, nimg, poll):
-        """Measures, and writes the results down.
+    def is_due(self, checkpoint: int, nimg: int, is_last: bool) -> bool:
+        """Says whether a checkpoint is to be measured, and was not measured before.
 
         Args:
-          state: a TrainState on this process's first device.
+          checkpoint: the number of the checkpoint in the run; `log.metrics_every` counts by it.
           nimg: images shown.
-          poll: called often meanwhile; what it raises ends the measuring, which may be begun again.
+          is_last: whether the run ends with it, which is measured in any case.
+        """
+        if not self._metrics or (not is_last and checkpoint % self._config.log.metrics_every):
+            return False
+        measured = {result['metric'] for result in self._results() if result['nimg'] == nimg}
+        return not all(metric.results[0] in measured for metric in self._metrics)
+
+    def measure(self, state: TrainState, nimg: int, poll: Callable[[], object]) -> list[dict]:
+        """Measures all metrics, and writes the results to the run's file.
+
+        Args:
+          state: on the first device of this process.
+          nimg: images shown.
+          poll: called between batches. If it raises, the measuring ends; it may be begun again.
 
         Returns:
           The results, a list of dicts.
@@ -76,17 +90,18 @@ class RunMetrics:
                 for result in some
             ]
         results.append(self._file, found)
+        # Once the results are written, only the kept outputs of real images can serve again.
         for identity, count in evaluator.passes:
             self._store.forget(identity, count)
         return found
 
-    def keep_if_best(self, nimg):
-        """Copies the checkpoint at `nimg` if the first metric was never better; returns whether it was.
+    def keep_if_best(self, nimg: int) -> bool:
+        """Copies the checkpoint at `nimg` if the first metric was never better; returns whether it was copied.
 
         The folder is a run directory with this one checkpoint, for `--network` and for going on.
         """
         first = self._metrics[0]
-        sign = -1 if first.kind in _LARGER_IS_BETTER else 1
+        sign = -1 if first.kind.larger_is_better else 1
         values = {
             result['nimg']: sign * result['value'] for result in self._results() if result['metric'] == first.results[0]
         }
@@ -99,20 +114,20 @@ class RunMetrics:
         for leftover in parts, before:
             shutil.rmtree(leftover, ignore_errors=True)
         shutil.copytree(os.path.join(self._workdir, FOLDER, str(nimg)), os.path.join(parts, FOLDER, str(nimg)))
-        if held:
+        if held:  # two renames, because a folder that is not empty cannot be replaced by one
             os.rename(target, before)
         os.rename(parts, target)
         shutil.rmtree(before, ignore_errors=True)
         return True
 
-    def drop_beyond(self, nimg):
-        """Forgets what was measured on work that was lost."""
+    def drop_beyond(self, nimg: int) -> None:
+        """Removes the results of checkpoints beyond `nimg`, which were lost."""
         drop_entries_beyond(self._file, nimg)
 
     def _results(self):
-        """Those that this run measured itself; the command may have added others."""
-        there = results.read(self._file) if os.path.exists(self._file) else []
-        return [result for result in there if result.get('in_training')]
+        """Returns the results that this run measured itself; the command may have added others to its file."""
+        found = results.read(self._file) if os.path.exists(self._file) else []
+        return [result for result in found if result.get('in_training')]
 
     def _evaluator(self, generator, poll, lod=0.0):
         options = Options(seed=self._config.seed, mirror=self._config.data.mirror)

@@ -1,26 +1,35 @@
 """The sample pictures of a run: fixed latents through the averaged generator, and real images beside them."""
 
+import collections.abc
 import os
 
 import jax
 import numpy as np
 
+from stylegan_jax.config import Config
+from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling import grid
 from stylegan_jax.sampling.sampler import Sampler
-from stylegan_jax.training import network, run_key
+from stylegan_jax.training import TrainState, network, run_key
 
-_GRID_PURPOSE = 2  # apart from the purposes of the steps (training/draws.py)
-_MOST_CLASS_ROWS = 32  # of the classes; more would make pictures that nobody looks at
-_CHUNK = 16  # images generated at a time
-_SMALLEST_SIDE = 64  # smaller images are enlarged by whole factors, for the eye
+_GRID_PURPOSE = 2  # the key's purpose, other than those of the steps (training/draws.py)
+_MOST_CLASS_ROWS = 32  # rows of classes; a picture of more rows is too large to look at
+_CHUNK = 16  # images per call of the generator
+_SMALLEST_SIDE = 64  # pixels; smaller images are enlarged by whole factors, so that they can be seen
 
 
 class SampleGrid:
-    """Fixed latents and labels, laid out as a grid; with classes, a row each."""
+    """Fixed latents and labels, laid out as a grid; if there are classes, each row has one.
 
-    def __init__(self, config, dataset):
+    Attributes:
+      z: the latents [N, Z].
+      labels: [N, K].
+      columns: images in a row.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset):
         """Draws the latents, and takes labels from the data set.
 
         Args:
@@ -39,8 +48,8 @@ class SampleGrid:
         key = jax.random.fold_in(run_key(config), _GRID_PURPOSE)
         self.z = np.asarray(jax.random.normal(key, (len(labels), config.generator.z_dim)))
 
-    def reals(self, dataset):
-        """Returns real images in the same layout, uint8 [H, W, C]; each row of a class shows that class."""
+    def reals(self, dataset: Dataset) -> np.ndarray:
+        """Returns real images in the same layout, uint8 [H, W, C]; the row of a class shows images of that class."""
         classes = _one_hot_classes(dataset.labels)
         indices = np.arange(len(self.labels)) % len(dataset)
         if classes is not None:
@@ -53,11 +62,14 @@ class SampleGrid:
         images = dataset.images(indices, self._config.image.num_stages - 1)
         return self._layout(images)
 
-    def fakes(self, state, poll=lambda: None):
-        """Returns the averaged generator's images at the state's level of detail, at full size, uint8 [H, W, C].
+    def fakes(self, state: TrainState, poll: collections.abc.Callable[[], object] = lambda: None) -> np.ndarray:
+        """Returns the averaged generator's images at the state's level of detail, in full size, uint8 [H, W, C].
 
-        Without truncation, and with the stored noise inputs, so that ticks differ by training alone. `poll` is called
-        between images, and may raise.
+        They are made without truncation and with the stored noise inputs, so that ticks differ by training alone.
+
+        Args:
+          state: a TrainState on this process's first device.
+          poll: called before each batch of images; it may raise to end the work.
         """
         sampler = self._sampler(network(self._config, state), float(state.lod))
 
@@ -70,8 +82,9 @@ class SampleGrid:
         images = np.concatenate(list(sampler.stream(arguments())))
         return self._layout(grid.enlarge(images, self._config.image.shape[0] // images.shape[1]))
 
-    def prepare(self, stage):
-        """Compiles what `fakes` needs at a stage; may be called in a thread, ahead of time."""
+    def prepare(self, stage: int) -> None:
+        """Compiles the programs that `fakes` needs at a stage; may be called in a thread, ahead of time."""
+        # Shapes suffice to compile: nothing is computed here, and no weights are needed.
         config = self._config.generator
         dtype = np.float64 if self._config.precision == 'float64' else np.float32
         generator = jax.eval_shape(lambda: Generator.init(jax.random.key(0), config))
@@ -79,7 +92,7 @@ class SampleGrid:
         self._sampler(generator, float(config.image.num_stages - 1 - stage)).compile()
 
     def _sampler(self, generator, lod):
-        # On one device, where the state of the run has been copied to.
+        # The sampler uses one device, the one that holds the copy of the state.
         return Sampler(
             generator,
             lod=lod,
@@ -93,16 +106,16 @@ class SampleGrid:
         return grid.enlarge(picture, max(1, _SMALLEST_SIDE // self._config.image.resolution))
 
 
-def save(workdir, name, picture):
-    """Writes a picture of the run as PNG."""
+def save(workdir: str, name: str, picture: np.ndarray) -> None:
+    """Writes a picture, uint8 [H, W, C], as PNG into the run's folder."""
     grid.save_png(os.path.join(workdir, name), picture)
 
 
 def _fitting_grid(shape):
-    """(columns, rows) that fill 1920x1080, within reason."""
+    """Returns (columns, rows) that fill 1920x1080 pixels with images of a shape, within limits."""
     return int(np.clip(1920 // shape[1], 3, 32)), int(np.clip(1080 // shape[0], 2, 32))
 
 
 def _one_hot_classes(labels):
-    """How many classes one-hot labels tell apart; None where there are none, or where labels are not one-hot."""
+    """Returns the number of classes of one-hot labels; None if there are no labels, or if they are not one-hot."""
     return labels.shape[1] if is_one_hot(labels) else None

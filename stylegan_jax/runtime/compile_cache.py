@@ -1,4 +1,7 @@
-"""Compiled programs beyond the process: a folder that keeps them, and ending while one is still being compiled."""
+"""The folder that keeps compiled programs from one start to the next.
+
+How programs are compiled in threads is the subject of `runtime.compiling`.
+"""
 
 import contextlib
 import os
@@ -10,11 +13,10 @@ import zlib
 import jax
 from absl import flags
 
-from stylegan_jax.runtime.compiling import is_compiling
-
 _OFF = '', 'none'
-_CHECKED = '.checked'  # a file whose time says when the entries were last looked at
-_ENTRIES = '*-cache'  # as JAX names them
+_CHECKED = '.checked'  # an empty file; its time says when the entries were last checked
+_ENTRIES = '*-cache'  # JAX names them so.
+_ZSTANDARD_MAGIC = b'\x28\xb5\x2f\xfd'  # the first bytes of everything that zstandard compressed
 
 CACHE = flags.DEFINE_string(
     'compilation_cache',
@@ -25,16 +27,17 @@ CACHE = flags.DEFINE_string(
 )
 
 
-def use_cache(directory=None):
-    """Lets JAX keep what took longer than a second to compile in a folder, and look there first.
+def use_cache(directory: str | None = None) -> str | None:
+    """Lets JAX keep programs that took longer than a second to compile in a folder, and look there first.
 
-    To be called before anything is compiled. A folder that cannot be used is said on stderr, and done without.
+    It must be called before anything is compiled. If the folder cannot be used, a warning on stderr says so, and
+    nothing is kept.
 
     Args:
-      directory: the folder; made if missing. '' or 'none' switches the cache off; None takes the default.
+      directory: the folder, which is made if missing. '' or 'none' switches the cache off; None takes the default.
 
     Returns:
-      The folder, or None.
+      The folder as an absolute path, or None if nothing is kept.
     """
     directory = _default() if directory is None else directory
     if directory.lower() in _OFF:
@@ -43,7 +46,7 @@ def use_cache(directory=None):
         directory = os.path.abspath(os.path.expanduser(directory))
         try:
             os.makedirs(directory, exist_ok=True)
-            with tempfile.TemporaryFile(dir=directory):
+            with tempfile.TemporaryFile(dir=directory):  # tells whether the folder can be written
                 pass
             _drop_torn(pathlib.Path(directory))
         except OSError as error:
@@ -57,48 +60,16 @@ def use_cache(directory=None):
     return directory
 
 
-@contextlib.contextmanager
-def abandoned_at_exit():
-    """Context for all that a command does; where a thread still compiles at its end, the process ends at once.
-
-    With its exit code, and without what Python does at an end: see `runtime.compiling`. All files that matter must
-    be closed by then.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if not is_compiling():
-            raise
-        code = _exit_code(error)
-        if jax.distributed.is_initialized():
-            jax.distributed.shutdown()  # the others would take this process for a lost one
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
-
-
-def _exit_code(error):
-    """The code that Python would end with, having printed what it would print."""
-    if not isinstance(error, SystemExit):
-        sys.excepthook(type(error), error, error.__traceback__)
-        return 1
-    if error.code is None or isinstance(error.code, int):
-        return (error.code or 0) & 0xFF
-    print(error.code, file=sys.stderr)
-    return 1
-
-
 def _default():
     caches = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
     return os.environ.get('JAX_COMPILATION_CACHE_DIR') or os.path.join(caches, 'stylegan_jax')
 
 
 def _drop_torn(directory):
-    """Removes entries that were not written to their end, which JAX would read and complain of forever.
+    """Removes entries that were not written to their end: JAX would warn about them at every start.
 
-    Only those are looked at that came since the last time. One that another process is just writing is lost, too; that
-    costs compiling it again.
+    Only entries that are newer than the last check are read. An entry that another process is writing at the moment is
+    removed as well; the program is then compiled once more at the next start.
     """
     stamp = directory / _CHECKED
     checked = stamp.stat().st_mtime_ns if stamp.exists() else 0
@@ -110,11 +81,11 @@ def _drop_torn(directory):
 
 
 def _is_whole(entry):
-    """Whether an entry can be unpacked; by zstandard, where that was installed when it was written."""
-    if entry.startswith(b'\x28\xb5\x2f\xfd'):
+    """Tells whether an entry can be decompressed. JAX compresses with zstandard if it is installed, else with zlib."""
+    if entry.startswith(_ZSTANDARD_MAGIC):
         try:
-            import zstandard
-        except ImportError:  # nor can JAX read it then
+            import zstandard  # The library is optional.
+        except ImportError:  # JAX cannot read the entry either, so it does no harm.
             return True
         unpack, error = zstandard.ZstdDecompressor().decompress, zstandard.ZstdError
     else:

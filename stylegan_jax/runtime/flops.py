@@ -1,34 +1,38 @@
-"""Floating point operations that the mathematics of a function asks for, counted in its jaxpr.
+"""Floating point operations that the mathematics of a function requires, counted in its jaxpr ("model FLOPs").
 
-Products of matrices (and of vectors: the norm of gradients) and convolutions alone, two for a multiply-add. Zeros that
-a transposed convolution puts between its inputs do not count, padding does, and what leads to no result does not: the
-count is a property of the function, not of how a compiler carries it out, or of the form that a platform prefers.
+Matrix products (and vector products: the norm of gradients) and convolutions count, with two operations per
+multiply-add; elementwise work does not. Padding counts. Zeros that a transposed convolution inserts between its inputs
+do not, nor do equations that no result depends on. The count is therefore a property of the function, not of the way a
+compiler carries it out or of the form that a platform prefers.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 
 
-def model_flops(fn, *args):
-    """Counts the operations of one call; nothing is computed.
+def model_flops(fn: Callable, *args: object) -> int:
+    """Counts the operations of one call, without running it.
 
     Args:
       fn: a traceable function.
       *args: pytrees of arrays or jax.ShapeDtypeStruct.
 
     Returns:
-      int. Of the branches of a condition the dearest counts.
+      Number of operations. Of the branches of a condition the most expensive one counts.
 
     Raises:
-      ValueError: there are products in a loop whose number of iterations is decided while it runs.
+      ValueError: there are products in a loop whose number of iterations is not known beforehand.
     """
     jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
     return _count(jaxpr, [True] * len(jaxpr.outvars))[0]
 
 
 def _count(jaxpr, wanted):
-    """Counts what the wanted results of a jaxpr take.
+    """Counts the operations that the wanted results of a jaxpr depend on.
+
+    Goes through the equations backward, and skips those that nothing wanted depends on (dead code).
 
     Args:
       jaxpr: a jaxpr.
@@ -49,7 +53,7 @@ def _count(jaxpr, wanted):
 
 
 def _count_equation(equation, wanted):
-    """Like `_count`, for one equation."""
+    """Like `_count`, for one equation and the functions that it calls."""
     name, params, everything = equation.primitive.name, equation.params, [True] * len(equation.invars)
     if name == 'conv_general_dilated':
         return _convolution(equation), everything
@@ -60,7 +64,7 @@ def _count_equation(equation, wanted):
         return 0, everything
     if name == 'scan':
         return params['length'] * _all_of(inner[0]), everything
-    if name == 'cond' and params.get('branches_platforms'):  # forms of the same for different devices: the plain one
+    if name == 'cond' and params.get('branches_platforms'):  # `platform_dependent`: count the default, plain form
         return _all_of(inner[-1]), everything
     if name == 'cond':
         return max(map(_all_of, inner)), everything
@@ -68,7 +72,7 @@ def _count_equation(equation, wanted):
         if any(map(_all_of, inner)):
             raise ValueError('a loop with an unknown number of iterations holds matrix products')
         return 0, everything
-    # What calls another function, whatever its purpose (jit, shard_map, custom derivatives, rematerialisation).
+    # Equations that call another function for any purpose (jit, shard_map, custom derivatives, rematerialisation).
     called = inner[0]
     if len(called.outvars) == len(wanted) and len(called.invars) == len(everything):
         return _count(called, wanted)
@@ -81,7 +85,7 @@ def _all_of(jaxpr):
 
 def _convolution(equation):
     numbers, kernel = equation.params['dimension_numbers'], equation.invars[1].aval.shape
-    taps = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])  # of one output: inputs and window
+    taps = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])  # multiply-adds per output: inputs times window
     return 2 * equation.outvars[0].aval.size * taps // math.prod(equation.params['lhs_dilation'])
 
 
@@ -92,7 +96,7 @@ def _product(equation):
 
 
 def _is_variable(var):
-    return not hasattr(var, 'val')  # constants stand among the variables
+    return not hasattr(var, 'val')  # jaxprs hold constants (Literal) where variables can be
 
 
 def _is_jaxpr(value):
@@ -100,5 +104,5 @@ def _is_jaxpr(value):
 
 
 def _bare(value):
-    """The jaxpr of one that carries its constants."""
+    """Returns the jaxpr inside a closed one, which carries its constants along."""
     return value.jaxpr if hasattr(value, 'jaxpr') else value

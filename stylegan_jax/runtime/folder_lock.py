@@ -1,10 +1,11 @@
-"""One run per folder: a live run refuses a second one there, and what a dead one left behind is recognised.
+"""One process per folder: while one works in it a second one is refused, and the lock of a dead one is recognised.
 
-The kernel's lock on the file RUN/lock ends with the process that holds it, in whatever way that ends. Cluster file
-systems may keep such a lock from other hosts, or not know it at all; for them the holder touches the file every few
-seconds, and a newcomer watches it for a while.
+The kernel's lock on the file FOLDER/lock ends with the process that holds it, in whatever way that process ends.
+Cluster file systems may hide such a lock from other hosts, or not support locks at all. For them the holder touches
+the file every few seconds, and a newcomer watches it for a while.
 """
 
+import collections.abc
 import contextlib
 import fcntl
 import json
@@ -16,32 +17,40 @@ import time
 
 from stylegan_jax.errors import UserError
 
-BEAT = 5  # seconds between two signs of life
-_WATCHED_BEATS = 3  # for which a newcomer waits; a host under load may be late with one
+BEAT = 5  # seconds between two touches of the file, the holder's signs of life
+_WATCHED_BEATS = 3  # A newcomer watches for this many beats, because a host under load may be late with one.
 
 
-class WorkdirLock:
-    """Context in which no other process has the run's folder.
+class FolderLock:
+    """Context in which no other process has the folder.
 
     A child made by os.fork without exec shares the kernel's lock, and keeps the folder if its parent is killed; other
-    children do not inherit it.
+    children do not inherit the lock.
 
     Attributes:
-      stale: once entered, who held the folder and ended without letting go of it, such as 'process 123 on node7'; or
-        None.
+      folder: its path.
+      stale: after entering, who held the folder and ended without releasing it, such as 'process 123 on node7'; None
+        if nobody did.
     """
 
-    def __init__(self, workdir, say=None):
-        """Names the folder; `with` takes it.
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        say: collections.abc.Callable[[str], object] | None = None,
+        *,
+        field: str = 'workdir',
+    ):
+        """Names the folder; the `with` statement takes it.
 
         Args:
-          workdir: the run's folder, which exists.
-          say: takes one line about what the user waits for; None prints it on stderr.
+          folder: its path; it exists.
+          say: takes one line that tells the user why there is a wait; None prints the line on stderr.
+          field: the setting that names the folder, for errors.
         """
-        self.workdir, self.stale = os.fspath(workdir), None
-        self._path, self._say = os.path.join(self.workdir, 'lock'), say or _print_on_stderr
+        self.folder, self.stale = os.fspath(folder), None
+        self._path, self._say, self._field = os.path.join(self.folder, 'lock'), say or _print_on_stderr, field
 
-    def __enter__(self):
+    def __enter__(self) -> 'FolderLock':
         """Takes the folder.
 
         Raises:
@@ -49,35 +58,34 @@ class WorkdirLock:
         """
         self._line = json.dumps({'host': socket.gethostname(), 'pid': os.getpid()}) + '\n'
         try:
+            # The stack undoes what was done so far if one of the steps fails; otherwise __exit__ undoes all of it.
             with contextlib.ExitStack() as stack:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
                 stack.callback(os.close, self._file)
                 self.stale = self._claim()
-                stack.callback(self._let_go)
+                stack.callback(self._release)
                 _overwrite(self._file, self._line)
                 stack.callback(_start_beating(self._file))
                 self._stack = stack.pop_all()
         except OSError as error:
-            raise UserError(
-                f'--workdir={self.workdir}: cannot be written ({error.strerror}); choose another folder'
-            ) from None
+            raise self._error(f'cannot be written ({error.strerror})', 'choose another folder') from None
         return self
 
     def __exit__(self, *error):
         self._stack.close()
 
     def _claim(self):
-        """Returns the dead process that the file names, or None; raises UserError if it lives."""
+        """Returns a description of the dead process that the file names, or None; raises UserError if it lives."""
         locked = self._lock()
         line = _read(self._file)
-        if not line:
+        if not line:  # The file is new, or its last holder released the folder.
             return None
         if _may_live(line, locked) and self._shows_life(line):
             raise self._in_use(line)
         return _described(line)
 
     def _lock(self):
-        """Takes the kernel's lock; False where the file system has none."""
+        """Takes the kernel's lock; returns False where the file system has no locks."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -87,7 +95,7 @@ class WorkdirLock:
         return True
 
     def _shows_life(self, line):
-        """Whether somebody touches the file while this process watches it."""
+        """Tells whether somebody touches the file while this process watches it."""
         self._say(
             f'{self._path} names {_described(line)}; watching for {_WATCHED_BEATS * BEAT:g} seconds whether '
             'that still runs'
@@ -95,40 +103,42 @@ class WorkdirLock:
         first = _touched(self._path)
         for _ in range(_WATCHED_BEATS):
             time.sleep(BEAT)
-            if _touched(self._path) != first:  # only whether, not when: clocks differ between hosts
+            if _touched(self._path) != first:  # The times are only compared for equality: clocks of hosts differ.
                 return True
         return False
 
-    def _let_go(self):
-        # Emptied, so that a restart on another host need not watch it, and not deleted: one process might hold the
-        # lock of the deleted file and another one that of a new file by the same name. Not touched if another host
-        # has taken the folder in the meantime.
+    def _release(self):
+        # The file is emptied, so that a restart on another host need not watch it. It is not deleted: one process
+        # could then hold the lock of the deleted file, and another one the lock of a new file of the same name. If
+        # another host has taken the folder in the meantime, its line stays.
         with contextlib.suppress(OSError):
             if _read(self._file) == self._line:
                 os.ftruncate(self._file, 0)
         with contextlib.suppress(OSError):
-            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing would not do while a forked child has the file open
+            # Closing the file would not release the lock while a forked child has the file open.
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _in_use(self, line):
-        return UserError(
-            f'--workdir={self.workdir}: is in use by {_described(line)}; wait for it or stop it, '
-            'or choose another --workdir'
-        )
+        return self._error(f'is in use by {_described(line)}', 'wait for it or stop it, or choose another folder')
+
+    def _error(self, problem, remedy):
+        return UserError(problem, field=self._field, value=self.folder, remedy=remedy)
 
 
 def _read(file):
+    # A disk that was full, or a host that crashed, may leave zero bytes behind.
     return os.pread(file, 1024, 0).partition(b'\0')[0].decode(errors='replace')
 
 
 def _overwrite(file, line):
     data = line.encode()
-    os.pwrite(file, data, 0)  # before the file is cut, so that it is never seen empty
+    os.pwrite(file, data, 0)  # This comes before truncation, so that nobody sees the file empty.
     os.ftruncate(file, len(data))
-    os.fsync(file)  # other hosts would see it only when this one writes its cache back
+    os.fsync(file)  # Without it other hosts would see the line only when this host writes its cache back.
 
 
 def _holder(line):
-    """The host and the process that a lock's file names, or None."""
+    """Returns (host, process id) from the line of a lock's file; None if it cannot be read."""
     try:
         content = json.loads(line.partition('\n')[0])
         return str(content['host']), int(content['pid'])
@@ -142,29 +152,30 @@ def _described(line):
 
 
 def _may_live(line, locked):
-    """Whether a file's holder may run, given whether this process got the kernel's lock."""
+    """Tells whether the holder may still run, given whether this process got the kernel's lock."""
     holder = _holder(line)
     if holder is None:
         return not locked
     host, pid = holder
-    if host != socket.gethostname():
+    if host != socket.gethostname():  # Its lock may not reach this host, and its processes cannot be looked up.
         return True
     return not locked and _exists(pid)
 
 
 def _exists(pid):
     try:
-        os.kill(pid, 0)
+        os.kill(pid, 0)  # Signal 0 only asks whether the process exists.
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # It exists, and belongs to another user.
         pass
     return True
 
 
 def _touched(path):
-    """When a file was touched, in its server's time."""
-    file = os.open(path, os.O_RDONLY)  # by opening it: NFS may answer a plain stat from its cache for a minute
+    """Returns when a file was touched, in its server's time."""
+    # The file is opened because NFS may answer a plain stat from its cache for a minute.
+    file = os.open(path, os.O_RDONLY)
     try:
         return os.fstat(file).st_mtime_ns
     finally:
@@ -172,7 +183,7 @@ def _touched(path):
 
 
 def _start_beating(file):
-    """Touches a file again and again, in a thread; returns a function that ends this."""
+    """Touches a file every BEAT seconds, in a thread; returns a function that ends the thread."""
     ended = threading.Event()
 
     def beat():
@@ -184,7 +195,7 @@ def _start_beating(file):
         ended.set()
         thread.join()
 
-    thread = threading.Thread(target=beat, name='workdir_lock', daemon=True)
+    thread = threading.Thread(target=beat, name='folder_lock', daemon=True)
     thread.start()
     return end
 

@@ -1,46 +1,51 @@
 """Stopping in good order: the first SIGINT or SIGTERM asks, the second one insists.
 
-Python runs signal handlers only between two instructions of the main thread, so not during a minute-long
-compilation. The byte that the interpreter's own handler writes to the wakeup file descriptor comes at once, and
-the thread that reads it can end the process whatever the main thread does, as long as that lets go of the GIL.
+Python runs signal handlers only between two instructions of the main thread, and so not during a call that takes
+minutes, such as a compilation. But the interpreter's own handler, in C, at once writes a byte to the wakeup file
+descriptor. A thread that reads this byte can end the process whatever the main thread does, as long as the main thread
+releases the GIL.
 """
 
+import collections.abc
 import contextlib
 import os
 import select
 import signal
 import threading
 import time
+import types
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 _END = 0  # the byte that ends the thread; no signal has this number
 _PATIENCE = 1.0  # seconds for which a message waits for a reader of stderr
-_ECHO = 1.0  # seconds in which a second SIGTERM is the first one's echo: Slurm sends it by two ways
+_ECHO = 1.0  # seconds during which a second SIGTERM does not count, because Slurm sends the first one twice
 
-_entered = []  # interruptions that hold this process's signals, innermost last
+_entered = []  # interruptions that handle this process's signals, innermost last
 
 
 class Interrupted(Exception):
-    """Long work was left in the middle because of a signal to stop."""
+    """A signal to stop ended long work before it was done."""
 
 
 class Interruption:
-    """Context, for the main thread, in which a signal to stop is noted rather than obeyed; the second one ends all.
+    """Context, for the main thread, in which the first signal to stop is only noted; the second one ends the process.
 
     Attributes:
-      signal: number of the signal that came, or None.
+      signal: the number of the first signal, or None.
     """
 
-    def __init__(self, at_once=None):
+    def __init__(self, at_once: collections.abc.Callable[[], object] | None = None):
         """Does nothing yet.
 
         Args:
-          at_once: saves; then the first signal already ends the process, from another thread and in whatever the main
-            thread is doing. None where the main thread ends by itself, after the signal was noted.
+          at_once: a function that saves. With it already the first signal ends the process: another thread calls the
+            function and exits, whatever the main thread is doing. None if the main thread ends by itself after a
+            signal was noted.
         """
         self._at_once = at_once
 
-    def __enter__(self):
+    def __enter__(self) -> 'Interruption':
+        """Takes over the signals."""
         self.signal = None
         with contextlib.ExitStack() as stack:
             reader, writer = os.pipe()
@@ -58,21 +63,27 @@ class Interruption:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: types.TracebackType | None = None,
+    ):
+        """Puts everything back as it was before."""
         self._stack.close()
 
     @property
-    def exit_code(self):
-        """128 + the signal's number, as shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
+    def exit_code(self) -> int:
+        """128 plus the signal's number, by the convention of shells: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + self.signal
 
-    def poll(self):
-        """Raises `Interrupted` if a signal was noted; for long work between steps."""
+    def poll(self) -> None:
+        """Raises `Interrupted` if a signal was noted; long work calls it again and again."""
         if self.signal is not None:
             raise Interrupted(signal.Signals(self.signal).name)
 
     def _handle(self, number, frame):
-        # The thread would do, only later: what follows `signal.raise_signal` may rely on the signal being noted.
+        # The thread would note the signal as well, but later; code after `signal.raise_signal` may rely on it.
         if self.signal is None:
             self.signal = number
 
@@ -86,13 +97,13 @@ class Interruption:
             os._exit(code)
 
     def _watch(self, reader):
-        """Counts signals, in a thread, until the byte that ends it."""
-        first = None  # when the first one came
+        """Counts signals, in a thread, until it reads the byte _END."""
+        first = None  # time of the first signal
         while True:
             for number in os.read(reader, 1024):
                 if number == _END:
                     return
-                if number not in _SIGNALS:  # the descriptor gets every signal that Python handles
+                if number not in _SIGNALS:  # The descriptor receives every signal that Python handles.
                     continue
                 if first is None:
                     first = time.monotonic()
@@ -105,21 +116,22 @@ class Interruption:
 
 
 def _end(thread, writer):
-    if thread.is_alive():  # not in a forked child: its pipe is the parent's, and so would be the thread that ends
+    # A forked child has no such thread, and shares the pipe with its parent, whose thread the byte would end.
+    if thread.is_alive():
         os.write(writer, bytes([_END]))
         thread.join()
 
 
 def _say(message):
-    # Past Python's buffers, whose locks the main thread may hold; and a terminal that stands still, or a stderr that
-    # was closed, must not keep the thread from the second signal.
+    # This bypasses Python's buffers, whose locks the main thread may hold. A terminal that was stopped, or a stderr
+    # that was closed, must not keep the thread from reading the second signal.
     with contextlib.suppress(OSError):
         if select.select([], [2], [], _PATIENCE)[1]:
             os.write(2, f'\n{message}\n'.encode())
 
 
 def _leave_to_parent():
-    """Gives a forked child its signals back: its bytes would go down the parent's pipe and count there."""
+    """Restores the signal handlers in a forked child, whose signals would otherwise be counted in its parent."""
     for interruption in reversed(_entered[:]):
         interruption.__exit__()
 

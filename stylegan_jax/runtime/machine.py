@@ -1,4 +1,6 @@
-"""Where something ran, and when: results are worth nothing without it."""
+"""Describes the machine, the versions and the date, which results are worth nothing without."""
+
+from __future__ import annotations
 
 import datetime
 import importlib.metadata
@@ -8,17 +10,22 @@ import platform
 import resource
 import subprocess
 import sys
+import typing
 
-_PATIENCE = 10.0  # seconds for git, whose file system may hang
+if typing.TYPE_CHECKING:
+    import jax
+
+_PATIENCE = 10.0  # seconds that git may take; a network file system may hang
 
 
-def describe(device=None):
-    """Returns what identifies a measurement, a dict of text and numbers.
+def describe(device: jax.Device | None = None) -> dict[str, str | int]:
+    """Returns what identifies a measurement: text and numbers by name.
 
     Args:
-      device: the jax.Device that was measured; None where JAX had no part in it.
+      device: the device that was measured; None if the measurement did not use JAX.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()  # not on macOS
+    # The cores that this process may use, where the system tells (macOS does not).
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     facts = {
         'processor': _processor(),
         'cores': cores,
@@ -29,8 +36,8 @@ def describe(device=None):
     return {'device': device.device_kind, 'platform': device.platform} | facts if device else facts
 
 
-def heading(facts):
-    """Returns the same as one line for people."""
+def heading(facts: dict) -> str:
+    """Returns facts from `describe` or `describe_run` as one line for people."""
     device = f'{facts["device"]} ({facts["platform"]}), ' if 'device' in facts else ''
     return (
         f'{device}{facts["cores"]} cores of {facts["processor"]}, JAX {facts["jax"]}, {facts["date"]}, '
@@ -38,13 +45,13 @@ def heading(facts):
     )
 
 
-def describe_run(device, *, count, processes):
-    """Returns what the report of a run says about where it runs, and the command that began it.
+def describe_run(device: jax.Device, *, count: int, processes: int) -> dict[str, typing.Any]:
+    """Returns what the report of a run shows about the machine and about the command that began the run.
 
     Args:
-      device: a `jax.Device` of this process.
-      count: of devices, all processes together.
-      processes: how many there are.
+      device: a device of this process.
+      count: devices of all processes together.
+      processes: number of processes.
     """
     facts = describe(device)
     memory = (device.memory_stats() or {}).get('bytes_limit')
@@ -58,14 +65,15 @@ def describe_run(device, *, count, processes):
     }
     facts |= {} if memory is None else {'memory_gib': round(memory / 2**30, 1)}
     began = getattr(sys.modules['__main__'], '__spec__', None)
-    if began is not None and began.name == 'stylegan_jax.main':  # and not a program that uses the library
+    # A program of somebody's own that uses the library has a command line that says little about the run.
+    if began is not None and began.name == 'stylegan_jax.main':
         facts |= {'arguments': sys.argv[1:], 'folder': os.getcwd()}
     return facts
 
 
-def memory(device):
-    """Returns the most memory in use so far [GiB], by its name in the log; of the device where its backend tells."""
-    # Linux counts in KiB, macOS in bytes.
+def memory(device: jax.Device) -> dict[str, float]:
+    """Returns the peak memory in use so far [GiB], by its name in the log; of the device only if its backend tells."""
+    # `ru_maxrss` is in KiB on Linux and in bytes on macOS.
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == 'darwin' else 2**20)
     on_device = (device.memory_stats() or {}).get('peak_bytes_in_use')
     return {'host_memory_gib': round(host, 3)} | ({} if on_device is None else {'device_memory_gib': on_device / 2**30})
@@ -80,7 +88,7 @@ def _processor():
 
 
 def _commit():
-    """The commit that the package's files are of, with a plus where they were changed; 'unknown' outside of git."""
+    """Returns the commit of the package's files, with a plus if they were changed since; 'unknown' outside of git."""
     package = pathlib.Path(__file__).parents[1]
 
     def git(*args):
@@ -89,7 +97,7 @@ def _commit():
         ).stdout.strip()
 
     try:
-        # An installed package may lie inside some other repository.
+        # This fails for an installed package that lies inside some other repository.
         git('ls-files', '--error-unmatch', '__init__.py')
         return git('rev-parse', '--short', 'HEAD') + ('+' if git('status', '--porcelain', '.') else '')
     except (OSError, subprocess.SubprocessError):

@@ -1,16 +1,16 @@
-"""What people see of work that takes long: bars, and durations in words."""
+"""How work that takes long is shown to people: bars, and durations in words."""
 
 import sys
 
 from tqdm import tqdm
 
 
-def progress_bar(count, title):
-    """Returns a tqdm bar: shown after two seconds, seldom moved in a log file, absent without a title."""
+def progress_bar(count: int, title: str | None) -> tqdm:
+    """Returns a tqdm bar: shown after two seconds, moved seldom in a log file, absent without a title."""
     return tqdm(total=count, desc=title, delay=2, disable=title is None, mininterval=0.1 if sys.stderr.isatty() else 15)
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Writes seconds as people do: '42s', '3m 07s', '5h 02m 11s', '2d 01h 10m'."""
     s = round(seconds)
     if s < 60:

@@ -3,26 +3,28 @@
 import concurrent.futures
 import math
 import os
+import typing
+from collections.abc import Callable, Sequence
 
 from stylegan_jax.runtime.progress import progress_bar
 
 MEMORY_BUDGET = 4 << 30  # bytes that one array of a data set's pixels may take
-# The cores that this process may use, which clusters limit; only Linux can say.
+# The cores that this process may use, which clusters limit; only Linux tells their number.
 _CORES = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 NUM_THREADS = min(16, _CORES)
 _CHUNK = 4096  # tasks queued at once; millions would cost gigabytes
 
 
-def fits_memory(count, shape):
+def fits_memory(count: int, shape: Sequence[int]) -> bool:
     """Says whether `count` uint8 images of `shape` are within the memory budget."""
     return count * math.prod(shape) <= MEMORY_BUDGET
 
 
-def in_threads(function, count, title=None):
+def in_threads(function: Callable[[int], typing.Any], count: int, title: str | None = None) -> list[typing.Any]:
     """Calls function(0), ..., function(count - 1) in threads.
 
     Args:
-      function: what to call; Pillow and NumPy release the GIL in the parts that matter.
+      function: the work; Pillow and NumPy release Python's global lock in the parts that take long.
       count: how many calls.
       title: of a progress bar; None = no bar.
 
@@ -30,7 +32,7 @@ def in_threads(function, count, title=None):
       The results in order.
 
     Raises:
-      The first exception that `function` raises; what has not started by then is dropped.
+      Exception: the first one that `function` raises; calls that have not started by then are dropped.
     """
     results = []
     with concurrent.futures.ThreadPoolExecutor(NUM_THREADS) as pool, progress_bar(count, title) as bar:

@@ -1,7 +1,7 @@
-"""Which of XLA's flags and compiler options the installed version has.
+"""The flags and compiler options that the installed version of XLA knows.
 
-They come and go with versions of JAX, and XLA refuses what it does not know: an unknown compiler option raises an
-error, and an unknown flag in XLA_FLAGS ends the process. So both are asked for, and what is unknown is left out.
+They come and go with versions of JAX, and XLA refuses unknown ones: an unknown compiler option raises an error, and an
+unknown flag in XLA_FLAGS ends the process. The functions here try them out and leave the unknown ones out.
 """
 
 import functools
@@ -9,21 +9,22 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 
 
-def known_flags(flags):
-    """Returns those of some flags that XLA has, for the environment variable XLA_FLAGS.
+def known_flags(flags: Iterable[str]) -> list[str]:
+    """Filters flags for the environment variable XLA_FLAGS: keeps those that XLA knows.
 
-    A second process asks, because XLA reads the variable once and ends the process at a flag that it does not know.
+    They are tried in a second process, because XLA reads the variable only once, and an unknown flag ends the process.
 
     Args:
       flags: texts such as '--xla_backend_optimization_level=0'.
 
     Returns:
-      A list of those that are known, in their order.
+      The known flags, in the given order.
 
     Raises:
-      RuntimeError: JAX does not start, whatever the flags.
+      RuntimeError: JAX does not start even without the unknown flags.
     """
     left = list(flags)
     while left:
@@ -44,21 +45,21 @@ def known_flags(flags):
     return left
 
 
-def known_options(options):
-    """Returns those of some compiler options that XLA has; others are left out, which is said once on stderr.
+def known_options(options: Mapping[str, object]) -> dict[str, object]:
+    """Filters compiler options: keeps those that XLA knows, and warns about others once on stderr.
 
     Args:
-      options: dict of what `compile` of a lowered function takes as `compiler_options`.
+      options: {name: value}, as the argument `compiler_options` of `compile` of a lowered function.
 
     Returns:
-      dict.
+      The known options.
     """
     return {name: value for name, value in options.items() if _is_known(name, value)}
 
 
 @functools.cache
 def _is_known(name, value):
-    import jax  # so that `known_flags` can be called before JAX reads its environment
+    import jax  # not at the top, so that `known_flags` can be called before JAX reads its environment
 
     try:
         _smallest_program().compile({name: value})

@@ -2,6 +2,9 @@
 
 import collections
 import concurrent.futures
+import os
+import typing
+from collections.abc import Callable
 
 import numpy as np
 import PIL.Image
@@ -13,8 +16,10 @@ _COMPRESSION = 1  # zlib's; its default of 6 takes four times as long for files 
 _MOST_WAITING = 4  # images for each thread
 
 
-def to_uint8(images):
-    """Converts [-1, 1] to 0..255 as the official code does for metrics: x * 127.5 + 128, truncated.
+def to_uint8(images: np.ndarray) -> np.ndarray:
+    """Converts [-1, 1] to 0..255 in NumPy, as the official code does for metrics: x * 127.5 + 128, truncated.
+
+    `sampling.engine.to_uint8_on_device` does the same in compiled functions, equal to the bit.
 
     Args:
       images: floats [..., H, W, C]; values outside [-1, 1] are clipped.
@@ -25,12 +30,12 @@ def to_uint8(images):
     return np.clip(np.asarray(images, np.float32) * 127.5 + 128, 0, 255).astype(np.uint8)
 
 
-def image_grid(images, columns):
+def image_grid(images: np.ndarray, columns: int) -> np.ndarray:
     """Lays images out row by row.
 
     Args:
       images: uint8 [N, H, W, C].
-      columns: images a row; the last row is filled up with black.
+      columns: images in a row; the last row is filled up with black.
 
     Returns:
       uint8 [rows * H, columns * W, C].
@@ -43,10 +48,13 @@ def image_grid(images, columns):
     return grid.reshape(rows * height, columns * width, channels)
 
 
-def save_png(path, image):
-    """Writes a PNG of uint8 [H, W, C] with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Writes a PNG, which appears whole or not at all.
 
-    More or other channels have no PNG; of those the first is written as grey.
+    Args:
+      path: of the file.
+      image: uint8 [H, W, C] with 1 (grey), 3 (RGB) or 4 (RGBA) channels. PNG has no other numbers of channels; of such
+        an image the first channel is written as grey.
     """
     if image.shape[-1] not in (3, 4):
         image = image[..., 0]
@@ -55,23 +63,23 @@ def save_png(path, image):
 
 
 class PngWriter:
-    """Context in which PNG files are written by threads, each file by one; it ends when all are there.
+    """Context in which threads write PNG files, each thread a file at a time; it ends when all files are there.
 
-    What a thread raises comes out of a later `save`, or of the end of the context. After an exception, Ctrl-C included,
-    files that were not begun are not written any more.
+    An error in a thread is raised by a later `save`, or at the end of the context. After an exception, Ctrl-C included,
+    no more files are begun.
     """
 
-    def __init__(self, written=lambda: None):
+    def __init__(self, written: Callable[[], object] = lambda: None):
         """Starts no thread yet.
 
         Args:
-          written: called, in the thread that saves, after each file.
+          written: called after each file, in the thread that calls `save`.
         """
         self._written, self._waiting = written, collections.deque()
         self._threads = concurrent.futures.ThreadPoolExecutor(NUM_THREADS, thread_name_prefix='png')
 
-    def save(self, path, image):
-        """Writes a file soon, see `save_png`; waits while too many are waiting.
+    def save(self, path: str | os.PathLike, image: np.ndarray) -> None:
+        """Has a thread write a file, see `save_png`; waits while too many images are waiting.
 
         No two files under way may have the same path.
         """
@@ -79,7 +87,7 @@ class PngWriter:
             self._await_first()
         self._waiting.append(self._threads.submit(save_png, path, image))
 
-    def __enter__(self):
+    def __enter__(self) -> typing.Self:
         return self
 
     def __exit__(self, kind, *error):
@@ -94,6 +102,6 @@ class PngWriter:
         self._written()
 
 
-def enlarge(image, factor):
-    """Repeats every pixel of [..., H, W, C]."""
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """Repeats every pixel of [..., H, W, C] in both directions."""
     return np.repeat(np.repeat(image, factor, axis=-3), factor, axis=-2)

@@ -1,25 +1,40 @@
-"""From ws and noise inputs to uint8 images, in batches of one size: what figures and animations are drawn with.
+"""From ws and noise inputs to uint8 images: for figures and films, whose layers have styles and noise of their own.
 
-`sampling.sampler.Sampler` is faster where all that varies is the latent; here layers may have styles and noise
-of their own.
+Where only latents vary, `sampling.sampler.Sampler` is faster.
 """
 
 import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import jax
 import numpy as np
 
 from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks.generator import broadcast_w, draw_noise, map_latents, synthesize_images
+from stylegan_jax.networks.generator import Generator, broadcast_w, map_latents, synthesize_images
 from stylegan_jax.networks.labels import as_label
-from stylegan_jax.runtime.platforms import activation_dtype, best_precision, compiler_options, matmul_precision
-from stylegan_jax.sampling.latents import latents
-from stylegan_jax.sampling.sampler import fitting_batch, to_uint8
+from stylegan_jax.runtime.platforms import matmul_precision
+from stylegan_jax.sampling.engine import (
+    chosen_precision,
+    fetched,
+    fitting_batch,
+    kept_program,
+    noise_of_keys,
+    rows_of_batch,
+    synthesis_dtype,
+    to_uint8_on_device,
+)
+from stylegan_jax.sampling.latents import draw_keys, latents
+
+# 'const' (the stored inputs), 'none', typed JAX keys [N], or arrays [1 or N, h, w, 1], one a layer.
+Noise: TypeAlias = str | jax.Array | Sequence[jax.Array | np.ndarray]
 
 
 class Painter:
     """A generator at one level of detail, for one class, on the first device.
+
+    A figure has few images, and a second device would be given copies of the last one for most of them.
 
     Attributes:
       generator: the Generator.
@@ -31,7 +46,15 @@ class Painter:
       dtype: of the weights.
     """
 
-    def __init__(self, generator, *, label=None, lod=0.0, precision='float32', drawn=lambda count: None):
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        label: int | None = None,
+        lod: float = 0.0,
+        precision: str = 'float32',
+        drawn: Callable[[int], object] = lambda count: None,
+    ):
         """Compiles nothing yet.
 
         Args:
@@ -44,45 +67,56 @@ class Painter:
         Raises:
           UserError: there is no such class or level of detail.
         """
-        device = jax.local_devices()[0]
+        devices = (jax.local_devices()[0],)
         self.generator, self.config = generator, generator.config
-        self.stage, self._alpha = stage_and_alpha(self.config.image, lod)
+        self.stage, alpha = stage_and_alpha(self.config.image, lod)
         self.num_layers = 2 * (self.stage + 1)
         self.shape = (*self.config.image.stage_shape(self.stage), self.config.image.channels)
-        self._precision = best_precision(device) if precision == 'auto' else precision
+        self._precision = chosen_precision(precision, devices[0])
         self.dtype = generator.w_avg.dtype
         self._label = np.asarray(as_label(None if label is None else [label], 1, generator.label_dim, self.dtype))
-        self.batch, self._drawn = fitting_batch(self.shape, [device]), drawn
-        self._options = compiler_options(device.platform)
+        self.batch, self._drawn = fitting_batch(self.shape, devices), drawn
+        self._alpha = np.asarray(alpha, self.dtype)
+        self._program = kept_program(
+            _draw,
+            devices,
+            self._precision,
+            config=self.config,
+            stage=self.stage,
+            dtype=synthesis_dtype(self._precision),
+        )
 
-    def w(self, z):
+    def w(self, z: np.ndarray) -> np.ndarray:
         """Maps latents [N, Z] to w [N, W]."""
         label = np.repeat(self._label, len(z), axis=0)
         with matmul_precision(self._precision):
             return np.asarray(_map(self.config, self.generator.params, np.asarray(z, self.dtype), label))
 
-    def ws(self, seeds, psi=None, cutoff=None):
+    def ws(self, seeds: Sequence[int], psi: float | None = None, cutoff: int | None = None) -> np.ndarray:
         """Returns the ws [N, L, W] of seeds.
 
         Args:
           seeds: numbers, see `sampling.latents.latents`.
-          psi, cutoff: see `Generator.truncate`.
+          psi: see `Generator.truncate`.
+          cutoff: see `Generator.truncate`.
 
         Raises:
           UserError: psi is given, and the network is Progressive GAN's.
         """
         return self.ws_of_z(latents(seeds, self.generator.z_dim), psi, cutoff)
 
-    def ws_of_z(self, z, psi=None, cutoff=None):
+    def ws_of_z(self, z: np.ndarray, psi: float | None = None, cutoff: int | None = None) -> np.ndarray:
         """Returns the ws [N, L, W] of latents [N, Z]; see `ws`."""
         w = self.w(z)
         if not self.config.is_progan:
             return np.asarray(self.generator.truncate(w, psi, cutoff))
         if psi is not None:
-            raise UserError(f'psi={psi:g}: a Progressive GAN generator has no truncation; leave it out')
+            raise UserError(
+                'a Progressive GAN generator has no truncation', field='psi', value=f'{psi:g}', remedy='leave it out'
+            )
         return np.asarray(broadcast_w(self.config, w))
 
-    def batches(self, ws, noise='const'):
+    def batches(self, ws: np.ndarray, noise: Noise = 'const') -> Iterator[np.ndarray]:
         """Makes images.
 
         Args:
@@ -92,62 +126,58 @@ class Painter:
         Yields:
           uint8 [n, H, W, C] in host memory, a batch after the other, N in all.
         """
-        under_way, done = None, 0
-        for start in range(0, len(ws), self.batch):
-            rows = np.minimum(np.arange(start, start + self.batch), len(ws) - 1)
-            images = self._images(np.asarray(ws)[rows], self._noise(noise, rows, len(ws)))
-            images.copy_to_host_async()
-            if under_way is not None:  # fetched while the device works on the next one
-                yield self._fetched(under_way, self.batch)
-                done += self.batch
-            under_way = images
-        yield self._fetched(under_way, len(ws) - done)
+        for images in fetched(self._started(np.asarray(ws), noise)):
+            self._drawn(len(images))
+            yield images
 
-    def images(self, ws, noise='const'):
+    def images(self, ws: np.ndarray, noise: Noise = 'const') -> np.ndarray:
         """Makes images, see `batches`; returns all of them, uint8 [N, H, W, C]."""
         return np.concatenate(list(self.batches(ws, noise)))
 
-    def _fetched(self, images, count):
-        images = np.asarray(images)[:count]
-        self._drawn(count)
-        return images
+    def _started(self, ws, noise):
+        """Yields (images of a full batch that the device works on, how many of them are wanted)."""
+        for start in range(0, len(ws), self.batch):
+            rows = rows_of_batch(start, self.batch, len(ws))
+            shared, own = self._noise_inputs(noise, rows, len(ws))
+            network = self._program.place((self._params, self._alpha, shared))
+            yield self._program(network, (ws[rows], own)), min(self.batch, len(ws) - start)
 
-    def _images(self, ws, noise):
-        dtype = None if self._precision == 'float32' else activation_dtype(self._precision)
-        draw = _compiled(tuple(self._options.items()))
-        with matmul_precision(self._precision):
-            return draw(self.config, self.generator.params, ws, noise, self.stage, dtype, self._alpha)
+    @functools.cached_property
+    def _params(self):
+        return self._program.place(self.generator.params)
 
-    def _noise(self, noise, rows, count):
-        """The noise inputs of a batch, whatever form they were given in."""
+    def _noise_inputs(self, noise, rows, count):
+        """Noise inputs of the batch with these rows of `count`, as (those that all images share, those of each image).
+
+        Either holds one entry a layer, which is None where the layer's input is in the other one. Both are empty where
+        there is no noise.
+        """
         if not self.config.use_noise or (isinstance(noise, str) and noise == 'none'):
-            return ()
-        if isinstance(noise, str):
-            return self.generator.noise[: self.num_layers]
+            return (), ()
         if isinstance(noise, jax.Array):
-            return _drawn_noise(self.config, noise[rows], self.stage, self.dtype)
-        return tuple(array if len(array) == 1 and count > 1 else array[rows] for array in noise[: self.num_layers])
+            own = _noise_of_keys(self.config, noise[rows], self.stage, self.dtype)
+            return (None,) * len(own), own
+        if isinstance(noise, str):
+            return self.generator.noise[: self.num_layers], (None,) * self.num_layers
+        # Where there is one image in all, its noise counts as its own, so that a film whose last batch has one frame
+        # draws it with the program of the batches before.
+        arrays = noise[: self.num_layers]
+        is_shared = [len(array) == 1 and count > 1 for array in arrays]
+        shared = tuple(array if is_one else None for array, is_one in zip(arrays, is_shared))
+        return shared, tuple(None if is_one else array[rows] for array, is_one in zip(arrays, is_shared))
 
 
-def noise_keys(seed, count):
+def noise_keys(seed: int, count: int) -> jax.Array:
     """Returns keys [count] for noise inputs; each depends on the seed and its own number alone."""
-    key = jax.random.key(np.uint32(seed))
-    return jax.vmap(lambda number: jax.random.fold_in(key, number))(np.arange(count, dtype=np.uint32))
+    return draw_keys(jax.random.key(np.uint32(seed)), np.arange(count, dtype=np.uint32))
 
 
 _map = jax.jit(map_latents, static_argnums=0)
+_noise_of_keys = jax.jit(noise_of_keys, static_argnums=(0, 2, 3))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
-def _drawn_noise(config, keys, stage, dtype):
-    """Noise inputs [N, h, w, 1] a layer, of keys [N]."""
-    drawn = jax.vmap(lambda key: draw_noise(config, key, 1, stage, dtype))(keys)
-    return tuple(layer[:, 0] for layer in drawn)
-
-
-@functools.cache
-def _compiled(options):
-    def draw(config, params, ws, noise, stage, dtype, alpha):
-        return to_uint8(synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha, dtype=dtype))
-
-    return jax.jit(draw, static_argnums=(0, 4, 5), compiler_options=dict(options))
+def _draw(network, batch, *, config, stage, dtype):
+    """From ws [N, L, W] and noise inputs to uint8 images [N, H, W, C]; see `Painter._noise_inputs` for the noise."""
+    (params, alpha, shared), (ws, own) = network, batch
+    noise = tuple(ours if mine is None else mine for ours, mine in zip(shared, own))
+    return to_uint8_on_device(synthesize_images(config, params, ws, noise, stage=stage, alpha=alpha, dtype=dtype))

@@ -3,52 +3,33 @@
 A checkpoint holds the TrainState, the config that made it, where the log stood, and digests of all three. Orbax
 commits it by renaming a folder, so it is there whole or not at all; the digests tell if it was damaged afterwards.
 One process reads and writes: the state is the same in all of them.
+
+Reading one checkpoint is the purpose of `stored_checkpoint`; a network is read out of a run by `networks_of_runs`.
 """
 
-import concurrent.futures
+import collections.abc
 import contextlib
 import errno
-import functools
-import hashlib
-import json
-import logging
 import os
 import shutil
-import sys
 import typing
-import warnings
 
-import absl.logging
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from stylegan_jax.config import run as config_lib
-from stylegan_jax.config import serialization
+from stylegan_jax.config import Config, serialization
 from stylegan_jax.errors import UserError
-from stylegan_jax.training import create_state, network
+from stylegan_jax.storage import digests, orbax_reports
+from stylegan_jax.storage.architecture_check import refuse_other_architecture
+from stylegan_jax.storage.stored_checkpoint import DamagedError, StoredCheckpoint, with_key_data
+from stylegan_jax.training import TrainState
 
 FOLDER = 'checkpoints'
 SET_ASIDE = 'damaged-checkpoints'
-_ROOM_BESIDE = 2**20  # bytes of a checkpoint beside its arrays, which compression makes smaller
-# What fails for other reasons than that a file is damaged.
-_NOT_DAMAGE = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EACCES, errno.EPERM
+_ROOM_BESIDE = 2**20  # bytes that a checkpoint needs beside its arrays, which compression makes smaller
+# Causes of a failed save that are named alone: Orbax and TensorStore wrap them in pages of context.
 _CAUSES = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
-# Fields of the networks' configs that may change in a run; `image` is compared once, as the run's own.
-_NOT_ARCHITECTURE = ('truncation_psi', 'truncation_cutoff')
-
-
-def _wanted(record):
-    """Whether a log record is for the user: what Orbax reports with a traceback, it also raises."""
-    return 'orbax' not in record.pathname or absl.logging.get_verbosity() >= absl.logging.INFO
-
-
-def _wanted_of_asyncio(record):
-    return 'orbax' not in record.getMessage()
-
-
-logging.getLogger('absl').addFilter(_wanted)
 
 
 class CheckpointError(OSError):
@@ -67,10 +48,10 @@ class Saved(typing.NamedTuple):
     """
 
     nimg: int
-    state: typing.Any
-    config: config_lib.Config
+    state: TrainState
+    config: Config
     progress: dict
-    damaged: tuple
+    damaged: tuple[str, ...]
 
 
 class Checkpoints:
@@ -80,13 +61,13 @@ class Checkpoints:
       path: their folder.
     """
 
-    def __init__(self, workdir, *, keep=None, keep_every_kimg=None):
-        """Opens them.
+    def __init__(self, workdir: str | os.PathLike, *, keep: int | None = None, keep_every_kimg: float | None = None):
+        """Opens the checkpoints.
 
         Args:
           workdir: the run's folder.
-          keep: how many of the newest stay; None keeps all and writes nothing.
-          keep_every_kimg: the ones nearest to multiples of this stay too [thousands of images]; None for none.
+          keep: how many of the newest are kept; None keeps all and writes nothing.
+          keep_every_kimg: the ones nearest to multiples of this are kept too [thousands of images]; None for none.
         """
         self.path = os.path.abspath(os.path.join(workdir, FOLDER))
         self._keep, self._keep_every_kimg = keep, keep_every_kimg
@@ -95,6 +76,8 @@ class Checkpoints:
     def _open(self):
         options = {
             'create': False,
+            # This process works alone. Orbax would otherwise wait for all processes of the cluster at barriers, which
+            # the others never reach.
             'multiprocessing_options': ocp.options.MultiprocessingOptions(
                 primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix='own'
             ),
@@ -114,39 +97,44 @@ class Checkpoints:
             }
         self._manager = ocp.CheckpointManager(self.path, options=ocp.CheckpointManagerOptions(**options))
 
-    def latest(self):
+    def latest(self) -> int | None:
         """Returns the images shown at the newest checkpoint, or None without any."""
         return self._manager.latest_step()
 
-    def save(self, nimg, state, config, progress):
-        """Starts to save a copy; training may go on, and take over the state's buffers, while it is written.
+    def all(self) -> list[int]:
+        """Returns the images shown at each checkpoint, in rising order."""
+        return sorted(self._manager.all_steps())
 
-        Whether it was written is what `wait` tells.
+    def save(self, nimg: int, state: TrainState, config: Config, progress: dict) -> None:
+        """Starts to save a copy of a state; `wait` tells whether it was written.
+
+        Training may go on, and reuse the state's buffers, while the copy is written.
 
         Args:
           nimg: images shown.
           state: a TrainState that is on this process's devices.
           config: its Config.
-          progress: dict for JSON; where the log stood.
+          progress: dict for JSON that says where the log stood.
 
         Raises:
           CheckpointError: it cannot be written.
         """
-        state = jax.tree.map(lambda x: np.array(x, copy=True), _plain(state))
+        # Without a copy, numpy may share the memory of a CPU's buffer, which the next step overwrites.
+        state = jax.tree.map(lambda x: np.array(x, copy=True), with_key_data(state))
         items = {'config': serialization.to_dict(config), 'progress': progress | {'lod': float(state.lod)}}
-        digests = {name: _json_digest(value) for name, value in items.items()} | {'state': _digest(state)}
+        sums = {name: digests.of_json(value) for name, value in items.items()} | {'state': digests.of_arrays(state)}
         self._check_room(sum(x.nbytes for x in jax.tree.leaves(state)))
         with self._reported():
             self._manager.save(
                 nimg,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),
-                    digests=ocp.args.JsonSave(digests),
+                    digests=ocp.args.JsonSave(sums),
                     **{name: ocp.args.JsonSave(value) for name, value in items.items()},
                 ),
             )
 
-    def wait(self):
+    def wait(self) -> None:
         """Returns once everything is on disk.
 
         Raises:
@@ -155,24 +143,15 @@ class Checkpoints:
         with self._reported():
             self._manager.wait_until_finished()
 
-    def config(self):
-        """Returns the Config of the newest checkpoint that can be read."""
-        return self._newest(lambda stored: stored.config())[0]
-
-    def progress(self):
-        """Returns where the log stood at the newest checkpoint that can be read."""
-        return self._newest(lambda stored: stored.json('progress'))[0]
-
-    def all(self):
-        """Returns the images shown at each checkpoint, rising."""
-        return sorted(self._manager.all_steps())
-
-    def restore(self, config=None, nimg=None):
-        """Returns the newest checkpoint that can be read, as Saved; sets damaged ones aside, if it may write.
+    def restore(self, config: Config | None = None, nimg: int | None = None) -> Saved:
+        """Restores the newest checkpoint that can be read, and sets damaged ones aside if it may write.
 
         Args:
           config: a Config that must be of the same architecture; None for the checkpoint's own.
           nimg: images shown at the one that is wanted; None for the newest.
+
+        Returns:
+          Saved.
 
         Raises:
           UserError: it belongs to another architecture, or none can be read.
@@ -181,12 +160,13 @@ class Checkpoints:
         def read(stored):
             theirs = stored.config()
             if config is not None:
-                _refuse_other_architecture(theirs, config, stored.path)
+                refuse_other_architecture(theirs, config, stored.path)
             progress = stored.json('progress')
             return Saved(stored.nimg, stored.state(theirs), theirs, progress, ())
 
         saved, damaged = self._newest(read, nimg)
-        # Only now: a run whose checkpoints were all set aside would look like a new one.
+        # Damaged ones are moved only after one was read: a run without any checkpoint would look like a new one, and
+        # start over.
         return saved._replace(
             damaged=tuple(
                 reason + ('' if self._keep is None else f'; it is now in {self._set_aside(nimg)}')
@@ -194,11 +174,16 @@ class Checkpoints:
             )
         )
 
-    def close(self):
+    def close(self) -> None:
+        """Closes the checkpoints; what `save` began is finished first."""
         self._manager.close()
 
     def _newest(self, read, nimg=None):
-        """Calls `read` with the newest checkpoint, a _Stored, or else with the one before, and so on; or with one.
+        """Calls `read` with the newest checkpoint, or where that is damaged with the one before, and so on.
+
+        Args:
+          read: takes a StoredCheckpoint; raises DamagedError.
+          nimg: images shown at the only one that is tried; None for all.
 
         Returns:
           (what `read` returned, {images shown: a line about it} of the checkpoints that it could not read).
@@ -210,14 +195,14 @@ class Checkpoints:
                 + ', '.join(f'{other / 1000:g}' for other in there)
             )
         for one in reversed(there) if nimg is None else [nimg]:
-            stored = _Stored(self._manager, one, f'{self.path}/{one}')
+            stored = StoredCheckpoint(self._manager, one, f'{self.path}/{one}')
             try:
                 return read(stored), damaged
-            except _Damaged as error:
+            except DamagedError as error:
                 damaged[one] = f'{stored.path}: this checkpoint cannot be read ({error})'
         raise UserError(
-            '; '.join(damaged.values()) + '. None is left to go on from: bring back a copy of this folder, '
-            'or choose another --workdir'
+            '; '.join(damaged.values()) + '. None is left to go on from',
+            remedy='bring back a copy of this folder, or choose another',
         )
 
     def _set_aside(self, nimg):
@@ -229,7 +214,7 @@ class Checkpoints:
         return place
 
     def _check_room(self, size):
-        """Refuses to begin what cannot end: many small errors would come of it."""
+        """Refuses a save that cannot end, from which many errors would come."""
         free, needed = shutil.disk_usage(self.path).free, size + _ROOM_BESIDE
         if free < needed:
             raise CheckpointError(
@@ -237,189 +222,18 @@ class Checkpoints:
             )
 
     @contextlib.contextmanager
-    def _reported(self):
-        """Turns what goes wrong in writing into a CheckpointError, and makes the manager ready to try again."""
+    def _reported(self) -> collections.abc.Iterator[None]:
+        """Turns any error of writing into a CheckpointError, and makes the manager ready to try again."""
         try:
             yield
-        except Exception as error:  # full disks surface in every way there is: OSError, ValueError, RuntimeError
-            _silence_late_reports()
+        except Exception as error:  # a full disk surfaces as OSError, ValueError or RuntimeError
+            orbax_reports.silence_late_reports()
+            # The failed save may have left the manager in any state, so it is replaced.
             with contextlib.suppress(Exception):
                 self._manager.close()
             for name in os.listdir(self.path) if os.path.isdir(self.path) else ():
-                if 'orbax-checkpoint-tmp' in name:  # what was begun takes room
+                if 'orbax-checkpoint-tmp' in name:  # an unfinished checkpoint takes room on the disk
                     shutil.rmtree(os.path.join(self.path, name), ignore_errors=True)
             self._open()
             causes = [os.strerror(number) for number in _CAUSES if os.strerror(number) in str(error)]
-            raise CheckpointError(causes[0] if causes else _first_line(error)) from error
-
-
-class _Stored:
-    """One checkpoint on disk. What is read of it is compared with its digests, and raises _Damaged where it differs."""
-
-    def __init__(self, manager, nimg, path):
-        self._manager, self.nimg, self.path = manager, nimg, path
-
-    def config(self):
-        return serialization.from_dict(config_lib.Config, self.json('config'))
-
-    def json(self, item):
-        value = self._read(item, ocp.args.JsonRestore())
-        self._verify(item, _json_digest(value))
-        return value
-
-    def state(self, config):
-        abstract = jax.eval_shape(lambda: _plain(create_state(config)))
-        abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)  # so that arrays come as numpy's
-        state = self._read('state', ocp.args.StandardRestore(abstract))
-        self._verify('state', _digest(state))
-        return state.replace(key=jax.random.wrap_key_data(state.key))
-
-    @functools.cached_property
-    def _digests(self):
-        digests = self._read('digests', ocp.args.JsonRestore())
-        return digests if isinstance(digests, dict) else {}
-
-    def _verify(self, item, digest):
-        if self._digests.get(item) != digest:
-            raise _Damaged(f'its {item} is not what was written')
-
-    def _read(self, item, args):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')
-                return self._manager.restore(self.nimg, args=ocp.args.Composite(**{item: args}))[item]
-        except Exception as error:  # damaged files fail in every way there is
-            _silence_late_reports()
-            if isinstance(error, MemoryError) or getattr(error, 'errno', None) in _NOT_DAMAGE:
-                raise UserError(
-                    f'{self.path}: cannot be read now ({_first_line(error)}); nothing was changed, '
-                    'start the same command again'
-                ) from error
-            raise _Damaged(_first_line(error)) from error
-
-
-class _Damaged(Exception):
-    """A checkpoint cannot be read."""
-
-
-def _silence_late_reports():
-    """Keeps what a failed save or restore left behind from reporting, one by one, that nobody waits for it any more."""
-    logging.getLogger('asyncio').addFilter(_wanted_of_asyncio)
-    hook = sys.unraisablehook
-    if getattr(hook, 'knows_late_reports', False):
-        return
-
-    def quiet(unraisable):
-        if str(unraisable.exc_value) != 'Event loop is closed':
-            hook(unraisable)
-
-    quiet.knows_late_reports = True
-    sys.unraisablehook = quiet
-
-
-def load_network(workdir, which):
-    """Loads a network from the newest checkpoint of a run directory; see `storage.loading.load`."""
-    return load_with_run(workdir, which)[0]
-
-
-def load_with_run(workdir, which, nimg=None):
-    """Loads a network from a run directory, and what it was trained with.
-
-    Args:
-      workdir: the run's folder.
-      which: see `storage.loading.load`.
-      nimg: images shown at the checkpoint, one that is there; None for the newest that can be read.
-
-    Returns:
-      (Generator or Discriminator, Saved).
-
-    Raises:
-      UserError: there is no such checkpoint, or it cannot be read.
-    """
-    with _opened(workdir) as checkpoints:
-        saved = checkpoints.restore(nimg=nimg)
-    for line in saved.damaged:
-        print(f'warning: {line}; the one before it is used', file=sys.stderr)
-    return jax.tree.map(jnp.asarray, network(saved.config, saved.state, which)), saved
-
-
-def all_nimg(workdir):
-    """Returns the images shown at each checkpoint of a run directory, rising."""
-    with _opened(workdir) as checkpoints:
-        return checkpoints.all()
-
-
-def reached_lod(workdir):
-    """Returns the level of detail that a run has reached at its newest checkpoint; 0 is full size."""
-    with _opened(workdir) as checkpoints:
-        return checkpoints.progress()['lod']
-
-
-@contextlib.contextmanager
-def _opened(workdir):
-    """Opens the checkpoints of a run directory that has one."""
-    if not os.path.isdir(os.path.join(workdir, FOLDER)):
-        raise UserError(f'{workdir}: not a run directory (it has no {FOLDER} folder)')
-    checkpoints = Checkpoints(workdir)
-    try:
-        if checkpoints.latest() is None:
-            raise UserError(f'{checkpoints.path}: there is no checkpoint yet')
-        yield checkpoints
-    finally:
-        checkpoints.close()
-
-
-def _plain(state):
-    """Keys are stored as their data."""
-    return state.replace(key=jax.random.key_data(state.key))
-
-
-def _digest(tree):
-    """Hashes the arrays of a pytree, in its order."""
-
-    def digest(x):
-        hashed = hashlib.blake2b(f'{x.dtype}{x.shape}'.encode(), digest_size=16)
-        hashed.update(np.ascontiguousarray(x))
-        return hashed.hexdigest()
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-        return _json_digest(list(threads.map(digest, jax.tree.leaves(tree))))
-
-
-def _json_digest(value):
-    value = json.loads(json.dumps(value))  # tables have strings for keys once they have been in a file
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def _first_line(error):
-    """What an error says, without the long specifications that tensorstore adds to it."""
-    line = (str(error).strip().splitlines() or [''])[0].partition(' [tensorstore_spec')[0].partition(' [source ')[0]
-    return line[:200] or type(error).__name__
-
-
-def _refuse_other_architecture(theirs, ours, where):
-    """Raises a UserError that shows both sides of every difference that a run cannot go on with."""
-
-    def decides(field):
-        part, _, name = field.partition('.')
-        return (
-            (part in ('image', 'generator', 'discriminator') and name not in _NOT_ARCHITECTURE)
-            or (field == 'precision' and 'float64' in (theirs.precision, ours.precision))
-            or (field == 'train.beta1' and 0 in (theirs.train.beta1, ours.train.beta1))
-        )  # first moments, or none
-
-    differences = serialization.differences(theirs, ours)
-    lines = [
-        f'{field}: {before!r} in the checkpoint, {now!r} now' for field, before, now in differences if decides(field)
-    ]
-    if lines:
-        raise UserError(
-            f'{where} belongs to another architecture: '
-            + '; '.join(lines)
-            + '. Choose another --workdir, or the settings that it was made with'
-        )
-    if theirs.seed != ours.seed:
-        raise UserError(
-            f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} '
-            f'now. Choose another --workdir, or --config.seed={theirs.seed}'
-        )
+            raise CheckpointError(causes[0] if causes else orbax_reports.first_line(error)) from error

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, require
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
@@ -13,9 +13,10 @@ from stylegan_jax.storage import official
 _SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
 _ZIP_MAGIC = b'PK\x03\x04'
 _PICKLE_MAGIC = b'\x80'
+_GIVE = 'give an official pickle, a run directory or a saved network'
 
 
-def load(path, which='ema'):
+def load(path: str | os.PathLike, which: str = 'ema') -> Generator | Discriminator:
     """Loads a network.
 
     Args:
@@ -30,24 +31,44 @@ def load(path, which='ema'):
     Raises:
       UserError: the path does not exist, is damaged, or holds no such network.
     """
+    return load_with_lod(path, which)[0]
+
+
+def load_with_lod(path: str | os.PathLike, which: str = 'ema') -> tuple[Generator | Discriminator, float]:
+    """Loads a network, and the level of detail that its training has reached.
+
+    Both come from one opening: while a run trains, a second opening may find a newer checkpoint of another stage.
+
+    Args:
+      path, which: see `load`.
+
+    Returns:
+      (Generator or Discriminator, level of detail); the latter is 0, full size, for anything but a run directory.
+
+    Raises:
+      UserError: see `load`.
+    """
     path = os.fspath(path)
-    if which not in ('ema', 'G', 'D'):
-        raise UserError(f"which={which!r}: choose 'ema', 'G' or 'D'")
+    require(which in ('ema', 'G', 'D'), 'which', which, "choose 'ema', 'G' or 'D'")
     if path in _SHIPPED and not os.path.exists(path):
         path = os.fspath(_SHIPPED[path] / ('discriminator.npz' if which == 'D' else 'generator.npz'))
     if os.path.isdir(path):
-        from stylegan_jax.storage import checkpoint  # Orbax takes a second to import, and files do without it
+        from stylegan_jax.storage import networks_of_runs  # imports Orbax, which takes a second
 
-        return checkpoint.load_network(path, which)
+        network, saved = networks_of_runs.load_with_run(path, which)
+        return network, float(saved.state.lod)
+    return _load_file(path, which), 0.0
+
+
+def _load_file(path, which):
+    """Loads a network from a file; its first bytes tell which kind of file it is."""
     try:
         with open(path, 'rb') as file:
             magic = file.read(4)
     except OSError as error:
-        raise UserError(
-            f'{path}: {error.strerror}; give an official pickle, a run directory or a saved network'
-        ) from None
+        raise UserError(f'{path}: {error.strerror}', remedy=_GIVE) from None
     if magic != _ZIP_MAGIC and magic[:1] != _PICKLE_MAGIC:
-        raise UserError(f'{path}: not a network; give an official pickle, a run directory or a saved network')
+        raise UserError(f'{path}: not a network', remedy=_GIVE)
     if magic != _ZIP_MAGIC:
         return official.load(path, which)
     kind, config, arrays = network_file.read(path)

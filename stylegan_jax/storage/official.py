@@ -1,8 +1,9 @@
 """Official StyleGAN and Progressive GAN networks: their settings and weights under this project's names.
 
-Reading the pickle itself is `official_pickle`'s business.
+`official_pickle` reads the pickle itself.
 """
 
+import os
 import re
 
 import numpy as np
@@ -14,7 +15,7 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.layers import stage_name
 from stylegan_jax.storage import official_pickle
 
-_NEVER = 1 << 30  # flip_from of a network that fuses nowhere
+_NEVER = 1 << 30  # flip_from of a network whose up convolutions are nowhere fused: beyond any size
 
 # Official argument -> field of GeneratorConfig or DiscriminatorConfig, with the official default.
 _STYLE_GENERATOR = {
@@ -59,7 +60,7 @@ _PROGAN_DISCRIMINATOR = {
     'fmap_max': ('fmap_max', 512),
     'mbstd_group_size': ('mbstd_group_size', 4),
 }
-# Arguments that only this value of is expressed here, and arguments that do not touch the function.
+# Arguments of which only this value can be expressed here, and arguments that do not change the function.
 _FIXED = {'use_wscale': True, 'mapping_use_wscale': True, 'tanh_at_end': False, 'pixelnorm_epsilon': 1e-8}
 _IRRELEVANT = {
     'num_channels',
@@ -87,7 +88,7 @@ _IRRELEVANT = {
 }
 
 
-def load(path, which='ema'):
+def load(path: str | os.PathLike, which: str = 'ema') -> Generator | Discriminator:
     """Loads a network from an official pickle.
 
     Args:
@@ -102,15 +103,15 @@ def load(path, which='ema'):
     """
     networks = official_pickle.read(path)
     if isinstance(networks, official_pickle.OfficialNetwork):
-        networks = (networks,) * 3  # a file with one network
+        networks = (networks,) * 3  # a file with one network; a discriminator as 'ema' is refused by its function
     try:
         network = networks[('G', 'D', 'ema').index(which)]
     except (KeyError, IndexError, TypeError):
-        network = None  # which `_converted` refuses
+        network = None  # `_converted` refuses it
     return _converted(path, network, _convert_discriminator if which == 'D' else _convert_generator)
 
 
-def load_classifier(path):
+def load_classifier(path: str | os.PathLike) -> tuple[DiscriminatorConfig, dict[str, np.ndarray]]:
     """Loads an official classifier, such as celebahq-classifier-00-male.pkl: a discriminator that does not grow.
 
     Args:
@@ -129,7 +130,7 @@ def load_classifier(path):
 
 
 def _converted(path, network, convert):
-    """Returns convert(network), with the path before what is wrong."""
+    """Returns convert(network); errors get the path before their message."""
     try:
         version = network.state['version']
     except (AttributeError, KeyError, TypeError):
@@ -140,7 +141,7 @@ def _converted(path, network, convert):
         return convert(network)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # something is not there
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a part is missing
         raise UserError(f'{path}: damaged network ({type(error).__name__}: {error})') from error
 
 
@@ -148,7 +149,7 @@ def _convert_generator(network):
     state = network.state
     function = str(state['build_func_name'])
     variables = _variables(state)
-    if function == 'G_paper':
+    if function == 'G_paper':  # Progressive GAN: one network, without noise inputs or w
         config = _progan_generator_config(network, variables)
         params, noise, w_avg = {}, {}, np.zeros(config.mapped_dim, np.float32)
         synthesis = _renamed(_without_fused_layout(network, variables), 'Conv0', 'Conv0_up')
@@ -161,7 +162,7 @@ def _convert_generator(network):
         }
         noise = {int(name[5:]): value for name, value in synthesis.items() if re.fullmatch(r'noise\d+', name)}
         w_avg = variables['dlatent_avg']
-        if config.mapping_layers == 0:
+        if config.mapping_layers == 0:  # w is z with its label, and the official average of another length
             w_avg = np.zeros(config.mapped_dim, np.float32) if w_avg.shape != (config.mapped_dim,) else w_avg
     else:
         raise UserError(f'a network built by {function}; G_style and G_paper are known')
@@ -181,7 +182,7 @@ def _convert_discriminator(network):
 
 
 def _convert_classifier(network):
-    """Leaves out what only smaller images would take: classifiers were built with structure='fixed', without it."""
+    """Leaves out the layers for smaller images: classifiers were built with structure='fixed', which has none."""
     config, arrays = _discriminator_arrays(network)
     top = stage_name(config.image, config.image.num_stages - 1)
     return config, {
@@ -243,7 +244,7 @@ def _progan_generator_config(network, variables):
 
 
 def _fields(state, table):
-    """Translates official arguments, and refuses those that mean a network which cannot be expressed here."""
+    """Translates official arguments to fields; refuses a network that cannot be expressed here."""
     kwargs = state['static_kwargs']
     for name, value in kwargs.items():
         if name in _FIXED and (value or False) != _FIXED[name]:
@@ -259,11 +260,11 @@ def _blur_filter(state):
 
 
 def _image_config(kwargs, variables, prefix):
-    """The image that a network is for; what the arguments leave out is read from its arrays."""
+    """Returns the ImageConfig of a network; the shapes of its arrays tell what its arguments leave out."""
     if f'{prefix}_lod0/weight' not in variables:
         raise UserError(f'a network without {prefix}_lod0, its layer for images at full size')
     channels = variables[f'{prefix}_lod0/weight'].shape[3 if prefix == 'ToRGB' else 2]
-    # Classifiers take images at full size only, so their sizes are told by blocks.
+    # Counting FromRGB layers would not do: classifiers have one, for images at full size. So the largest block counts.
     sides = [re.match(r'(\d{1,5})x\1/', name) for name in variables]
     return ImageConfig(
         max(int(side[1]) for side in sides if side), channels=channels, label_dim=int(kwargs.get('label_size', 0))
@@ -297,10 +298,12 @@ def _channels_last(name, value):
 
 
 def _without_fused_layout(network, variables):
-    """Brings the up convolutions of the first Progressive GAN code, which has outputs before inputs, into order."""
+    """Transposes the up convolutions of the first Progressive GAN code, which has outputs before inputs."""
     ups = {name: value for name, value in variables.items() if name.endswith('/Conv0_up/weight')}
     swapped = network.module == 'tfutil'
-    for name, value in ups.items():  # where the counts differ, the bias tells
+    # The module tells the first code, unless a layer with different counts of inputs and outputs proves the contrary:
+    # its bias has a value for each output.
+    for name, value in ups.items():
         outputs = variables[name.replace('weight', 'bias')].shape[0]
         if value.shape[2] != value.shape[3]:
             swapped = value.shape[2] == outputs
@@ -308,5 +311,5 @@ def _without_fused_layout(network, variables):
 
 
 def _renamed(variables, layer, new):
-    """Gives a Progressive GAN layer that was built without fusing (fused_scale=False) the name of the fused one."""
+    """Renames a Progressive GAN layer that was built with fused_scale=False as the fused one is named."""
     return {name.replace(f'/{layer}/', f'/{new}/'): value for name, value in variables.items()}

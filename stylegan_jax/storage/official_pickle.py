@@ -1,12 +1,14 @@
 """A pickle reader for the official network files that executes nothing.
 
-It knows containers, numpy arrays and the names of the official classes, and refuses every other name. What the
-networks inside mean is `official`'s business.
+A pickle is a program that may call any function that it names. This reader knows containers, numpy arrays and the names
+of the official classes, and refuses every other name. `official` translates the networks inside.
 """
 
 import collections
+import os
 import pickle
 import re
+import typing
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from stylegan_jax.errors import UserError
 
 
 class OfficialNetwork:
-    """What stands in for a pickled `Network`: its state and nothing else.
+    """Takes the place of a pickled `Network`: holds its state, and nothing else.
 
     Attributes:
       module: name of the module that the class was pickled from.
@@ -28,34 +30,39 @@ class OfficialNetwork:
 
 
 class EasyDict(dict):
-    """Stands in for the official dict with attribute access; its own attributes are never set."""
+    """Takes the place of the official dict with attribute access; its attributes are never set."""
 
     def __setstate__(self, state):
         self.update(state)
 
 
 def _encode(text, encoding):
-    """What Python 2 protocols use to write bytes; only the encoding that they use."""
+    """Takes the place of `codecs.encode`, by which pickle protocols 0 to 2 write bytes, always in latin1."""
     if encoding != 'latin1':
         raise UserError(f'unexpected text encoding {encoding!r}')
     return text.encode('latin1')
 
 
 class PickledDtype:
-    """Stands in for numpy.dtype, whose own unpickling trusts what it is given; plain numbers and strings only."""
+    """Takes the place of numpy.dtype, whose own unpickling trusts its input; plain numbers and strings only.
 
-    def __init__(self, name, align=False, copy=False):
+    Attributes:
+      dtype: the numpy.dtype.
+    """
+
+    def __init__(self, name: str, align: bool = False, copy: bool = False):
+        """Takes the arguments that numpy pickles; only the name counts, such as 'f4'."""
         if not re.fullmatch(r'[biufcSU]\d{1,4}', str(name)):
             raise UserError(f'arrays of type {str(name)[:20]!r} are not read')
         self.dtype = np.dtype(str(name))
 
     def __setstate__(self, state):
-        if state[1] in ('<', '>'):
+        if state[1] in ('<', '>'):  # the byte order; '|' and '=' need no change
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class PickledArray:
-    """Stands in for a numpy.ndarray in the same way; `numpy.asarray` gives the array."""
+    """Takes the place of a numpy.ndarray in the same way; `numpy.asarray` returns the array."""
 
     array = np.zeros(0)
 
@@ -68,7 +75,7 @@ class PickledArray:
 
 
 def _reconstruct(subtype, shape, kind):
-    return PickledArray()
+    return PickledArray()  # empty; `__setstate__` follows with shape, type and values
 
 
 def _scalar(kind, raw):
@@ -76,6 +83,7 @@ def _scalar(kind, raw):
 
 
 def _from_buffer(raw, kind, shape, order):
+    # frombuffer refuses a size that does not fit; the copy is writable.
     return np.frombuffer(raw, kind.dtype).reshape(shape, order=order).copy()
 
 
@@ -110,23 +118,24 @@ _KNOWN = {
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if name == 'Network' and module in _NETWORK_MODULES:
+            # A class for each network, since the module tells which version of the official code wrote it.
             return type('OfficialNetwork', (OfficialNetwork,), {'module': module})
         if (module, name) not in _KNOWN:
             raise UserError(f'the file asks for {module}.{name}, which is not part of an official network; refused')
         return _KNOWN[module, name]
 
 
-def read(path):
+def read(path: str | os.PathLike) -> typing.Any:
     """Reads an official pickle.
 
     Args:
       path: of the file; (G, D, Gs) as the training code writes it, or one network.
 
     Returns:
-      What was pickled, with `OfficialNetwork` in place of networks and `PickledArray` in place of arrays.
+      The pickled object, with `OfficialNetwork` in place of networks and `PickledArray` in place of arrays.
 
     Raises:
-      UserError: the file is damaged, is no pickle, or names anything else than data.
+      UserError: the file is damaged, is no pickle, or names anything but data.
     """
     with open(path, 'rb') as file:
         try:
@@ -134,6 +143,6 @@ def read(path):
             return _Unpickler(file, encoding='latin1').load()
         except UserError as error:
             raise UserError(f'{path}: {error}') from None
-        except Exception as error:  # damaged pickles fail in every way there is
+        except Exception as error:  # damaged pickles raise errors of many types
             message = ' '.join(f'{type(error).__name__}: {error}'.split())
             raise UserError(f'{path}: not a complete pickle file ({message})') from error

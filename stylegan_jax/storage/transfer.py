@@ -1,6 +1,6 @@
-"""Starting a run from weights that exist already: what fits is taken over by name, the rest is fresh.
+"""Starting a run from existing weights: arrays that fit are taken over by name, the rest is initialised afresh.
 
-The image size and the labels may be others than the file's. Going on with a run is `checkpoint`'s business.
+The image size and the labels may differ from the file's. Continuing a run is the purpose of `checkpoint`, not of this.
 """
 
 import dataclasses
@@ -13,13 +13,16 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax import training
+from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import loading
 
-_BLOCK = re.compile(r'(synthesis/)?[^/]+')  # what the report groups arrays by: mapping, synthesis/8x8, 8x8, noise
-_LAST_DENSE = re.compile(r'\d+x\d+/dense1/(weight|bias)')  # of the discriminator: a column a class
-_FEW = 3  # arrays of a block that are listed one by one
+_BLOCK = re.compile(r'(synthesis/)?[^/]+')  # the report groups arrays by it: mapping, synthesis/8x8, 8x8, noise
+_LAST_DENSE = re.compile(r'\d+x\d+/dense1/(weight|bias)')  # of the discriminator, with a column for each class
+_FEW = 3  # most arrays of a block that are listed one by one
 _FATES = {
     'adapted': 'adapted to the labels',
     'reshaped': 'fresh, of another shape in the file',
@@ -28,16 +31,19 @@ _FATES = {
 }
 
 
-def transferred(path, config):
-    """Makes the networks that a run starts with out of those of a file.
+def transferred(
+    path: str | os.PathLike, config: Config
+) -> tuple[Generator | None, Discriminator | None, Generator | None, list[str]]:
+    """Makes the networks that a run starts with from those of a file.
 
     Args:
       path: an official pickle, a run directory, or a file that `.save` wrote.
-      config: the new run's Config; the seed of what is fresh is its own.
+      config: the new run's Config; its seed initialises the fresh arrays.
 
     Returns:
       (Generator, Discriminator, averaged Generator, report) as `training.create_state` takes them, None for a
-      network that the file does not have. The report is a list of lines for people: what is fresh, adapted, unused.
+      network that the file does not have. The report is a list of lines for people: which arrays are fresh, adapted or
+      unused.
 
     Raises:
       UserError: the file cannot be read, is of another architecture, or has no weights that fit.
@@ -47,8 +53,9 @@ def transferred(path, config):
         ours = (config.discriminator if which == 'D' else config.generator).architecture
         if network.config.architecture != ours:
             raise UserError(
-                f'{path}: the architecture of its {which} is {network.config.architecture!r}, and this '
-                f"run's is {ours!r}; start from another file, or choose an experiment that has it"
+                f'{path}: the architecture of its {which} is {network.config.architecture!r}, '
+                f"and this run's is {ours!r}",
+                remedy='start from another file, or choose an experiment that has it',
             )
     state = training.create_state(config)
     networks, lines, fitting = {}, {}, []
@@ -59,14 +66,14 @@ def transferred(path, config):
         fitting += [name for name in fates['taken'] + fates['adapted'] if name.endswith('weight')]
     if not fitting:  # biases, noise and the average w may fit by chance
         raise UserError(
-            f'{path}: none of its weights fits the networks of this run ({lines[which][-1]}); start from '
-            'another file, or choose its settings'
+            f'{path}: none of its weights fits the networks of this run ({lines[which][-1]})',
+            remedy='start from another file, or choose its settings',
         )
     return *map(networks.get, ('G', 'D', 'ema')), _report(lines)
 
 
 def _networks_in(path):
-    """Which of 'G', 'D' and 'ema' a path has; a saved generator serves as both."""
+    """Returns which of 'G', 'D' and 'ema' a path has; a saved generator serves as both generators."""
     if os.path.isfile(path) and zipfile.is_zipfile(path):
         return ['D'] if network_file.read(path)[0] == 'discriminator' else ['G', 'ema']
     return ['G', 'D', 'ema']
@@ -96,7 +103,7 @@ def _merged(theirs, fresh):
 
 
 def _adapted(name, array, shape, theirs, ours):
-    """Fits an array to another number of labels; None if that is not why the shapes differ.
+    """Fits an array to another number of labels; returns None if the shapes differ for another reason.
 
     Args:
       name: in the parameter tree.
@@ -105,18 +112,20 @@ def _adapted(name, array, shape, theirs, ours):
       theirs, ours: configs of the file's network and of the new one.
     """
     if name == 'mapping/dense0/weight' and theirs.z_dim == ours.z_dim and array.shape[1] == shape[1]:
-        # The input is z, then the embedded label if there is one. Equalized learning rate divides by the root of the
-        # fan-in. With normalize_latents, z keeps its scale exactly only where the embedding is as long as z is; the
-        # two are drawn alike.
+        # The input is z, followed by the embedded label if there is one. The rows of z are taken over, and those of a
+        # new label are 0. The factor undoes the change of equalized learning rate, which divides by the root of the
+        # fan-in. With normalize_latents, z and the embedding are divided by their common root mean square, so z keeps
+        # its scale exactly only if that of the embedding is the same; it is nearly, as both are drawn alike.
         rows = array[: ours.z_dim] * math.sqrt(shape[0] / array.shape[0])
         return jnp.pad(rows, ((0, shape[0] - ours.z_dim), (0, 0)))
     if _LAST_DENSE.fullmatch(name) and array.shape[:-1] == shape[:-1]:
+        # All classes start with the mean score of the old ones.
         return jnp.broadcast_to(jnp.mean(array, axis=-1, keepdims=True), shape)
     return None
 
 
 def _named(network):
-    """{'mapping/dense0/bias': array, ..., 'w_avg': array, 'noise/0': array, ...}, in the order of the leaves."""
+    """Returns {'mapping/dense0/bias': array, ..., 'w_avg': array, ...}, in the order of the leaves."""
     return {
         jax.tree_util.keystr(path, simple=True, separator='/').removeprefix('params/'): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(network)
@@ -124,7 +133,7 @@ def _named(network):
 
 
 def _described(theirs, fresh, fates):
-    """Lines that say what became of the arrays, and which settings differ."""
+    """Returns lines that list the fates of the arrays, and the settings that differ."""
     old, new = _named(theirs), _named(fresh)
     taken = len(fates['taken'])
     lines = [
@@ -143,7 +152,7 @@ def _described(theirs, fresh, fates):
 
 
 def _block_line(block, names, old, new):
-    """'synthesis/8x8 (12 arrays: conv0_up, conv1, to_rgb)', and both shapes of what has two."""
+    """Returns 'synthesis/8x8 (12 arrays: conv0_up, conv1, to_rgb)', with both shapes of arrays that have two."""
     has_both = names[0] in old and names[0] in new
     shapes = [f'{name} {old[name].shape} -> {new[name].shape}' for name in names if has_both]
     if (len(names) <= _FEW and has_both) or len(names) == 1:
@@ -153,13 +162,13 @@ def _block_line(block, names, old, new):
 
 
 def _settings(config):
-    """{field: value}; an image's fields stand beside those of the network."""
+    """Returns {field: value}; the fields of the image are beside those of the network."""
     fields = dataclasses.asdict(config)
     return fields.pop('image') | fields
 
 
 def _report(lines):
-    """Lines of all networks; the two generators share theirs where they are the same."""
+    """Returns the lines of all networks; the two generators share theirs if they are the same."""
     lines = {which: lines.get(which, ['not in the file, fresh']) for which in ('G', 'D', 'ema')}
     if lines['G'] == lines['ema']:
         lines = {'G and ema': lines['G'], 'D': lines['D']}

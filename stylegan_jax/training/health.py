@@ -1,86 +1,95 @@
-"""What went wrong first, once gradients stay infinite: looked for in the order in which a step computes."""
+"""A search for the tensor that went wrong first, for runs whose gradients are no longer finite.
+
+It checks tensors in the order in which an iteration computes them.
+"""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.config import Config
+from stylegan_jax.data.batch import Batch
 from stylegan_jax.training.draws import draw_discriminator_step, draw_generator_step
+from stylegan_jax.training.gradients import discriminator_gradients, discriminator_of, generate, generator_gradients
+from stylegan_jax.training.reals import prepare_reals
 from stylegan_jax.training.sharing import Share
-from stylegan_jax.training.steps import discriminator_gradients, generate, generator_gradients, judge, prepare_reals
+from stylegan_jax.training.state import TrainState
 
 
-def first_bad_tensor(config, state, batch, *, stage, replicas):
-    """Names the first tensor of an iteration that is not finite; of a gradient, the sum of its squares.
+def first_bad_tensor(config: Config, state: TrainState, batch: Batch, *, stage: int, replicas: int) -> str:
+    """Names the first tensor of an iteration that is not finite; a gradient counts by the sum of its squares.
 
     Args:
       config: a Config.
       state: a TrainState on one device.
-      batch: see `steps.iterate`.
+      batch: see `steps.train_iteration`.
       stage: the active stage (static).
-      replicas: how many replicas' images the batch holds, from the first replica on.
+      replicas: number of replicas whose images the batch holds, from the first replica on.
 
     Returns:
-      Its name, such as 'output of D 8x8/conv0 for real images'; 'none' where all are finite.
+      The tensor's name, such as 'output of D 8x8/conv0 for real images'; 'none' if all are finite.
     """
-    names = []
+    names = []  # written while `check` is traced, since strings cannot come out of a compiled function
 
     @jax.jit
-    def look(state, batch, replica):
+    def check(state, batch, replica):
         names.clear()
-        return _flags(config, state, batch, stage, replica, names)
+        return _finite_flags(config, state, batch, stage, replica, names)
 
-    # One replica at a time: what a step spreads over devices and parts would not fit one device.
-    share = batch.images.shape[0] // replicas
+    # One replica at a time: a batch that is divided among devices and parts need not fit one device as a whole.
+    size = batch.images.shape[0] // replicas
     for replica in range(replicas):
-        part = jax.tree.map(lambda x: x[replica * share : (replica + 1) * share], batch)
-        flags = look(state, part, replica)
+        part = jax.tree.map(lambda x: x[replica * size : (replica + 1) * size], batch)
+        flags = check(state, part, replica)
         for name, finite in zip(names, flags, strict=True):
             if not finite:
                 return name
     return 'none'
 
 
-def _flags(config, state, batch, stage, replica, names):
-    """Returns whether each tensor is finite [tensors], and appends what they are called to `names`."""
+def _finite_flags(config, state, batch, stage, replica, names):
+    """Returns whether each tensor is finite [tensors], and appends the tensors' names to `names`."""
     flags = []
 
-    def look(kind, tree, suffix='', measure=lambda x: x):
+    def check(kind, tree, suffix='', measure=lambda x: x):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             names.append(' '.join(f'{kind} {jax.tree_util.keystr(path, simple=True, separator="/")} {suffix}'.split()))
             flags.append(jnp.all(jnp.isfinite(measure(leaf))))
 
-    def looking_at_outputs(network, suffix=''):
+    def checking_outputs(network, suffix=''):
+        """Returns a context in which the output of every layer is checked."""
+
         def intercept(call, args, kwargs, context):
             output = call(*args, **kwargs)
             if context.method_name == '__call__' and isinstance(output, jax.Array):
-                look(f'output of {network} {"/".join(context.module.path)}', output, suffix)
+                check(f'output of {network} {"/".join(context.module.path)}', output, suffix)
             return output
 
         return nn.intercept_methods(intercept)
 
     size, dtype = batch.images.shape[0], state.w_avg.dtype
     share, numbers = Share(1), jnp.asarray(replica)[None]
-    look('weight of G', state.g_params)
-    look('weight of D', state.d_params)
+    check('weight of G', state.g_params)
+    check('weight of D', state.d_params)
     draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
-    with looking_at_outputs('G'):
+    with checking_outputs('G'):
         fakes, _ = generate(config, state.g_params, batch.labels, draws, stage, state.alpha)
     reals = prepare_reals(batch.images, draws.mirror, state.alpha, stage=stage, dtype=dtype)
     for images, kind in ((reals, 'real'), (fakes, 'generated')):
-        with looking_at_outputs('D', f'for {kind} images'):
-            judge(config, state.d_params, batch.labels, stage, state.alpha, share)(images)
+        with checking_outputs('D', f'for {kind} images'):
+            discriminator_of(config, state.d_params, batch.labels, stage, state.alpha, share)(images)
     gradients, _, metrics = discriminator_gradients(
         config, state, batch.images, batch.labels, draws, stage=stage, share=share
     )
-    look('metric', metrics)
-    look('gradient of D', gradients, measure=_squared_norm)
+    check('metric', metrics)
+    check('gradient of D', gradients, measure=_squared_norm)
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
     gradients, _, metrics = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
-    look('metric', metrics)
-    look('gradient of G', gradients, measure=_squared_norm)
+    check('metric', metrics)
+    check('gradient of G', gradients, measure=_squared_norm)
     return jnp.stack(flags)
 
 
 def _squared_norm(gradient):
-    """What a step is judged by."""
+    """Returns what decides whether a step is skipped; it overflows before the gradient itself does."""
     return jnp.vdot(gradient, gradient)

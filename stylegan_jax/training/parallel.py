@@ -1,46 +1,54 @@
 """The devices of a run: where state and batches live, and iterations compiled over all of them.
 
-One pure iteration (`steps.iterate`) stands under both ways to compile it: `jit` over a mesh with `shard_map`, and
-`pmap`. The state is on every device; a batch is cut along its first axis, in the order of the replicas. Everything is
-compiled ahead of time, from shapes alone.
+The same pure iteration (`steps.train_iteration`) is compiled in one of two ways: with `jit` over a mesh with
+`shard_map`, or with `pmap`. The state is replicated on every device; a batch is divided along its first axis, in the
+order of the replicas. Everything is compiled ahead of time, from shapes alone.
 """
 
+from __future__ import annotations
+
 import functools
+import typing
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from stylegan_jax.config import Config
 from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.compiling import Compilation
 from stylegan_jax.runtime.platforms import compiler_options
 from stylegan_jax.training.sharing import divisors, share_of
-from stylegan_jax.training.steps import iterate
+from stylegan_jax.training.state import TrainState
+from stylegan_jax.training.steps import train_iteration
 
-_AXIS = 'device'
-_LAUNCHES_COUNT_BELOW = 64  # pixels; where an iteration of an accelerator takes less time than launching it
+_AXIS = 'device'  # name of the mesh's only axis, and of `pmap`'s
+# [pixels]. Below this size an accelerator computes an iteration faster than the host can launch it.
+_LAUNCHES_COUNT_BELOW = 64
 
 
 class Devices:
-    """The devices that a run uses, and what each of them does of a step.
+    """The devices that a run uses, and the part of a step that each of them does.
 
     Attributes:
-      count: how many there are, over all processes.
-      process_share: (first, end) of this process's part of a batch, as fractions of `count`.
+      count: number of devices, over all processes.
+      process_share: (first, end) of the devices of this process, and so of its part of a batch in units of 1 / `count`.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Config):
         """Picks the devices.
 
         Args:
           config: a Config.
 
         Raises:
-          UserError: there are not so many devices, or they do not divide the replicas; or iterations at one go do
-            not divide those between two looks at the schedule.
+          UserError: there are fewer devices than asked for, or they do not divide the replicas; or the iterations per
+            dispatch do not divide those between two evaluations of the schedule.
         """
+        # Sorted so that the devices of a process, and with them its replicas, follow one another.
         devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
         self._devices = _chosen(devices, config)
         self.count = len(self._devices)
@@ -52,55 +60,68 @@ class Devices:
         self.process_share = mine[0], mine[-1] + 1
 
     @property
-    def process_replicas(self):
-        """How many replicas run in this process."""
+    def process_replicas(self) -> int:
+        """Number of replicas that run in this process."""
         first, end = self.process_share
         return (end - first) * self._share.replicas
 
-    def describe(self):
-        """Returns lines about who does what, for people; none where one device does all."""
+    def describe(self) -> list[str]:
+        """Returns lines for the log that say how replicas are divided; none if a single device runs all of them."""
         if self.count == 1:
             return []
         processes = f', in {jax.process_count()} processes' if jax.process_count() > 1 else ''
         return [
             f'{self.count} devices run {self._share.replicas} of {self._config.replicas} replicas each, '
-            f'{self._share.replicas_at_once} at once{processes}'
+            f'{self._share.replicas_per_part} at once{processes}'
         ]
 
-    def part(self, batch):
-        """Returns which images of a batch of so many are this process's, as (first, how many)."""
+    def part(self, batch: int) -> tuple[int, int]:
+        """Returns the part of a batch of `batch` images that this process loads, as (first image, number of images)."""
         first, end = (edge * batch // self.count for edge in self.process_share)
         return first, end - first
 
-    def replicate(self, tree):
-        """Puts a pytree on every device; every process gives the same values, and what is there already stays."""
+    def replicate(self, tree: typing.Any) -> typing.Any:
+        """Puts a copy of a pytree on every device.
+
+        Args:
+          tree: arrays and typed keys, with the same values in every process; those that are replicated stay.
+
+        Returns:
+          The pytree with replicated arrays.
+        """
 
         def put(x):
             if isinstance(x, jax.Array) and x.sharding == self._replicated:
                 return x
+            # NumPy cannot hold typed keys.
             if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
                 return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=jax.random.key_impl(x))
-            # By way of the host: a copy on a device would be tied to it.
+            # Goes through host memory, because an array that is committed to one device cannot be combined with others.
             return jax.make_array_from_process_local_data(self._replicated, np.array(x), np.shape(x))
 
         return jax.tree.map(put, tree)
 
-    def local(self, tree):
+    def local(self, tree: typing.Any) -> typing.Any:
         """Returns the copy of a replicated pytree that is on this process's first device."""
         return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
-    def arrange(self, *batches):
-        """Returns what `Iteration` takes; `jit` puts it on the devices, in the background where it can.
+    def arrange(self, *batches: Batch) -> Batch:
+        """Arranges batches as `Iteration` takes them; the mode `jit` begins to copy them to the devices as well.
 
         Args:
-          *batches: one batch, or those of successive iterations that run at one go. Each has `images`
+          *batches: one batch, or the batches of successive iterations of one dispatch. Each has `images`
             uint8 [n, H, W, C], `labels` [n, K] and `g_labels` [n, K] in host memory, this process's part.
+
+        Returns:
+          Batch of arrays: global ones [N, ...] (`jit`), or this process's by device [devices, n / devices, ...]
+          (`pmap`); with an axis of iterations before N or n / devices if there are several batches.
         """
         batches = [Batch(batch.images, batch.labels, batch.g_labels) for batch in batches]
         batch = batches[0] if len(batches) == 1 else Batch(*map(np.stack, zip(*batches)))
         if self._config.parallel.mode == 'jit':
             sharding = NamedSharding(self._replicated.mesh, self._cut(len(batches)))
             return Batch(*[jax.make_array_from_process_local_data(sharding, x) for x in batch])
+        # `pmap` takes its axis of devices first, before that of iterations.
         (first, end), axis = self.process_share, int(len(batches) > 1)
 
         def by_device(x):
@@ -109,41 +130,48 @@ class Devices:
 
         return Batch(*map(by_device, batch))
 
-    def steps_per_dispatch(self, stage):
-        """Returns how many iterations run at one go at a stage."""
+    def steps_per_dispatch(self, stage: int) -> int:
+        """Returns the number of iterations per dispatch at a stage, `parallel.steps_per_dispatch` if that is set.
+
+        A dispatch is one call of a compiled program. At small sizes the host would be too slow to launch every
+        iteration by itself, so that accelerators run a whole group of steps, under one setting of the schedule.
+        """
         if self._config.parallel.steps_per_dispatch is not None:
             return self._config.parallel.steps_per_dispatch
         is_small = self._config.image.stage_resolution(stage) < _LAUNCHES_COUNT_BELOW
         return self._config.schedule.steps_per_evaluation if is_small and not self.are_cpus else 1
 
     @property
-    def compiles_when_called(self):
-        """Whether nothing can be compiled ahead of time.
+    def compiles_when_called(self) -> bool:
+        """Whether nothing can be compiled ahead of time, which is so for `pmap` over several processes.
 
-        What `pmap` compiles takes arrays over all processes, and `pmap` itself, when it is called, puts them together
-        from those of each.
+        The program that `pmap` lowers takes global arrays. `pmap` makes them of each process's arrays, but only when it
+        is called.
         """
         return self._config.parallel.mode == 'pmap' and jax.process_count() > 1
 
     @property
-    def are_cpus(self):
+    def are_cpus(self) -> bool:
         """Whether the devices are processors rather than accelerators."""
         return self._devices[0].platform == 'cpu'
 
     @property
-    def compiler_options(self):
-        """See `platforms.compiler_options`."""
+    def compiler_options(self) -> dict[str, typing.Any]:
+        """Options for XLA, see `platforms.compiler_options`."""
         return compiler_options(self._devices[0].platform)
 
-    def compile(self):
-        """Returns the Iteration of these devices, with nothing compiled yet."""
+    def iteration(self) -> Iteration:
+        """Returns the Iteration of these devices, of which nothing is compiled yet."""
         return Iteration(self)
 
-    def mapped(self, stage, steps):
-        """Returns a function of (state, batch, lr) that runs iterations over the devices, not compiled yet."""
+    def mapped(self, stage: int, steps: int) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+        """Returns a function of (state, batch, lr) that runs `steps` iterations over the devices, not compiled yet.
+
+        The function takes over the buffers of the state (donation), so that no second copy of it is needed.
+        """
 
         def iteration(state, batch, lr):
-            return _iterate(self._config, state, batch, lr, stage, steps, self._share)
+            return _train_iterations(self._config, state, batch, lr, stage, steps, self._share)
 
         if self._config.parallel.mode == 'pmap':
             return jax.pmap(
@@ -154,8 +182,9 @@ class Devices:
                 donate_argnums=0,
                 devices=self._devices,
             )
-        whole = PartitionSpec()
-        # check_vma would add sums over devices of its own to the gradients.
+        whole = PartitionSpec()  # replicated
+        # With check_vma=True `shard_map` would sum the gradients of replicated weights over devices by itself, with an
+        # all-reduce for each tensor, before `mean_over_replicas` averages them.
         return jax.jit(
             jax.shard_map(
                 iteration,
@@ -167,8 +196,18 @@ class Devices:
             donate_argnums=0,
         )
 
-    def abstract(self, state, batch, stage, steps):
-        """Returns (state, batch, lr) without values, as `mapped` takes them; `batch` is the size of one."""
+    def abstract(self, state: TrainState, batch: int, stage: int, steps: int) -> tuple[TrainState, Batch, float]:
+        """Returns the arguments of a `mapped` function as shapes and types alone, to compile it from.
+
+        Args:
+          state: a TrainState, of which only shapes and types count.
+          batch: images of one iteration over all devices.
+          stage: the active stage.
+          steps: iterations per dispatch.
+
+        Returns:
+          (state, batch, lr).
+        """
         image = self._config.image
         pixels, label = (*image.stage_shape(stage), image.channels), (image.label_dim,)
         cut, sharding = (batch,), NamedSharding(self._replicated.mesh, self._cut(steps))
@@ -180,66 +219,80 @@ class Devices:
             for shape, dtype in ((pixels, np.uint8), (label, np.float32), (label, np.float32))
         ]
         state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated), state)
-        # A number of Python's: it takes on the precision of what it is multiplied with.
+        # The learning rate is a Python number (weakly typed), so it takes on the type of the weights.
         return state, Batch(*arrays), 0.0
 
-    def size_of(self, arranged):
-        """Returns (images of one batch over all devices, how many batches) of what `arrange` made."""
+    def size_of(self, arranged: Batch) -> tuple[int, int]:
+        """Returns (images of one iteration over all devices, number of iterations) of the result of `arrange`."""
         is_pmap = self._config.parallel.mode == 'pmap'
         *leading, size, _, _, _ = arranged.images.shape[is_pmap:]
         return size * (self.count if is_pmap else 1), *(leading or [1])
 
     def _cut(self, steps):
+        """Returns the PartitionSpec of a batch, whose axis of images is divided among the devices."""
+        # An axis of iterations, if there are several, comes first and stays whole.
         return PartitionSpec(*[None] * (steps > 1), _AXIS)
 
 
 class Iteration:
-    """A D step and a G step over devices, one or several times at one go.
+    """A D step and a G step over all devices, one or several times per dispatch.
 
-    It is compiled for each (stage, batch, steps), where `batch` is the size of a batch over all devices, and `steps`
-    counts the iterations at one go; in a thread, where it is prepared, and at the latest at the call that needs it.
+    There is a program for each (stage, batch, steps), where `batch` is the size of a batch over all devices, and
+    `steps` is the number of iterations per dispatch. `prepare` compiles one in a thread; a call waits for it, or
+    compiles a program that was not prepared.
     """
 
-    def __init__(self, devices):
+    def __init__(self, devices: Devices):
         self._devices = devices
-        # Devices that are threads wait for one another; with several programs at once there may be too few.
+        # Several CPU devices are threads of one pool, which meet in every all-reduce. If two programs ran at the same
+        # time, each could hold threads that the other waits for.
         self._one_by_one = devices.count > 1 and devices.are_cpus
-        self._compilations, self._untold = {}, []
+        self._compilations, self._unreported = {}, []
 
     @property
-    def programs(self):
-        """What is compiled, or being compiled: a set of (stage, batch, steps)."""
+    def programs(self) -> set[tuple[int, int, int]]:
+        """The (stage, batch, steps) of all programs that are compiled or being compiled."""
         return set(self._compilations)
 
-    def prepare(self, state, *, stage, batch, steps=1):
-        """Begins to compile, unless that was begun before; returns the `compiling.Compilation`.
+    def prepare(self, state: TrainState, *, stage: int, batch: int, steps: int = 1) -> Compilation:
+        """Begins to compile a program in a thread, unless that was begun before.
 
         Args:
-          state: a TrainState, of which only shapes count.
-          stage, batch, steps: see above.
+          state: a TrainState, of which only shapes and types count.
+          stage: the active stage.
+          batch: images of one iteration over all devices.
+          steps: iterations per dispatch.
+
+        Returns:
+          The Compilation, to wait for or to ask how it went.
         """
         program = stage, batch, steps
         if program not in self._compilations:
             abstract = self._devices.abstract(state, batch, stage, steps)
             self._compilations[program] = Compilation(functools.partial(self._compile, abstract, stage, steps))
             if not self._devices.compiles_when_called:
-                self._untold.append(program)
+                self._unreported.append(program)
         return self._compilations[program]
 
-    def compiled(self):
-        """Returns [((stage, batch, steps), seconds)] of the compilations that ended since the last time."""
-        done = [program for program in self._untold if self._compilations[program].is_done]
-        self._untold = [program for program in self._untold if program not in done]
+    def compiled(self) -> list[tuple[tuple[int, int, int], float]]:
+        """Returns [((stage, batch, steps), seconds)] of the compilations that ended since the previous call."""
+        done = [program for program in self._unreported if self._compilations[program].is_done]
+        self._unreported = [program for program in self._unreported if program not in done]
         return [(program, self._compilations[program].seconds) for program in done]
 
-    def __call__(self, state, batch, lr, *, stage):
-        """Returns (state, metrics), see `steps.iterate`; metrics are sums over the iterations.
+    def __call__(
+        self, state: TrainState, batch: Batch, lr: float, *, stage: int
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Runs the iterations of one dispatch, see `steps.train_iteration`.
 
         Args:
-          state: a replicated TrainState; its buffers are taken over.
-          batch: what `Devices.arrange` made of this process's part.
+          state: a replicated TrainState; its buffers are taken over (donated), so it cannot be used again.
+          batch: the result of `Devices.arrange` for this process's part.
           lr: learning rate.
           stage: the active stage.
+
+        Returns:
+          (state, metrics), both replicated; metrics are sums over the iterations, but for counts of steps in a row.
 
         Raises:
           Whatever compiling raised.
@@ -248,8 +301,8 @@ class Iteration:
         result = self.prepare(state, stage=stage, batch=size, steps=steps).result()(state, batch, lr)
         return jax.block_until_ready(result) if self._one_by_one else result
 
-    def lower(self, state, batch, lr, *, stage):
-        """Returns what `jax.jit` calls the lowered form, to look at the graph."""
+    def lower(self, state: TrainState, batch: Batch, lr: float, *, stage: int) -> jax.stages.Lowered:
+        """Returns the lowered form of a call, whose graph can be inspected and compiled."""
         return self._devices.mapped(stage, self._devices.size_of(batch)[1]).lower(state, batch, lr)
 
     def _compile(self, abstract, stage, steps):
@@ -259,14 +312,15 @@ class Iteration:
         return mapped.lower(*abstract).compile(self._devices.compiler_options)
 
 
-def _iterate(config, state, batch, lr, stage, steps, share):
-    """Takes iterations one after another; metrics are their sums, of counts in a row the last ones."""
+def _train_iterations(config, state, batch, lr, stage, steps, share):
+    """Takes iterations one after another; returns sums of the metrics, but the last values of counts in a row."""
 
     def once(state, batch):
-        return iterate(config, state, batch, lr, stage=stage, share=share)
+        return train_iteration(config, state, batch, lr, stage=stage, share=share)
 
     if steps == 1:
         return once(state, batch)
+    # A loop on the device, so that the program does not grow with the number of iterations.
     state, metrics = jax.lax.scan(once, state, batch)
     return state, {name: x[-1] if name.endswith('_in_a_row') else jnp.sum(x, axis=0) for name, x in metrics.items()}
 
@@ -275,13 +329,17 @@ def _chosen(devices, config):
     wanted = config.parallel.devices or len(devices)
     if wanted > len(devices):
         raise UserError(
-            f'parallel.devices={wanted}: there are {len(devices)}; set it to one of '
-            f'{divisors(config.replicas, len(devices))}'
+            f'there are {len(devices)}',
+            field='parallel.devices',
+            value=wanted,
+            remedy=f'set it to one of {divisors(config.replicas, len(devices))}',
         )
     if wanted < len(devices) and jax.process_count() > 1:
         raise UserError(
-            f'parallel.devices={wanted}: with {jax.process_count()} processes all {len(devices)} devices '
-            'take part; start fewer processes instead'
+            f'with {jax.process_count()} processes all {len(devices)} devices take part',
+            field='parallel.devices',
+            value=wanted,
+            remedy='start fewer processes instead',
         )
     return devices[:wanted]
 
@@ -290,7 +348,9 @@ def _check_steps(config):
     steps, group = config.parallel.steps_per_dispatch, config.schedule.steps_per_evaluation
     if steps is not None and group % steps:
         raise UserError(
-            f'parallel.steps_per_dispatch={steps}: the schedule is looked at every {group} steps '
-            '(schedule.steps_per_evaluation), and in between all stays the same; give '
-            f'one of {divisors(group)}, or none'
+            f'the schedule is looked at every {group} steps (schedule.steps_per_evaluation), and in between all stays '
+            'the same',
+            field='parallel.steps_per_dispatch',
+            value=steps,
+            remedy=f'give one of {divisors(group)}, or none',
         )

@@ -1,48 +1,50 @@
 """Everything that training carries from step to step, as one pytree."""
 
-import typing
-
 import flax.struct
 import jax
 import jax.numpy as jnp
+import optax
 
-from stylegan_jax.config.schedule import needs_optimizer_reset
+from stylegan_jax.config import Config
+from stylegan_jax.config.schedule import Setting, needs_optimizer_reset
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.training.loss_scale import FIRST_LOSS_SCALE
 from stylegan_jax.training.optimizer import adam_init
-
-# The official code begins at 64 and comes down, skipping a step each; float16 overflows beyond 16.
-_FIRST_LOSS_SCALE = 16.0
 
 
 @flax.struct.dataclass
 class TrainState:
-    """The state of a run; what is not here follows from the config and `cur_nimg`.
+    """The state of a run. Everything else follows from the config and from `cur_nimg`.
 
     Attributes:
-      g_params, d_params: weights being trained.
-      g_ema: averaged generator weights.
-      w_avg: average w of the generator being trained [W].
-      ema_w_avg: average w that goes with `g_ema` [W].
-      noise: the stored noise inputs, shared by both generators.
-      g_optimizer, d_optimizer: Adam's states; without first moments where `train.beta1` is 0.
+      g_params: the generator's weights, which are trained.
+      d_params: the discriminator's weights, which are trained.
+      g_ema: averaged weights of the generator, see `averaging.average_generator`.
+      w_avg: average w of the generator that is trained, see `averaging.average_w` [W].
+      ema_w_avg: average w that belongs to `g_ema` [W].
+      noise: the stored noise inputs, which both generators share, one [1, h, w, 1] for each layer.
+      g_optimizer: Adam's state for the generator; without first moments where `train.beta1` is 0.
+      d_optimizer: the same for the discriminator.
       cur_nimg: real images shown so far.
-      group_nimg: `cur_nimg` when the schedule was last looked at.
-      lod: level of detail then (0 = full size).
-      alpha: weight of the newest block then.
+      group_nimg: value of `cur_nimg` when the schedule was last evaluated.
+      lod: level of detail since then (0 is full size).
+      alpha: weight of the newest block since then.
       key: the run's random key.
-      g_skipped, d_skipped: steps in a row until now whose gradients were not finite.
-      g_loss_scale, d_loss_scale: log2 of the factor of the losses (used in float16).
+      g_skipped: number of the generator's last steps in a row whose gradients were not finite.
+      d_skipped: the same of the discriminator.
+      g_loss_scale: logarithm to base 2 of the factor of the generator's loss, see `loss_scale` (used in float16 only).
+      d_loss_scale: the same of the discriminator.
     """
 
-    g_params: typing.Any
-    d_params: typing.Any
-    g_ema: typing.Any
+    g_params: optax.Params
+    d_params: optax.Params
+    g_ema: optax.Params
     w_avg: jax.Array
     ema_w_avg: jax.Array
-    noise: tuple
-    g_optimizer: typing.Any
-    d_optimizer: typing.Any
+    noise: tuple[jax.Array, ...]
+    g_optimizer: optax.ScaleByAdamState
+    d_optimizer: optax.ScaleByAdamState
     cur_nimg: jax.Array
     group_nimg: jax.Array
     lod: jax.Array
@@ -54,21 +56,33 @@ class TrainState:
     d_loss_scale: jax.Array
 
 
-def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.0):
+def create_state(
+    config: Config,
+    *,
+    generator: Generator | None = None,
+    discriminator: Discriminator | None = None,
+    ema: Generator | None = None,
+    lod: float = 0.0,
+) -> TrainState:
     """Makes the state before the first step.
 
     Args:
-      config: a Config; the seed is its own.
-      generator, discriminator: networks to start from; None for fresh ones.
+      config: a Config, whose seed determines fresh networks and the run's key.
+      generator: to start from; None for a fresh one.
+      discriminator: to start from; None for a fresh one.
       ema: averaged generator to start from; None for a copy of `generator`.
       lod: level of detail to start at.
+
+    Returns:
+      TrainState, on the default device.
     """
     g_key, d_key, _ = _keys(config)
     generator = Generator.init(g_key, config.generator) if generator is None else generator
     discriminator = Discriminator.init(d_key, config.discriminator) if discriminator is None else discriminator
     ema = generator if ema is None else ema
     dtype = jnp.float64 if config.precision == 'float64' else jnp.float32
-    # Every leaf is a buffer of its own: the compiled steps give the state's buffers away.
+    # Every leaf must be a buffer of its own. The compiled iteration takes over the buffers of the state that it is
+    # given (donation), and no buffer can be donated twice.
     generator, discriminator, ema = jax.tree.map(
         lambda x: jnp.array(x, dtype, copy=True), (generator, discriminator, ema)
     )
@@ -88,33 +102,35 @@ def create_state(config, *, generator=None, discriminator=None, ema=None, lod=0.
         key=run_key(config),
         g_skipped=jnp.zeros((), jnp.int32),
         d_skipped=jnp.zeros((), jnp.int32),
-        g_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32),
-        d_loss_scale=jnp.full((), _FIRST_LOSS_SCALE, jnp.float32),
+        g_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
+        d_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
     )
 
 
-def run_key(config):
-    """Returns the key that everything random after initialisation is derived from, by purpose."""
+def run_key(config: Config) -> jax.Array:
+    """Returns the typed key from which everything random after initialisation is derived, by purpose (see `draws`)."""
     return _keys(config)[2]
 
 
 def _keys(config):
+    """Returns the keys of the generator's weights, of the discriminator's weights, and of the run."""
     return jax.random.split(jax.random.key(config.seed), 3)
 
 
-def enter_setting(config, state, setting, previous_lod=None):
-    """Begins a group of steps under what the schedule says.
+def enter_setting(config: Config, state: TrainState, setting: Setting, previous_lod: float | None = None) -> TrainState:
+    """Begins a group of steps under a setting of the schedule.
 
-    Both optimisers forget their moments when a fade begins or ends.
+    Both optimisers forget their moments when a fade begins or ends, as in the official code: the graph changes there.
 
     Args:
       config: a Config.
       state: a TrainState.
-      setting: a `schedule.Setting`.
-      previous_lod: level of detail until now, if the host knows it; None asks the state, and so waits for the device.
+      setting: the schedule's setting of the group.
+      previous_lod: level of detail until now, if the host knows it; None reads it from the state, which waits for the
+        device.
 
     Returns:
-      TrainState.
+      The TrainState at the beginning of the group.
     """
     previous_lod = float(state.lod) if previous_lod is None else previous_lod
     if config.schedule.reset_optimizer and needs_optimizer_reset(previous_lod, setting.lod):
@@ -125,12 +141,18 @@ def enter_setting(config, state, setting, previous_lod=None):
     return state.replace(
         lod=jnp.asarray(setting.lod, jnp.float32),
         alpha=jnp.asarray(setting.alpha, state.alpha.dtype),
-        group_nimg=jnp.array(state.cur_nimg, copy=True),
+        group_nimg=jnp.array(state.cur_nimg, copy=True),  # not the same buffer, see `create_state`
     )
 
 
-def network(config, state, which='ema'):
-    """Returns a network out of a state: 'ema' or 'G' as a Generator, 'D' as a Discriminator."""
+def network(config: Config, state: TrainState, which: str = 'ema') -> Generator | Discriminator:
+    """Returns one of the three networks of a state.
+
+    Args:
+      config: a Config.
+      state: a TrainState.
+      which: 'ema' for the averaged generator, 'G' for the one that is trained, or 'D' for the discriminator.
+    """
     if which == 'D':
         return Discriminator(config.discriminator, state.d_params)
     params, w_avg = (state.g_ema, state.ema_w_avg) if which == 'ema' else (state.g_params, state.w_avg)

@@ -185,8 +185,11 @@ def test_value_of_the_wrong_type(capsys, flag, expected):
 @pytest.mark.parametrize(
     'args, expected',
     [
-        (['--experiment=custom', '--config.image.resolution=100'], ['image.resolution=100', '4 times a power of two']),
-        (['--experiment=custom', '--config.loss.name=hinge'], ["loss.name='hinge'", "'wgan_gp'"]),
+        (
+            ['--experiment=custom', '--config.image.resolution=100'],
+            ['error: --config.image.resolution=100: ', '4 times a power of two'],
+        ),
+        (['--experiment=custom', '--config.loss.name=hinge'], ["error: --config.loss.name='hinge': ", "'wgan_gp'"]),
         (['--experiment=custom', '--config.train.total_kmig=1'], ['did you mean --config.train.total_kimg?']),
         (['--experiment=custom', '--config.schedule.total_kimg=1'], ['did you mean --config.train.total_kimg?']),
         (['--experiment=custom', '--config.generator.image.resolution=8'], ['did you mean --config.image.resolution?']),
@@ -194,7 +197,10 @@ def test_value_of_the_wrong_type(capsys, flag, expected):
         (['--experimnt=custom'], ['did you mean --experiment?']),
         (['--config.seed=1'], ['--config.seed', 'need --experiment=NAME']),
         (['--experiment'], ['Missing value', '--experiment']),
-        (['--experiment=ffqh'], ['unknown experiment', 'did you mean ffhq', '--help lists all']),
+        (
+            ['--experiment=ffqh'],
+            ['error: --experiment=ffqh: unknown experiment', 'did you mean ffhq', '--help lists all'],
+        ),
         (['--experiment=zzzzzz'], ['unknown experiment', '--help lists all']),
         (['--experiment=missing.py'], ['missing.py', 'no such file']),
         (['--experiment=custom', '--config.data.mirror', 'false'], ["unexpected argument 'false'", '--name=value']),
@@ -221,6 +227,18 @@ def test_forms_of_experiment(args):
     values = flags.FlagValues()
     assert config_flags.parse(['program', *args], values) == ['program']
     assert config_flags.chosen_config(values).name == 'custom'
+
+
+def test_file_of_an_experiment_runs_once(tmp_path):
+    """From the command line to the config; its result is kept, whatever it computes or prints."""
+    path, runs = tmp_path / 'mine.py', tmp_path / 'runs'
+    count = f"with open({str(runs)!r}, 'a') as file:\n    file.write('x')\n"
+    path.write_text(MINE + '\n' + count)
+    values = flags.FlagValues()
+    config_flags.parse(['program', f'--experiment={path}', '--config.train.total_kimg=3'], values)
+    assert config_flags.chosen_config(values) is config_flags.chosen_config(values)
+    assert (config_flags.chosen_config(values).seed, config_flags.chosen_config(values).train.total_kimg) == (5, 3.0)
+    assert runs.read_text() == 'x'
 
 
 def test_missing_experiment_is_named():

@@ -9,17 +9,18 @@ import pytest
 from PIL import Image
 
 from stylegan_jax.config import Config, DataConfig, ImageConfig
-from stylegan_jax.runtime import threads
 from stylegan_jax.data.dataset import Dataset, open_dataset, with_found_labels
+from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.data.toy_faces import pool
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import threads
 
 
-class ArraySource:
+class ArrayImages(StagedImages):
     """Full-size images from an array, in memory or as if read on demand."""
 
-    label_names = None
+    signature = 'array'
 
     def __init__(self, pixels, base_shape=(4, 4), in_memory=True):
         self.image = ImageConfig(max(pixels.shape[1:3]), base_shape, pixels.shape[3])
@@ -27,9 +28,6 @@ class ArraySource:
         self.pixels = pixels if in_memory else None
         self.reads = []
         self._pixels = pixels
-
-    def __len__(self):
-        return len(self._pixels)
 
     def full_size(self, index):
         self.reads.append(int(index))
@@ -51,7 +49,7 @@ def pyramid_level(images, height, width):
 @pytest.mark.parametrize('base_shape', [(4, 4), (3, 4)])
 def test_stages_are_means_of_full_size(base_shape, in_memory):
     images = random_images(5, 8 * base_shape[0], 8 * base_shape[1])
-    dataset = Dataset(ArraySource(images, base_shape, in_memory))
+    dataset = Dataset(ArrayImages(images, base_shape, in_memory))
     for stage in range(4):
         height, width = dataset.image.stage_shape(stage)
         found = dataset.images([3, 0, 3], stage)
@@ -65,11 +63,11 @@ def test_stages_are_rounded_once():
     box[0, [0, 2]] = box[1, [1, 3]] = box[2, 0] = box[3, 1] = 0
     image = np.tile(box, (4, 4))[None, ..., None]
     assert (pyramid_level(pyramid_level(image, 8, 8), 4, 4) == 0).all()
-    assert (Dataset(ArraySource(image)).images([0], 0) == 1).all()
+    assert (Dataset(ArrayImages(image)).images([0], 0) == 1).all()
 
 
 def test_a_stage_is_computed_once():
-    source = ArraySource(random_images(6, 16, 16))
+    source = ArrayImages(random_images(6, 16, 16))
     dataset = Dataset(source)
     dataset.images([0, 1, 1], 1)
     first = dataset.images([1, 2], 1)
@@ -87,7 +85,7 @@ def test_a_stage_is_computed_once():
 def test_beyond_the_budget_nothing_is_kept(monkeypatch):
     images = random_images(6, 16, 16)
     monkeypatch.setattr(threads, 'MEMORY_BUDGET', 6 * 4 * 4 * 3)  # enough for stage 0 only
-    source = ArraySource(images, in_memory=False)
+    source = ArrayImages(images, in_memory=False)
     dataset = Dataset(source)
     for _ in range(2):
         np.testing.assert_array_equal(dataset.images([4, 2], 1), pyramid_level(images, 8, 8)[[4, 2]])
@@ -107,7 +105,7 @@ def test_folder_of_images(tmp_path):
 
 
 def test_empty_path_is_a_user_error():
-    with pytest.raises(UserError, match=r'--config\.data\.path=FOLDER_OR_ZIP'):
+    with pytest.raises(UserError, match=r'^data\.path: it is empty.*folder or a zip'):
         open_dataset(DataConfig(), ImageConfig())
 
 
@@ -195,7 +193,7 @@ def test_label_dim_is_found_where_it_is_asked_for(tmp_path, label_dim, find_labe
 
 
 def test_two_stages_are_kept_and_no_third():
-    source = ArraySource(random_images(3, 32, 32))
+    source = ArrayImages(random_images(3, 32, 32))
     source.image = ImageConfig(32)
     dataset = Dataset(source)
     for stage in (0, 1, 0, 1, 2, 1, 2, 0):

@@ -20,23 +20,21 @@ from stylegan_jax.config.schedule import Iterations, resolve
 from stylegan_jax.data import pipeline
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.pipeline import Batches, epoch_order, indices_at, random_labels
+from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.errors import UserError
 
 COUNT = 10
 
 
-class NumberedSource:
+class NumberedImages(StagedImages):
     """Image i is filled with i, and its label is class i % 3."""
 
     image = ImageConfig(resolution=8, label_dim=3)
-    label_names = None
+    signature = 'numbered'
 
     def __init__(self, count=COUNT):
         self.pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], [count, 8, 8, 3])
         self.labels = np.eye(3, dtype=np.float32)[np.arange(count) % 3]
-
-    def __len__(self):
-        return len(self.labels)
 
     def full_size(self, index):
         return self.pixels[index]
@@ -44,7 +42,7 @@ class NumberedSource:
 
 @pytest.fixture
 def dataset():
-    return Dataset(NumberedSource())
+    return Dataset(NumberedImages())
 
 
 def test_epoch_order_is_a_permutation_of_its_arguments_alone():
@@ -89,7 +87,7 @@ def test_random_labels_follow_the_data_set(dataset):
 
 
 def test_random_labels_are_not_the_shuffle():
-    numbered = Dataset(NumberedSource(3))
+    numbered = Dataset(NumberedImages(3))
     drawn = random_labels(numbered, 0, 0, 300).argmax(axis=1)
     shown = numbered.labels[indices_at(0, 0, 300, 3)].argmax(axis=1)
     assert 0.15 < (drawn == shown).mean() < 0.55
@@ -104,7 +102,7 @@ def iterations():
 def iterations_of(nimg):
     config = Config(
         replicas=1,
-        image=NumberedSource.image,
+        image=NumberedImages.image,
         train=TrainConfig(total_kimg=nimg / 1000),
         discriminator=DiscriminatorConfig(mbstd_group_size=1),
         schedule=ScheduleConfig(
@@ -176,7 +174,7 @@ def test_reading_is_ahead_but_not_far(iterations):
             made.append(threading.current_thread())
             return super().images(indices, stage)
 
-    with contextlib.closing(Batches(Watched(NumberedSource()), iterations, 0, workers=0)) as batches:
+    with contextlib.closing(Batches(Watched(NumberedImages()), iterations, 0, workers=0)) as batches:
         next(batches)
         end = time.monotonic() + 30
         while len(made) < 3 and time.monotonic() < end:
@@ -185,7 +183,7 @@ def test_reading_is_ahead_but_not_far(iterations):
     assert len(made) == 3 and threading.main_thread() not in made
 
 
-class BrokenSource(NumberedSource):
+class BrokenImages(NumberedImages):
     """Where full-size images are read one by one and some are not there."""
 
     pixels = None
@@ -198,7 +196,7 @@ class BrokenSource(NumberedSource):
         raise UserError(f'{index}.png: this is no picture')
 
 
-class KilledSource(BrokenSource):
+class KilledImages(BrokenImages):
     def full_size(self, index):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -206,17 +204,17 @@ class KilledSource(BrokenSource):
 @pytest.mark.parametrize('workers', [0, 2])
 def test_an_image_that_cannot_be_read_is_named(iterations, workers):
     with pytest.raises(UserError, match=r'^\d.png: this is no picture$'):
-        batches_of(Dataset(BrokenSource()), iterations, 0, workers=workers)
+        batches_of(Dataset(BrokenImages()), iterations, 0, workers=workers)
     assert not readers()
 
 
 def test_a_reader_that_is_killed_is_said(iterations):
     with pytest.raises(UserError, match='one of the 2 processes that read images was killed; .*data.workers'):
-        batches_of(Dataset(KilledSource()), iterations, 0, workers=2)
+        batches_of(Dataset(KilledImages()), iterations, 0, workers=2)
     assert not readers()
 
 
-class TellingSource(NumberedSource):
+class TellingImages(NumberedImages):
     """Image values say whether JAX is there, where they are made."""
 
     def __init__(self):
@@ -230,7 +228,7 @@ class TellingSource(NumberedSource):
 @pytest.mark.parametrize('workers, expected', [(0, 1), (2, 0)])
 def test_readers_do_without_jax(iterations, workers, expected):
     assert sys.modules['jax']  # as a training has
-    batches = batches_of(Dataset(TellingSource()), iterations, 0, workers=workers)
+    batches = batches_of(Dataset(TellingImages()), iterations, 0, workers=workers)
     assert {value for batch in batches for value in np.unique(batch.images)} == {expected}
 
 
@@ -300,7 +298,7 @@ def is_running(pid):
 
 
 def dataset_of():
-    return Dataset(NumberedSource())
+    return Dataset(NumberedImages())
 
 
 def test_processes_read_where_images_do_not_fit_memory(dataset, monkeypatch):

@@ -40,7 +40,7 @@ def test_jpeg_loses_little(channels):
 
 @pytest.mark.parametrize('encoding, channels, others', [('webp', 1, 'png or raw'), ('jpeg', 4, 'png or raw')])
 def test_what_an_encoding_cannot_hold_is_refused(encoding, channels, others):
-    with pytest.raises(UserError, match=f'--encoding={encoding}: .* {channels} channels; choose {others}'):
+    with pytest.raises(UserError, match=f'encoding={encoding}: .* {channels} channels; choose {others}'):
         RecordFormat((8, 8, channels), encoding)
 
 

@@ -10,9 +10,10 @@ import tiny
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.errors import UserError
-from stylegan_jax.evaluation.evaluator import Evaluator, Options
+from stylegan_jax.evaluation.evaluator import Evaluator
 from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.metric_names import parse
+from stylegan_jax.evaluation.options import Options
 from stylegan_jax.feature_networks import inception
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.metrics.frechet import frechet_distance
@@ -66,7 +67,7 @@ def test_values_do_not_depend_on_devices(evaluator):
 def test_frechet_distance_is_that_of_the_features(evaluator, dataset):
     network, some = Classifier.load('toy_faces'), evaluator()
     reals = Moments.of(network.features(dataset.images(np.arange(24), 3)))
-    batches = some._fakes.batches(0)
+    batches = some.sources.fakes.batches(0)
     fakes = Moments.of(network.features(np.concatenate([np.asarray(next(batches)) for _ in range(3)])))
     expected = frechet_distance(reals.mean, reals.covariance(), fakes.mean, fakes.covariance())
     assert values(some, 'fd_toy24')['fd_toy24'] == pytest.approx(expected, rel=1e-4)
@@ -91,7 +92,7 @@ def test_results_say_how_they_were_obtained(evaluator):
         'shape': (32, 32, 3),
         'mirror': False,
         'seed': 0,
-        'network': some.digest,
+        'network': some.sources.digest,
         'lod': 0.0,
         'psi': 1.0,
         'noise': 'random',
@@ -148,7 +149,7 @@ def test_too_few_images(evaluator):
 
 def test_no_images(tmp_path):
     lonely = Evaluator(tiny.generator(CONFIG), Options(), Store(tmp_path), quiet=True)
-    with pytest.raises(UserError, match='fd_toy24 compares with real images: give them with --data'):
+    with pytest.raises(UserError, match='data: fd_toy24 compares with real images; give them'):
         values(lonely, 'fd_toy24')
 
 
@@ -185,4 +186,4 @@ def test_pairs_are_whole_whatever_the_batch(evaluator, batch):
 
 
 def test_precision_and_recall_names_parse_again():
-    assert [metric.fakes for metric in parse('pr40,pr40_full,pr2k3,pr2k')] == [40, 40, 2000, 2000]
+    assert [metric.count for metric in parse('pr40,pr40_full,pr2k3,pr2k')] == [40, 40, 2000, 2000]

@@ -4,29 +4,61 @@ import pytest
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.metric_names import Metric, parse
+from stylegan_jax.metrics import (
+    diversity,
+    frechet,
+    inception_score,
+    kernel_distance,
+    path_length,
+    precision_recall,
+    separability,
+)
 
 
 @pytest.mark.parametrize(
-    'name, expected',
+    'name, kind, count, reals',
     [
-        ('fid50k', Metric('fid50k', 'fid', 50_000, 50_000)),
-        ('fid', Metric('fid', 'fid', 50_000, 50_000)),
-        ('fid50k_full', Metric('fid50k_full', 'fid', 50_000, None)),
-        ('fid300', Metric('fid300', 'fid', 300, 300)),
-        ('kid10k_full', Metric('kid10k_full', 'kid', 10_000, None)),
-        ('is50k', Metric('is50k', 'is', 50_000)),
-        ('pr50k3', Metric('pr50k3', 'pr', 50_000, 50_000)),
-        ('pr2k3_full', Metric('pr2k3_full', 'pr', 2_000, None)),
-        ('ppl_wend', Metric('ppl_wend', 'ppl', 100_000, 0, 'w', True)),
-        ('ppl_zfull2k', Metric('ppl_zfull2k', 'ppl', 2_000, 0, 'z', False)),
-        ('ls', Metric('ls', 'ls', 200_000)),
-        ('diversity500', Metric('diversity500', 'diversity', 500)),
-        ('fd_toy', Metric('fd_toy', 'fd_toy', 5_000, 5_000)),
-        ('fd_toy1k_full', Metric('fd_toy1k_full', 'fd_toy', 1_000, None)),
+        ('fid50k', frechet.FID, 50_000, 50_000),
+        ('fid', frechet.FID, 50_000, 50_000),
+        ('fid50k_full', frechet.FID, 50_000, None),
+        ('fid300', frechet.FID, 300, 300),
+        ('kid10k_full', kernel_distance.KID, 10_000, None),
+        ('is50k', inception_score.IS, 50_000, 0),
+        ('pr50k3', precision_recall.PR, 50_000, 50_000),
+        ('pr2k3_full', precision_recall.PR, 2_000, None),
+        ('ppl_wend', path_length.PPL[3], 100_000, 0),
+        ('ppl_zfull2k', path_length.PPL[0], 2_000, 0),
+        ('ls', separability.LS, 200_000, 0),
+        ('diversity500', diversity.DIVERSITY, 500, 0),
+        ('fd_toy', frechet.FD_TOY, 5_000, 5_000),
+        ('fd_toy1k_full', frechet.FD_TOY, 1_000, None),
     ],
 )
-def test_a_name_says_what_is_needed(name, expected):
-    assert parse(name) == [expected]
+def test_a_name_says_what_is_needed(name, kind, count, reals):
+    assert parse(name) == [Metric(name, kind, count, reals)]
+
+
+def test_names_of_paths_say_space_and_ends():
+    names = 'ppl_zfull', 'ppl_wfull', 'ppl_zend', 'ppl_wend'
+    sources = ('z', False), ('w', False), ('z', True), ('w', True)
+    assert tuple(metric.kind.source for metric in parse(','.join(names))) == sources
+
+
+def test_results_are_named_after_the_metric():
+    assert [metric.results for metric in parse('fid10k,pr2k3,ls40')] == [
+        ('fid10k',),
+        ('pr2k3_precision', 'pr2k3_recall'),
+        ('ls40_z', 'ls40_w'),
+    ]
+
+
+def test_message_about_other_names_lists_all_metrics():
+    with pytest.raises(UserError) as raised:
+        parse('fidd')
+    assert str(raised.value) == (
+        "metric 'fidd': there is none of that name; choose from fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, "
+        'ppl_wfull, ppl_zend, ppl_wend, ls, diversity, fd_toy; any number may take the place of theirs, such as fid5k'
+    )
 
 
 def test_several_names():

@@ -124,7 +124,7 @@ def test_labels_are_drawn_from_the_data_set():
     assert all(row.tobytes() in rows for row in np.concatenate(labels).astype(np.float32))
     np.testing.assert_array_equal(next(some.latents(4))[2], labels[1])
     assert next(some.batches(0)).shape == (4, 8, 8, 3)
-    with pytest.raises(UserError, match='this network has labels of 16 values, .*--data'):
+    with pytest.raises(UserError, match='this network has labels of 16 values, .*name the one'):
         fakes(config)
 
 

@@ -48,7 +48,7 @@ def path(tmp_path, classifier):
 
 
 def as_discriminator(classifier):
-    """The discriminator that scores images of full size as the classifier does; below that size it has weights of its own."""
+    """The discriminator that scores full-size images as the classifier does; below that it has weights of its own."""
     D = tiny.discriminator(classifier.config.network)
     top = f'{D.resolution}x{D.resolution}'
     params = {stage: block | classifier.params[stage] for stage, block in D.params.items()}

@@ -6,9 +6,9 @@ import pytest
 
 import tiny
 from stylegan_jax import UserError
-from stylegan_jax.config import ImageConfig
+from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.config.network import ClassifierConfig
-from stylegan_jax.data.dataset import Dataset, ToyFaces
+from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.feature_networks import classifier_training
 from stylegan_jax.feature_networks.classifier import Classifier
@@ -21,7 +21,7 @@ OPTIONS = Options(kimg=0.96, batch=32, lr=0.03)
 
 @pytest.fixture(scope='module')
 def faces():
-    return Dataset(ToyFaces(IMAGE, 64))
+    return open_dataset(DataConfig('toy_faces', count=64), IMAGE)
 
 
 @pytest.fixture(scope='module')
@@ -41,8 +41,8 @@ def test_the_seed_decides_everything(faces, trained):
 
 
 def test_only_the_images_given_are_learned_from(faces, trained):
-    blind = Dataset(ToyFaces(IMAGE, 64))
-    blind._source.pixels[32:], blind.labels[32:] = 0, np.nan
+    blind = open_dataset(DataConfig('toy_faces', count=64), IMAGE)
+    blind._images.pixels[32:], blind.labels[32:] = 0, np.nan
     losses = train(blind, np.arange(32), CONFIG, OPTIONS, title=None)[1]
     assert np.isfinite(losses).all() and not np.array_equal(losses, trained[1])
 
@@ -50,8 +50,8 @@ def test_only_the_images_given_are_learned_from(faces, trained):
 def test_mirrored_images_are_learned_from_where_asked_for(faces, trained):
     options = Options(kimg=0.96, batch=32, lr=0.03, mirror=True)
     assert not tiny.trees_equal(train(faces, np.arange(64), CONFIG, options, title=None), trained)
-    pair = Dataset(ToyFaces(IMAGE, 64))
-    pair._source.pixels[:] = pair._source.pixels // 2 + pair._source.pixels[:, :, ::-1] // 2  # symmetric
+    pair = open_dataset(DataConfig('toy_faces', count=64), IMAGE)
+    pair._images.pixels[:] = pair._images.pixels // 2 + pair._images.pixels[:, :, ::-1] // 2  # symmetric
     assert tiny.trees_equal(
         *(train(pair, np.arange(64), CONFIG, Options(0.096, 32, mirror=mirror), title=None) for mirror in (False, True))
     )

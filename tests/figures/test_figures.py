@@ -340,14 +340,14 @@ def test_defaults_fit_any_size_and_shape(resolution, base):
 @pytest.mark.parametrize(
     'figure, given, expected',
     [
-        (uncurated, {'crop': (0, 0, 33, 8)}, '--crop=0,0,33,8: give left,top,right,bottom inside of'),
-        (uncurated, {'lods': (0, 9)}, '--lods: '),
-        (style_mixing, {'ranges': ('coarse',)}, '--ranges: 1 were given for 3 destinations'),
+        (uncurated, {'crop': (0, 0, 33, 8)}, 'crop=0,0,33,8: give left,top,right,bottom inside of'),
+        (uncurated, {'lods': (0, 9)}, 'lods: '),
+        (style_mixing, {'ranges': ('coarse',)}, 'ranges: 1 were given for 3 destinations'),
         (style_mixing, {'ranges': ('coarse', 'fine', '7-8')}, "'7-8' is no range of layers here.*0 to 7"),
         (style_mixing, {'ranges': ('coarse', 'fine', 'finest')}, "'finest' is no range"),
-        (noise_detail, {'detail_crop': (0, 0, 0, 4)}, '--detail_crop=0,0,0,4: '),
-        (noise_detail, {'samples': 4}, '--samples=4: give at least 5'),
-        (style_table, {'table_seeds': (1,)}, '--table_seeds: give at least two'),
+        (noise_detail, {'detail_crop': (0, 0, 0, 4)}, 'detail_crop=0,0,0,4: '),
+        (noise_detail, {'samples': 4}, 'samples=4: give at least 5'),
+        (style_table, {'table_seeds': (1,)}, 'table_seeds: give at least two'),
     ],
 )
 def test_wrong_settings(artist, figure, given, expected):

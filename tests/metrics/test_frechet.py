@@ -5,7 +5,8 @@ import pytest
 
 import metric_reference
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.frechet import frechet_distance
+from stylegan_jax.metrics.frechet import FD_TOY, FID, frechet_distance
+from stylegan_jax.metrics.kind import Samples
 from stylegan_jax.metrics.moments import Moments
 
 CASES = {'full': (500, 400), 'equal_n': (400, 400), 'rankdef40_40': (40, 40), 'rankdef40_30': (40, 30)}
@@ -105,3 +106,13 @@ def test_what_is_no_covariance_is_refused(sigma, message):
 def test_features_of_different_networks_are_refused():
     with pytest.raises(UserError, match='2 and 3 features'):
         frechet_distance(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3))
+
+
+@pytest.mark.parametrize('kind', [FID, FD_TOY], ids=lambda kind: kind.name)
+@pytest.mark.parametrize('count, has_note', [(64, True), (65, False)])
+def test_too_few_images_are_noted(reals, fakes, kind, count, has_note):
+    """Covariances of 64 features have no full rank before there are 65 images."""
+    of_reals, of_fakes = Moments.of(reals), Moments.of(fakes[:count])
+    (found,) = kind.compute(Samples({'features': of_fakes}, {'features': of_reals}))
+    assert found.value == frechet_distance(of_reals.mean, of_reals.covariance(), of_fakes.mean, of_fakes.covariance())
+    assert ('note' in found.about) == has_note and found.about['ddof'] == 1

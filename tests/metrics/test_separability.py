@@ -7,7 +7,9 @@ import pytest
 
 import metric_reference
 from stylegan_jax.errors import UserError
+from stylegan_jax.metrics.kind import Samples
 from stylegan_jax.metrics.separability import (
+    LS,
     conditional_entropy,
     entropy,
     most_confident,
@@ -135,3 +137,16 @@ def test_what_cannot_be_used_is_refused(stored):
         separability(points, np.where(np.arange(1200)[:, None] == 9, np.nan, logits))
     with pytest.raises(UserError, match='give numbers from 0 that are not all 0'):
         entropy([[0, 0], [0, 0]])
+
+
+def test_results_are_one_for_each_latent_space_that_the_generator_has(stored):
+    """And each says which planes the solver did not finish."""
+    fakes = {'z': stored['latents'], 'w': stored['dlatents'], 'logits': stored['logits']}
+    labels = tuple(f'label {number}' for number in range(stored['logits'].shape[1]))
+    (of_z,) = LS.compute(Samples(fakes, spaces=('z',), label_names=labels, solver='primal'))
+    both = LS.compute(Samples(fakes, label_names=labels, solver='primal'))
+    assert [value.value for value in both] == [
+        of_z.value,
+        separability(fakes['w'], fakes['logits'], solver='primal').score,
+    ]
+    assert of_z.about.keys() == {'solver', 'bits', 'not_converged'} and tuple(of_z.about['bits']) == labels

@@ -49,7 +49,7 @@ def test_a_fade_starts_from_the_stage_below(D, images):
 
 
 @pytest.mark.parametrize('shape', [(4, 8, 8, 3), (4, 16, 16, 1), (16, 16, 3), (4, 3, 16, 16)])
-def test_images_of_another_shape_are_refused(D, shape):
+def test_images_of_another_shape_are_refused(unchecked_shapes, D, shape):
     with pytest.raises(ValueError, match=r'at lod 0.0 give \[N, 16, 16, 3\]'):
         D(np.zeros(shape))
 
@@ -70,7 +70,7 @@ def test_a_label_picks_the_score_of_its_class(images):
 
 
 @pytest.mark.parametrize('label', [[0, 1, 2], [0, 1, 2, 3], np.zeros((4, 2))])
-def test_wrong_labels_are_refused(images, label):
+def test_wrong_labels_are_refused(unchecked_shapes, images, label):
     with pytest.raises(ValueError, match='label|class 3'):
         tiny.discriminator(LABELLED)(images, label)
 

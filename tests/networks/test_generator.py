@@ -111,7 +111,7 @@ def test_truncation_of_layers_of_their_own(G):
         ('synthesize', (3, 6, 6)),
     ],
 )
-def test_wrong_shapes_are_refused(G, method, shape):
+def test_wrong_shapes_are_refused(unchecked_shapes, G, method, shape):
     with pytest.raises(ValueError, match=r'has shape .*; give \[N'):
         getattr(G, method)(np.zeros(shape))
 
@@ -146,7 +146,7 @@ def test_forms_of_labels():
         ([0, -1, 2], 'class -1'),
     ],
 )
-def test_wrong_labels_are_refused(label, message):
+def test_wrong_labels_are_refused(unchecked_shapes, label, message):
     with pytest.raises(ValueError, match=message):
         tiny.generator(LABELLED).map(tiny.normal(3, 6), label)
 
@@ -213,7 +213,7 @@ def test_noise_of_a_lower_stage_may_be_left_out(G, ws):
     ],
     ids=['another word', 'None', 'number', 'old key', 'empty', 'small', 'two of three', 'without axes'],
 )
-def test_wrong_noise_is_refused(G, ws, noise, message):
+def test_wrong_noise_is_refused(unchecked_shapes, G, ws, noise, message):
     with pytest.raises(ValueError, match=message):
         G.synthesize(ws, noise=noise)
 

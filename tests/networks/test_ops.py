@@ -15,7 +15,7 @@ def test_upscale_repeats_and_downscale_averages_pixels():
     np.testing.assert_array_equal(ops.upscale(x), np.repeat(np.repeat(x, 2, axis=1), 2, axis=2))
     np.testing.assert_allclose(ops.downscale(ops.upscale(x)), x, rtol=1e-6)
     y = np.asarray(tiny.normal(2, 4, 6, 2))
-    np.testing.assert_allclose(ops.downscale(y)[:, 1, 2], y[:, 2:4, 4:6].mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(ops.downscale(jnp.asarray(y))[:, 1, 2], y[:, 2:4, 4:6].mean(axis=(1, 2)), rtol=1e-5)
 
 
 def depthwise(x, taps):

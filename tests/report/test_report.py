@@ -21,7 +21,7 @@ from stylegan_jax.config import serialization
 from stylegan_jax.report import __main__ as command
 from stylegan_jax.report import commands, curves, pictures, plots, reading
 from stylegan_jax.report.markup import data, element
-from stylegan_jax.run import loop, recorder
+from stylegan_jax.run import loop, reporting
 
 _CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 _VOID = 'img', 'input', 'meta'
@@ -312,8 +312,8 @@ def test_failing_report_does_not_end_a_training(tmp_path, monkeypatch):
         calls.append(None)
         raise ZeroDivisionError('nothing to draw')
 
-    monkeypatch.setattr(recorder.report, 'write', fail)
-    monkeypatch.setattr(recorder, '_REPORT_SHARE', 1e6)
+    monkeypatch.setattr(reporting.report, 'write', fail)
+    monkeypatch.setattr(reporting, '_REPORT_SHARE', 1e6)
     assert loop.train(tiny_run.run_config(), str(tmp_path)) == 0
     events = [json.loads(line) for line in (tmp_path / 'events.jsonl').read_text().splitlines()]
     (text,) = [event['text'] for event in events if event['event'] == 'report']
@@ -328,9 +328,9 @@ def test_report_takes_little_of_a_run(tmp_path, monkeypatch):
     def write(*_):
         calls.append(None)
         time.sleep(0.05 if len(calls) == 2 else 0)
-        monkeypatch.setattr(recorder, '_REPORT_SHARE', 1e-6 if len(calls) == 2 else 1e6)
+        monkeypatch.setattr(reporting, '_REPORT_SHARE', 1e-6 if len(calls) == 2 else 1e6)
 
-    monkeypatch.setattr(recorder.report, 'write', write)
+    monkeypatch.setattr(reporting.report, 'write', write)
     assert loop.train(tiny_run.run_config(), str(tmp_path)) == 0
     assert len(calls) == 3
 

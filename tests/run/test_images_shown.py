@@ -31,11 +31,11 @@ def shown(monkeypatch):
 @pytest.fixture(scope='module', autouse=True)
 def compiled_once():
     """Runs on the same devices share their compiled steps."""
-    compiled, compile_steps = {}, parallel.Devices.compile
+    compiled, compile_steps = {}, parallel.Devices.iteration
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             parallel.Devices,
-            'compile',
+            'iteration',
             lambda devices: compiled.setdefault(devices._config.parallel, compile_steps(devices)),
         )
         yield

@@ -40,7 +40,7 @@ def test_operations_are_those_of_the_iteration(letter, loss):
     pixels = jax.ShapeDtypeStruct((plan.batch, *config.image.shape), jnp.uint8)
     label = jax.ShapeDtypeStruct((plan.batch, 0), jnp.float32)
     counted = model_flops(
-        lambda *args: training.iterate(config, *args, 0.001, stage=config.image.num_stages - 1),
+        lambda *args: training.train_iteration(config, *args, 0.001, stage=config.image.num_stages - 1),
         jax.eval_shape(lambda: training.create_state(config)),
         Batch(pixels, label, label),
     )

@@ -94,7 +94,7 @@ def test_lost_work_is_forgotten(tmp_path):
     [
         ('fid50k', {}, 'fid50k needs 50,000 real images, and the data set has 40'),
         ('fd_toys', {}, "metric 'fd_toys': there is none"),
-        ('', {'keep_best': True}, 'log.keep_best=True: the best by what'),
+        ('', {'keep_best': True}, 'log.keep_best=True: there is no metric'),
     ],
 )
 def test_mistakes_are_found_before_the_training(tmp_path, metrics, log, expected):

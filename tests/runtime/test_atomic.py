@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import resource
 
 import pytest
 
@@ -44,3 +45,22 @@ def test_bytes(path):
     with atomic.writing(path, 'wb') as file:
         file.write(b'\0\1')
     assert path.read_bytes() == b'\0\1'
+
+
+def test_lines_are_appended_whole(path):
+    """Also after a line that was torn, which 'old' is here."""
+    atomic.append_lines(path, b'one\ntwo\n')
+    atomic.append_lines(path, b'three\n')
+    assert path.read_text() == 'old\none\ntwo\nthree\n'
+
+
+def test_lines_without_room_are_not_written_in_part(path):
+    """The limit lets the system write only the first bytes of the lines, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
+    try:
+        with pytest.raises(OSError, match='No space left'):
+            atomic.append_lines(path, b'one\ntwo\n')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == 'old'

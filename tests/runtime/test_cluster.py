@@ -133,7 +133,7 @@ def test_only_some_of_the_flags_are_refused(given):
 
 
 def test_number_of_a_process_that_does_not_exist():
-    with pytest.raises(UserError, match='--process_id=2: with --num_processes=2 give 0 to 1'):
+    with pytest.raises(UserError, match='process_id=2: with num_processes=2 give 0 to 1'):
         cluster.join('localhost:1', 2, 2)
 
 

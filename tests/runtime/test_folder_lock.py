@@ -16,7 +16,7 @@ import pytest
 import stylegan_jax
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import folder_lock
-from stylegan_jax.runtime.folder_lock import WorkdirLock
+from stylegan_jax.runtime.folder_lock import FolderLock
 
 # Holds a folder until its standard input ends. An empty package stands in for stylegan_jax, whose __init__ imports
 # JAX. Elsewhere is a host whose locks do not reach this one.
@@ -25,12 +25,12 @@ import fcntl, os, socket, subprocess, sys, types
 package, workdir, elsewhere = sys.argv[1:]
 sys.modules['stylegan_jax'] = types.ModuleType('stylegan_jax')
 sys.modules['stylegan_jax'].__path__ = [package]
-from stylegan_jax.runtime import folder_lock as workdir_lock
+from stylegan_jax.runtime import folder_lock
 if elsewhere:
-    workdir_lock.BEAT = 0.05
+    folder_lock.BEAT = 0.05
     fcntl.flock = lambda file, operation: None
     socket.gethostname = lambda: elsewhere
-with workdir_lock.WorkdirLock(workdir):
+with folder_lock.FolderLock(workdir):
     child = subprocess.Popen(['sleep', '10'], close_fds=False, stdout=subprocess.DEVNULL)
     print('held', flush=True)
     sys.stdin.read()
@@ -89,11 +89,11 @@ def dead_process():
 def test_live_run_refuses_a_second_one(tmp_path, said):
     with holder(tmp_path) as process:
         for _ in range(2):
-            with pytest.raises(UserError) as error, WorkdirLock(tmp_path, said.append):
+            with pytest.raises(UserError) as error, FolderLock(tmp_path, said.append):
                 pass
             assert str(error.value) == (
-                f'--workdir={tmp_path}: is in use by process {process.pid} on {socket.gethostname()}; wait for it or '
-                'stop it, or choose another --workdir'
+                f'workdir={tmp_path}: is in use by process {process.pid} on {socket.gethostname()}; wait for it or '
+                'stop it, or choose another folder'
             )
     assert said == []
 
@@ -102,7 +102,7 @@ def test_killed_holder_is_recognised(tmp_path, said):
     with holder(tmp_path) as process:
         process.kill()
         process.wait()
-        with WorkdirLock(tmp_path, said.append) as lock:
+        with FolderLock(tmp_path, said.append) as lock:
             assert lock.stale == f'process {process.pid} on {socket.gethostname()}'
     assert said == []
 
@@ -112,22 +112,22 @@ def test_clean_exit_leaves_nothing(tmp_path, said):
         process.communicate()
         assert process.returncode == 0
         for _ in range(2):
-            with WorkdirLock(str(tmp_path), said.append) as lock:
+            with FolderLock(str(tmp_path), said.append) as lock:
                 assert lock.stale is None
                 assert json.loads((tmp_path / 'lock').read_text()) == {'host': socket.gethostname(), 'pid': os.getpid()}
     assert said == []
 
 
 def test_second_lock_in_one_process_is_refused(tmp_path):
-    with WorkdirLock(tmp_path):
-        with pytest.raises(UserError, match=f'in use by process {os.getpid()} '), WorkdirLock(tmp_path):
+    with FolderLock(tmp_path):
+        with pytest.raises(UserError, match=f'in use by process {os.getpid()} '), FolderLock(tmp_path):
             pass
 
 
 def test_live_run_on_another_host_refuses(tmp_path, said):
     with holder(tmp_path, elsewhere='node7') as process:
         with pytest.raises(UserError, match=f'in use by process {process.pid} on node7; '):
-            WorkdirLock(tmp_path, said.append).__enter__()
+            FolderLock(tmp_path, said.append).__enter__()
     assert said == [
         f'{tmp_path}/lock names process {process.pid} on node7; watching for 0.6 seconds whether that still runs'
     ]
@@ -136,7 +136,7 @@ def test_live_run_on_another_host_refuses(tmp_path, said):
 def test_dead_run_on_another_host_is_taken_over(tmp_path, capsys):
     with holder(tmp_path, elsewhere='node7'):
         pass
-    with WorkdirLock(tmp_path) as lock:
+    with FolderLock(tmp_path) as lock:
         assert lock.stale.endswith(' on node7')
         assert json.loads((tmp_path / 'lock').read_text())['pid'] == os.getpid()
     assert 'watching' in capsys.readouterr().err
@@ -145,7 +145,7 @@ def test_dead_run_on_another_host_is_taken_over(tmp_path, capsys):
 def test_clean_exit_on_another_host_needs_no_watching(tmp_path, said):
     with holder(tmp_path, elsewhere='node7') as process:
         process.communicate()
-    with WorkdirLock(tmp_path, said.append) as lock:
+    with FolderLock(tmp_path, said.append) as lock:
         assert lock.stale is None
     assert said == []
 
@@ -155,11 +155,11 @@ def test_refused_newcomer_gives_no_sign_of_life(tmp_path):
     descriptors, threads = len(os.listdir('/proc/self/fd')), threading.active_count()
     with holder(tmp_path, elsewhere='node7') as process:
         with pytest.raises(UserError):
-            WorkdirLock(tmp_path, str).__enter__()
+            FolderLock(tmp_path, str).__enter__()
         process.kill()
         process.wait()
         assert threading.active_count() == threads
-        with WorkdirLock(tmp_path, str) as lock:
+        with FolderLock(tmp_path, str) as lock:
             assert lock.stale == f'process {process.pid} on node7'
     assert len(os.listdir('/proc/self/fd')) == descriptors
 
@@ -176,19 +176,19 @@ def test_refused_newcomer_gives_no_sign_of_life(tmp_path):
 )
 def test_unreadable_lock_is_stale(content, stale, tmp_path, said):
     (tmp_path / 'lock').write_bytes(content)
-    with WorkdirLock(tmp_path, said.append) as lock:
+    with FolderLock(tmp_path, said.append) as lock:
         assert lock.stale == stale
     assert said == []
 
 
 def test_longer_line_is_replaced_whole(tmp_path):
     leave(tmp_path, 'a-very-long-name-of-a-host' * 10, 1)
-    with WorkdirLock(tmp_path, str):
+    with FolderLock(tmp_path, str):
         assert json.loads((tmp_path / 'lock').read_text()) == {'host': socket.gethostname(), 'pid': os.getpid()}
 
 
 def test_folder_that_another_host_took_is_left_to_it(tmp_path):
-    with WorkdirLock(tmp_path):
+    with FolderLock(tmp_path):
         leave(tmp_path, 'node7', 9)
     assert json.loads((tmp_path / 'lock').read_text()) == {'host': 'node7', 'pid': 9}
 
@@ -196,29 +196,29 @@ def test_folder_that_another_host_took_is_left_to_it(tmp_path):
 def test_without_flock_a_live_run_refuses(no_flock, tmp_path, said):
     with holder(tmp_path, elsewhere=socket.gethostname()) as process:
         with pytest.raises(UserError, match=f'in use by process {process.pid} on '):
-            WorkdirLock(tmp_path, said.append).__enter__()
+            FolderLock(tmp_path, said.append).__enter__()
     assert len(said) == 1
 
 
 def test_without_flock_a_dead_process_is_stale_at_once(no_flock, tmp_path, said):
     pid = dead_process()
     leave(tmp_path, socket.gethostname(), pid)
-    with WorkdirLock(tmp_path, said.append) as lock:
+    with FolderLock(tmp_path, said.append) as lock:
         assert lock.stale == f'process {pid} on {socket.gethostname()}'
     assert said == [] and (tmp_path / 'lock').read_bytes() == b''
 
 
 def test_without_flock_another_process_by_that_number_is_watched(no_flock, tmp_path, said):
     leave(tmp_path, socket.gethostname(), os.getpid())
-    with WorkdirLock(tmp_path, said.append) as lock:
+    with FolderLock(tmp_path, said.append) as lock:
         assert lock.stale == f'process {os.getpid()} on {socket.gethostname()}'
     assert len(said) == 1
 
 
 def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match='--workdir=.*/file/run: cannot be written .Not a directory.; choose another'):
-        WorkdirLock(tmp_path / 'file' / 'run').__enter__()
+    with pytest.raises(UserError, match='^out=.*/file/run: cannot be written .Not a directory.; choose another'):
+        FolderLock(tmp_path / 'file' / 'run', field='out').__enter__()
 
 
 def test_full_disk(tmp_path, monkeypatch):
@@ -229,7 +229,7 @@ def test_full_disk(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, 'fsync', fsync)
         with pytest.raises(UserError, match='No space left'):
-            WorkdirLock(tmp_path).__enter__()
-    with WorkdirLock(tmp_path) as lock:
+            FolderLock(tmp_path).__enter__()
+    with FolderLock(tmp_path) as lock:
         assert lock.stale is None
     assert len(os.listdir('/proc/self/fd')) == descriptors

@@ -12,7 +12,7 @@ import tiny
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.sampling import grid
-from stylegan_jax.sampling import sampler as sampling
+from stylegan_jax.sampling.engine import to_uint8_on_device
 from stylegan_jax.sampling.sampler import Sampler
 
 STYLED = tiny.generator_config()
@@ -69,7 +69,7 @@ def test_conversion_is_that_of_the_host_to_the_bit():
             near = np.nextafter(near, np.float32(towards))
             values.append(near)
     values = np.concatenate(values)
-    np.testing.assert_array_equal(jax.jit(sampling.to_uint8)(values), grid.to_uint8(values))
+    np.testing.assert_array_equal(jax.jit(to_uint8_on_device)(values), grid.to_uint8(values))
 
 
 # The images are those of the library.
@@ -134,7 +134,7 @@ def test_an_image_depends_on_no_batch_no_position_and_no_devices(devices, batch)
 
 
 def test_devices_exchange_nothing():
-    text = Sampler(tiny.generator(STYLED), batch=16, noise='random').compile()._graph.compiled().as_text()
+    text = Sampler(tiny.generator(STYLED), batch=16, noise='random').lower().compile().as_text()
     assert 'num_partitions=8' in text
     assert not [word for word in ('all-reduce', 'all-gather', 'all-to-all', 'collective-permute') if word in text]
 

@@ -13,8 +13,9 @@ import tiny_run
 from stylegan_jax import training
 from stylegan_jax.config import ScheduleConfig
 from stylegan_jax.errors import UserError
-from stylegan_jax.storage import checkpoint
 from stylegan_jax.storage.checkpoint import Checkpoints
+from stylegan_jax.storage.loading import load, load_with_lod
+from stylegan_jax.storage.networks_of_runs import load_with_run
 
 CONFIG = tiny_run.run_config(seed=7)
 PROGRESS = {'tick': 2, 'tick_nimg': 32, 'seconds': 1.1}
@@ -81,9 +82,7 @@ def test_the_newest_ones_stay(state, tmp_path):
 
 
 def test_the_config_comes_back(saved):
-    checkpoints = Checkpoints(saved)
-    assert checkpoints.config() == CONFIG
-    checkpoints.close()
+    assert restore(saved, None).config == CONFIG
 
 
 def restore(workdir, config):
@@ -110,7 +109,7 @@ def restore(workdir, config):
     ],
 )
 def test_another_architecture_is_refused_with_both_sides(saved, change, message):
-    with pytest.raises(UserError, match=f'checkpoints/56 belongs to another architecture: {message}. Choose'):
+    with pytest.raises(UserError, match=f'checkpoints/56 belongs to another architecture: {message}; choose'):
         restore(saved, dataclasses.replace(CONFIG, **change))
 
 
@@ -136,29 +135,29 @@ def test_the_same_networks_may_be_trained_otherwise(saved, state):
 
 def test_networks_of_a_run(saved, state):
     before = tiny_run.files_below(saved)
-    G, D, ema = (checkpoint.load_network(saved, which) for which in ('G', 'D', 'ema'))
+    G, D, ema = (load(saved, which) for which in ('G', 'D', 'ema'))
     assert G.config == ema.config == CONFIG.generator and D.config == CONFIG.discriminator
     assert tiny.trees_equal((G.params, G.w_avg, G.noise), (state.g_params, state.w_avg, state.noise))
     assert tiny.trees_equal((ema.params, ema.w_avg, ema.noise), (state.g_ema, state.ema_w_avg, state.noise))
     assert tiny.trees_equal(D.params, state.d_params)
-    assert checkpoint.reached_lod(saved) == 0.5
+    assert load_with_lod(saved)[1] == 0.5 and load_with_run(saved, 'ema')[1].progress['lod'] == 0.5
     assert tiny_run.files_below(saved) == before, 'reading a run changed it'
 
 
 def test_folder_that_is_no_run(tmp_path):
     with pytest.raises(UserError, match=f'{tmp_path}: not a run directory'):
-        checkpoint.load_network(tmp_path, 'ema')
+        load(tmp_path, 'ema')
 
 
 def test_run_without_a_checkpoint(tmp_path):
     (tmp_path / 'checkpoints').mkdir()
     with pytest.raises(UserError, match='there is no checkpoint yet'):
-        checkpoint.load_network(tmp_path, 'ema')
+        load(tmp_path, 'ema')
 
 
 def assert_unreadable(workdir):
     with pytest.raises(UserError, match='checkpoints/56: this checkpoint cannot be read') as info:
-        checkpoint.load_network(workdir, 'ema')
+        load(workdir, 'ema')
     assert '\n' not in str(info.value)
 
 

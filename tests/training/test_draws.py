@@ -1,4 +1,4 @@
-"""The random draws of a step: what they depend on, and how they are distributed."""
+"""The random draws of a step: their dependence on key, images shown, replica and purpose, and their distributions."""
 
 import dataclasses
 import functools
@@ -11,7 +11,6 @@ import pytest
 import tiny
 from stylegan_jax.config import DataConfig, LossConfig, TrainConfig
 from stylegan_jax.training import draw_discriminator_step, draw_generator_step
-from stylegan_jax.training.draws import draw_crossover
 
 CONFIG = tiny.run_config(resolution=16, replicas=2, data=DataConfig(mirror=True), loss=LossConfig('wgan_gp'))
 KEY = jax.random.key(5)
@@ -79,16 +78,6 @@ def test_half_of_the_reals_are_mirrored_and_factors_are_uniform():
     assert 0 <= draws.gp_factors.min() and draws.gp_factors.max() < 1
     assert np.mean(draws.gp_factors) == pytest.approx(0.5, abs=0.02)
     assert np.std(draws.gp_factors) == pytest.approx(12**-0.5, abs=0.02)
-
-
-@pytest.mark.parametrize('layers', [2, 4, 6, 18])
-def test_crossovers_are_uniform_from_1_and_nowhere_in_a_tenth(layers):
-    keys = jax.random.split(jax.random.key(0), 20000)
-    crossovers = np.array(jax.vmap(lambda key: draw_crossover(key, 0.9, layers=layers))(keys))
-    shares = np.bincount(crossovers, minlength=layers + 1) / len(keys)
-    assert shares[0] == 0 and len(shares) == layers + 1
-    assert shares[-1] == pytest.approx(0.1, abs=0.01)
-    np.testing.assert_allclose(shares[1:-1], 0.9 / (layers - 1), atol=0.01)
 
 
 @pytest.mark.parametrize('stage', [0, 1, 2])

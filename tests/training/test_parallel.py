@@ -86,24 +86,24 @@ def test_processes_agree(float64, tmp_path):
 
 
 @pytest.mark.parametrize('mode, devices, accumulate', [('jit', 1, 1), ('pmap', 2, 4), ('jit', 8, 1)])
-def test_two_iterations_at_one_go_agree(float64, mode, devices, accumulate):
-    """With one by one on as many devices; metrics are sums, but for the last counts of steps that were skipped."""
+def test_two_iterations_per_dispatch_agree(float64, mode, devices, accumulate):
+    """With single iterations on as many devices; metrics are sums, but for counts of skipped steps in a row."""
     config = trajectory.run_config(parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate))
     steps = 8  # 4x4 and the fade
     singly = [trajectory.trajectory(config, steps - 1), trajectory.trajectory(config, steps)]
     state = {name: array for name, array in singly[1].items() if name.startswith('.')}
-    at_one_go = trajectory.trajectory(config, steps, at_one_go=2)
-    assert largest_error({name: at_one_go[name] for name in state}, state) < 1e-10
-    for name in at_one_go.keys() - state.keys():
+    per_dispatch = trajectory.trajectory(config, steps, per_dispatch=2)
+    assert largest_error({name: per_dispatch[name] for name in state}, state) < 1e-10
+    for name in per_dispatch.keys() - state.keys():
         expected = singly[1][name] + (0 if name.endswith("_in_a_row']") else singly[0][name])
-        np.testing.assert_allclose(at_one_go[name], expected, rtol=1e-10, err_msg=name)
+        np.testing.assert_allclose(per_dispatch[name], expected, rtol=1e-10, err_msg=name)
 
 
 def test_one_dispatch_agrees_closely(float64):
     config = trajectory.run_config(parallel=ParallelConfig(devices=1))
-    singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
+    singly, per_dispatch = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
     state = {name: array for name, array in singly.items() if name.startswith('.')}
-    assert len(state) > 100 and largest_error({name: at_one_go[name] for name in state}, state) < 1e-11
+    assert len(state) > 100 and largest_error({name: per_dispatch[name] for name in state}, state) < 1e-11
 
 
 def test_one_dispatch_agrees_in_single_precision(monkeypatch):
@@ -113,11 +113,11 @@ def test_one_dispatch_agrees_in_single_precision(monkeypatch):
     )
     for name in ('generator', 'discriminator'):  # not those that a test in double precision has made before
         monkeypatch.setattr(tiny, name, getattr(tiny, name).__wrapped__)
-    singly, at_one_go = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
+    singly, per_dispatch = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
     for part in ('g_optimizer.mu', 'g_optimizer.nu', 'd_optimizer.mu', 'd_optimizer.nu', 'd_params', 'g_ema'):
         a, b = (
             np.concatenate([array.ravel() for name, array in arrays.items() if name.startswith(f'.{part}')])
-            for arrays in (at_one_go, singly)
+            for arrays in (per_dispatch, singly)
         )
         assert a.size > 100 and np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b), part
 
@@ -128,7 +128,7 @@ def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
     batches = [trajectory.batch_at(config, devices, nimg, 0) for nimg in (0, 16)]
     state = training.create_state(config, lod=1)
     state = state.replace(d_params=jax.tree.map(lambda x: x * np.nan, state.d_params))
-    _, metrics = devices.compile()(devices.replicate(state), devices.arrange(*batches), 0.001, stage=0)
+    _, metrics = devices.iteration()(devices.replicate(state), devices.arrange(*batches), 0.001, stage=0)
     assert metrics['d_skipped'] == metrics['d_skipped_in_a_row'] == 2 == metrics['g_skipped_in_a_row']
 
 
@@ -154,18 +154,18 @@ def test_gradients_agree_in_single_precision(mode, devices, accumulate):
 
 
 @pytest.mark.parametrize(
-    'mode, devices, accumulate, at_one_go',
+    'mode, devices, accumulate, per_dispatch',
     [('jit', 8, 1, 1), ('jit', 4, 2, 1), ('pmap', 2, 1, 1), ('jit', 1, 8, 1), ('jit', 2, 1, 2)],
 )
-def test_one_all_reduce_a_step(mode, devices, accumulate, at_one_go):
+def test_one_all_reduce_a_step(mode, devices, accumulate, per_dispatch):
     """Two in an iteration of a D step and a G step; none for a single device."""
     config = trajectory.run_config(
         precision='float32', parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate)
     )
     runner = training.Devices(config)
     state = runner.replicate(training.create_state(config, lod=1))
-    batch = runner.arrange(*[trajectory.batch_at(config, runner, 0, 0)] * at_one_go)
-    text = runner.compile().lower(state, batch, 0.001, stage=0).compile().as_text()
+    batch = runner.arrange(*[trajectory.batch_at(config, runner, 0, 0)] * per_dispatch)
+    text = runner.iteration().lower(state, batch, 0.001, stage=0).compile().as_text()
     count = len(re.findall(r' = [^=]* all-reduce(?:-start)?\(', text))
     assert count == (0 if devices == 1 else 2)
     assert not re.search(r' (all-gather|all-to-all|collective-permute|reduce-scatter)', text)
@@ -174,27 +174,27 @@ def test_one_all_reduce_a_step(mode, devices, accumulate, at_one_go):
 # Ahead of time.
 
 
-@pytest.mark.parametrize('mode, devices, at_one_go', [('jit', 2, 1), ('jit', 1, 2), ('pmap', 2, 2)])
-def test_what_was_prepared_is_what_a_call_needs(mode, devices, at_one_go):
+@pytest.mark.parametrize('mode, devices, per_dispatch', [('jit', 2, 1), ('jit', 1, 2), ('pmap', 2, 2)])
+def test_what_was_prepared_is_what_a_call_needs(mode, devices, per_dispatch):
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices))
     runner = training.Devices(config)
-    state, step = runner.replicate(training.create_state(config, lod=1)), runner.compile()
-    compilation = step.prepare(state, stage=1, batch=16, steps=at_one_go)
+    state, step = runner.replicate(training.create_state(config, lod=1)), runner.iteration()
+    compilation = step.prepare(state, stage=1, batch=16, steps=per_dispatch)
     assert not compilation.is_done and step.compiled() == [], 'it did not go on in a thread'
-    step.prepare(state, stage=1, batch=16, steps=at_one_go).result()
+    step.prepare(state, stage=1, batch=16, steps=per_dispatch).result()
     with count_compilations() as compilations:
         for nimg in (0, 32):  # also with what came out of the first call
-            batches = [trajectory.batch_at(config, runner, nimg + 16 * number, 1) for number in range(at_one_go)]
+            batches = [trajectory.batch_at(config, runner, nimg + 16 * number, 1) for number in range(per_dispatch)]
             state, _ = step(state, runner.arrange(*batches), 0.001, stage=1)
-    assert not compilations and step.programs == {(1, 16, at_one_go)}
+    assert not compilations and step.programs == {(1, 16, per_dispatch)}
     ((program, seconds),) = step.compiled()
-    assert program == (1, 16, at_one_go) and seconds == compilation.seconds > 0 and step.compiled() == []
+    assert program == (1, 16, per_dispatch) and seconds == compilation.seconds > 0 and step.compiled() == []
 
 
 def test_what_fails_in_the_thread_fails_the_call():
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
     runner = training.Devices(config)
-    state, step = runner.replicate(training.create_state(config, lod=1)), runner.compile()
+    state, step = runner.replicate(training.create_state(config, lod=1)), runner.iteration()
     step.prepare(state.replace(w_avg=np.zeros([3], np.float32)), stage=0, batch=16)
     with pytest.raises(TypeError, match='shapes'):
         step(state, runner.arrange(trajectory.batch_at(config, runner, 0, 0)), 0.001, stage=0)
@@ -220,7 +220,7 @@ def test_iterations_go_on_over_several_devices_while_a_thread_compiles():
     """Devices that are threads meet one another also then."""
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=8))
     runner = training.Devices(config)
-    state, step = runner.replicate(training.create_state(config, lod=1)), runner.compile()
+    state, step = runner.replicate(training.create_state(config, lod=1)), runner.iteration()
     step.prepare(state, stage=0, batch=16).result()
     compilation, during = step.prepare(state, stage=1, batch=16), 0
     while not compilation.is_done:
@@ -250,8 +250,8 @@ def test_counts_that_would_do_are_named(replicas, parallel, message):
         training.Devices(config)
 
 
-def test_steps_at_one_go():
-    """A processor takes one at a time, unless it is told otherwise."""
+def test_steps_per_dispatch():
+    """A CPU runs one iteration per dispatch, unless the config says otherwise."""
     assert training.Devices(trajectory.run_config(parallel=ParallelConfig(devices=1))).steps_per_dispatch(0) == 1
     config = trajectory.run_config(parallel=ParallelConfig(devices=1, steps_per_dispatch=2))
     assert training.Devices(config).steps_per_dispatch(0) == 2

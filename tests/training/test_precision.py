@@ -1,4 +1,4 @@
-"""Steps in short types against float32, the loss's scale, and penalties now and then."""
+"""Steps in bfloat16 and float16 against float32, loss scaling, and lazy penalties."""
 
 import functools
 
@@ -10,12 +10,12 @@ import pytest
 import tiny
 from stylegan_jax import training
 from stylegan_jax.config import LossConfig
-from stylegan_jax.training import steps
+from stylegan_jax.training.gradients import discriminator_gradients, generate, generator_gradients
 
 STAGE = 3  # up to 16x16 the generator is float32 anyway
 LABEL = jnp.zeros((4, 0))
 WIDE = {'fmap_base': 256, 'fmap_max': 32}
-# A gradient counts where its norm is at least this share of the greatest: what is smaller is mostly rounding.
+# A gradient counts if its norm is at least this fraction of the greatest norm. Smaller ones are mostly rounding.
 NEGLIGIBLE = 0.01
 
 
@@ -29,7 +29,7 @@ def start():
     state = training.create_state(
         config, generator=tiny.generator(config.generator), discriminator=tiny.discriminator(config.discriminator)
     )
-    # The first scale, 16, is the greatest that can do in float16; runs come down from it.
+    # The first scale, 16, is the greatest that can work in float16, and runs come down from it.
     return state.replace(g_loss_scale=jnp.float32(10), d_loss_scale=jnp.float32(10))
 
 
@@ -43,12 +43,12 @@ def inputs(name):
 
 @functools.cache
 def compiled_gradients(name, precision, **loss):
-    function = {'d': steps.discriminator_gradients, 'g': steps.generator_gradients}[name]
+    function = {'d': discriminator_gradients, 'g': generator_gradients}[name]
     return jax.jit(functools.partial(function, configured(precision, **loss), stage=STAGE))
 
 
 def gradients(name, precision='float32', cur_nimg=0, **loss):
-    """(gradients, metrics) of a step, after so many images."""
+    """(gradients, metrics) of a step, after `cur_nimg` images."""
     state = start().replace(cur_nimg=jnp.int32(cur_nimg))
     result, _, metrics = compiled_gradients(name, precision, **loss)(state, *inputs(name))
     return result, metrics
@@ -66,7 +66,7 @@ def assert_aligned(short, exact, cosine):
         assert length == pytest.approx(norms[name], rel=0.1), name
 
 
-# Short types.
+# bfloat16 and float16.
 
 
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
@@ -81,7 +81,7 @@ def test_gradients_in_short_types(name, precision):
 def test_images_in_bfloat16():
     _, draws = inputs('g')
     short, exact = (
-        jax.jit(functools.partial(steps.generate, configured(precision), stage=STAGE, alpha=1.0))(
+        jax.jit(functools.partial(generate, configured(precision), stage=STAGE, alpha=1.0))(
             start().g_params, LABEL, draws
         )[0]
         for precision in ('bfloat16', 'float32')
@@ -90,7 +90,7 @@ def test_images_in_bfloat16():
     assert 0 < error < 0.02
 
 
-# The scale of the loss.
+# Loss scaling.
 
 
 @functools.cache
@@ -123,7 +123,7 @@ def test_what_steps_carry_stays_float32(name):
     assert getattr(after, f'{name}_loss_scale') == getattr(start(), f'{name}_loss_scale')
 
 
-# Penalties in some steps only.
+# Lazy penalties.
 
 
 @pytest.mark.parametrize('shown, gamma', [(0, 20.0), (4, 0.0), (8, 20.0)])
@@ -136,7 +136,7 @@ def test_lazy_penalties(shown, gamma):
 
 def test_only_lazy_penalties_branch(accelerator_forms):  # a choice of platform is a branch as well
     def branches(interval):
-        function = functools.partial(steps.discriminator_gradients, configured(lazy_r1_interval=interval), stage=STAGE)
+        function = functools.partial(discriminator_gradients, configured(lazy_r1_interval=interval), stage=STAGE)
         return str(jax.make_jaxpr(function)(start(), *inputs('d'))).count('cond[')
 
     assert (branches(1), branches(2)) == (0, 1)

@@ -12,9 +12,8 @@ from stylegan_jax import training
 from stylegan_jax.config import DataConfig, ImageConfig, LossConfig, TrainConfig
 from stylegan_jax.data.batch import Batch
 from stylegan_jax.networks.generator import map_latents
-from stylegan_jax.training import prepare_reals
 from stylegan_jax.training.optimizer import adam_init
-from stylegan_jax.training.steps import _apply
+from stylegan_jax.training.steps import _apply_gradients
 
 LR = 0.01
 LABEL = jnp.zeros((4, 0))
@@ -57,29 +56,6 @@ def d_step(state=None, reals=None, draws=None):
 
 def g_step(state=None, draws=None):
     return compiled_step('g')[1](state or start(), LABEL, draws or draws_of('g'))
-
-
-# Real images.
-
-
-def test_reals_are_scaled_from_bytes():
-    reals = prepare_reals(np.array([[[[0], [255]], [[51], [102]]]], np.uint8), None, 1.0, stage=0)
-    np.testing.assert_allclose(reals[0, :, :, 0], [[-1, 1], [-0.6, -0.2]], atol=1e-6)
-    floats = np.array(tiny.normal(1, 4, 4, 3))
-    np.testing.assert_array_equal(prepare_reals(floats, None, 1.0, stage=0), floats)
-
-
-def test_chosen_reals_are_mirrored_left_to_right():
-    x = tiny.normal(2, 4, 6, 3)
-    mirrored = prepare_reals(x, jnp.array([True, False]), 1.0, stage=1)
-    np.testing.assert_array_equal(mirrored, np.stack([x[0, :, ::-1], x[1]]))
-
-
-def test_reals_fade_between_levels():
-    x = np.array(tiny.normal(2, 4, 4, 3))
-    means = x.reshape(2, 2, 2, 2, 2, 3).mean((2, 4)).repeat(2, axis=1).repeat(2, axis=2)
-    np.testing.assert_allclose(prepare_reals(x, None, 0.25, stage=1), 0.25 * x + 0.75 * means, atol=1e-6)
-    np.testing.assert_array_equal(prepare_reals(x, None, 0.25, stage=0), x)
 
 
 # What moves.
@@ -178,7 +154,7 @@ def test_a_gradient_whose_norm_is_beyond_float32_is_skipped():
     config, _ = compiled_step('d')
     params, huge = {'weight': jnp.ones(3)}, {'weight': jnp.full(3, 1e20)}
     optimizer = adam_init(params, config.train.beta1)
-    after, _, skipped, _, metrics = _apply(config, huge, optimizer, params, jnp.int32(1), jnp.float32(0), LR)
+    after, _, skipped, _, metrics = _apply_gradients(config, huge, optimizer, params, jnp.int32(1), jnp.float32(0), LR)
     np.testing.assert_array_equal(after['weight'], 1)
     assert skipped == 2 and metrics['skipped'] == 1 and np.isposinf(metrics['gradient_norm'])
 
@@ -234,7 +210,7 @@ def run():
         generator={'mapping_layers': 1},
     )
     devices = training.Devices(config)
-    iteration = devices.compile()
+    iteration = devices.iteration()
 
     def steps(state, batch, *args, **kwargs):
         return iteration(devices.replicate(state), devices.arrange(batch), *args, **kwargs)
@@ -277,7 +253,7 @@ def test_double_precision(float64):
     config = tiny.run_config(resolution=4, precision='float64', loss=LossConfig('wgan_gp'))
     state = training.create_state(config)
     devices = training.Devices(config)
-    state, metrics = devices.compile()(state, devices.arrange(batch_at(config, 0)), LR, stage=0)
+    state, metrics = devices.iteration()(state, devices.arrange(batch_at(config, 0)), LR, stage=0)
     floats = jax.tree.leaves(
         (
             state.g_params,

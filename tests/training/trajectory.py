@@ -49,8 +49,8 @@ def batch_at(config, devices, nimg, stage):
     return Batch(images[first : first + count], *[np.zeros((count, 0), np.float32)] * 2)
 
 
-def trajectory(config, steps, at_one_go=1):
-    """{name: array} of the state after so many iterations, and the metrics of the last ones that ran at one go."""
+def trajectory(config, steps, per_dispatch=1):
+    """{name: array} of the state after `steps` iterations, and of the metrics of the last dispatch."""
     devices = training.Devices(config)
     state = training.create_state(
         config,
@@ -58,14 +58,14 @@ def trajectory(config, steps, at_one_go=1):
         discriminator=tiny.discriminator(config.discriminator),
         lod=lod_at(config, 0),
     )
-    step, state, lod = devices.compile(), devices.replicate(state), lod_at(config, 0)
-    for nimg in range(0, steps * BATCH, at_one_go * BATCH):
+    step, state, lod = devices.iteration(), devices.replicate(state), lod_at(config, 0)
+    for nimg in range(0, steps * BATCH, per_dispatch * BATCH):
         if nimg % (2 * BATCH) == 0:
             setting = setting_at(config, nimg)
             state = devices.replicate(training.enter_setting(config, state, setting, previous_lod=lod))
             lod = setting.lod
         batch = devices.arrange(
-            *[batch_at(config, devices, nimg + number * BATCH, setting.stage) for number in range(at_one_go)]
+            *[batch_at(config, devices, nimg + number * BATCH, setting.stage) for number in range(per_dispatch)]
         )
         state, metrics = step(state, batch, setting.lr, stage=setting.stage)
     state = devices.local(state)

@@ -1,65 +1,49 @@
 """Turning a source into a prepared data set: pixels at every stage as ArrayRecord shards that tfds reads.
 
     OUT/8x8/1.0.0/NAME-train.array_record-00000-of-00004 ...      a tfds configuration for each stage
-    OUT/labels.npy                                                what the records' labels are, in their order
-    OUT/prepared.json                                             what the set is; written last
+    OUT/labels.npy                                                the labels of the records, in their order
+    OUT/prepared.json                                             a description of the set; written last
 
-The images are shuffled once and cut into shards, which are made by `shards`; here is what comes before and after. All
-of it depends on the source and the options alone, so that a preparation that was interrupted ends with the same bytes.
+The images are shuffled once and cut into shards, which `shards` makes; this module plans them before and describes them
+after. All of it depends on the source and the options alone, so that a preparation that was interrupted ends with the
+same bytes.
 """
 
-import dataclasses
 import hashlib
 import json
 import os
 import shutil
+import typing
+from collections.abc import Callable
 
 import numpy as np
 
-from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.serialization import to_dict
 from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.prepared import LABELS, MARKER, VERSION, WORK, PreparedImages, folder_of, name_of, read_info
-from stylegan_jax.data.preparing.shards import PART, Job, make_shards, write_json, writing
-from stylegan_jax.data.sources.base import MAX_UNUSABLE, changed_files
+from stylegan_jax.data.preparing.shards import PART, Job, Options, make_shards, write_json, writing
+from stylegan_jax.data.sources.base import PictureSource, changed_files
 from stylegan_jax.errors import UserError
 
 _SHARD_BYTES = 256 << 20  # of full-size pixels in a shard ...
 _SHARD_IMAGES = (64, 4096)  # ... but no fewer and no more images than these
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a prepared set depends on beside its source.
-
-    Attributes:
-      image: ImageConfig; its label_dim is the source's.
-      fit: see `fitting.fitted`.
-      resize_filter: of the reduction to full size, 'box' or 'lanczos'.
-      level_filter: of the reduction to the stages below, likewise.
-      encoding: see `records.RecordFormat`.
-      mirror_safe: whether a mirrored image is as good as the image.
-      seed: of the shuffle.
-      max_skipped: largest share of the images that may be left out.
-    """
-
-    image: ImageConfig
-    fit: str = 'crop'
-    resize_filter: str = 'box'
-    level_filter: str = 'box'
-    encoding: str = 'raw'
-    mirror_safe: bool = False
-    seed: int = 0
-    max_skipped: float = MAX_UNUSABLE
-
-
-def prepare(source, out, options, *, workers, say=print, title='preparing'):
+def prepare(
+    source: PictureSource,
+    out: str,
+    options: Options,
+    *,
+    workers: int,
+    say: Callable[[str], object] = print,
+    title: str | None = 'preparing',
+) -> dict[str, typing.Any]:
     """Prepares a data set, or goes on where that was interrupted.
 
     Args:
-      source: see `sources.open_source`.
-      out: its folder; made if missing.
-      options: Options.
+      source: where the pictures are.
+      out: the folder of the set; made if missing.
+      options: all that the set depends on beside its source.
       workers: how many processes; 0 does the work in this one.
       say: takes lines for people.
       title: of the progress bar; None for none.
@@ -88,13 +72,13 @@ def prepare(source, out, options, *, workers, say=print, title='preparing'):
         return _finish(job, plan, say)
     except OSError as error:
         raise UserError(
-            f'{error.filename or out}: cannot be written ({error.strerror or error}); make room or choose '
-            'another --out, and start the same command again'
+            f'{error.filename or out}: cannot be written ({error.strerror or error})',
+            remedy='make room or choose another out, and start the same command again',
         ) from error
 
 
 def _plan(job, fingerprints):
-    """What must be the same for a preparation to be gone on with."""
+    """Returns all that must be the same for an interrupted preparation to go on."""
     plan = {
         'version': 1,
         'name': name_of(job.out),
@@ -114,22 +98,24 @@ def _hash(value):
 
 
 def _begin(job, plan):
-    """Makes the folders; returns the content of prepared.json if the very same set is there already."""
+    """Makes the folders; returns the content of prepared.json if the same set is there already, else None."""
     marker, plan_path = os.path.join(job.out, MARKER), os.path.join(job.out, WORK, 'plan.json')
     if os.path.exists(marker):
         done = read_info(job.out)
         _refuse_other_plan(done['plan'], plan, job.out, 'holds a data set that was prepared')
-        PreparedImages(job.out)  # says what is missing
+        PreparedImages(job.out)  # raises an error that names any file that is missing
         return done
     if os.path.exists(plan_path):
         try:
             with open(plan_path) as file:
                 theirs = json.load(file)
         except (OSError, ValueError) as error:
-            raise UserError(f'{plan_path}: cannot be read ({error}); remove {job.out} and start again') from error
+            raise UserError(
+                f'{plan_path}: cannot be read ({error})', remedy=f'remove {job.out} and start again'
+            ) from error
         _refuse_other_plan(theirs, plan, job.out, 'holds a preparation that was begun')
     elif os.path.isdir(job.out) and set(os.listdir(job.out)) - {'lock', WORK}:
-        raise UserError(f'--out={job.out}: this folder holds something else; choose a new one')
+        raise UserError('this folder holds something else', field='out', value=job.out, remedy='choose a new one')
     else:
         os.makedirs(os.path.join(job.out, WORK), exist_ok=True)
         write_json(plan_path, plan)
@@ -137,12 +123,14 @@ def _begin(job, plan):
         os.makedirs(folder_of(job.out, job.options.image, stage), exist_ok=True)
     for parent, _, names in os.walk(job.out):
         for name in names:
-            if PART in name:  # of a process that was killed
+            if PART in name:  # left by a process that was killed
                 os.unlink(os.path.join(parent, name))
     return None
 
 
-def _refuse_other_plan(theirs, ours, out, what):
+def _refuse_other_plan(theirs, ours, out, content):
+    """Raises a UserError that names all differences between the plan of the folder and that of this command."""
+
     def flat(plan, prefix=''):
         fields = {}
         for key, value in plan.items():
@@ -153,8 +141,10 @@ def _refuse_other_plan(theirs, ours, out, what):
     lines = [f'{key}: {theirs.get(key)!r} there, {ours[key]!r} now' for key in ours if theirs.get(key) != ours[key]]
     if lines:
         raise UserError(
-            f'--out={out}: this folder {what} from something else ({"; ".join(lines)}); choose another '
-            '--out, or remove the folder'
+            f'this folder {content} from something else ({"; ".join(lines)})',
+            field='out',
+            value=out,
+            remedy='choose another one, or remove the folder',
         )
 
 
@@ -162,13 +152,13 @@ def _check_unchanged(source, before, out):
     changed = changed_files(before, source.fingerprints())
     if changed:
         raise UserError(
-            f'{changed[0]}: changed while it was read, with {len(changed) - 1} others; remove {out} and '
-            'start again once the source stands still'
+            f'{changed[0]}: changed while it was read, with {len(changed) - 1} others',
+            remedy=f'remove {out} and start again once the source no longer changes',
         )
 
 
 def _finish(job, plan, say):
-    """Writes what makes the set whole, the marker last."""
+    """Writes the files that make the set whole, the marker last; returns the content of prepared.json."""
     stamps = []
     for shard in range(job.num_shards):
         with open(job.stamp(shard)) as file:
@@ -178,8 +168,8 @@ def _finish(job, plan, say):
     if len(skipped) > job.options.max_skipped * len(job.source) or not members:
         examples = '; '.join(f'{name} ({reason})' for name, reason in skipped[:3])
         raise UserError(
-            f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as '
-            f'{examples}; mend or remove them and the folder {job.out}, or allow more with --max_skipped'
+            f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as {examples}',
+            remedy=f'mend or remove them and the folder {job.out}, or allow more with max_skipped',
         )
     labels = job.source.labels[members]
     with writing(os.path.join(job.out, LABELS), 'wb') as file:
@@ -215,6 +205,7 @@ def _finish(job, plan, say):
 
 
 def _write_tfds_files(job, stage, stamps):
+    """Writes features.json and dataset_info.json, by which plain tfds reads the records of a stage."""
     folder = folder_of(job.out, job.options.image, stage)
     job.format_of(stage).features.save_config(folder)
     write_json(

@@ -1,10 +1,11 @@
-"""Making the shards of a prepared set: each whole, at all stages at once, by one process, and stamped when it is there.
+"""Makes the shards of a prepared set: each whole, at all stages at once, by one process, and stamped when it is there.
 
 A process holds one image at a time. A start after an interruption makes the shards that have no stamp.
 """
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import json
@@ -12,43 +13,71 @@ import multiprocessing
 import os
 import signal
 import typing
+from collections.abc import Callable
 
 import numpy as np
 
+from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.fitting import fitted, pyramid
 from stylegan_jax.data.prepared import WORK, folder_of, name_of, shard_name
 from stylegan_jax.data.records import RecordFormat
 from stylegan_jax.data.sources import Unusable
+from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.data.worker import end_with_parent
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import progress_bar
 
-PART = '.part-'  # and the number of a process follow the names of files that are not whole
-_WRITER_OPTIONS = 'group_size:1,uncompressed'  # each record can be read alone; pictures are compressed already
+PART = '.part-'  # with the number of a process, ends the names of files that are not whole yet
+_WRITER_OPTIONS = 'group_size:1,uncompressed'  # each record can be read by itself; pictures are compressed already
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """All that a prepared set depends on beside its source.
+
+    Attributes:
+      image: the shape of the images at full size and at every stage; its label_dim is the source's.
+      fit: see `fitting.fitted`.
+      resize_filter: of the reduction to full size, 'box' or 'lanczos'; see `fitting.fitted`.
+      level_filter: of the reduction to the stages below, 'box' or 'lanczos'; see `fitting.pyramid`.
+      encoding: see `records.RecordFormat`.
+      mirror_safe: whether a mirrored image is as good as the image.
+      seed: of the shuffle.
+      max_skipped: largest share of the images that may be left out.
+    """
+
+    image: ImageConfig
+    fit: str = 'crop'
+    resize_filter: str = 'box'
+    level_filter: str = 'box'
+    encoding: str = 'raw'
+    mirror_safe: bool = False
+    seed: int = 0
+    max_skipped: float = MAX_UNUSABLE
 
 
 class Job(typing.NamedTuple):
-    """A set that is made, and all that a process needs to make some of its shards.
+    """A set to be made, and all that a process needs to make some of its shards.
 
     Attributes:
-      source: a `sources.base.PictureSource`.
-      options: `preparation.Options`.
+      source: where the pictures are.
+      options: all that the set depends on beside its source.
       out: the set's folder, absolute.
-      per_shard: how many of the source's images a shard is made of; the last one may have fewer.
+      per_shard: how many of the source's images a shard is made of; the last shard may have fewer.
       num_shards: how many shards there are.
       one_hot: whether every label names one class.
     """
 
-    source: typing.Any
-    options: typing.Any
+    source: PictureSource
+    options: Options
     out: str
     per_shard: int
     num_shards: int
     one_hot: bool
 
-    def format_of(self, stage):
+    def format_of(self, stage: int) -> RecordFormat:
         """Returns the RecordFormat of a stage."""
         labels = self.source.labels
         return RecordFormat(
@@ -59,22 +88,22 @@ class Job(typing.NamedTuple):
             self.source.label_names,
         )
 
-    def members(self, shard):
-        """Indices of the source's images in a shard."""
+    def members(self, shard: int) -> np.ndarray:
+        """Returns the indices of the source's images in a shard, int64 [size]."""
         return _order(self.options.seed, len(self.source))[shard * self.per_shard : (shard + 1) * self.per_shard]
 
-    def size(self, shard):
-        """How many images a shard is made of."""
+    def size(self, shard: int) -> int:
+        """Returns how many images a shard is made of."""
         return min(self.per_shard, len(self.source) - shard * self.per_shard)
 
-    def path(self, stage, shard):
-        """Where the records of a shard at a stage are."""
+    def path(self, stage: int, shard: int) -> str:
+        """Returns the file of the records of a shard at a stage."""
         return os.path.join(
             folder_of(self.out, self.options.image, stage), shard_name(name_of(self.out), shard, self.num_shards)
         )
 
-    def stamp(self, shard):
-        """Where it says that a shard is made, and of what."""
+    def stamp(self, shard: int) -> str:
+        """Returns the file that says that a shard is made, and from which images."""
         return os.path.join(self.out, WORK, f'shard-{shard:05d}.json')
 
 
@@ -83,11 +112,11 @@ def _order(seed, count):
     return np.random.Generator(np.random.PCG64(seed)).permutation(count)
 
 
-def make_shards(job, workers, say, title):
-    """Makes the shards of a Job that have no stamp.
+def make_shards(job: Job, workers: int, say: Callable[[str], object], title: str | None) -> None:
+    """Makes the shards of a set that have no stamp.
 
     Args:
-      job: Job.
+      job: the set.
       workers: how many processes; 0 does the work in this one.
       say: takes lines for people.
       title: of the progress bar; None for none.
@@ -114,8 +143,8 @@ def make_shards(job, workers, say, title):
                 bar.update(job.size(futures[future]))
         except concurrent.futures.process.BrokenProcessPool as error:
             raise UserError(
-                'a process that prepares died, perhaps for lack of memory; start the same command again, '
-                'with fewer --workers'
+                'a process that prepares died, perhaps for lack of memory',
+                remedy='start the same command again, with fewer workers',
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -124,7 +153,7 @@ def make_shards(job, workers, say, title):
 
 
 def _is_made(job, shard):
-    """Whether a shard has its stamp, and the files that the stamp is about."""
+    """Says whether a shard has its stamp, and the files that the stamp describes."""
     try:
         with open(job.stamp(shard)) as file:
             sizes = [size for size, _ in json.load(file)['files']]
@@ -153,12 +182,12 @@ def _make_shard(job, shard, advance):
     parts = [path + _part_suffix() for path in paths]
     try:
         members, skipped, content = _write_records(job, shard, parts, advance)
-    except RuntimeError as error:  # what the writers make of a full disk
+    except RuntimeError as error:  # raised by the writers where the disk is full
         raise OSError(f'{paths[-1]}: {" ".join(str(error).split())[:200]}') from error
     for part, path in zip(parts, paths):
         _check_readable(part, len(members))
         with open(part, 'rb') as file:
-            os.fsync(file.fileno())  # before the stamp is
+            os.fsync(file.fileno())  # before the stamp is written, or a crash could leave the stamp alone
         os.replace(part, path)
     write_json(
         job.stamp(shard),
@@ -172,16 +201,17 @@ def _make_shard(job, shard, advance):
 
 
 def _write_records(job, shard, paths, advance):
-    """Writes the records of a shard to a file a stage.
+    """Writes the records of a shard, one file for each stage.
 
     Returns:
-      (indices that were written, [name, reason] of those that were not, hash of what was).
+      (indices of the images that were written, [name, reason] of those that were not, hash of the former).
     """
     from array_record.python.array_record_module import ArrayRecordWriter
 
     image, options = job.options.image, job.options
     formats = [job.format_of(stage) for stage in range(image.num_stages)]
     members, skipped, content = [], [], hashlib.blake2b(digest_size=16)
+    # Closed at the end of the block also where an image raises an error; a writer that is not closed loses records.
     with contextlib.ExitStack() as stack:
         writers = [ArrayRecordWriter(path, _WRITER_OPTIONS) for path in paths]
         for writer in writers:
@@ -206,7 +236,7 @@ def _write_records(job, shard, paths, advance):
 
 
 def _check_readable(path, count):
-    """Raises an OSError for a file that lost its end: the writer reports no full disk at its close."""
+    """Raises an OSError for a file that lost its end, because a writer that is closed does not report a full disk."""
     from array_record.python.array_record_module import ArrayRecordReader
 
     try:
@@ -224,17 +254,17 @@ def _hash_of_file(path):
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def writing(path, mode='w'):
+def writing(path: str, mode: str = 'w') -> contextlib.AbstractContextManager[typing.IO]:
     """Opens a file of the set for writing, which appears whole or not at all; see `atomic.writing`."""
     return atomic.writing(path, mode, suffix=_part_suffix(), to_disk=True)
 
 
-def write_json(path, value):
+def write_json(path: str, value: typing.Any) -> None:
     """Writes a file of the set as JSON."""
     with writing(path) as file:
         json.dump(value, file, indent=1)
 
 
 def _part_suffix():
-    """Of this process alone: one of a preparation that was killed just now may still write the same shard."""
+    """Returns a suffix for this process alone: one of a killed preparation may still be writing the same shard."""
     return f'{PART}{os.getpid()}'

@@ -1,4 +1,4 @@
-"""What is in a source and what would become of it, read in full before anything is written."""
+"""A report on a source and on the set that it would make, from reading it in full before anything is written."""
 
 import collections
 import hashlib
@@ -7,33 +7,42 @@ import typing
 
 import numpy as np
 
+from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.fitting import Unusable, as_picture, placement, to_channels
 from stylegan_jax.data.labels import is_one_hot
+from stylegan_jax.data.sources.base import PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.runtime.threads import in_threads
 
 _LISTED = 20  # names or rows under one heading
+# Pillow's modes without colour.
 _COLOURLESS = ('1', 'L', 'LA', 'La', 'I', 'I;16', 'I;16B', 'F')
 
 
 class Report(typing.NamedTuple):
-    """What `check` found."""
+    """The findings of `check`.
+
+    Attributes:
+      text: lines for people.
+      usable: whether a set that fits the image could be prepared.
+    """
 
     text: str
-    usable: bool  # whether a set could be prepared for such images
+    usable: bool
 
 
 class _Tally:
-    """What has been seen, added to from several threads."""
+    """Counts of the pictures seen so far, which several threads add to."""
 
     def __init__(self, count):
         self.sizes, self.kinds, self.notes = (collections.Counter() for _ in range(3))
         self.skipped = collections.defaultdict(lambda: [0, []])  # reason -> how many, indices of the first
-        self.digests = np.zeros(count, np.uint64)  # 8 bytes: 3 million pictures meet by chance once in 4 million
+        # With digests of 8 bytes, two of 3 million pictures share one by chance once in 4 million sources.
+        self.digests = np.zeros(count, np.uint64)
         self.decoded = np.zeros(count, bool)
         self.lock = threading.Lock()
 
-    def skip(self, index, kind, reason):
+    def skip(self, index: int, kind: str, reason: str) -> None:
         """Counts a picture that cannot be used, under a heading that others share."""
         with self.lock:
             entry = self.skipped[kind]
@@ -41,17 +50,14 @@ class _Tally:
             entry[1] = sorted([*entry[1], (index, reason)])[:_LISTED]
 
 
-def check(source, image, *, fit, max_skipped=None):
+def check(source: PictureSource, image: ImageConfig, *, fit: str, max_skipped: float | None = None) -> Report:
     """Reads every picture of a source and reports on them, with a progress bar.
 
     Args:
-      source: see `sources.open_source`.
-      image: ImageConfig that the pictures are meant for.
+      source: where the pictures are.
+      image: the shape that the pictures are meant for.
       fit: see `fitting.placement`.
       max_skipped: largest share of the pictures that may be left out; the default is the source's.
-
-    Returns:
-      A Report: text, and whether a set that `image` fits could be prepared.
 
     Raises:
       UserError: `fit` does not make images of such a shape.
@@ -81,13 +87,13 @@ def check(source, image, *, fit, max_skipped=None):
 
 
 def _examine(source, index, image, fit, tally):
-    """Reads one picture into the tally."""
+    """Reads one picture, and adds it to the tally."""
     try:
         picture = source.picture(index)
         with failing_as_unusable():
             if isinstance(picture, np.ndarray):
                 picture = as_picture(picture)
-            pixels = to_channels(picture, 4)  # palettes, and grey that is stored as colour, are looked through
+            pixels = to_channels(picture, 4)  # so that the same picture in another mode counts as a duplicate
     except Unusable as error:
         tally.skip(index, 'cannot be decoded', str(error))
         return
@@ -105,7 +111,7 @@ def _examine(source, index, image, fit, tally):
 
 
 def _notes(mode, transparent, channels):
-    """Says what a change of channels does to a picture."""
+    """Yields the effects that a change of channels has on a picture."""
     if transparent and channels != 4:
         yield 'have transparency, which is composited on white'
     if mode in _COLOURLESS and channels != 1:
@@ -123,21 +129,21 @@ def _num_skipped(tally):
 
 
 def _problems(source, image, tally, max_skipped):
-    """Returns why no set could be prepared that `image` fits."""
+    """Returns the reasons why no set for `image` could be prepared; none if one could."""
     skipped, label_dim, problems = _num_skipped(tally), source.labels.shape[1], []
     if skipped == len(source):
         problems.append('no picture can be used')
     elif skipped > max_skipped * len(source):
         problems.append(
             f'{skipped} of {len(source)} pictures cannot be used, more than a share of {max_skipped:g}; '
-            'mend or remove them, or allow more with --max_skipped'
+            'mend or remove them, or allow more with max_skipped'
         )
     if image.channels not in (1, 3, 4):
         problems.append(f'image.channels={image.channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)')
     if image.label_dim not in (0, label_dim):
         problems.append(
             f'image.label_dim={image.label_dim}, but the labels have {label_dim} entries; '
-            f'set --config.image.label_dim={label_dim}, or choose other --labels'
+            f'set image.label_dim={label_dim}, or choose other labels'
         )
     return problems
 
@@ -165,17 +171,18 @@ def _skipped_lines(source, tally):
 
 def _duplicate_lines(source, tally):
     """Lists pictures whose decoded pixels are those of an earlier one."""
+    # Sorted by digest, equal pictures are neighbours; each run of equal digests begins with its first picture.
     decoded = np.flatnonzero(tally.decoded)
     order = decoded[np.argsort(tally.digests[decoded], kind='stable')]  # stable: the first of equals comes first
     digests = tally.digests[order]
     starts = np.concatenate([[True], digests[1:] != digests[:-1]])[: len(order)]
     first = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
-    again = np.flatnonzero(~starts)
-    again = again[np.argsort(order[again])]
-    if not len(again):
+    copies = np.flatnonzero(~starts)
+    copies = copies[np.argsort(order[copies])]
+    if not len(copies):
         return ['duplicates: none']
-    pairs = [f'{source.name(order[row])} is {source.name(first[row])}' for row in again[:_LISTED]]
-    return [f'duplicates: {len(again)}', *_listed(pairs, len(again))]
+    pairs = [f'{source.name(order[row])} is {source.name(first[row])}' for row in copies[:_LISTED]]
+    return [f'duplicates: {len(copies)}', *_listed(pairs, len(copies))]
 
 
 def _label_lines(source):

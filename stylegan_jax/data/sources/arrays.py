@@ -1,36 +1,55 @@
 """Pictures in the arrays of an .npz, as MNIST and CIFAR come in."""
 
+import os
 import pathlib
 import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 
 from stylegan_jax.data import labels as labels_module
-from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
+from stylegan_jax.data.sources.base import (
+    PREPARATION,
+    PerProcess,
+    PictureSource,
+    SettingNames,
+    check_count,
+    check_labels_choice,
+    digest_of,
+    stamp_of,
+)
 from stylegan_jax.errors import UserError
 
 _KEYS = (('x_train', 'y_train'), ('images', 'labels'), ('x', 'y'), ('arr_0', 'arr_1'))
-_WITHOUT = 'leave labels out (--labels=none)'
 
 
 class PictureArrays(PictureSource):
     """The pictures of an .npz, in stored order. Each process holds all of them in memory."""
 
     kind = 'arrays'
+    in_memory = True
 
-    def __init__(self, path, *, labels='auto', count=0):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        labels: str = 'auto',
+        count: int = 0,
+        settings: SettingNames = PREPARATION,
+    ):
         """Reads the arrays.
 
         Args:
           path: an .npz with pictures, uint8 [N, H, W], [N, H, W, C] or [N, C, H, W], C 1, 3 or 4, as x_train,
             images, x or arr_0, and perhaps labels, [N], [N, 1] or [N, K], as y_train, labels, y or arr_1.
           labels: 'auto' (the labels, if there are any) or 'none'.
-          count: use the first so many; 0 = all.
+          count: use only the first `count` pictures; 0 = all.
+          settings: the names of the caller's settings, for messages.
 
         Raises:
           UserError: the file is not that.
         """
-        check_labels_choice(labels, ('auto', 'none'), path)
+        check_labels_choice(labels, ('auto', 'none'), path, settings)
         path = pathlib.Path(path).expanduser()
         self.path, self._path = str(path), path
         names = _load(path, lambda file: set(file.files))
@@ -38,26 +57,41 @@ class PictureArrays(PictureSource):
         if keys is None:
             raise UserError(
                 f'{path}: it has {", ".join(sorted(names)) or "nothing"}, but no pictures under any of '
-                f'{", ".join(pair[0] for pair in _KEYS)}; rename them'
+                f'{", ".join(pair[0] for pair in _KEYS)}',
+                remedy='rename them',
             )
         self._pictures = PerProcess(_load_pictures, path, keys[0])
         available = len(self._pictures.get())
-        count = check_count(count, available, path)
+        count = check_count(count, available, path, settings)
         self.labels = np.zeros([available, 0], np.float32)
         if labels == 'auto' and keys[1] in names:
             self.labels = labels_module.labels_of_array(
-                _load(path, lambda file: file[keys[1]]), available, f'{path}, {keys[1]}', _WITHOUT
+                _load(path, lambda file: file[keys[1]]), available, f'{path}, {keys[1]}', settings.without_labels
             )
         self.labels = self.labels[:count]
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         return f'{self._path.name}, picture {index}'
 
-    def picture(self, index):
+    def picture(self, index: int) -> np.ndarray:
         return self._pictures.get()[index]
 
-    def fingerprints(self):
+    def common_size(self) -> tuple[int, int]:
+        return self._pictures.get().shape[1:3]
+
+    def all_pixels(self, shape: tuple[int, int, int]) -> np.ndarray | None:
+        pictures = self._pictures.get()[: len(self)]
+        if pictures.ndim == 3:
+            pictures = pictures[..., None]
+        return pictures if pictures.shape[1:] == shape else None
+
+    def fingerprints(self) -> dict[str, str]:
         return {self.path: stamp_of(self._path)}
+
+    def signature(self, indices: Sequence[int]) -> str:
+        # Arrays of one shape make files of one size, so only the pixels tell them apart.
+        pictures = self._pictures.get()
+        return digest_of(str(pictures.shape[1:]), *(pictures[index] for index in indices))
 
 
 def _load(path, read):

@@ -1,16 +1,64 @@
 """Folders and zips of PNG, JPEG and WebP files."""
 
+import abc
 import os
 import pathlib
+import typing
 import zipfile
+from collections.abc import Sequence
+
+from PIL import Image
 
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
-from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
+from stylegan_jax.data.sources.base import (
+    PREPARATION,
+    PerProcess,
+    PictureSource,
+    SettingNames,
+    check_count,
+    check_labels_choice,
+    digest_of,
+    stamp_of,
+)
 from stylegan_jax.data.sources.pictures import SUFFIXES, decode, failing_as_unusable, upright_size
 from stylegan_jax.errors import UserError
 
-_WITHOUT = 'leave labels out (--labels=none)'
+
+class Container(abc.ABC):
+    """Files below a folder or in a zip, by their relative names with forward slashes. Picklable.
+
+    Attributes:
+      kind: 'folder' or 'zip'.
+      path: where it is.
+    """
+
+    kind: str
+    path: pathlib.Path
+
+    @abc.abstractmethod
+    def has(self, name: str) -> bool:
+        """Says whether there is a file of that name."""
+
+    @abc.abstractmethod
+    def names(self) -> set[str]:
+        """Returns the names of all files."""
+
+    @abc.abstractmethod
+    def open(self, name: str) -> typing.BinaryIO:
+        """Opens a file for reading."""
+
+    @abc.abstractmethod
+    def read(self, name: str) -> bytes:
+        """Returns the content of a file."""
+
+    @abc.abstractmethod
+    def sizes(self, names: Sequence[str]) -> list[int]:
+        """Returns the sizes of files [bytes]."""
+
+    @abc.abstractmethod
+    def stamps(self, names: Sequence[str]) -> list[str]:
+        """Returns the fingerprints of files; see `PictureSource.fingerprints`."""
 
 
 class PictureFiles(PictureSource):
@@ -18,68 +66,81 @@ class PictureFiles(PictureSource):
 
     Attributes:
       names: relative path of every picture, with forward slashes.
-      container: the folder or zip, see `open_container`.
+      container: the folder or zip.
     """
 
-    def __init__(self, path, *, labels='auto', count=0, flag='--source'):
+    def __init__(
+        self,
+        path: str | os.PathLike | Container,
+        *,
+        labels: str = 'auto',
+        count: int = 0,
+        settings: SettingNames = PREPARATION,
+    ):
         """Lists the files.
 
         Args:
-          path: a folder, searched to any depth, or a .zip.
+          path: a folder, searched to any depth, or a .zip; or one that `open_container` opened.
           labels: 'auto' (those of its dataset.json, if it has one), 'none', or 'folders' (the first folder of each
             path is its class).
-          count: use the first so many; 0 = all.
-          flag: which flag gave the path, for messages.
+          count: use only the first `count` pictures; 0 = all.
+          settings: the names of the caller's settings, for messages.
 
         Raises:
           UserError: there are no pictures at `path`, or labels are wrong.
         """
-        check_labels_choice(labels, ('auto', 'none', 'folders'), path)
-        path = pathlib.Path(path).expanduser()
-        self.container = container = open_container(path, flag)
-        self.kind, self.path = container.kind, str(path)
-        found = container.list()
+        container = path if isinstance(path, Container) else open_container(path, settings)
+        check_labels_choice(labels, ('auto', 'none', 'folders'), container.path, settings)
+        self.container, self.kind, self.path = container, container.kind, str(container.path)
+        found = container.names()
         names = sorted(name for name in found if _is_picture(name))
         if not names:
             remedy = (
                 'it holds an LMDB: unpack it and give that folder'
                 if any(_is_lmdb(name) for name in found)
-                else f'give a {flag} that has some'
+                else f'give a {settings.path} that has some'
             )
-            raise UserError(f'{path}: there are no PNG, JPEG or WebP files in it; {remedy}')
-        self.names = tuple(names[: check_count(count, len(names), path)])
+            raise UserError(f'{self.path}: there are no PNG, JPEG or WebP files in it', remedy=remedy)
+        self.names = tuple(names[: check_count(count, len(names), self.path, settings)])
         self._label_file = labels_module.FILE_NAME if labels == 'auto' and labels_module.FILE_NAME in found else None
         if labels == 'folders':
-            self.labels, self.label_names = labels_module.labels_of_folders(names, path)
+            self.labels, self.label_names = labels_module.labels_of_folders(names, self.path)
             self.labels = self.labels[: len(self.names)]
         else:
-            text = read_label_file(container, _WITHOUT) if labels == 'auto' else None
-            self.labels = labels_module.find_labels(text, path / labels_module.FILE_NAME, self.names, _WITHOUT)
+            text = read_label_file(container, settings.without_labels) if labels == 'auto' else None
+            self.labels = labels_module.find_labels(
+                text, container.path / labels_module.FILE_NAME, self.names, settings.without_labels
+            )
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         return self.names[index]
 
-    def picture(self, index):
+    def picture(self, index: int) -> Image.Image:
         with failing_as_unusable():
             content = self.container.read(self.names[index])
         return decode(content)
 
-    def size(self, index):
-        """Returns (height, width) of a picture, without decoding it; raises Unusable."""
+    def size(self, index: int) -> tuple[int, int]:
         with failing_as_unusable(), self.container.open(self.names[index]) as file:
             return upright_size(file)
 
-    def fingerprints(self):
+    def fingerprints(self) -> dict[str, str]:
         names = self.names + ((self._label_file,) if self._label_file else ())
         return {f'{self.path}/{name}': stamp for name, stamp in zip(names, self.container.stamps(names))}
 
+    def signature(self, indices: Sequence[int]) -> str:
+        names = [self.names[index] for index in indices]
+        with failing_as_unusable():
+            sizes = self.container.sizes(names)
+        return digest_of('\0'.join(f'{name}\0{size}' for name, size in zip(names, sizes)))
 
-def read_label_file(container, without):
+
+def read_label_file(container: Container, without_labels: str) -> bytes | None:
     """Returns the bytes of the dataset.json of a folder or zip; None if there is none.
 
     Args:
-      container: what `open_container` returned.
-      without: what messages say about doing without labels.
+      container: the folder or zip.
+      without_labels: how to do without labels, for messages.
 
     Raises:
       UserError: it cannot be read.
@@ -91,24 +152,25 @@ def read_label_file(container, without):
             return container.read(labels_module.FILE_NAME)
     except Unusable as error:
         raise UserError(
-            f'{container.path / labels_module.FILE_NAME}: cannot be read ({error}); repair it, or {without}'
+            f'{container.path / labels_module.FILE_NAME}: cannot be read ({error})',
+            remedy=f'repair it, or {without_labels}',
         ) from error
 
 
-def open_container(path, flag):
-    """Opens a folder or zip as something with `kind`, `path`, `has(name)`, `list()`, `open(name)`, `read(name)`,
-    `sizes(names)` [bytes] and `stamps(names)`.
+def open_container(path: str | os.PathLike, settings: SettingNames = PREPARATION) -> Container:
+    """Opens a folder or zip; nothing in it is read yet.
 
     Raises:
       UserError: there is no folder or zip at `path`.
     """
+    path = pathlib.Path(path).expanduser()
     if not path.exists():
-        raise UserError(f'{path}: there is no such folder or zip; check {flag}')
+        raise UserError(f'{path}: there is no such folder or zip', remedy=f'check {settings.path}')
     if path.is_dir():
         return _Folder(path)
     if path.suffix.lower() == '.zip' or zipfile.is_zipfile(path):
         return _Zip(path)
-    raise UserError(f'{path}: neither a folder nor a zip; check {flag}')
+    raise UserError(f'{path}: neither a folder nor a zip', remedy=f'check {settings.path}')
 
 
 def _is_picture(name):
@@ -121,7 +183,7 @@ def _is_lmdb(name):
     return name.rpartition('/')[2] == 'data.mdb'
 
 
-class _Folder:
+class _Folder(Container):
     """Files below a folder."""
 
     kind = 'folder'
@@ -132,9 +194,9 @@ class _Folder:
     def has(self, name):
         return (self.path / name).is_file()
 
-    def list(self):
+    def names(self):
         def fail(error):
-            raise UserError(f'{error.filename}: cannot be listed ({error.strerror}); check its permissions')
+            raise UserError(f'{error.filename}: cannot be listed ({error.strerror})', remedy='check its permissions')
 
         return {
             (pathlib.Path(folder) / name).relative_to(self.path).as_posix()
@@ -155,7 +217,7 @@ class _Folder:
         return [stamp_of(self.path / name) for name in names]
 
 
-class _Zip:
+class _Zip(Container):
     """Members of a zip; reading them from several threads is safe."""
 
     kind = 'zip'
@@ -165,9 +227,9 @@ class _Zip:
         self._zip = PerProcess(_open_zip, path)
 
     def has(self, name):
-        return name in self.list()
+        return name in self.names()
 
-    def list(self):
+    def names(self):
         return {name for name in self._zip.get().namelist() if not name.endswith('/')}
 
     def open(self, name):
@@ -180,7 +242,7 @@ class _Zip:
         return [self._zip.get().getinfo(name).file_size for name in names]
 
     def stamps(self, names):
-        """Of the file as it is now, which may be another than when it was opened."""
+        # Of the zip as it is now, which may be another one than when it was opened.
         if not self.path.exists():
             return ['absent'] * len(names)
         with _open_zip(self.path) as archive:

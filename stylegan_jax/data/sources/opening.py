@@ -1,8 +1,10 @@
-"""From what --source says to a source."""
+"""From a path or a name to a source."""
 
+import os
 import pathlib
 
 from stylegan_jax.data.sources.arrays import PictureArrays
+from stylegan_jax.data.sources.base import PREPARATION, PictureSource, SettingNames
 from stylegan_jax.data.sources.drawn import DrawnFaces
 from stylegan_jax.data.sources.files import PictureFiles
 from stylegan_jax.data.sources.lsun import PictureLMDB
@@ -17,46 +19,60 @@ _FORMS = (
 )
 
 
-def open_source(spec, *, labels='auto', count=0):
+def open_source(
+    spec: str | os.PathLike, *, labels: str = 'auto', count: int = 0, settings: SettingNames = PREPARATION
+) -> PictureSource:
     """Opens a source of full-size pictures, whatever it is.
 
     Args:
       spec: a folder (searched to any depth) or .zip of PNG, JPEG and WebP files; a folder of official TFRecords; an
         LMDB folder; an .npz; 'tfds:NAME[:SPLIT]' or 'tfds:DIRECTORY[:SPLIT]'; 'toy_faces[:COUNT][@RESOLUTION]'.
-      labels: 'auto' (of a dataset.json, or what TFRecords, .npz and TFDS hold), 'none', 'folders' (the first folder
+      labels: 'auto' (those of a dataset.json, or in TFRecords, .npz and TFDS), 'none', 'folders' (the first folder
         of each file's path), or 'attributes' (of toy faces).
-      count: use the first so many; 0 = all.
+      count: use only the first `count` pictures; 0 = all.
+      settings: the names of the caller's settings, for messages.
 
     Returns:
-      A `base.PictureSource`.
+      The source.
 
     Raises:
       UserError: there are no pictures, or other labels; the message says what to do.
     """
     if labels not in LABELS:
-        raise UserError(f'--labels={labels}: choose one of {", ".join(LABELS)}')
+        raise UserError(f'choose one of {", ".join(LABELS)}', field=settings.labels, value=labels)
     if count < 0:
-        raise UserError(f'--count={count}: give how many, or 0 for all')
+        raise UserError('give how many, or 0 for all', field=settings.count, value=count)
+    return kind_of(spec, settings)(str(spec), labels=labels, count=count, settings=settings)
+
+
+def kind_of(spec: str | os.PathLike, settings: SettingNames = PREPARATION) -> type[PictureSource]:
+    """Returns the class of sources that reads `spec`, which is looked at from outside only.
+
+    Args:
+      spec: see `open_source`.
+      settings: the names of the caller's settings, for messages.
+
+    Raises:
+      UserError: there is nothing, or nothing that could be a source.
+    """
     spec = str(spec)
-    return _kind_of(spec)(spec, labels=labels, count=count)
-
-
-def _kind_of(spec):
     if spec.startswith('tfds:'):
         return TFDSPictures
     if spec == 'toy_faces' or spec.startswith('toy_faces:'):
         return DrawnFaces
     path = pathlib.Path(spec).expanduser()
     if not spec or not path.exists():
-        raise UserError(f'--source={spec}: there is no such file or folder; give {_FORMS}')
+        raise UserError('there is no such file or folder', field=settings.path, value=spec, remedy=f'give {_FORMS}')
     if not path.is_dir():
         if path.name == 'data.mdb' or path.suffix == '.tfrecords':
-            raise UserError(f'--source={spec}: give the folder that it is in, {path.parent}')
+            raise UserError(f'give the folder that it is in, {path.parent}', field=settings.path, value=spec)
         return PictureArrays if path.suffix.lower() == '.npz' else PictureFiles
     if next(path.glob('*.tfrecords'), None):
         return TFRecords
     if (path / 'data.mdb').exists() or path.name.endswith('_lmdb'):
         return PictureLMDB
     if (path / 'dataset_info.json').exists():
-        raise UserError(f'--source={spec}: this is a directory of TensorFlow Datasets; give --source=tfds:{spec}')
+        raise UserError(
+            'this is a directory of TensorFlow Datasets', field=settings.path, value=spec, remedy=f'give tfds:{spec}'
+        )
     return PictureFiles

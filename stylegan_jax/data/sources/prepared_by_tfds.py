@@ -1,20 +1,33 @@
-"""What TensorFlow Datasets prepared as ArrayRecords, read without TensorFlow."""
+"""Data sets that TensorFlow Datasets prepared as ArrayRecords, read without TensorFlow."""
 
+import io
 import pathlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
-from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
-from stylegan_jax.data.sources.pictures import decode, failing_as_unusable
+from stylegan_jax.data.sources.base import (
+    PREPARATION,
+    PerProcess,
+    PictureSource,
+    SettingNames,
+    check_count,
+    check_labels_choice,
+    digest_of,
+    names_and_sizes,
+    sample_of,
+    stamp_of,
+)
+from stylegan_jax.data.sources.pictures import decode, failing_as_unusable, upright_size
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.progress import progress_bar
 
 _SPLIT = r'[A-Za-z_]\w*(?:\[[^\]]*\])?'  # train, or train[:50%]
 _SPEC = re.compile(rf'tfds:(?P<where>.+?)(?::(?P<split>{_SPLIT}(?:\+{_SPLIT})*))?')
-_WITHOUT = 'leave labels out (--labels=none)'
 _BATCH = 1000  # labels read at once
 
 
@@ -23,7 +36,7 @@ class TFDSPictures(PictureSource):
 
     kind = 'tfds'
 
-    def __init__(self, path, *, labels='auto', count=0):
+    def __init__(self, path: str, *, labels: str = 'auto', count: int = 0, settings: SettingNames = PREPARATION):
         """Opens the split.
 
         Args:
@@ -31,12 +44,13 @@ class TFDSPictures(PictureSource):
             'tfds:DIRECTORY[:SPLIT]' of the directory of a version. The split is 'train' if it is not given; 'all'
             joins all.
           labels: 'auto' (the feature 'label', if there is one) or 'none'.
-          count: use the first so many; 0 = all.
+          count: use only the first `count` pictures; 0 = all.
+          settings: the names of the caller's settings, for messages.
 
         Raises:
           UserError: it is not there, not prepared as ArrayRecords, or has no pictures.
         """
-        check_labels_choice(labels, ('auto', 'none'), path)
+        check_labels_choice(labels, ('auto', 'none'), path, settings)
         match = _SPEC.fullmatch(path)
         if not match:
             raise UserError(f'{path}: give tfds:NAME, tfds:NAME:SPLIT or a directory in the place of the name')
@@ -46,11 +60,11 @@ class TFDSPictures(PictureSource):
         _check_format(path, builder, self._split)
         self._is_encoded = _is_encoded(path, builder)
         self._records = PerProcess(_Records, self._directory, self._split, 'image', self._is_encoded)
-        count = check_count(count, len(self._records.get()), path)
+        count = check_count(count, len(self._records.get()), path, settings)
         self._check_first()
         self.labels = np.zeros([count, 0], np.float32)
         if labels == 'auto' and 'label' in builder.info.features:
-            self._read_labels(builder.info.features['label'], count)
+            self._read_labels(builder.info.features['label'], count, settings.without_labels)
 
     def _check_first(self):
         try:
@@ -60,11 +74,11 @@ class TFDSPictures(PictureSource):
                 f'{self._directory}: its first record cannot be read ({error}); prepare it again'
             ) from error
 
-    def _read_labels(self, feature, count):
-        """Reads every record, for the labels stand in the middle of them."""
+    def _read_labels(self, feature, count, without_labels):
+        """Reads every record, because labels are stored inside of them."""
         records = _Records(self._directory, self._split, 'label', False)
         num_classes = getattr(feature, 'num_classes', None)
-        available = count if num_classes else len(records)  # all, where only they say how many classes there are
+        available = count if num_classes else len(records)  # only all labels together tell the number of classes
         found = []
         try:
             with progress_bar(available, 'reading labels') as bar:
@@ -74,38 +88,56 @@ class TFDSPictures(PictureSource):
             array = np.array(found)
         except Exception as error:  # array_record and the parser raise nearly anything
             raise UserError(
-                f'{self._directory}: labels cannot be read ({_one_line(error)}); prepare it again, or {_WITHOUT}'
+                f'{self._directory}: labels cannot be read ({_one_line(error)})',
+                remedy=f'prepare it again, or {without_labels}',
             ) from error
         if num_classes:
-            self.labels, self.label_names = self._one_hot(array, num_classes), tuple(feature.names)
+            self.labels, self.label_names = self._one_hot(array, num_classes, without_labels), tuple(feature.names)
         else:
-            self.labels = labels_module.labels_of_array(array, available, self._directory, _WITHOUT)[:count]
+            self.labels = labels_module.labels_of_array(array, available, self._directory, without_labels)[:count]
 
-    def _one_hot(self, array, num_classes):
+    def _one_hot(self, array, num_classes, without_labels):
         wrong = [label for label in array.tolist() if not 0 <= label < num_classes]
         if wrong:
             raise UserError(
                 f'{self._directory}: label {wrong[0]} is none of the {num_classes} classes of its '
-                f'features.json, as in splits kept for a contest; choose another split, or {_WITHOUT}'
+                'features.json, as in splits kept for a contest',
+                remedy=f'choose another split, or {without_labels}',
             )
         return labels_module.one_hot(array, num_classes)
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         return f'{self._split}, record {index}'
 
-    def picture(self, index):
+    def picture(self, index: int) -> Image.Image | np.ndarray:
+        found = self._image_of(index)
+        return decode(bytes(found)) if self._is_encoded else np.asarray(found)
+
+    def size(self, index: int) -> tuple[int, int]:
+        found = self._image_of(index)
+        return upright_size(io.BytesIO(bytes(found))) if self._is_encoded else np.shape(found)[:2]
+
+    def _image_of(self, index):
         with failing_as_unusable():
             (found,) = self._records.get().read([int(index)])
             if found is None:
                 raise Unusable('its record has no image')
-        return decode(bytes(found)) if self._is_encoded else np.asarray(found)
+        return found
 
-    def fingerprints(self):
-        return {str(path): stamp_of(path) for path in sorted(pathlib.Path(self._directory).iterdir())}
+    def _paths(self):
+        return sorted(pathlib.Path(self._directory).iterdir())
+
+    def fingerprints(self) -> dict[str, str]:
+        return {str(path): stamp_of(path) for path in self._paths()}
+
+    def signature(self, indices: Sequence[int]) -> str:
+        # Raw pixels of one shape make files of one size whatever they show.
+        contents = [bytes(self._image_of(index)) for index in sample_of(indices)]
+        return digest_of(self._split, names_and_sizes(self._paths()), np.asarray(indices, np.int64), *contents)
 
 
 def _find_builder(path, where):
-    import tensorflow_datasets as tfds  # takes most of a second, which other sources do without
+    import tensorflow_datasets as tfds  # takes most of a second, which other sources need not wait for
 
     directory = pathlib.Path(where).expanduser()
     is_directory = where.startswith(('/', '.', '~')) or (directory / 'dataset_info.json').exists()
@@ -122,7 +154,7 @@ def _find_builder(path, where):
             raise UserError(
                 f'{directory}: cannot be opened by TensorFlow Datasets ({_one_line(error)}); prepare it again'
             ) from error
-    try:  # unlike tfds.builder, this finds what is on disk without the code, and never the network
+    try:  # unlike tfds.builder, this needs no code of the data set, and never asks the network
         return tfds.core.read_only_builder.builder_from_files(where)
     except Exception as error:
         raise UserError(
@@ -132,7 +164,7 @@ def _find_builder(path, where):
 
 
 def _refuse_foreign_features(directory):
-    """Raises a UserError where features.json names classes of other packages: tfds would import them."""
+    """Raises a UserError where features.json names classes of other packages, which tfds would import."""
     path = directory / 'features.json'
     text = path.read_text(errors='replace') if path.exists() else ''
     foreign = [
@@ -166,7 +198,7 @@ def _check_format(path, builder, split):
 
 
 def _check_file(path, count):
-    """Raises a UserError unless a file has so many records; one that is cut off may open and give empty ones."""
+    """Raises a UserError unless a file has `count` records; one that is cut off may open and return empty ones."""
     from array_record.python.array_record_module import ArrayRecordReader
 
     if not pathlib.Path(path).exists():
@@ -186,7 +218,7 @@ def _check_file(path, count):
 
 
 def _is_encoded(path, builder):
-    """Says whether pictures are encoded; that is better known to Pillow than to TensorFlow Datasets."""
+    """Says whether pictures are encoded, in which case Pillow decodes them and not TensorFlow Datasets."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
@@ -199,14 +231,14 @@ def _is_encoded(path, builder):
 
 
 class _Records:
-    """One feature of the records of a split; the others are not decoded."""
+    """One feature of the records of a split; other features are not decoded."""
 
     def __init__(self, directory, split, feature, is_encoded):
         import tensorflow_datasets as tfds
 
         builder = tfds.builder_from_directory(directory)
         self._feature = feature
-        # Decoders that leave features out exist for TensorFlow only, so the records come as they are stored.
+        # Only with TensorFlow can tfds leave features undecoded, so records are asked for as they are stored.
         self._raw = builder.as_data_source(split=split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
         self._features = tfds.features.FeaturesDict({feature: builder.info.features[feature]})
         self._decoders = {feature: tfds.decode.SkipDecoding()} if is_encoded else None

@@ -9,42 +9,60 @@ import os
 import pathlib
 import re
 import struct
+from collections.abc import Sequence
 
 import google_crc32c
 import numpy as np
 
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
-from stylegan_jax.data.sources.base import PerProcess, PictureSource, check_count, check_labels_choice, stamp_of
+from stylegan_jax.data.sources.base import (
+    PREPARATION,
+    PerProcess,
+    PictureSource,
+    SettingNames,
+    check_count,
+    check_labels_choice,
+    digest_of,
+    names_and_sizes,
+    stamp_of,
+)
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.progress import progress_bar
 
 _NAME = re.compile(r'(.*)-r(\d+)\.tfrecords')
-_WITHOUT = 'leave labels out (--labels=none)'
 
-# A record: length, uint64; its checksum, uint32; so many bytes; their checksum, uint32; little-endian.
+# A record, little-endian: length, uint64; checksum of the length, uint32; content; checksum of the content, uint32.
 _HEAD = struct.Struct('<QI')
 _TAIL = struct.Struct('<I')
 
 
 class TFRecords(PictureSource):
-    """The pictures of a folder of NAME-r02.tfrecords to NAME-r10.tfrecords, with NAME-rxx.labels, in stored order."""
+    """The pictures of a folder of NAME-r02.tfrecords to NAME-r10.tfrecords and NAME-rxx.labels, in stored order."""
 
     kind = 'tfrecords'
 
-    def __init__(self, path, *, labels='auto', count=0):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        labels: str = 'auto',
+        count: int = 0,
+        settings: SettingNames = PREPARATION,
+    ):
         """Lists the records.
 
         Args:
           path: the folder.
           labels: 'auto' (those of NAME-rxx.labels, if there is one) or 'none'.
-          count: use the first so many; 0 = all.
+          count: use only the first `count` pictures; 0 = all.
+          settings: the names of the caller's settings, for messages.
 
         Raises:
-          UserError: the files are not what the official tool writes, or not whole.
+          UserError: the files are not as the official tool writes them, or not whole.
         """
-        check_labels_choice(labels, ('auto', 'none'), path)
+        check_labels_choice(labels, ('auto', 'none'), path, settings)
         folder = pathlib.Path(path).expanduser()
         self.path = str(folder)
         self._path, labels_path = _find_files(folder)
@@ -52,31 +70,32 @@ class TFRecords(PictureSource):
         self._file = PerProcess(_open, self._path)
         self._starts, self._lengths = _find_records(self._file.get(), self._path)
         available = len(self._starts)
-        count = check_count(count, available, self._path)
+        count = check_count(count, available, self._path, settings)
         try:
-            self.picture(0)
+            self._first_size = self.picture(0).shape[:2]
         except Unusable as error:
             raise UserError(
-                f'{self._path}: its first record cannot be read ({error}); '
-                'give TFRecords of the official tool, or copy them again'
+                f'{self._path}: its first record cannot be read ({error})',
+                remedy='give TFRecords of the official tool, or copy them again',
             ) from error
-        self.labels = self._read_labels(available)[:count]
+        self.labels = self._read_labels(available, settings.without_labels)[:count]
 
-    def _read_labels(self, available):
+    def _read_labels(self, available, without_labels):
         if self._labels_path is None:
             return np.zeros([available, 0], np.float32)
         try:
             found = np.load(self._labels_path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(
-                f'{self._labels_path}: cannot be read as an array of NumPy ({error}); copy it again, or {_WITHOUT}'
+                f'{self._labels_path}: cannot be read as an array of NumPy ({error})',
+                remedy=f'copy it again, or {without_labels}',
             ) from error
-        return labels_module.labels_of_array(found, available, self._labels_path, _WITHOUT)
+        return labels_module.labels_of_array(found, available, self._labels_path, without_labels)
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         return f'{self._path.name}, record {index}'
 
-    def picture(self, index):
+    def picture(self, index: int) -> np.ndarray:
         start, length = int(self._starts[index]), int(self._lengths[index])
         with failing_as_unusable():
             content = os.pread(self._file.get().fileno(), length + _TAIL.size, start)
@@ -86,8 +105,18 @@ class TFRecords(PictureSource):
             raise Unusable('its checksum is wrong')
         return _parse(content[:length])
 
-    def fingerprints(self):
+    def common_size(self) -> tuple[int, int] | None:
+        # Pixels are stored raw: records of one length hold pictures of one size.
+        return self._first_size if np.all(self._lengths == self._lengths[0]) else None
+
+    def fingerprints(self) -> dict[str, str]:
         return {str(path): stamp_of(path) for path in (self._path, self._labels_path) if path is not None}
+
+    def signature(self, indices: Sequence[int]) -> str:
+        # Files of as many pictures of one size have one size, so the checksums of the records tell them apart.
+        file = self._file.get().fileno()
+        checksums = [os.pread(file, _TAIL.size, int(self._starts[index] + self._lengths[index])) for index in indices]
+        return digest_of(names_and_sizes([self._path]), *checksums)
 
 
 def _find_files(folder):
@@ -137,14 +166,17 @@ def _find_records(file, path):
 
 
 def _masked_crc(content):
-    """CRC32C, masked as TensorFlow does, so that checksums of what holds checksums are worth something."""
+    """Returns the CRC32C of bytes, rotated and shifted as TensorFlow does.
+
+    The CRC of content that has its own CRC at the end would be a constant; the mask prevents that.
+    """
     crc = google_crc32c.value(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _parse(content):
     """Returns uint8 [H, W, C] of a tf.train.Example with "shape" (C, H, W) and "data"."""
-    # TensorFlow Datasets carries these messages so that TensorFlow need not be there; importing them takes a while.
+    # TensorFlow Datasets brings these messages along, so that TensorFlow is not needed; importing them takes a while.
     from tensorflow_datasets.proto import tf_example_generated_pb2
 
     with failing_as_unusable():

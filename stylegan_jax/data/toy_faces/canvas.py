@@ -3,6 +3,7 @@
 Nothing here knows what a nose is; see `toy_faces/drawing.py` and `toy_faces/hair.py`.
 """
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -11,9 +12,9 @@ from PIL import Image, ImageChops, ImageDraw
 from stylegan_jax.data.toy_faces.parameters import Colour, Face
 
 INK: Colour = (52, 34, 42)  # the darkest line: warm, not black
-DEPTH: Colour = (84, 28, 62)  # what shadows lean to
+DEPTH: Colour = (84, 28, 62)  # the colour that shadows lean to
 WHITE: Colour = (255, 252, 246)
-LAMP: Colour = (255, 222, 184)  # what lit skin leans to
+LAMP: Colour = (255, 222, 184)  # the colour that lit skin leans to
 
 HEAD_CENTRE = (0.5, 0.525)
 ZOOM = 1.1  # of the camera, about ZOOM_CENTRE: how much of the picture the head fills
@@ -71,7 +72,7 @@ def _catmull_rom(knots: int, closed: bool, samples: int) -> np.ndarray:
     return matrix
 
 
-def curve(knots, closed: bool = False, samples: int = 8) -> np.ndarray:
+def curve(knots: Sequence[tuple[float, float]] | np.ndarray, closed: bool = False, samples: int = 8) -> np.ndarray:
     """Return a smooth curve [..., n, 2] through the knots [..., k, 2]."""
     knots = np.asarray(knots)
     return _catmull_rom(knots.shape[-2], closed, samples) @ knots
@@ -88,7 +89,7 @@ def _half_widths(points: int, bluntness: float) -> np.ndarray:
     return 0.5 * np.sqrt(np.maximum(1.0 - s**bluntness, 0.0))
 
 
-def stroke(points: np.ndarray, width, bluntness: float = 2.0) -> np.ndarray:
+def stroke(points: np.ndarray, width: float | np.ndarray, bluntness: float = 2.0) -> np.ndarray:
     """Return the outline of a brush stroke along a line, thick in the middle.
 
     Args:

@@ -1,7 +1,7 @@
 """Draw a toy face from its parameters: the order of the layers, the backdrop, the clothes and the head.
 
 The picture is painted a few times larger than asked and averaged down, which anti-aliases it. Hair and
-hats are in `toy_faces/hair.py`, what lies on the face in `toy_faces/features.py`.
+hats are in `toy_faces/hair.py`, the features of the face in `toy_faces/features.py`.
 """
 
 from functools import lru_cache
@@ -44,7 +44,7 @@ def render(face: Face, resolution: int) -> np.ndarray:
     """Draw a face.
 
     Args:
-        face: what to draw.
+        face: the parameters of the face.
         resolution: R, in pixels.
 
     Returns:

@@ -1,8 +1,8 @@
 """Toy faces: an endless set of cartoon portraits drawn by code, with binary attributes.
 
 It lets a first training run start with nothing to download. Coarse attributes (pose, head shape, hair
-style), middle ones (features, glasses) and fine ones (colours) vary separately, which is what style
-mixing separates, and freckles and strands of hair fall at random, which is what noise inputs carry. It
+style), middle ones (features, glasses) and fine ones (colours) vary separately, as style mixing separates
+them, and freckles and strands of hair fall at random, as noise inputs carry such details. It
 is not a substitute for photographs: no number measured on it compares with one from a paper.
 """
 

@@ -1,4 +1,4 @@
-"""What a toy face is, before any pixel: its parameters, their distribution and their palette.
+"""The description of a toy face before any pixel: its parameters, their distribution and their palette.
 
 Every random number of a face is drawn here, in a fixed order and in units of the frame (1 is the width
 of the picture), so the same index is the same face at every resolution. Drawing is in

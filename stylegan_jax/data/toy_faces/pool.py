@@ -16,7 +16,7 @@ from stylegan_jax.data.toy_faces import faces as toy_faces
 from stylegan_jax.runtime.progress import progress_bar
 from stylegan_jax.runtime.threads import NUM_THREADS
 
-SMALL = 200  # faces that are drawn in the time that processes take to start
+SMALL = 200  # faces, which are drawn here in the time that processes take to start
 
 # An empty package stands in for stylegan_jax, whose __init__ imports JAX. Ctrl-C is for the parent.
 _CHILD = """
@@ -32,8 +32,12 @@ for index in range(first, count, step):
 """
 
 
-def draw_all(count, resolution):
+def draw_all(count: int, resolution: int) -> np.ndarray:
     """Draws the faces 0 to count - 1, with a progress bar.
+
+    Args:
+      count: how many faces.
+      resolution: R, in pixels.
 
     Returns:
       uint8 [count, R, R, 3].
@@ -70,7 +74,7 @@ def _draw_in_processes(count, resolution):
                     env=environment,
                 )
             )
-        for index in range(count):  # the children take turns, so the faces arrive in order
+        for index in range(count):  # child k draws the faces k, k + NUM_THREADS, ..., so they are read in turn
             child = children[index % NUM_THREADS]
             content = child.stdout.read(size)
             if len(content) < size:

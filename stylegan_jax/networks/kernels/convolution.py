@@ -1,13 +1,24 @@
-"""3x3 convolutions whose derivatives of every order are again plain forward, input-gradient and filter-gradient forms.
+"""3x3 convolutions whose derivatives of every order are again forward, input-gradient and filter-gradient convolutions.
 
-Left to itself, JAX differentiates the derivatives of a convolution into forms that no backend is fast at (R1 needs
-second derivatives: on a CPU they were 4 to 20 times slower, on a GPU they leave cuDNN). The functions below come in
-threes. The three are bilinear and each is a derivative of the other two, so they define one another's derivatives and
-nothing else ever appears. Not for 1x1 kernels, which are matrix products (`ops.dense`).
+A convolution y = conv(x, k) is bilinear: linear in the images x and linear in the kernel k. It has two adjoints, the
+input gradient (y, k) -> x and the filter gradient (x, y) -> k, which are bilinear as well. The derivatives of each of
+the three are the other two:
 
-Accelerators get convolutions: of stride 2 with a 4x4 kernel where the size is halved or doubled as well. Their kernels
-are [O, k, k, I], as cuDNN reads them: laid out once, one array serves all forms. CPUs get products of matrices
-(`minimal_filtering`).
+    conv(x, k)             d/dx: input gradient     d/dk: filter gradient
+    input gradient(y, k)   d/dy: conv               d/dk: filter gradient
+    filter gradient(x, y)  d/dx: input gradient     d/dy: conv
+
+R1 (gradient of a gradient norm) needs second derivatives. JAX would differentiate its own convolution of the first
+derivative by general rules, and write second derivatives as convolutions with windows of whole images or over inserted
+zeros: outside of what cuDNN implements on a GPU, and 4 to 20 times slower in XLA:CPU. Here the three functions name one
+another as their derivatives (`jax.custom_vjp`), so that no other form appears at any order.
+
+There are two such threes: one keeps the size, one halves and doubles it. They are not for 1x1 kernels, which are matrix
+products (`ops.dense`).
+
+Accelerators get library convolutions; where the size is halved or doubled these have stride 2 and a 4x4 kernel. Kernels
+are [O, k, k, I] (cuDNN's layout for NHWC images), so that one array in memory serves all three functions. CPUs get
+matrix products (`minimal_filtering`) where those are faster.
 """
 
 import functools
@@ -22,48 +33,58 @@ from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import minimal_filtering
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
-_STRIPS = 8  # of an image, in filter gradients on a CPU
-_FORWARD = (3, 0, 1, 2)  # weights [k, k, I, O] to kernels [O, k, k, I]
-_TRANSPOSED = (2, 0, 1, 3)
+_STRIPS = 8  # that an image is cut into for filter gradients on a CPU
+_FORWARD = (3, 0, 1, 2)  # permutation of a weight [k, k, I, O] into a kernel [O, k, k, I]
+_TRANSPOSED = (2, 0, 1, 3)  # permutation of a weight [k, k, O, I] into a kernel [O, k, k, I]
 
 
 class KernelForm(NamedTuple):
-    """How a weight becomes the kernel of `convolve_down`."""
+    """How a stored weight becomes the kernel of `convolve_down`.
 
-    transposed: bool = False  # the weight is [3, 3, O, I]
-    mirrored: bool = False  # in both axes of taps
+    Attributes:
+      transposed: the weight is [3, 3, O, I]: it belongs to an up convolution, whose inputs are the outputs of
+        `convolve_down`.
+      mirrored: the kernel is the weight reversed along height and width.
+      divisor: the kernel is the weight divided by this; 4 turns the sum over 2x2 pixels into their mean.
+    """
+
+    transposed: bool = False
+    mirrored: bool = False
     divisor: int = 1
 
 
-def same_convolve(x, weight):
+def same_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Convolves with a 3x3 weight [3, 3, I, O] and keeps the size: [N, H, W, I] -> [N, H, W, O]."""
-    return convolve(x, _in_order_on_accelerators(_from_weights(weight.astype(x.dtype)).transpose(_FORWARD)))
+    return convolve(x, _row_major_on_accelerators(_with_pinned_layout(weight.astype(x.dtype)).transpose(_FORWARD)))
 
 
-def down_convolve(x, weight):
+def down_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Convolves with a 3x3 weight [3, 3, I, O] and averages 2x2 pixels: [N, H, W, I] -> [N, H / 2, W / 2, O]."""
-    return convolve_down(x, _from_weights(weight), KernelForm(divisor=4))
+    return convolve_down(x, _with_pinned_layout(weight), KernelForm(divisor=4))
 
 
-def up_convolve(x, weight, *, flip):
+def up_convolve(x: jax.Array, weight: jax.Array, *, flip: bool) -> jax.Array:
     """Doubles the size and convolves with a 3x3 weight: [N, H, W, I] -> [N, 2 * H, 2 * W, O].
 
-    The same function as `ops.upscale` followed by the convolution, with 4/9 of its products or fewer.
+    The same function as `ops.upscale` followed by the convolution, with 4/9 of its multiplications or fewer.
 
     Args:
       x: [N, H, W, I].
       weight: [3, 3, I, O].
-      flip: mirror the weight in both axes, as the official fused form does. That is what a transposed
-        convolution does by itself, so `False` is the case that turns the weight around here.
+      flip: reverse the weight along height and width, as the official fused form does. A transposed convolution
+        reverses its kernel by itself, so the kernel is reversed beforehand where this is False.
+
+    Returns:
+      [N, 2 * H, 2 * W, O].
     """
-    return convolve_up(x, _from_weights(weight), KernelForm(transposed=True, mirrored=not flip))
+    return convolve_up(x, _with_pinned_layout(weight), KernelForm(transposed=True, mirrored=not flip))
 
 
-# --- three that keep the size
+# --- The three that keep the size.
 
 
 @jax.custom_vjp
-def convolve(x, kernel):
+def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Correlates images with a kernel, zero-padded.
 
     Args:
@@ -83,22 +104,20 @@ def convolve(x, kernel):
 
 
 @jax.custom_vjp
-def transposed_convolve(y, kernel):
-    """Adjoint of `convolve` in its images: [N, H, W, O] -> [N, H, W, I]."""
+def transposed_convolve(y: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Computes the input gradient, the adjoint of `convolve` in its images: [N, H, W, O] -> [N, H, W, I]."""
 
     def on_cpu(y, kernel):
         if minimal_filtering.saves_time(y.shape, kernel.shape[-1]):
             return minimal_filtering.transposed_convolve(y, kernel.transpose(1, 2, 3, 0))
         return _correlate_transposed(y, kernel)
 
-    return lax.platform_dependent(
-        y, kernel, cpu=on_cpu, default=lambda y, kernel: _correlate_transposed(y, lax.optimization_barrier(kernel))
-    )
+    return lax.platform_dependent(y, kernel, cpu=on_cpu, default=_correlate_transposed_behind_barrier)
 
 
 @jax.custom_vjp
-def filter_gradient(x, y):
-    """Adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [O, 3, 3, I]."""
+def filter_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Computes the adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [O, 3, 3, I]."""
 
     def on_cpu(x, y):
         if minimal_filtering.saves_time(x.shape, y.shape[-1]):
@@ -110,6 +129,7 @@ def filter_gradient(x, y):
     return lax.platform_dependent(x, y, cpu=on_cpu, default=functools.partial(_filter_gradient, size=3))
 
 
+# Each pair is (forward pass with the arrays that are saved, backward pass): the table at the top of the file.
 convolve.defvjp(
     lambda x, kernel: (convolve(x, kernel), (x, kernel)),
     lambda saved, dy: (transposed_convolve(dy, saved[1]), filter_gradient(saved[0], dy)),
@@ -124,17 +144,18 @@ filter_gradient.defvjp(
 )
 
 
-# --- three that halve and double the size
+# --- The three that halve and double the size. They take the 3x3 weight itself rather than a kernel, because platforms
+# make different kernels of it: 4x4 on accelerators, 3x3 on CPUs.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve_down(x, weight, form):
-    """Correlates images with a kernel, zero-padded, and adds up 2x2 pixels.
+def convolve_down(x: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Array:
+    """Correlates images with a kernel, zero-padded, and sums over 2x2 pixels.
 
     Args:
       x: [N, 2 * h, 2 * w, I].
-      weight: [3, 3, I, O] or [3, 3, O, I], in the type of `ops.widen` of the images.
-      form: how it becomes the kernel.
+      weight: [3, 3, I, O] or [3, 3, O, I], in float32, or float64 if the images are.
+      form: how the weight becomes the kernel.
 
     Returns:
       [N, h, w, O].
@@ -142,35 +163,35 @@ def convolve_down(x, weight, form):
     return lax.platform_dependent(
         x,
         weight,
-        cpu=lambda x, weight: minimal_filtering.down(x, _small_kernel(weight, form)),
-        default=lambda x, weight: _correlate(x, _large_kernel(weight, form, x.dtype), 2),
+        cpu=lambda x, weight: minimal_filtering.down(x, _kernel_3x3(weight, form)),
+        default=lambda x, weight: _correlate(x, _kernel_4x4(weight, form, x.dtype), 2),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve_up(y, weight, form):
-    """Adjoint of `convolve_down` in its images: [N, h, w, O] -> [N, 2 * h, 2 * w, I]."""
+def convolve_up(y: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Array:
+    """Computes the adjoint of `convolve_down` in its images: [N, h, w, O] -> [N, 2 * h, 2 * w, I]."""
     return lax.platform_dependent(
         y,
         weight,
-        cpu=lambda y, weight: minimal_filtering.up(y, _small_kernel(weight, form)),
-        default=lambda y, weight: _correlate_transposed(
-            y, lax.optimization_barrier(_large_kernel(weight, form, y.dtype)), 2
-        ),
+        cpu=lambda y, weight: minimal_filtering.up(y, _kernel_3x3(weight, form)),
+        default=lambda y, weight: _correlate_transposed_behind_barrier(y, _kernel_4x4(weight, form, y.dtype), 2),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def down_filter_gradient(x, y, form):
-    """Adjoint of `convolve_down` in its weight: ([N, 2 * h, 2 * w, I], [N, h, w, O]) -> a weight."""
+def down_filter_gradient(x: jax.Array, y: jax.Array, form: KernelForm) -> jax.Array:
+    """Computes the adjoint of `convolve_down` in its weight: ([N, 2 * h, 2 * w, I], [N, h, w, O]) -> a weight."""
     return lax.platform_dependent(
         x,
         y,
-        cpu=lambda x, y: _small_kernel(minimal_filtering.down_filter_gradient(x, y), form),
-        default=lambda x, y: _to_weight(ops.widen(_filter_gradient(x, y, 4, 2)), form),
+        # Back from a kernel to a weight: `_kernel_3x3` is its own adjoint.
+        cpu=lambda x, y: _kernel_3x3(minimal_filtering.down_filter_gradient(x, y), form),
+        default=lambda x, y: _kernel_4x4_adjoint(ops.at_least_float32(_filter_gradient(x, y, 4, 2)), form),
     )
 
 
+# The same table as above.
 convolve_down.defvjp(
     lambda x, weight, form: (convolve_down(x, weight, form), (x, weight)),
     lambda form, saved, dy: (convolve_up(dy, saved[1], form), down_filter_gradient(saved[0], dy, form)),
@@ -185,92 +206,114 @@ down_filter_gradient.defvjp(
 )
 
 
-# --- the forms that libraries know
+# --- The convolutions that libraries implement.
 
 
 def _correlate(x, kernel, stride=1):
-    """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], k odd, or 4 for stride 2."""
+    """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], with k odd, or 4 for stride 2."""
     pad = (kernel.shape[1] - 1) // 2
     return lax.conv_general_dilated(x, kernel, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=_LAYOUT)
 
 
 def _correlate_transposed(y, kernel, stride=1):
-    """Adjoint of `_correlate` in its images.
-
-    For accelerators the kernel comes from behind a barrier: XLA for GPUs would turn it around first, and not see what
-    this is.
-    """
+    """Adjoint of `_correlate` in its images."""
+    # `linear_transpose` makes the form that XLA recognises as the input gradient of a convolution.
     batch, height, width, _ = y.shape
     x = jax.ShapeDtypeStruct((batch, height * stride, width * stride, kernel.shape[-1]), y.dtype)
     return jax.linear_transpose(lambda x: _correlate(x, kernel, stride), x)(y)[0]
 
 
+def _correlate_transposed_behind_barrier(y, kernel, stride=1):
+    """`_correlate_transposed` for accelerators.
+
+    Without the barrier XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into what
+    computes the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
+    convolution over inserted zeros.
+    """
+    return _correlate_transposed(y, lax.optimization_barrier(kernel), stride)
+
+
 def _filter_gradient(x, y, size, stride=1):
-    """Adjoint of `_correlate` in its kernel."""
+    """Adjoint of `_correlate` in its kernel, which is [O, size, size, I]."""
     kernel = jax.ShapeDtypeStruct((y.shape[-1], size, size, x.shape[-1]), x.dtype)
     return jax.linear_transpose(lambda kernel: _correlate(x, kernel, stride), kernel)(y)[0]
 
 
 def _filter_gradient_in_strips(x, y):
-    """The same for 3x3 kernels with images cut into strips of rows: CPUs go along images, and one or two are few."""
+    """The same for 3x3 kernels, with each image cut into strips of rows that count as images of a larger batch.
+
+    XLA:CPU's filter gradient loops along the batch, which is slow where that is one or two images long.
+    """
     _, height, width, _ = y.shape
     rows = height // _STRIPS
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    # Neighbouring strips of x share two rows, as the 3x3 windows of their pixels do: [N, 8, rows + 2, W + 2, I].
     x = jnp.stack([x[:, rows * strip : rows * (strip + 1) + 2] for strip in range(_STRIPS)], axis=1)
-    x, y = x.reshape(-1, *x.shape[2:]), y.reshape(-1, rows, width, y.shape[-1])
+    x, y = x.reshape(-1, *x.shape[2:]), y.reshape(-1, rows, width, y.shape[-1])  # strips join the batch
     kernel = jax.ShapeDtypeStruct((y.shape[-1], 3, 3, x.shape[-1]), x.dtype)
     return jax.linear_transpose(
         lambda kernel: lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=_LAYOUT), kernel
     )(y)[0]
 
 
-# --- kernels in memory
+# --- The layout of weights and kernels in memory.
 
 
-def _in_order(kernel):
-    """Has axes in memory as they are; else XLA for GPUs turns weights, gradients and Adam's moments around for one."""
+def _row_major(kernel):
+    """Pins the layout in memory to the logical order of axes (row-major, the last axis contiguous).
+
+    Otherwise XLA:GPU picks a transposed layout for one kernel and spreads it to weights, gradients and Adam's moments.
+    """
     return with_layout_constraint(kernel, Layout(tuple(range(kernel.ndim))))
 
 
-def _in_order_on_accelerators(kernel):
-    return lax.platform_dependent(kernel, cpu=lambda kernel: kernel, default=_in_order)
+def _row_major_on_accelerators(kernel):
+    return lax.platform_dependent(kernel, cpu=lambda kernel: kernel, default=_row_major)
 
 
 @jax.custom_vjp
-def _from_weights(weight):
-    """Starts from weights in order; stores their gradient in order, as updates that turn it around are not in place."""
-    return _in_order_on_accelerators(weight)
+def _with_pinned_layout(weight):
+    """Identity that pins the layout of the weight and, in the backward pass, of its gradient.
+
+    Adam updates a weight in place only if the layouts of both agree.
+    """
+    return _row_major_on_accelerators(weight)
 
 
-_from_weights.defvjp(
-    lambda weight: (_from_weights(weight), None),
+_with_pinned_layout.defvjp(
+    lambda weight: (_with_pinned_layout(weight), None),
+    # The barrier has the gradient stored in this layout, rather than fused with the update.
     lambda _, d: (
-        lax.platform_dependent(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(_in_order(d))),
+        lax.platform_dependent(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(_row_major(d))),
     ),
 )
 
 
-def _small_kernel(weight, form):
-    """The kernel [3, 3, I, O] of a weight; its own adjoint."""
+def _kernel_3x3(weight, form):
+    """Returns the kernel [3, 3, I, O] of a weight. The adjoint of this linear map has the same expression."""
     weight = (weight[::-1, ::-1] if form.mirrored else weight) / form.divisor
     return weight.swapaxes(2, 3) if form.transposed else weight
 
 
-def _large_kernel(weight, form, dtype):
-    """The kernel [O, 4, 4, I] that also adds up 2x2 pixels: four copies of a 3x3 one, each shifted by a pixel."""
-    kernel = _add_neighbours(jnp.pad(weight, ((1, 1), (1, 1), (0, 0), (0, 0))), 0)
+def _kernel_4x4(weight, form, dtype):
+    """Returns the kernel [O, 4, 4, I] that correlates and sums over 2x2 pixels at once.
+
+    The sum of a 3x3 correlation over 2x2 neighbouring pixels is one correlation with the sum of four copies of the
+    kernel, shifted by no pixel or one along each axis.
+    """
+    kernel = _add_neighbours(jnp.pad(weight, ((1, 1), (1, 1), (0, 0), (0, 0))), 0)  # [5, 5, ...] -> [4, 4, ...]
     kernel = kernel.transpose(_TRANSPOSED if form.transposed else _FORWARD)
-    return _in_order(((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor).astype(dtype))
+    return _row_major(((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor).astype(dtype))
 
 
-def _to_weight(kernel, form):
-    """Adjoint of `_large_kernel`; adds first, and turns around no more than is left."""
-    kernel = _in_order(_add_neighbours((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor, 1))
+def _kernel_4x4_adjoint(kernel, form):
+    """Adjoint of `_kernel_4x4`: [O, 4, 4, I] -> a weight. Adds before it transposes, because 3x3 is less to move."""
+    kernel = _row_major(_add_neighbours((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor, 1))
     return kernel.transpose((1, 2, 0, 3) if form.transposed else (1, 2, 3, 0))
 
 
 def _add_neighbours(kernel, axis):
-    """Adds up 2x2 neighbours along `axis` and the one after."""
+    """Sums over 2x2 neighbours along `axis` and the next one, each of which becomes shorter by one."""
     for one in (axis, axis + 1):
         size = kernel.shape[one]
         kernel = lax.slice_in_dim(kernel, 1, size, axis=one) + lax.slice_in_dim(kernel, 0, size - 1, axis=one)

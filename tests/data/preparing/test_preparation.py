@@ -327,7 +327,7 @@ def test_few_bad_images_are_skipped_and_named_and_many_are_not(pictures, tmp_pat
     info = read_info(tmp_path / 'one')
     assert info['count'] == 149 and [name for name, _ in info['skipped']] == ['031.png']
     assert len(PreparedImages(tmp_path / 'one').labels) == 149
-    with pytest.raises(UserError, match=r'1 of 150 images cannot be used, such as 031.png \(.*--max_skipped'):
+    with pytest.raises(UserError, match=r'1 of 150 images cannot be used, such as 031.png \(.*max_skipped'):
         prepare(source, tmp_path / 'none', max_skipped=0.0)
 
 
@@ -389,7 +389,7 @@ def test_labels_of_another_length_are_named(own_copy):
         (ImageConfig(16), 'image.resolution=16: .* has at most 8 pixels'),
         (ImageConfig(8, base_shape=(3, 4)), r'its images are 8x8x3 over a base shape of \(4, 4\)'),
         (ImageConfig(8, channels=1), 'its images are 8x8x3'),
-        (ImageConfig(8, label_dim=2), 'labels of length 3; set --config.image.label_dim=3, or 0'),
+        (ImageConfig(8, label_dim=2), 'labels of length 3; set image.label_dim=3, or 0'),
     ],
 )
 def test_a_run_that_asks_for_something_else_is_refused(whole, image, message):
@@ -403,7 +403,7 @@ def test_no_room(pictures, tmp_path):
     if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', disk], capture_output=True).returncode:
         pytest.skip('only root can mount a small file system')
     try:
-        with pytest.raises(UserError, match='make room or choose another --out, and start the same command again'):
+        with pytest.raises(UserError, match='make room or choose another out, and start the same command again'):
             prepare(pictures, disk / 'out')
         with pytest.raises(UserError, match='was interrupted|no prepared data set'):
             PreparedImages(disk / 'out')

@@ -25,7 +25,7 @@ def memory(request, monkeypatch):
     if request.param == 'kept':
         yield request.param
         return
-    monkeypatch.setattr(epilogue, '_is_short', lambda dtype: True)
+    monkeypatch.setattr(epilogue, '_is_half_precision', lambda dtype: True)
     jax.clear_caches()  # a trace made the other way would pass for this one
     yield request.param
     jax.clear_caches()
@@ -33,7 +33,7 @@ def memory(request, monkeypatch):
 
 def gradients(function, count):
     """Of a nonlinear function of the result, so that every element counts differently."""
-    return jax.grad(lambda *a: jnp.sum(jnp.sin(ops.widen(function(*a)))), argnums=tuple(range(count)))
+    return jax.grad(lambda *a: jnp.sum(jnp.sin(ops.at_least_float32(function(*a)))), argnums=tuple(range(count)))
 
 
 def derivatives(function, *arguments):
@@ -42,7 +42,7 @@ def derivatives(function, *arguments):
     first = gradients(function, count)
 
     def squares(*a):
-        return sum(jnp.sum(jnp.square(ops.widen(g))) for g in first(*a))
+        return sum(jnp.sum(jnp.square(ops.at_least_float32(g))) for g in first(*a))
 
     second = jax.grad(squares, argnums=tuple(range(count)))
     return jax.jit(lambda *a: (function(*a), first(*a), second(*a)))(*arguments)

@@ -9,16 +9,29 @@ import pytest
 from PIL import Image
 from source_files import encode, random_pixels, write_folder, write_zip
 
-from stylegan_jax.config import ImageConfig
-from stylegan_jax.runtime import threads
-from stylegan_jax.data.image_files import ImageFiles, find_label_dim
+from stylegan_jax.config import DataConfig, ImageConfig
+from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import threads
 
 IMAGE = ImageConfig(resolution=8)
 
 
+def open_pictures(path, image, count=0):
+    """Returns the FittedPictures of a run."""
+    return DataOpener(DataConfig(path=str(path), count=count)).open(image)._images
+
+
+def find_label_dim(path):
+    return DataOpener(DataConfig(path=str(path))).label_dim()
+
+
+def names_of(pictures):
+    return tuple(pictures.name(index) for index in range(len(pictures)))
+
+
 def read_one(tmp_path, content, image=IMAGE, name='a.png'):
-    return ImageFiles(write_folder(tmp_path, {name: content}), image).full_size(0)
+    return open_pictures(write_folder(tmp_path, {name: content}), image).full_size(0)
 
 
 # Kinds of files.
@@ -183,9 +196,9 @@ def test_folder_and_zip_give_the_same(tmp_path):
         '__MACOSX/b/._2.png': b'',
         'dataset.json': b'null',
     }
-    folder = ImageFiles(write_folder(tmp_path / 'folder', files), IMAGE)
-    archive = ImageFiles(write_zip(tmp_path / 'images.zip', files), IMAGE)
-    assert folder.names == archive.names == ('a.PNG', 'b/10.jpg', 'b/2.png')
+    folder = open_pictures(write_folder(tmp_path / 'folder', files), IMAGE)
+    archive = open_pictures(write_zip(tmp_path / 'images.zip', files), IMAGE)
+    assert names_of(folder) == names_of(archive) == ('a.PNG', 'b/10.jpg', 'b/2.png')
     assert folder.signature == archive.signature
     np.testing.assert_array_equal(folder.pixels, archive.pixels)
     np.testing.assert_array_equal(folder.full_size(0), random_pixels(2))
@@ -199,7 +212,7 @@ def test_the_signature_is_that_of_names_and_sizes(tmp_path, kind):
         files['a/2.png'] = files.pop('a/2\udcff.png')
 
     def signature(name, files, **options):
-        return ImageFiles(kind(tmp_path / name, files), IMAGE, **options).signature
+        return open_pictures(kind(tmp_path / name, files), IMAGE, **options).signature
 
     found = [
         signature('1.zip', files),
@@ -213,19 +226,19 @@ def test_the_signature_is_that_of_names_and_sizes(tmp_path, kind):
 
 def test_count_takes_the_first(tmp_path):
     folder = write_folder(tmp_path, {f'{i}.png': encode(random_pixels(i)) for i in range(4)})
-    found = ImageFiles(folder, IMAGE, count=2)
-    assert len(found) == 2 and found.names == ('0.png', '1.png')
+    found = open_pictures(folder, IMAGE, count=2)
+    assert len(found) == 2 and names_of(found) == ('0.png', '1.png')
     with pytest.raises(UserError, match=r'data\.count=5.*only 4'):
-        ImageFiles(folder, IMAGE, count=5)
+        open_pictures(folder, IMAGE, count=5)
 
 
 def test_beyond_the_budget_pixels_are_the_same(tmp_path, monkeypatch):
     files = {f'{i}.png': encode(random_pixels(i, 9 + i, 16)) for i in range(3)}
     archive = write_zip(tmp_path / 'images.zip', files)
-    in_memory = ImageFiles(archive, IMAGE)
+    in_memory = open_pictures(archive, IMAGE)
     monkeypatch.setattr(threads, 'MEMORY_BUDGET', 3 * 8 * 8 * 3 - 1)
     for path in (archive, write_folder(tmp_path / 'folder', files)):
-        on_demand = ImageFiles(path, IMAGE)
+        on_demand = open_pictures(path, IMAGE)
         assert on_demand.pixels is None
         np.testing.assert_array_equal([on_demand.full_size(i) for i in range(3)], in_memory.pixels)
 
@@ -233,7 +246,7 @@ def test_beyond_the_budget_pixels_are_the_same(tmp_path, monkeypatch):
 def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypatch):
     monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     content = encode(random_pixels(0, 64, 64))
-    found = ImageFiles(write_folder(tmp_path, {'cut.png': content[: len(content) // 2]}), IMAGE)
+    found = open_pictures(write_folder(tmp_path, {'cut.png': content[: len(content) // 2]}), IMAGE)
     with pytest.raises(UserError, match=r'cut\.png: OSError.*repair or remove'):
         found.full_size(0)
 
@@ -241,7 +254,7 @@ def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypat
 @pytest.mark.parametrize(
     'make, message',
     [
-        (lambda path: path / 'absent', 'there is no such folder or zip'),
+        (lambda path: path / 'absent', 'there is no such file or folder'),
         (lambda path: write_folder(path / 'text', {'a.txt': b'text'}), 'no PNG, JPEG or WebP files'),
         (lambda path: write_zip(path / 'empty.zip', {}), 'no PNG, JPEG or WebP files'),
         (lambda path: write_folder(path, {'bad.zip': b'PK not'}) / 'bad.zip', r'bad\.zip: cannot be opened'),
@@ -250,7 +263,7 @@ def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypat
 )
 def test_useless_path_is_a_user_error(tmp_path, make, message):
     with pytest.raises(UserError, match=message):
-        ImageFiles(make(tmp_path), IMAGE)
+        open_pictures(make(tmp_path), IMAGE)
 
 
 # Files that cannot be used.
@@ -269,9 +282,9 @@ def test_one_percent_of_bad_files_is_skipped(tmp_path, caplog, kind):
     files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(100)} | {'050.png': content}
     files['dataset.json'] = json.dumps({'labels': [[f'{i:03}.png', i % 5] for i in range(100)]}).encode()
     with caplog.at_level(logging.WARNING):
-        found = ImageFiles(write_folder(tmp_path, files), ImageConfig(8, label_dim=5))
+        found = open_pictures(write_folder(tmp_path, files), ImageConfig(8, label_dim=5))
     assert len(found) == len(found.labels) == len(found.pixels) == 99
-    assert found.names[50] == '051.png' and found.labels[50].argmax() == 1
+    assert found.name(50) == '051.png' and found.labels[50].argmax() == 1
     np.testing.assert_array_equal(found.full_size(50), random_pixels(51))
     assert '050.png' in caplog.text and reason in caplog.text
 
@@ -279,7 +292,7 @@ def test_one_percent_of_bad_files_is_skipped(tmp_path, caplog, kind):
 def test_more_than_one_percent_of_bad_files_is_a_user_error(tmp_path):
     files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(100)} | {'050.png': b'', '077.png': b'x'}
     with pytest.raises(UserError, match=r'2 of 100 .*050\.png \(not a PNG.*077\.png \(not a PNG'):
-        ImageFiles(write_folder(tmp_path, files), IMAGE)
+        open_pictures(write_folder(tmp_path, files), IMAGE)
 
 
 @pytest.mark.parametrize('budget', [threads.MEMORY_BUDGET, 1])
@@ -290,15 +303,15 @@ def test_damaged_zip_member_is_named(tmp_path, monkeypatch, budget):
     content[len('a.png') + 30] ^= 255  # the first byte of the member, after its header
     archive.write_bytes(content)
     with pytest.raises(UserError, match=r'1 of 1 .*a\.png'):
-        ImageFiles(archive, IMAGE)
+        open_pictures(archive, IMAGE)
 
 
 def test_damaged_labels_in_a_zip_are_a_user_error(tmp_path):
     archive = write_zip(tmp_path / 'images.zip', {'dataset.json': b'{}', 'a.png': encode(random_pixels(0))})
     archive.write_bytes(archive.read_bytes().replace(b'{}', b'[]'))
-    assert len(ImageFiles(archive, IMAGE)) == 1
+    assert len(open_pictures(archive, IMAGE)) == 1
     with pytest.raises(UserError, match=r'dataset\.json: cannot be read \(BadZipFile'):
-        ImageFiles(archive, ImageConfig(8, label_dim=2))
+        open_pictures(archive, ImageConfig(8, label_dim=2))
 
 
 # Labels.
@@ -308,7 +321,7 @@ def open_labelled(tmp_path, labels, label_dim, kind=write_folder):
     files = {name: encode(random_pixels(i)) for i, name in enumerate(['a.png', 'b/a.png', 'b/c.png'])}
     if labels is not None:
         files['dataset.json'] = labels if isinstance(labels, bytes) else json.dumps(labels).encode()
-    return ImageFiles(kind(tmp_path / 'images.zip', files), ImageConfig(8, label_dim=label_dim))
+    return open_pictures(kind(tmp_path / 'images.zip', files), ImageConfig(8, label_dim=label_dim))
 
 
 GOOD = [['b/c.png', 0], ['a.png', 3], ['b/a.png', 1]]
@@ -329,7 +342,7 @@ def test_labels_are_ignored_without_label_dim(tmp_path):
     'labels, message',
     [
         (None, r'dataset\.json: there is no such file, but image\.label_dim=4'),
-        ({'labels': None}, r'it has no "labels".*--config\.image\.label_dim=0'),
+        ({'labels': None}, r'it has no "labels".*image\.label_dim=0'),
         ({}, 'it has no "labels"'),
         ([], 'it has no "labels"'),
         (b'{broken', 'not valid JSON'),
@@ -340,7 +353,7 @@ def test_labels_are_ignored_without_label_dim(tmp_path):
         ({'labels': [*GOOD, ['a.png', True]]}, 'is not a file name and a class number'),
         ({'labels': GOOD[1:]}, r"no label for 1 of 3 images, such as 'b/c\.png'"),
         ({'labels': [*GOOD, ['b/c.png', -1]]}, r"label -1 of 'b/c\.png' is negative"),
-        ({'labels': [*GOOD, ['b/c.png', 6]]}, r'label 6 .*7 classes: set --config\.image\.label_dim=7'),
+        ({'labels': [*GOOD, ['b/c.png', 6]]}, r'label 6 .*7 classes: set image\.label_dim=7'),
     ],
 )
 def test_wrong_labels_are_a_user_error(tmp_path, labels, message):
@@ -377,7 +390,7 @@ def test_beyond_the_budget_the_next_good_image_of_a_class_replaces_a_damaged_one
     files = {f'{i:03}.png': encode(random_pixels(i, 64, 64)) for i in range(100)}
     files['007.png'] = files['007.png'][: len(files['007.png']) // 2]
     files['dataset.json'] = json.dumps({'labels': [[f'{i:03}.png', i % 5] for i in range(100)]}).encode()
-    found = ImageFiles(write_folder(tmp_path, files), ImageConfig(resolution=8, label_dim=5))
+    found = open_pictures(write_folder(tmp_path, files), ImageConfig(resolution=8, label_dim=5))
     for _ in range(2):
         np.testing.assert_array_equal(found.full_size(7), found.full_size(12))
     assert [message for message in caplog.messages if '007.png' in message] == caplog.messages

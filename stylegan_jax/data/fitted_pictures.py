@@ -1,0 +1,147 @@
+"""The one adapter from sources to training: pictures of any size become full-size pixels, not yet batches.
+
+Every picture is looked at once when the set is opened, so that every start finds the same pictures usable. A set that
+fits the memory budget is decoded then; of a larger one only the sizes of the pictures are read.
+"""
+
+import logging
+import pathlib
+
+import numpy as np
+
+from stylegan_jax.config.network import ImageConfig
+from stylegan_jax.data.fitting import Unusable, fitted, placement
+from stylegan_jax.data.pixels import to_uint8
+from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
+from stylegan_jax.data.sources.pictures import failing_as_unusable
+from stylegan_jax.data.staged_images import StagedImages
+from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.threads import fits_memory, in_threads
+
+_FIT = 'crop'
+_log = logging.getLogger(__name__)
+
+
+class FittedPictures(StagedImages):
+    """The usable pictures of a source, cropped centrally and reduced to the shape of an ImageConfig."""
+
+    def __init__(
+        self, source: PictureSource, image: ImageConfig, labels: np.ndarray, label_names: tuple[str, ...] | None = None
+    ):
+        """Finds the usable pictures, and decodes them if they fit the memory budget.
+
+        Args:
+          source: where the pictures are.
+          image: the shape of the images; channels are 1, 3 or 4.
+          labels: float32 [n, K], of the first n pictures of the source; later ones are left out.
+          label_names: the meaning of the K entries, or None.
+
+        Raises:
+          UserError: too many pictures are unusable.
+        """
+        self.image, self.label_names = image, label_names
+        self._source = source
+        self._damaged = set()  # pictures of a large set that proved damaged only when they were read
+        count = len(labels)
+        self.pixels = source.all_pixels(image.shape) if fits_memory(count, image.shape) else None
+        if self.pixels is not None:
+            self.pixels, reasons = self.pixels[:count], [None] * count
+        else:
+            reasons = self._examine_all(count)
+        _report_unusable(source, reasons)
+        usable = np.array([reason is None for reason in reasons])
+        self._rows = np.flatnonzero(usable)  # places of the usable pictures in the source
+        self.labels = labels[usable]
+        self.signature = source.signature(self._rows)
+        if self.pixels is not None and not usable.all():
+            for row, index in enumerate(self._rows):  # in place, because a copy may not fit
+                self.pixels[row] = self.pixels[index]
+            self.pixels = self.pixels[: len(self)]
+        self.in_memory = self.pixels is not None or source.in_memory
+
+    def name(self, index: int) -> str:
+        """Returns the name of an image in messages, which is its picture's."""
+        return self._source.name(self._rows[index])
+
+    def full_size(self, index: int) -> np.ndarray:
+        """Returns the pixels of one image, uint8 [H, W, C].
+
+        A picture may have a good header when the set is opened, but be impossible to decode. Then it is named once,
+        and the next good image of its class takes its place.
+
+        Raises:
+          UserError: too many pictures cannot be decoded.
+        """
+        if self.pixels is not None:
+            return self.pixels[index]
+        for other in range(index, index + len(self)):
+            other %= len(self)
+            if np.array_equal(self.labels[other], self.labels[index]):
+                try:
+                    return self._decode(self._rows[other])
+                except Unusable as error:
+                    self._note_damage(other, error)
+        raise UserError(
+            f'{self._source.path}: no image of the class of {self.name(index)} can be read', remedy='repair the set'
+        )
+
+    def _note_damage(self, index, error):
+        if index not in self._damaged:
+            self._damaged.add(index)
+            _log.warning('%s: skipping %s (%s)', self._source.path, self.name(index), error)
+        if len(self._damaged) > self._source.max_skipped * len(self):
+            path = pathlib.PurePath(self._source.path) / self.name(index)
+            raise UserError(
+                f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be read so far',
+                remedy='repair or remove them',
+            ) from error
+
+    def _examine_all(self, count):
+        """Decodes the first `count` pictures, or finds their sizes; returns why each is unusable, or None."""
+        if fits_memory(count, self.image.shape):
+            self.pixels = np.empty([count, *self.image.shape], np.uint8)
+        elif (size := self._source.common_size()) is not None:  # asking for each of millions would take minutes
+            return [self._reason_against(size)] * count
+        return in_threads(self._examine, count, 'reading images')
+
+    def _examine(self, row):
+        try:
+            if self.pixels is None:
+                return self._reason_against(self._source.size(row))
+            self.pixels[row] = self._decode(row)
+        except Unusable as error:
+            return str(error)
+        return None
+
+    def _reason_against(self, size):
+        """Returns why pictures of a size (height, width) are unusable, or None."""
+        try:
+            placement(*size, self.image.shape, _FIT)
+        except Unusable as error:
+            return str(error)
+        return None
+
+    def _decode(self, row):
+        """Returns full-size pixels, uint8 [H, W, C]; raises Unusable."""
+        picture = self._source.picture(row)
+        with failing_as_unusable():
+            return to_uint8(fitted(picture, self.image.shape, fit=_FIT, resize_filter=self._source.resize_filter))
+
+
+def _report_unusable(source, reasons):
+    """Warns of unusable pictures; raises a UserError when they are too many."""
+    rows = [row for row, reason in enumerate(reasons) if reason is not None]
+    descriptions = (f'{source.name(row)} ({reasons[row]})' for row in rows)
+    if len(rows) > source.max_skipped * len(reasons) or len(rows) == len(reasons):
+        examples = ', '.join(f'{source.name(row)} ({reasons[row]})' for row in rows[:3])
+        raise UserError(
+            f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}',
+            remedy='repair or remove them, or check image.resolution',
+        )
+    if len(rows) > MAX_UNUSABLE * len(reasons):  # only where that is usual, as in LSUN, which has thousands of them
+        _log.warning(
+            '%s: skipping %d of %d images, such as %s', source.path, len(rows), len(reasons), next(descriptions)
+        )
+        return
+    for description in descriptions:
+        _log.warning('%s: skipping %s', source.path, description)

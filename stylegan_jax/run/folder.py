@@ -1,0 +1,79 @@
+"""The folder of a run: one process at a time works in it, and goes on from its newest checkpoint."""
+
+import contextlib
+import os
+
+from stylegan_jax.config import Config
+from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.folder_lock import FolderLock
+from stylegan_jax.storage.checkpoint import FOLDER, SET_ASIDE, Checkpoints
+
+
+class RunFolder:
+    """A run's folder, locked from the moment that this is made until `release`.
+
+    Attributes:
+      path: the folder.
+      checkpoints: the `storage.checkpoint.Checkpoints` in it.
+      saved: the newest checkpoint as it was found (`storage.checkpoint.Saved`), or None.
+      taken_over_from: a description of the process that held the folder and ended without releasing it, or None.
+    """
+
+    def __init__(self, config: Config, path: str):
+        """Makes the folder if it is missing, locks it, and reads the newest checkpoint.
+
+        Args:
+          config: a resolved Config.
+          path: the folder.
+
+        Raises:
+          UserError: the folder cannot be used, another process works in it, or it belongs to another run.
+        """
+        self.path = path
+        _make_writable(path)
+        with contextlib.ExitStack() as stack:  # releases the lock if one of the next steps fails
+            self.taken_over_from = stack.enter_context(FolderLock(path)).stale
+            try:
+                _refuse_lost_run(path)
+                self.checkpoints = Checkpoints(
+                    path, keep=config.log.keep_checkpoints, keep_every_kimg=config.log.keep_every_kimg
+                )
+                self.saved = self.checkpoints.restore(config) if self.checkpoints.latest() is not None else None
+            except OSError as error:
+                raise UserError(
+                    f'its checkpoints cannot be used ({error.strerror or error})',
+                    field='workdir',
+                    value=path,
+                    remedy='choose another folder',
+                ) from error
+            self._stack = stack.pop_all()
+
+    def release(self) -> None:
+        """Lets other processes have the folder."""
+        self._stack.close()
+
+
+def _make_writable(path):
+    try:
+        os.makedirs(path, exist_ok=True)
+        probe = os.path.join(path, '.writable')
+        with open(probe, 'w'):
+            pass
+        os.unlink(probe)
+    except OSError as error:
+        raise UserError(
+            f'cannot be written ({error.strerror})', field='workdir', value=path, remedy='choose another folder'
+        ) from None
+
+
+def _refuse_lost_run(path):
+    """Raises a UserError where all checkpoints were set aside as damaged: a new run would overwrite the log."""
+    folder = os.path.join(path, FOLDER)
+    has_checkpoint = os.path.isdir(folder) and any(name.isdecimal() for name in os.listdir(folder))
+    if not has_checkpoint and os.path.isdir(os.path.join(path, SET_ASIDE)):
+        raise UserError(
+            f'the checkpoints of this run are gone, but for damaged ones in {SET_ASIDE}',
+            field='workdir',
+            value=path,
+            remedy='bring back a copy, or choose another folder',
+        )

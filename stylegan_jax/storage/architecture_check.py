@@ -1,0 +1,46 @@
+"""Whether a run may go on from a checkpoint: its architecture and its seed cannot change, all else may."""
+
+from stylegan_jax.config import Config, serialization
+from stylegan_jax.errors import UserError
+
+# Fields of the networks' configs that may change in a run. `image` is compared once, as the run's own.
+_NOT_ARCHITECTURE = ('truncation_psi', 'truncation_cutoff')
+
+
+def refuse_other_architecture(theirs: Config, ours: Config, where: str) -> None:
+    """Raises an error that shows both sides of every difference that a run cannot go on with.
+
+    Args:
+      theirs: the Config of the checkpoint.
+      ours: the Config that the run is to go on with.
+      where: path of the checkpoint, for the error.
+
+    Raises:
+      UserError: the architecture or the seed is another.
+    """
+
+    def decides(field):
+        part, _, name = field.partition('.')
+        return (
+            (part in ('image', 'generator', 'discriminator') and name not in _NOT_ARCHITECTURE)
+            # float64 changes the type of the weights; the other precisions only that of activations.
+            or (field == 'precision' and 'float64' in (theirs.precision, ours.precision))
+            # With beta1 = 0 the optimiser keeps no first moments, so its state has another structure.
+            or (field == 'train.beta1' and 0 in (theirs.train.beta1, ours.train.beta1))
+        )
+
+    lines = [
+        f'{field}: {before!r} in the checkpoint, {now!r} now'
+        for field, before, now in serialization.differences(theirs, ours)
+        if decides(field)
+    ]
+    if lines:
+        raise UserError(
+            f'{where} belongs to another architecture: ' + '; '.join(lines),
+            remedy='choose another workdir, or the settings that it was made with',
+        )
+    if theirs.seed != ours.seed:
+        raise UserError(
+            f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} now',
+            remedy=f'choose another workdir, or seed={theirs.seed}',
+        )

@@ -1,0 +1,61 @@
+"""Reads a network out of a run directory, and what it was trained with. Nothing in the directory changes.
+
+Importing this module imports Orbax, which takes a second: `storage.loading` does so for run directories only.
+"""
+
+import collections.abc
+import contextlib
+import os
+import sys
+
+import jax
+import jax.numpy as jnp
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.storage.checkpoint import FOLDER, Checkpoints, Saved
+from stylegan_jax.training import network
+
+
+def load_with_run(
+    workdir: str | os.PathLike, which: str, nimg: int | None = None
+) -> tuple[Generator | Discriminator, Saved]:
+    """Loads a network from a run directory, and what it was trained with, both from the same checkpoint.
+
+    Args:
+      workdir: the run's folder.
+      which: 'ema', 'G' or 'D'; see `storage.loading.load`.
+      nimg: images shown at the checkpoint that is wanted; None for the newest that can be read.
+
+    Returns:
+      (Generator or Discriminator, Saved).
+
+    Raises:
+      UserError: there is no such checkpoint, or it cannot be read.
+    """
+    with _opened(workdir) as checkpoints:
+        saved = checkpoints.restore(nimg=nimg)
+    for line in saved.damaged:
+        print(f'warning: {line}; the one before it is used', file=sys.stderr)
+    return jax.tree.map(jnp.asarray, network(saved.config, saved.state, which)), saved
+
+
+def all_nimg(workdir: str | os.PathLike) -> list[int]:
+    """Returns the images shown at each checkpoint of a run directory, in rising order."""
+    with _opened(workdir) as checkpoints:
+        return checkpoints.all()
+
+
+@contextlib.contextmanager
+def _opened(workdir) -> collections.abc.Iterator[Checkpoints]:
+    """Opens the checkpoints of a run directory that has at least one, for reading alone."""
+    if not os.path.isdir(os.path.join(workdir, FOLDER)):
+        raise UserError(f'{workdir}: not a run directory (it has no {FOLDER} folder)')
+    checkpoints = Checkpoints(workdir)
+    try:
+        if checkpoints.latest() is None:
+            raise UserError(f'{checkpoints.path}: there is no checkpoint yet')
+        yield checkpoints
+    finally:
+        checkpoints.close()

@@ -1,0 +1,204 @@
+"""The gradients of the two losses, each averaged over all replicas of a step.
+
+These functions only read the state; `steps` applies the gradients. The arguments are described once, at
+`steps.discriminator_step` and `steps.generator_step`.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from stylegan_jax.config import Config
+from stylegan_jax.networks.discriminator import discriminate
+from stylegan_jax.networks.generator import broadcast_w, map_latents, synthesize_images
+from stylegan_jax.runtime.platforms import activation_dtype, matmul_precision
+from stylegan_jax.training.draws import StepDraws
+from stylegan_jax.training.loss_scale import loss_scale
+from stylegan_jax.training.losses import discriminator_loss, generator_loss
+from stylegan_jax.training.mixing import mix_styles
+from stylegan_jax.training.reals import prepare_reals
+from stylegan_jax.training.sharing import Share, global_batch, mean_over_replicas
+from stylegan_jax.training.state import TrainState
+
+
+def discriminator_gradients(
+    config: Config,
+    state: TrainState,
+    reals: jax.Array,
+    label: jax.Array,
+    draws: StepDraws,
+    *,
+    stage: int,
+    share: Share | None = None,
+) -> tuple[optax.Params, jax.Array, dict[str, jax.Array]]:
+    """Differentiates the discriminator's loss; see `steps.discriminator_step` for the arguments.
+
+    Returns:
+      (gradients, mean w of the generated images [W], dict of metrics), means over all replicas.
+    """
+    share = share or Share(config.replicas)
+    scale = loss_scale(config, state.d_loss_scale)
+
+    def gradients_of(reals, label, draws, *, lazy_factor):
+        reals = prepare_reals(reals, draws.mirror, state.alpha, stage=stage, dtype=state.w_avg.dtype)
+        fakes, w = generate(config, state.g_params, label, draws, stage, state.alpha)
+        # The barrier makes XLA store the generated images. Otherwise it fuses their fade into the discriminator's
+        # first layer, which reads the colour channels one by one, and recomputes it for each of them.
+        fakes = jax.lax.optimization_barrier(fakes)
+
+        def loss_fn(d_params):
+            shrink = 2 ** (config.image.num_stages - 1 - stage)
+            loss, metrics = discriminator_loss(
+                config.loss,
+                discriminator_of(config, d_params, label, stage, state.alpha, share),
+                reals,
+                fakes,
+                shrink=shrink,
+                gp_factors=draws.gp_factors,
+                lazy_factor=lazy_factor,
+                scale=scale,
+            )
+            return jnp.mean(loss), metrics
+
+        loss, metrics, gradients = _differentiate(loss_fn, state.d_params, scale)
+        return gradients, jnp.mean(w, axis=0), {'d_loss': loss} | jax.tree.map(jnp.mean, metrics)
+
+    def means(lazy_factor):
+        return mean_over_replicas(functools.partial(gradients_of, lazy_factor=lazy_factor), share, reals, label, draws)
+
+    interval = config.loss.lazy_r1_interval
+    with matmul_precision(config.precision):
+        if config.loss.name != 'logistic' or interval == 1:
+            return means(1.0)
+        # Lazy regularization (StyleGAN2, Section 3.2): the penalties are taken in one step of every `interval`, with
+        # `interval` times their weight. Both kinds of step are in the program, and the device chooses between them.
+        step_number = state.cur_nimg // global_batch(config, share, reals)
+        return jax.lax.cond(step_number % interval == 0, lambda: means(float(interval)), lambda: means(None))
+
+
+def generator_gradients(
+    config: Config,
+    state: TrainState,
+    label: jax.Array,
+    draws: StepDraws,
+    *,
+    stage: int,
+    share: Share | None = None,
+) -> tuple[optax.Params, jax.Array, dict[str, jax.Array]]:
+    """Differentiates the generator's loss; see `steps.generator_step` for the arguments.
+
+    Returns:
+      (gradients, mean w [W], dict of metrics), means over all replicas.
+    """
+    share = share or Share(config.replicas)
+    scale = loss_scale(config, state.g_loss_scale)
+
+    def gradients_of(label, draws):
+        def loss_fn(g_params):
+            fakes, w = generate(config, g_params, label, draws, stage, state.alpha)
+            fakes = jax.lax.optimization_barrier(fakes)  # for the reason given in `discriminator_gradients`
+            logits = discriminator_of(config, state.d_params, label, stage, state.alpha, share)(fakes)
+            return jnp.mean(generator_loss(config.loss, logits)), w
+
+        loss, w, gradients = _differentiate(loss_fn, state.g_params, scale)
+        metrics = {
+            'g_loss': loss,
+            'w_norm': jnp.mean(jnp.linalg.norm(w, axis=-1)),
+            'w_spread': jnp.mean(jnp.linalg.norm(w - state.w_avg, axis=-1)),
+        }
+        return gradients, jnp.mean(w, axis=0), metrics
+
+    with matmul_precision(config.precision):
+        return mean_over_replicas(gradients_of, share, label, draws)
+
+
+def generate(
+    config: Config,
+    g_params: optax.Params,
+    label: jax.Array,
+    draws: StepDraws,
+    stage: int,
+    alpha: jax.typing.ArrayLike,
+) -> tuple[jax.Array, jax.Array]:
+    """Generates the images of a training step, with mixing regularization if the draws ask for it.
+
+    Args:
+      config: a Config.
+      g_params: the generator's weights.
+      label: [N, K].
+      draws: the latents, the crossover and the noise of the step.
+      stage: the active stage (static).
+      alpha: weight of the stage against the one below it (may be traced).
+
+    Returns:
+      images: [N, H, W, C] at the size of the stage.
+      w: intermediate latents of the first latents [N, W], without a gradient, because only averages are made of them.
+    """
+    generator = config.generator
+    w = map_latents(generator, g_params, draws.z, label)
+    ws = broadcast_w(generator, w)
+    if draws.z_mix is not None:
+        # The second latents have the same labels, as in the official code.
+        ws_mix = broadcast_w(generator, map_latents(generator, g_params, draws.z_mix, label))
+        ws = mix_styles(ws, ws_mix, draws.crossover)
+    images = synthesize_images(
+        generator, g_params, ws, draws.noise, stage=stage, alpha=alpha, dtype=activation_dtype(config.precision)
+    )
+    return images, jax.lax.stop_gradient(w)
+
+
+def discriminator_of(
+    config: Config,
+    d_params: optax.Params,
+    label: jax.Array,
+    stage: int,
+    alpha: jax.typing.ArrayLike,
+    share: Share,
+) -> Callable[[jax.Array], jax.Array]:
+    """Returns the discriminator as a function of images alone, images [N, H, W, C] -> logits [N], as losses take it.
+
+    Args:
+      config: a Config.
+      d_params: the discriminator's weights.
+      label: of the images that it will score [N, K].
+      stage: the active stage (static).
+      alpha: weight of the stage against the one below it (may be traced).
+      share: says how many replicas the N images belong to; minibatch statistics are formed within each.
+    """
+
+    def logits_of(images):
+        return discriminate(
+            config.discriminator,
+            d_params,
+            images,
+            label,
+            stage=stage,
+            alpha=alpha,
+            replicas=share.replicas_per_part,
+            dtype=activation_dtype(config.precision),
+        )
+
+    return logits_of
+
+
+def _differentiate(loss_fn, params, scale):
+    """Differentiates a loss that is multiplied by `scale` (see `loss_scale`) in the meantime.
+
+    Args:
+      loss_fn: params -> (scalar loss, rest), where the rest is any pytree.
+      params: pytree.
+      scale: the factor.
+
+    Returns:
+      (loss, rest, gradients), all unscaled.
+    """
+
+    def scaled(params):
+        loss, rest = loss_fn(params)
+        return loss * scale, (loss, rest)
+
+    gradients, (loss, rest) = jax.grad(scaled, has_aux=True)(params)
+    return loss, rest, jax.tree.map(lambda g: g / scale, gradients)
