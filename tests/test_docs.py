@@ -22,7 +22,7 @@ LOADS = re.compile(
 def site(tmp_path_factory):
     """The folder of a site that was built with links checked."""
     folder = tmp_path_factory.mktemp('docs') / 'site'
-    build = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet', f'--site-dir={folder}']
+    build = [sys.executable, '-m', 'mkdocs', 'build', '--strict', f'--site-dir={folder}']
     done = subprocess.run(build, cwd=ROOT, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
