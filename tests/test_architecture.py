@@ -35,7 +35,7 @@ WITHOUT_JAX = [
     'sampling.grid',
     'storage.official_pickle',
 ]
-LEAST_ANNOTATED = 0.23  # share of public arguments
+LEAST_ANNOTATED = 0.99  # share of public arguments
 
 
 def module_name(path):
