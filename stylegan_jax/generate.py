@@ -17,7 +17,7 @@ from absl import flags
 from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.cli.parsing import parse_seeds
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.networks.labels import as_label
 from stylegan_jax.runtime import compile_cache
 from stylegan_jax.sampling import grid
@@ -52,12 +52,7 @@ def main(argv: list[str]) -> None:
             os.path.join(_OUTDIR.value, 'grid.png'), grid.image_grid(images, columns=int(np.ceil(np.sqrt(len(images)))))
         )
     except OSError as error:
-        raise UserError(
-            f'cannot be written ({error.strerror})',
-            field='outdir',
-            value=_OUTDIR.value,
-            remedy='choose another folder',
-        ) from None
+        raise unwritable('outdir', _OUTDIR.value, error) from None
     height, width = images.shape[1:3]
     some = '' if len(images) == len(seeds) else f' of the first {len(images)}'
     print(f'{len(seeds)} pictures of {width}x{height} and grid.png{some} are in {_OUTDIR.value}')

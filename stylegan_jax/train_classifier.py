@@ -28,7 +28,7 @@ from stylegan_jax.config.serialization import to_dict
 from stylegan_jax.data.dataset import TOY_FACES_COUNT, DataOpener, open_dataset
 from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.data.toy_faces import faces as toy_faces
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.feature_networks import classifier_training
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.metrics.label_accuracy import accuracy_by_label, table
@@ -124,7 +124,7 @@ def _checked_out(text):
 
 
 def _cannot_write(path, error):
-    return UserError(f'cannot be written ({error.strerror})', field='out', value=path, remedy='choose another place')
+    return unwritable('out', path, error, 'choose another place')
 
 
 def _open(data, resolution, count):

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.features
 import PIL.Image
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime.threads import MEMORY_BUDGET
 
 SUFFIXES = '.mp4', '.webp', '.gif'
@@ -79,7 +79,7 @@ def write(path: str, frames: Iterable[np.ndarray], count: int, fps: float) -> No
             _write_with_pillow(temporary, first, frames, fps, suffix)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f'cannot be written ({error.strerror or error})', field='out', value=path) from None
+        raise unwritable('out', path, error, remedy=None) from None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

@@ -223,6 +223,6 @@ def stage_and_alpha(image: ImageConfig, lod: float) -> tuple[int, float]:
       UserError: lod is outside its range.
     """
     if not 0 <= lod <= image.num_stages - 1:
-        raise UserError(f'lod={lod!r}: give a level of detail from 0 ({image.resolution} pixels) to '
-                        f'{image.num_stages - 1} ({image.stage_resolution(0)} pixels)')
+        raise UserError(f'give a level of detail from 0 ({image.resolution} pixels) to '
+                        f'{image.num_stages - 1} ({image.stage_resolution(0)} pixels)', field='lod', value=repr(lod))
     return image.num_stages - 1 - math.floor(lod), 1.0 - (lod - math.floor(lod))

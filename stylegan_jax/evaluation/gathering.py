@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import tqdm
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.evaluation.kept import FORMS
 from stylegan_jax.metrics.moments import Moments
 from stylegan_jax.runtime import atomic
@@ -84,10 +84,7 @@ class Store:
                         pass
                 return {key: one.value() for key, one in kept.parts.items()}
         except OSError as error:
-            raise UserError(
-                f'{folder}: cannot be written ({error.strerror or error})',
-                remedy='make room, or choose another folder',
-            ) from error
+            raise unwritable(None, folder, error, 'make room, or choose another folder') from error
 
     def save(self) -> None:
         """Writes the outputs of the current pass so far, in a thread that sees a signal while the main one computes."""

@@ -18,7 +18,7 @@ from absl import flags
 from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.cli.parsing import parse_seeds
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.figures import catalogue
 from stylegan_jax.figures import settings as figure_settings
 from stylegan_jax.figures.look import Look
@@ -150,12 +150,7 @@ def _written(write, *arguments, **options):
     try:
         write(*arguments, **options)
     except OSError as error:
-        raise UserError(
-            f'cannot be written ({error.strerror})',
-            field='outdir',
-            value=_OUTDIR.value,
-            remedy='choose another folder',
-        ) from None
+        raise unwritable('outdir', _OUTDIR.value, error) from None
 
 
 if __name__ == '__main__':

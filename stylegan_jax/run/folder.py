@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from stylegan_jax.config import Config
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime.folder_lock import FolderLock
 from stylegan_jax.storage.checkpoint import FOLDER, SET_ASIDE, Checkpoints
 
@@ -61,9 +61,7 @@ def _make_writable(path):
             pass
         os.unlink(probe)
     except OSError as error:
-        raise UserError(
-            f'cannot be written ({error.strerror})', field='workdir', value=path, remedy='choose another folder'
-        ) from None
+        raise unwritable('workdir', path, error) from None
 
 
 def _refuse_lost_run(path):

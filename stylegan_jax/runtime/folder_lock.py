@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 
 BEAT = 5  # seconds between two touches of the file, the holder's signs of life
 _WATCHED_BEATS = 3  # A newcomer watches for this many beats, because a host under load may be late with one.
@@ -68,7 +68,7 @@ class FolderLock:
                 stack.callback(_start_beating(self._file))
                 self._stack = stack.pop_all()
         except OSError as error:
-            raise self._error(f'cannot be written ({error.strerror})', 'choose another folder') from None
+            raise unwritable(self._field, self.folder, error) from None
         return self
 
     def __exit__(self, *error):
@@ -119,10 +119,8 @@ class FolderLock:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def _in_use(self, line):
-        return self._error(f'is in use by {_described(line)}', 'wait for it or stop it, or choose another folder')
-
-    def _error(self, problem, remedy):
-        return UserError(problem, field=self._field, value=self.folder, remedy=remedy)
+        remedy = 'wait for it or stop it, or choose another folder'
+        return UserError(f'is in use by {_described(line)}', field=self._field, value=self.folder, remedy=remedy)
 
 
 def _read(file):

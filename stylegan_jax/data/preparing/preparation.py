@@ -23,7 +23,7 @@ from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.prepared import LABELS, MARKER, VERSION, WORK, PreparedImages, folder_of, name_of, read_info
 from stylegan_jax.data.preparing.shards import PART, Job, Options, make_shards, write_json, writing
 from stylegan_jax.data.sources.base import PictureSource, changed_files
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, unwritable
 
 _SHARD_BYTES = 256 << 20  # of full-size pixels in a shard ...
 _SHARD_IMAGES = (64, 4096)  # ... but no fewer and no more images than these
@@ -71,10 +71,8 @@ def prepare(
         _check_unchanged(source, fingerprints, out)
         return _finish(job, plan, say)
     except OSError as error:
-        raise UserError(
-            f'{error.filename or out}: cannot be written ({error.strerror or error})',
-            remedy='make room or choose another out, and start the same command again',
-        ) from error
+        remedy = 'make room or choose another out, and start the same command again'
+        raise unwritable(None, error.filename or out, error, remedy) from error
 
 
 def _plan(job, fingerprints):
