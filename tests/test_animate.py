@@ -1,5 +1,6 @@
 """Films: paths through latents, scenes against images made directly, the files, and the command."""
 
+import dataclasses
 import os
 import sys
 
@@ -136,10 +137,9 @@ def test_noise_turns_while_latents_stay(artist):
 
 
 def test_a_last_batch_of_one_frame_is_drawn_with_the_same_program():
-    artist = Painter(tiny.generator(CONFIG), lod=0.5)
-    before = set(artist._program._compiled)
+    artist = Painter(tiny.generator(dataclasses.replace(CONFIG, w_dim=7)))  # of this test alone
     assert len(list(scenes.noise(artist, [3], count=artist.batch + 1))) == artist.batch + 1
-    assert len(artist._program._compiled.keys() - before) == 1
+    assert len(artist._program._compiled) == 1
 
 
 def test_scenes_are_the_same_every_time(artist):

@@ -36,32 +36,8 @@ def roofline(path: str | os.PathLike, results: Sequence[Mapping[str, typing.Any]
     bottom = min([*shares, left / balance]) / 1.5
     figure, axes = pyplot.subplots(figsize=(8.5, 4.5), dpi=150, layout='constrained')
     try:
-        axes.plot([left, balance, right], [left / balance, 1, 1], color=_GREY, linewidth=1.2)
-        for x, y, text, side in (
-            (right, 1, f'{rates.flops / 1e12:,.3g} TFLOP/s', 'right'),
-            (left, left / balance, f'{rates.bandwidth / 1e9:,.0f} GB/s', 'left'),
-        ):
-            axes.annotate(
-                text,
-                (x, y),
-                (4 if side == 'left' else -4, -14),
-                textcoords='offset points',
-                ha=side,
-                color=_GREY,
-                fontsize=8,
-            )
-        # Points are often close together, so that their names are in a legend and not beside them.
-        for number, (result, intensity, share) in enumerate(zip(results, intensities, shares)):
-            axes.scatter(
-                intensity,
-                share,
-                marker=_MARKERS[number % len(_MARKERS)],
-                color=_COLOR,
-                s=34,
-                zorder=3,
-                label=f'{result["resolution"]} px, batch {result["batch"]}: '
-                f'{result["images_per_second"]:,.3g} images/s',
-            )
+        _draw_limits(axes, rates, balance, left, right)
+        _draw_points(axes, results, intensities, shares)
         axes.set(
             xscale='log',
             yscale='log',
@@ -84,6 +60,38 @@ def roofline(path: str | os.PathLike, results: Sequence[Mapping[str, typing.Any]
         raise UserError(error.strerror or str(error), field='plot', value=path) from None
     finally:
         pyplot.close(figure)
+
+
+def _draw_limits(axes, rates, balance, left, right):
+    """Draws the two limits of the device, bandwidth and products, each with its rate."""
+    axes.plot([left, balance, right], [left / balance, 1, 1], color=_GREY, linewidth=1.2)
+    for x, y, text, side in (
+        (right, 1, f'{rates.flops / 1e12:,.3g} TFLOP/s', 'right'),
+        (left, left / balance, f'{rates.bandwidth / 1e9:,.0f} GB/s', 'left'),
+    ):
+        axes.annotate(
+            text,
+            (x, y),
+            (4 if side == 'left' else -4, -14),
+            textcoords='offset points',
+            ha=side,
+            color=_GREY,
+            fontsize=8,
+        )
+
+
+def _draw_points(axes, results, intensities, shares):
+    """Draws a point for each result. Points are often close together, so that a legend names them."""
+    for number, (result, intensity, share) in enumerate(zip(results, intensities, shares)):
+        axes.scatter(
+            intensity,
+            share,
+            marker=_MARKERS[number % len(_MARKERS)],
+            color=_COLOR,
+            s=34,
+            zorder=3,
+            label=f'{result["resolution"]} px, batch {result["batch"]}: {result["images_per_second"]:,.3g} images/s',
+        )
 
 
 def _round_numbers(low, high):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.metrics.catalogue import METRICS
 from stylegan_jax.runtime import atomic
 
 # Fields that may differ between results that are compared: they say what was measured, or are due to chance. All others
@@ -22,15 +23,12 @@ _MAY_DIFFER = (
     'devices',
     'version',
     'jax',
-    'std_over_splits',
-    'kept',
-    'bits',
-    'not_converged',
     'nimg',
     'lod',
     'data_path',
     'in_training',
     'note',
+    *(name for kind in METRICS for name in kind.outcomes),
 )
 _REMEDY = 'give a file that evaluate wrote'
 

@@ -91,4 +91,5 @@ IS = MetricKind(
     keeps=(('logits', 'rows'),),
     fewest=_SPLITS,  # one image a split
     larger_is_better=True,
+    outcomes=('std_over_splits',),
 )

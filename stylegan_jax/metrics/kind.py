@@ -54,8 +54,9 @@ class Value:
     Attributes:
       value: the number itself.
       standard_error: of that number; None or NaN where it is not known.
-      about: further fields of the result, which JSON can hold. Those that say how the number was obtained must be equal
-        in results that are compared (`evaluation.results`). A 'note' warns people who read the number.
+      about: further fields of the result, which JSON can hold. They say how the number was obtained, so results that
+        are compared must have the same ones; those in `MetricKind.outcomes` may differ. A 'note' is for people, and
+        may differ as well.
     """
 
     value: float
@@ -85,6 +86,7 @@ class MetricKind:
       results: endings that make names of results of the name of the metric.
       larger_is_better: whether the larger of two first results is that of the better generator.
       unit: the name of the number of generated samples in results: 'fakes', 'pairs' or 'steps'.
+      outcomes: names of fields in `Value.about` that were measured, like the value itself.
     """
 
     name: str
@@ -100,3 +102,4 @@ class MetricKind:
     results: tuple[str, ...] = ('',)
     larger_is_better: bool = False
     unit: Literal['fakes', 'pairs', 'steps'] = 'fakes'
+    outcomes: tuple[str, ...] = ()

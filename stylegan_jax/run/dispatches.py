@@ -41,9 +41,9 @@ def dispatches(
 ) -> collections.abc.Iterator[Dispatch]:
     """Yields the dispatches of the rest of a run.
 
-    A group of iterations, between two evaluations of the schedule, is cut into equal dispatches. The rest of a group
-    that a run begins in the middle of, because it was saved under another `parallel.steps_per_dispatch`, may not be a
-    multiple of these; it is then taken one iteration at a time.
+    A group of iterations, between two evaluations of the schedule, is cut into equal dispatches. A run that was saved
+    under another `parallel.steps_per_dispatch` may begin in the middle of such a dispatch; single iterations then lead
+    to the beginning of the next one.
 
     Args:
       config: a resolved Config.

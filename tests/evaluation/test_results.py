@@ -45,6 +45,11 @@ def test_what_was_measured_and_chance_may_differ(write):
     assert results.compared(paths).splitlines() == ['        a     b', 'fid10k  12.5  7.25', 'ppl     3     -']
 
 
+@pytest.mark.parametrize('name', ['std_over_splits', 'kept', 'bits', 'not_converged', 'note', 'nimg', 'time'])
+def test_outcomes_and_occasions_may_differ(write, name):
+    assert 'fid10k' in results.compared([write('a', {name: 1}), write('b', {name: 2})])
+
+
 def test_the_last_result_counts(write):
     assert results.compared([write('a', {}, {'value': 1.5})]).splitlines()[1] == 'fid10k  1.5'
 

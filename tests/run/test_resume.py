@@ -1,0 +1,86 @@
+"""Where a run begins: the cases of `resume`, one by one. Whole runs that stop and go on are in test_loop.py."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+
+import tiny_run
+from stylegan_jax import training
+from stylegan_jax.config import TrainConfig
+from stylegan_jax.run.resume import resume
+from stylegan_jax.storage.checkpoint import Saved
+
+
+@pytest.fixture(scope='module')
+def config():
+    return tiny_run.run_config()
+
+
+@pytest.fixture(scope='module')
+def state(config):
+    return training.create_state(config, lod=1.0)
+
+
+class Images:
+    """A data set of 40 images."""
+
+    signature = 'these'
+
+    def __len__(self):
+        return 40
+
+
+def folder(saved=None):
+    return types.SimpleNamespace(path='runs/here', saved=saved)
+
+
+@pytest.fixture
+def saved(config, state):
+    progress = {'tick': 1, 'tick_nimg': 32, 'seconds': 2.5, 'images': 40, 'data': 'these'}
+    return Saved(48, state, config, progress, ())
+
+
+def test_a_fresh_start(config, state):
+    start = resume(config, folder(), Images())
+    assert start.events == [('start', 'training custom in runs/here: 40 images')]
+    assert (start.nimg, start.goes_on, start.was_given_up) == (0, False, False)
+    assert start.progress == {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
+    assert int(start.state.cur_nimg) == 0 and float(start.state.lod) == 1.0
+
+
+def test_a_process_without_the_folder_says_nothing(config):
+    start = resume(config, None, Images())
+    assert not start.goes_on and not start.events and not start.lines
+
+
+def test_going_on(config, saved):
+    start = resume(config, folder(saved), Images())
+    assert start.state is saved.state and start.progress is saved.progress
+    assert (start.nimg, start.goes_on, start.was_given_up) == (48, True, False)
+    assert start.events == [('resume', 'going on at 0.0 kimg in runs/here')]
+
+
+def test_a_finished_run_does_not_say_that_it_goes_on(config, saved):
+    assert resume(config, folder(saved._replace(nimg=160)), Images()).events == []
+
+
+def test_damage_and_changes_come_first(config, saved):
+    other = dataclasses.replace(config, train=TrainConfig(total_kimg=0.17))
+    found = saved._replace(damaged=('64: unreadable',), progress=saved.progress | {'data': 'others'})
+    assert resume(other, folder(found), Images()).events == [
+        ('damaged', '64: unreadable; the one before it is used'),
+        ('changed', 'train.total_kimg: 0.16 until now, 0.17 from here on'),
+        ('changed', 'the data set: 40 other images, or in another order, until now'),
+        ('resume', 'going on at 0.0 kimg in runs/here'),
+    ]
+
+
+@pytest.mark.parametrize('network', ['g', 'd'])
+def test_a_broken_run_is_found(config, saved, network):
+    most = config.train.most_skipped
+    for skipped, broken in ((most - 1, False), (most, True)):
+        state = saved.state.replace(**{f'{network}_skipped': np.int32(skipped)})
+        start = resume(config, folder(saved._replace(state=state)), Images())
+        assert start.goes_on and start.was_given_up == broken
