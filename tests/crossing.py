@@ -5,12 +5,13 @@ import itertools
 import pytest
 
 
-def crossed(**axes):
+def crossed(indirect=False, **axes):
     """Returns a parametrize mark over all combinations of options.
 
     Combinations that show no new pair of values are marked `full`, which the default suite leaves out.
 
     Args:
+      indirect: see `pytest.mark.parametrize`.
       **axes: a list of values for each argument of the test.
     """
     combinations = list(itertools.product(*axes.values()))
@@ -27,6 +28,7 @@ def crossed(**axes):
             pytest.param(*combination, marks=() if combination in chosen else pytest.mark.full)
             for combination in combinations
         ],
+        indirect=indirect,
     )
 
 

@@ -59,6 +59,7 @@ def error(run):
     return error
 
 
+@pytest.mark.smoke
 def test_saved_network(run, network):
     code, out, err = run(
         f'--network={network}', '--data=toy_faces', '--data_count=40', '--metrics=fd_toy24,fd_toy24_full'

@@ -70,6 +70,7 @@ def error(run):
 # A run from the shell.
 
 
+@pytest.mark.smoke
 def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
     environment = os.environ | {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.5'}
     compiled = tmp_path / 'compiled'
@@ -111,7 +112,14 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
     assert os.listdir(folder) == ['runs'] and os.listdir(folder / 'runs') == ['quickstart']
 
 
-@pytest.mark.parametrize('end, code', [(signal.SIGTERM, 143), (signal.SIGINT, 130), ('unreadable image', 2)])
+@pytest.mark.parametrize(
+    'end, code',
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.full),
+        pytest.param('unreadable image', 2, marks=pytest.mark.full),
+    ],
+)
 def test_a_run_that_ends_while_a_stage_is_compiled_ends_in_good_order(tmp_path, end, code):
     """Nothing waits for the thread, which is not done when the process ends."""
     here = pathlib.Path(__file__).parent

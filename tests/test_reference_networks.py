@@ -44,6 +44,7 @@ def assert_images_match(images, expected):
     assert reference_case.relative_error(images, reference_case.channels_last(expected)) <= VALUE_ERROR
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize('case, lod', arrays_named('images_lod'))
 def test_images(case, lod):
     arrays, _ = reference_case.open_case(case)
@@ -70,6 +71,7 @@ def test_w_of_every_layer(case, _):
     assert reference_case.relative_error(ws, arrays['dlatents']) <= VALUE_ERROR
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize('case, lod', arrays_named('scores_lod'))
 def test_scores(case, lod):
     arrays, _ = reference_case.open_case(case)

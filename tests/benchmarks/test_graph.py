@@ -24,7 +24,7 @@ RECORDED = {'0.10.2': {64: (1001, 1.313), 256: (1310, 2.951), 1024: (1621, 9.957
 FLOAT32_CONVOLUTIONS = 20  # of the generator's layers up to 16x16, see networks/synthesis.py
 TOLERANCE = 1.05
 # A minute or two of two cores; more where others use them.
-pytestmark = pytest.mark.timeout(3000)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3000)]
 RESOLUTIONS = [64, 256, pytest.param(1024, marks=pytest.mark.slow)]
 
 

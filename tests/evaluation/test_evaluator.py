@@ -124,7 +124,7 @@ def test_passes_are_shared_and_forgotten(evaluator, tmp_path):
     assert '"source": "reals"' in (kept / 'identity.json').read_text()
 
 
-@pytest.mark.parametrize('way', ['legacy', 'clean'])
+@pytest.mark.parametrize('way', ['legacy', pytest.param('clean', marks=pytest.mark.full)])
 def test_inception_metrics(evaluator, tmp_path, way):
     """With weights by rule, and so few images that the matrices are singular."""
     path = tmp_path / 'inception.npz'
@@ -177,7 +177,7 @@ def test_images_of_a_size_that_a_network_does_not_take(evaluator, name, side, me
         evaluator(tiny.generator_config(image=ImageConfig(side))).check(parse(name))
 
 
-@pytest.mark.parametrize('batch', [1, 3, 5])
+@pytest.mark.parametrize('batch', [pytest.param(1, marks=pytest.mark.full), 3, pytest.param(5, marks=pytest.mark.full)])
 def test_pairs_are_whole_whatever_the_batch(evaluator, batch):
     expected = values(evaluator(folder='usual'), 'diversity8')['diversity8']
     assert values(evaluator(folder=str(batch), batch=batch), 'diversity8')['diversity8'] == pytest.approx(

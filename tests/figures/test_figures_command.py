@@ -51,6 +51,7 @@ def error(run_command, network, tmp_path):
     return run
 
 
+@pytest.mark.smoke
 def test_all_figures_are_made(network, figures):
     made, out = figures(network)
     assert list(made) == [

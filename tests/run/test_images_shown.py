@@ -67,7 +67,14 @@ def train(monkeypatch, workdir, config, stops=()):
 
 
 @pytest.mark.parametrize(
-    'mode, devices, workers', [('jit', 1, 0), ('jit', 1, 2), ('jit', 4, 0), ('jit', 4, 3), ('pmap', 4, 0)]
+    'mode, devices, workers',
+    [
+        pytest.param('jit', 1, 0, marks=pytest.mark.full),
+        ('jit', 1, 2),
+        pytest.param('jit', 4, 0, marks=pytest.mark.full),
+        pytest.param('jit', 4, 3, marks=pytest.mark.full),
+        ('pmap', 4, 0),
+    ],
 )
 def test_a_run_that_was_stopped_shows_the_same_images(monkeypatch, tmp_path, shown, mode, devices, workers):
     """Stopped within a group and at its end, at each stage and in the fade, next to a new stage."""

@@ -119,7 +119,7 @@ def kill(training, workdir, number, chance, kind):
     return process.returncode, saving, output
 
 
-@pytest.mark.parametrize('number, seed', [(signal.SIGKILL, 1), (signal.SIGTERM, 2)])
+@pytest.mark.parametrize('number, seed', [(signal.SIGKILL, 1), pytest.param(signal.SIGTERM, 2, marks=pytest.mark.full)])
 def test_a_killed_run_ends_as_an_undisturbed_one(short, tmp_path, monkeypatch, number, seed):
     """A few times only; the stress test below does it often."""
     training, expected = short
@@ -128,6 +128,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(short, tmp_path, monkeypatch, n
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_killed_twenty_times_ends_as_an_undisturbed_one(tmp_path, monkeypatch, number):
     training, expected = undisturbed(tmp_path, 6400)

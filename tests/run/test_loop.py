@@ -265,6 +265,7 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(undisturbed, tmp_path, kind
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize('kind', ['truncated', 'emptied', 'flipped byte'])
 @pytest.mark.parametrize('number', range(25))
 def test_damage_to_any_file_of_a_checkpoint_changes_nothing(undisturbed, tmp_path, kind, number):

@@ -4,6 +4,7 @@ import pytest
 
 from stylegan_jax.runtime import xla_options
 
+pytestmark = pytest.mark.smoke
 KNOWN = '--xla_backend_optimization_level=0'
 
 

@@ -43,14 +43,14 @@ def expected(steps=20):
 @pytest.mark.parametrize(
     'mode, devices, accumulate',
     [
-        ('pmap', 1, 1),
+        pytest.param('pmap', 1, 1, marks=pytest.mark.full),
         ('jit', 1, 8),
-        ('jit', 2, 1),
+        pytest.param('jit', 2, 1, marks=pytest.mark.full),
         ('pmap', 2, 2),
-        ('pmap', 4, 1),
-        ('jit', 4, 2),
+        pytest.param('pmap', 4, 1, marks=pytest.mark.full),
+        pytest.param('jit', 4, 2, marks=pytest.mark.full),
         ('jit', 8, 1),
-        ('pmap', 8, 1),
+        pytest.param('pmap', 8, 1, marks=pytest.mark.full),
     ],
 )
 def test_trajectories_agree(float64, mode, devices, accumulate):
@@ -85,7 +85,14 @@ def test_processes_agree(float64, tmp_path):
                 assert largest_error(dict(arrays), expected()) < 1e-9
 
 
-@pytest.mark.parametrize('mode, devices, accumulate', [('jit', 1, 1), ('pmap', 2, 4), ('jit', 8, 1)])
+@pytest.mark.parametrize(
+    'mode, devices, accumulate',
+    [
+        pytest.param('jit', 1, 1, marks=pytest.mark.full),
+        ('pmap', 2, 4),
+        pytest.param('jit', 8, 1, marks=pytest.mark.full),
+    ],
+)
 def test_two_iterations_per_dispatch_agree(float64, mode, devices, accumulate):
     """With single iterations on as many devices; metrics are sums, but for counts of skipped steps in a row."""
     config = trajectory.run_config(parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate))
@@ -132,7 +139,14 @@ def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
     assert metrics['d_skipped'] == metrics['d_skipped_in_a_row'] == 2 == metrics['g_skipped_in_a_row']
 
 
-@pytest.mark.parametrize('mode, devices, accumulate', [('jit', 8, 1), ('pmap', 2, 1), ('jit', 2, 4)])
+@pytest.mark.parametrize(
+    'mode, devices, accumulate',
+    [
+        pytest.param('jit', 8, 1, marks=pytest.mark.full),
+        ('pmap', 2, 1),
+        pytest.param('jit', 2, 4, marks=pytest.mark.full),
+    ],
+)
 def test_gradients_agree_in_single_precision(mode, devices, accumulate):
     """After one step; with hardly any momentum Adam's first moment is the gradient."""
 

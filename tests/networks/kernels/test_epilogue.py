@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tiny
+from crossing import crossed
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import epilogue
 
@@ -139,12 +140,16 @@ def stylize_case(function, noises, nonlinearity, taps, shape=SHAPE):
     return lambda *a: function(*a, nonlinearity, taps), (x, noise, strength, bias, style)
 
 
-@each_taps
-@each_nonlinearity
-@pytest.mark.parametrize('noises', [0, 1, BATCH])
+@crossed(
+    memory=['kept', 'recomputed'],
+    noises=[0, 1, BATCH],
+    nonlinearity=['lrelu', 'relu'],
+    taps=list(TAPS),
+    indirect=['memory'],
+)
 def test_stylize_channels(float64, memory, noises, nonlinearity, taps):
-    ours, arguments = stylize_case(epilogue.stylize_channels, noises, nonlinearity, taps)
-    assert_same(ours, stylize_case(plain_stylize, noises, nonlinearity, taps)[0], arguments)
+    ours, arguments = stylize_case(epilogue.stylize_channels, noises, nonlinearity, TAPS[taps])
+    assert_same(ours, stylize_case(plain_stylize, noises, nonlinearity, TAPS[taps])[0], arguments)
 
 
 def test_only_short_activations_are_computed_again(float64, memory):
