@@ -12,7 +12,7 @@ from stylegan_jax.config import Config, DataConfig, ImageConfig, LossConfig, Sch
 
 
 def get_config():
-    # The networks' and the optimisers' defaults in config.py are configuration F.
+    # The networks' and the optimisers' defaults in config/run.py are configuration F.
     return Config(
         name='ffhq',
         replicas=8,

@@ -130,7 +130,7 @@ def main(argv: list[str]) -> None:
 
 def _analyse():
     """Computes what --what names, prints a summary and writes --out."""
-    from stylegan_jax.editing import directions as latent_space
+    from stylegan_jax.editing import directions as editing
     from stylegan_jax.editing import latent_file
 
     generator, lod = _NETWORK.load()
@@ -149,9 +149,9 @@ def _analyse():
         moments = directions.moments
         about |= {'classifiers': _CLASSIFIERS.value}
     else:
-        moments = latent_space.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class'])
+        moments = editing.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class'])
     if _WHAT.value == 'principal':
-        directions = latent_space.principal_directions(moments, _COUNT.value or min(_MOST_PRINCIPAL, generator.w_dim))
+        directions = editing.principal_directions(moments, _COUNT.value or min(_MOST_PRINCIPAL, generator.w_dim))
     spread = np.sqrt(np.maximum(np.linalg.eigvalsh(moments.covariance())[::-1], 0))
     print(
         f'{moments.count} samples of W ({len(moments.mean)} dimensions): mean of length '
@@ -174,7 +174,7 @@ def _needed_for(spread, share):
 
 def _attributes(generator, lod):
     """Returns the Directions of attributes, which classifiers look for in the images of samples."""
-    from stylegan_jax.editing import directions as latent_space
+    from stylegan_jax.editing import directions as editing
     from stylegan_jax.feature_networks.classifier import Classifier
 
     classifiers = [Classifier.load(name) for name in _CLASSIFIERS.value]
@@ -182,7 +182,7 @@ def _attributes(generator, lod):
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UserError(
-            f'several judge {", ".join(doubled)}',
+            f'several tell of {", ".join(doubled)}',
             field='classifiers',
             value=','.join(_CLASSIFIERS.value),
             remedy='give one of them',
@@ -192,7 +192,7 @@ def _attributes(generator, lod):
         logits.append(np.concatenate([_logits(each, images) for each in classifiers], axis=1))
         ws.append(w)
     w, logits = np.concatenate(ws), np.concatenate(logits)
-    directions = latent_space.attribute_directions(w, logits, names, seed=_SEED.value)
+    directions = editing.attribute_directions(w, logits, names, seed=_SEED.value)
     for name, of_one in zip(names, logits.T):
         missing = '' if name in directions.names else '; no plane separates them, so there is no such direction'
         print(f'{name}: {np.mean(of_one >= 0):.1%} of the samples have it{missing}')
@@ -201,14 +201,14 @@ def _attributes(generator, lod):
 
 def _sampled(generator, lod):
     """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
-    from stylegan_jax.editing import directions as latent_space
-    from stylegan_jax.sampling import sampler as sampling
+    from stylegan_jax.editing import directions as editing
+    from stylegan_jax.sampling.sampler import Sampler
 
     # A network without w or without the class is refused before anything is compiled.
     generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))
-    sampler = sampling.Sampler(generator, lod=lod, psi=1, noise=_NOISE.value, count=_SAMPLES.value)
+    sampler = Sampler(generator, lod=lod, psi=1, noise=_NOISE.value, count=_SAMPLES.value)
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
-        for z, w in latent_space.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class']):
+        for z, w in editing.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class']):
             pieces = [slice(start, start + sampler.batch) for start in range(0, len(z), sampler.batch)]
             label = _label(generator, len(z))
             images = sampler.stream((z[piece], label[piece]) for piece in pieces)
@@ -227,7 +227,7 @@ def _logits(classifier, images):
 
 def _apply():
     """Moves latents along each direction, and writes figures and files of the moved latents."""
-    from stylegan_jax.editing import directions as latent_space
+    from stylegan_jax.editing import directions as editing
     from stylegan_jax.editing import latent_file
 
     strengths = parse_strengths(_STRENGTHS.value)
@@ -246,7 +246,7 @@ def _apply():
     steps = {name: directions.step(name, others) for name in _DIRECTION.value}
     os.makedirs(_OUTDIR.value, exist_ok=True)
     for name, step in steps.items():
-        moved = [latent_space.move(subjects.ws, step, strength, layers) for strength in strengths]
+        moved = [editing.move(subjects.ws, step, strength, layers) for strength in strengths]
         _save_figure(os.path.join(_OUTDIR.value, f'{name}.png'), generator, subjects, moved)
         # Noise inputs of one image each are repeated for its strengths; those that all images share stay one.
         repeated = (

@@ -12,7 +12,6 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 import time
@@ -133,13 +132,6 @@ def _open(data, resolution, count):
         image = ImageConfig(resolution or _TOY_FACES_RESOLUTION, label_dim=len(toy_faces.ATTRIBUTES))
         count = count or TOY_FACES_COUNT
         return open_dataset(DataConfig('toy_faces', count=count + classifier_training.num_held_out(count)), image)
-    if not os.path.exists(os.path.expanduser(data)):
-        raise UserError(
-            'there is nothing there',
-            field='data',
-            value=data,
-            remedy="give 'toy_faces', a prepared data set, or a folder or zip of images",
-        )
     if is_prepared(data):
         stored = read_info(data)['image']
         image = ImageConfig(**stored | {'resolution': resolution or stored['resolution']})

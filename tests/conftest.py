@@ -30,7 +30,22 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 _MOST_MAPS = 20_000
 # The files that take longest, in the order in which processes take them: one that begins last keeps the others waiting.
-_LONGEST = ('training/test_parallel.py',)
+_LONGEST = (
+    'training/test_parallel.py',
+    'test_reference_networks.py',
+    'run/test_loop.py',
+    'run/test_killed.py',
+    'evaluation/test_evaluator.py',
+    'editing/test_projection.py',
+    'figures/test_figures.py',
+    'training/test_precision.py',
+    'runtime/test_cluster.py',
+    'run/test_images_shown.py',
+    'test_main.py',
+    'test_evaluate.py',
+    'sampling/test_sampler.py',
+)
+_LONGEST_FULL = 600  # seconds that a test outside of the default suite may take
 _KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 
@@ -44,7 +59,10 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Brings the tests of long files to the front."""
+    """Brings the tests of long files to the front, and gives tests outside of the default suite more time."""
+    for item in items:
+        if item.get_closest_marker('full') and not item.get_closest_marker('timeout'):
+            item.add_marker(pytest.mark.timeout(_LONGEST_FULL))
     place = {name: number for number, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: place.get(os.path.relpath(item.path, _ROOT / 'tests'), len(place)))
 

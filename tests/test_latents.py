@@ -140,7 +140,7 @@ def test_latents_from_a_file_keep_their_noise(run, network, directions, tmp_path
         ([], {}, '--out is missing'),
         (['--apply'], {}, '--directions is missing'),
         ([], {'out': 'x.npz', 'classifiers': 'nowhere.npz'}, 'nowhere.npz: No such file'),
-        ([], {'out': 'x.npz', 'classifiers': 'toy_faces,toy_faces'}, 'several judge bald, beard'),
+        ([], {'out': 'x.npz', 'classifiers': 'toy_faces,toy_faces'}, 'several tell of bald, beard'),
         ([], {'out': 'x.npz', 'samples': 16}, 'this classifier takes uint8 [N, 32, 32, 3]'),
         ([], {'out': 'x.npz', 'what': 'principal', 'count': 6}, 'W has 5 dimensions'),
         (['--apply'], {'direction': 'nose'}, "direction 'nose' does not exist; there are pc0, pc1, pc2"),

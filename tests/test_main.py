@@ -115,7 +115,7 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
 @pytest.mark.parametrize(
     'end, code',
     [
-        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full),
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.full),
         pytest.param('unreadable image', 2, marks=pytest.mark.full),
     ],

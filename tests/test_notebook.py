@@ -19,6 +19,7 @@ def test_outputs_are_not_stored(notebook):
     assert code and not [cell for cell in code if cell.outputs or cell.execution_count]
 
 
+@pytest.mark.full
 def test_every_cell_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv('TMPDIR', str(tmp_path))
     nbclient.NotebookClient(notebook, timeout=300, resources={'metadata': {'path': tmp_path}}).execute()

@@ -92,6 +92,7 @@ def exact_trajectory():
         return jax.device_get(trajectory('float64')[:2])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('iteration', range(ITERATIONS))
 def test_losses_follow_double_precision(iteration):
     np.testing.assert_allclose(
@@ -102,6 +103,7 @@ def test_losses_follow_double_precision(iteration):
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('network', ['g_params', 'd_params', 'g_ema'])
 @pytest.mark.parametrize('iterations', SHARES_OF_DOUBLE_PRECISION)
 def test_weights_follow_double_precision(iterations, network):

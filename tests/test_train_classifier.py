@@ -90,7 +90,7 @@ def test_a_prepared_set(run, pictures):
         (['--data=toy_faces', '--out=x'], '--out=x: give the name of a file that ends in .npz'),
         (['--data=toy_faces', '--out=pictures/00.png/x.npz'], '--out=pictures/00.png/x.npz: cannot be written'),
         (['--data=toy_faces', '--out=folder.npz'], '--out=folder.npz: cannot be written (it is a folder)'),
-        (['--data=nowhere', '--out=x.npz'], '--data=nowhere: there is nothing there'),
+        (['--data=nowhere', '--out=x.npz'], '--data=nowhere: there is no such file or folder'),
         (['--data=pictures', '--out=x.npz'], '--resolution is missing'),
         (['--data=toy_faces', '--out=x.npz', '--resolution=20'], 'image.resolution=20'),
         (['--data=toy_faces', '--out=x.npz', '--count=20', '--resolution=8'], 'to learn from'),

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from absl import app, flags, logging
 
 from stylegan_jax.errors import UserError
 
+# A setting of the config inside of a text, such as schedule.lr in a remedy.
+_SETTING = re.compile(r'(?<![-\w./])[a-z]\w*\.[a-z]\w*(?![\w./])')
 _HELP_FLAGS = 'help', 'helpshort', 'helpfull', 'helpxml'
 
 
@@ -65,14 +68,23 @@ def fail(error: Exception | str, flag_values: flags.FlagValues = flags.FLAGS) ->
       error: an exception, or the message itself.
       flag_values: the FlagValues that the command has parsed.
     """
-    text = error.text(_flag_of(error.field, flag_values)) if isinstance(error, UserError) else str(error)
+    text = str(error)
+    if isinstance(error, UserError):
+        text = error.text(_flag_of(error.field, flag_values))
+        text = _SETTING.sub(lambda match: _flag_of(match[0], flag_values), text)
     print('error:', ' '.join(text.split()), file=sys.stderr)
     sys.exit(2)
 
 
 def _flag_of(field, flag_values):
-    """The flag that sets a setting, such as --config.data.path for data.path; the setting's own name if none does."""
-    return next((f'--{name}' for name in (field, f'config.{field}') if field and name in flag_values), field)
+    """The flag that sets a setting, such as --config.data.path for data.path; the setting's own name if none does.
+
+    Commands that only open a data set call its path --data, and its count --data_count.
+    """
+    if not field:
+        return field
+    names = field, f'config.{field}', {'data.path': 'data', 'data.count': 'data_count'}.get(field)
+    return next((f'--{name}' for name in names if name and name in flag_values), field)
 
 
 def parse(argv: Sequence[str], flag_values: flags.FlagValues | None = None) -> list[str]:

@@ -181,7 +181,8 @@ def attribute_directions(
             normals[name] = weights / np.linalg.norm(weights)
     if not normals:
         raise UserError(
-            f'no direction for {", ".join(names)}: all samples are judged alike', remedy='take more samples'
+            f'no direction for {", ".join(names)}: all samples have each, or none has',
+            remedy='take more samples',
         )
     return Directions(tuple(normals), np.array(list(normals.values())), moments)
 

@@ -6,7 +6,7 @@ import os
 from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime.folder_lock import FolderLock
-from stylegan_jax.storage.checkpoint import FOLDER, SET_ASIDE, Checkpoints
+from stylegan_jax.storage.checkpoint import FOLDER, SET_ASIDE, Checkpoints, Saved
 
 
 class RunFolder:
@@ -15,7 +15,7 @@ class RunFolder:
     Attributes:
       path: the folder.
       checkpoints: the `storage.checkpoint.Checkpoints` in it.
-      saved: the newest checkpoint as it was found (`storage.checkpoint.Saved`), or None.
+      saved: the newest checkpoint as it was found, until `take_saved`; None if there was none.
       taken_over_from: a description of the process that held the folder and ended without releasing it, or None.
     """
 
@@ -47,6 +47,11 @@ class RunFolder:
                     remedy='choose another folder',
                 ) from error
             self._stack = stack.pop_all()
+
+    def take_saved(self) -> Saved | None:
+        """Returns the newest checkpoint as it was found, once: who keeps it keeps a second copy of the state."""
+        saved, self.saved = self.saved, None
+        return saved
 
     def release(self) -> None:
         """Lets other processes have the folder."""

@@ -6,7 +6,6 @@ If the disk is full, lines wait in memory until there is room. No line is ever w
 import collections.abc
 import contextlib
 import datetime
-import errno
 import json
 import math
 import os
@@ -194,15 +193,9 @@ class _Lines:
         self.flush()
 
     def flush(self):
-        if not self._waiting:
-            return
-        # Without a buffer the result of `write` says how much is in the file; a buffer could fail later, when closed.
-        with open(self._path, 'ab', buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            if file.write(self._waiting) != len(self._waiting):
-                file.truncate(end)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._waiting = b''
+        if self._waiting:
+            atomic.append_lines(self._path, self._waiting)
+            self._waiting = b''
 
 
 class _Scalars:

@@ -69,7 +69,7 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
         return Start(create_state(config, lod=lod))
 
     # A fresh start, with new networks or with those of another run.
-    saved = folder.saved
+    saved = folder.take_saved()
     if saved is None:
         events = [('start', f'training {config.name} in {folder.path}: {len(dataset)} images')]
         if not config.init_from:

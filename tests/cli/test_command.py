@@ -81,3 +81,19 @@ def test_settings_of_the_config_are_shown_with_their_section(capsys):
         flags.DEFINE_string('config.data.path', '', 'A flag of a config.')
         main = command.reported_to_user(failing(UserError('is missing', field='data.path')))
         assert ended(capsys, lambda: main(['program'])) == (2, 'error: --config.data.path: is missing\n')
+
+
+def test_settings_inside_a_remedy_are_shown_as_flags_where_they_are_some(capsys):
+    with flagsaver.flagsaver():
+        flags.DEFINE_float('config.schedule.lr', 0.1, 'A flag of a config.')
+        error = UserError('broken', remedy='lower schedule.lr=0.1, see a.file, runs/x.y and train.other')
+        main = command.reported_to_user(failing(error))
+        text = 'error: broken; lower --config.schedule.lr=0.1, see a.file, runs/x.y and train.other\n'
+        assert ended(capsys, lambda: main(['program'])) == (2, text)
+
+
+def test_commands_that_only_open_data_call_it_by_their_own_flags(capsys):
+    with flagsaver.flagsaver():
+        flags.DEFINE_string('data', '', 'A flag of such a command.')
+        main = command.reported_to_user(failing(UserError('is missing', field='data.path', value='x')))
+        assert ended(capsys, lambda: main(['program'])) == (2, 'error: --data=x: is missing\n')

@@ -113,7 +113,7 @@ def test_unknown_direction_is_said_with_those_that_exist(attributes):
 
 
 def test_attributes_that_all_samples_have_give_no_direction():
-    with pytest.raises(UserError, match='all samples are judged alike'):
+    with pytest.raises(UserError, match='all samples have each, or none has'):
         latent_space.attribute_directions(SAMPLES[:50], np.ones((50, 1)), ['always'])
 
 

@@ -53,6 +53,7 @@ def results(evaluator, names):
     return [result for _, some in evaluator.measure(parse(names)) for result in some]
 
 
+@pytest.mark.full
 def test_values_do_not_depend_on_devices(evaluator):
     names = 'fd_toy24,ppl_wend8,ppl_zfull8,ls40,diversity8'
     trained = sgj.load('toyfaces')  # a random generator's paths are too wild for rounding

@@ -446,7 +446,7 @@ def shrunk_quickstart(**parallel):
     )
 
 
-@pytest.mark.parametrize('per_dispatch', [1, 4])
+@pytest.mark.parametrize('per_dispatch', [pytest.param(1, marks=pytest.mark.full), 4])
 def test_a_new_stage_is_there_in_time_and_nothing_is_compiled_in_a_stage(tmp_path, monkeypatch, call_at, per_dispatch):
     config, ends, compiled_by = shrunk_quickstart(steps_per_dispatch=per_dispatch), {}, {}
     progress, step = RunLog.progress, training.parallel.Iteration.__call__
@@ -531,6 +531,7 @@ def test_a_stopped_run_of_several_iterations_per_dispatch_ends_as_an_undisturbed
     assert_same_end(tmp_path / 'stopped', tmp_path / 'undisturbed')
 
 
+@pytest.mark.full
 def test_several_iterations_per_dispatch_train_as_one_by_one(float64, tmp_path, stop_at, compiled_once, call_at):
     """Also where a run goes on so in the middle of a group, with single ones up to its end."""
     fields, shown = {'precision': 'float64', 'train': TrainConfig(total_kimg=0.096)}, []

@@ -58,6 +58,7 @@ def test_not_at_every_checkpoint(tmp_path):
     assert measured(tmp_path) == [(64, 'fd_toy24'), (80, 'fd_toy24')]
 
 
+@pytest.mark.full
 def test_a_run_stopped_while_it_measures_measures_again(tmp_path, monkeypatch):
     """And ends like one that was not."""
     assert loop.train(run_config(), str(tmp_path / 'whole')) == 0

@@ -9,6 +9,8 @@ import pytest
 import tiny_run
 from stylegan_jax import training
 from stylegan_jax.config import TrainConfig
+from stylegan_jax.run import loop
+from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.resume import resume
 from stylegan_jax.storage.checkpoint import Saved
 
@@ -33,7 +35,7 @@ class Images:
 
 
 def folder(saved=None):
-    return types.SimpleNamespace(path='runs/here', saved=saved)
+    return types.SimpleNamespace(path='runs/here', take_saved=lambda: saved)
 
 
 @pytest.fixture
@@ -84,3 +86,15 @@ def test_a_broken_run_is_found(config, saved, network):
         state = saved.state.replace(**{f'{network}_skipped': np.int32(skipped)})
         start = resume(config, folder(saved._replace(state=state)), Images())
         assert start.goes_on and start.was_given_up == broken
+
+
+def test_the_checkpoint_is_not_kept_after_it_was_read(tmp_path):
+    """It has a copy of the whole state."""
+    config = tiny_run.run_config(train=TrainConfig(total_kimg=0.016))
+    loop.train(config, str(tmp_path))
+    taken = RunFolder(config, str(tmp_path))
+    try:
+        assert taken.take_saved().nimg == 16 and taken.saved is None
+    finally:
+        taken.checkpoints.close()
+        taken.release()

@@ -104,8 +104,8 @@ def test_fakes_are_those_of_the_averaged_generator_without_truncation(letter, lo
     assert np.abs(picture.astype(int) - expected).max() <= 1 and np.mean(picture != expected) < 1e-3
 
 
-@pytest.mark.parametrize('precision', ['float32', 'float64'])
-@pytest.mark.parametrize('lod, stage', [(0.0, 1), (0.5, 1), (1.0, 0)])
+@pytest.mark.parametrize('precision', ['float32', pytest.param('float64', marks=pytest.mark.full)])
+@pytest.mark.parametrize('lod, stage', [pytest.param(0.0, 1, marks=pytest.mark.full), (0.5, 1), (1.0, 0)])
 def test_what_was_prepared_in_a_thread_is_not_compiled_again(precision, lod, stage):
     with jax.enable_x64(precision == 'float64'):
         # Graphs are kept, so the widths are those of this case alone.

@@ -74,6 +74,7 @@ def test_torn_entries_are_removed(tmp_path, recwarn):
     assert entries[2].exists()
 
 
+@pytest.mark.full
 def test_what_comes_from_the_cache_computes_the_same(tmp_path):
     """To the bit; so a run that goes on elsewhere ends the same."""
     hits, config = [], tiny.run_config()

@@ -101,7 +101,7 @@ def test_what_leads_to_nothing_does_not_count():
     assert model_flops(f, A, B) == PRODUCT
 
 
-@pytest.mark.parametrize('resolution, gflop', [(64, 276), (256, 550), (1024, 825)])
+@pytest.mark.parametrize('resolution, gflop', [(64, 276), (256, 550), pytest.param(1024, 825, marks=pytest.mark.full)])
 def test_full_step_costs_what_arithmetic_by_hand_says(resolution, gflop):
     """The sum over layers of a G step of 3 G + 2 D forwards and a D step of G + 9 D forwards, per image [GFLOP]."""
     case = Case(full_config(resolution, 'float32'), 4)

@@ -169,7 +169,13 @@ def test_gradients_agree_in_single_precision(mode, devices, accumulate):
 
 @pytest.mark.parametrize(
     'mode, devices, accumulate, per_dispatch',
-    [('jit', 8, 1, 1), ('jit', 4, 2, 1), ('pmap', 2, 1, 1), ('jit', 1, 8, 1), ('jit', 2, 1, 2)],
+    [
+        ('jit', 8, 1, 1),
+        pytest.param('jit', 4, 2, 1, marks=pytest.mark.full),
+        ('pmap', 2, 1, 1),
+        ('jit', 1, 8, 1),
+        pytest.param('jit', 2, 1, 2, marks=pytest.mark.full),
+    ],
 )
 def test_one_all_reduce_a_step(mode, devices, accumulate, per_dispatch):
     """Two in an iteration of a D step and a G step; none for a single device."""
@@ -188,7 +194,14 @@ def test_one_all_reduce_a_step(mode, devices, accumulate, per_dispatch):
 # Ahead of time.
 
 
-@pytest.mark.parametrize('mode, devices, per_dispatch', [('jit', 2, 1), ('jit', 1, 2), ('pmap', 2, 2)])
+@pytest.mark.parametrize(
+    'mode, devices, per_dispatch',
+    [
+        pytest.param('jit', 2, 1, marks=pytest.mark.full),
+        ('jit', 1, 2),
+        pytest.param('pmap', 2, 2, marks=pytest.mark.full),
+    ],
+)
 def test_what_was_prepared_is_what_a_call_needs(mode, devices, per_dispatch):
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices))
     runner = training.Devices(config)
@@ -230,6 +243,7 @@ def test_a_wait_can_be_left():
     assert compilation.result() == 7
 
 
+@pytest.mark.full
 def test_iterations_go_on_over_several_devices_while_a_thread_compiles():
     """Devices that are threads meet one another also then."""
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=8))

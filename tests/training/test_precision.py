@@ -69,7 +69,7 @@ def assert_aligned(short, exact, cosine):
 # bfloat16 and float16.
 
 
-@pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
+@pytest.mark.parametrize('precision', ['bfloat16', pytest.param('float16', marks=pytest.mark.full)])
 @pytest.mark.parametrize('name', ['d', 'g'])
 def test_gradients_in_short_types(name, precision):
     short, _ = gradients(name, precision)
@@ -99,7 +99,7 @@ def compiled_step(name, precision):
     return jax.jit(functools.partial(step, configured(precision), stage=STAGE, lr=0.001))
 
 
-@pytest.mark.parametrize('name', ['d', 'g'])
+@pytest.mark.parametrize('name', [pytest.param('d', marks=pytest.mark.full), 'g'])
 def test_the_scale_of_float16_rises_and_falls(name):
     step, scale = compiled_step(name, 'float16'), f'{name}_loss_scale'
     after, metrics = step(start(), *inputs(name))
@@ -111,7 +111,7 @@ def test_the_scale_of_float16_rises_and_falls(name):
         assert tiny.trees_equal(getattr(after, field), getattr(state, field))
 
 
-@pytest.mark.parametrize('name', ['d', 'g'])
+@pytest.mark.parametrize('name', ['d', pytest.param('g', marks=pytest.mark.full)])
 def test_what_steps_carry_stays_float32(name):
     after, metrics = compiled_step(name, 'bfloat16')(start(), *inputs(name))
 
@@ -126,7 +126,7 @@ def test_what_steps_carry_stays_float32(name):
 # Lazy penalties.
 
 
-@pytest.mark.parametrize('shown, gamma', [(0, 20.0), (4, 0.0), (8, 20.0)])
+@pytest.mark.parametrize('shown, gamma', [(0, 20.0), (4, 0.0), pytest.param(8, 20.0, marks=pytest.mark.full)])
 def test_lazy_penalties(shown, gamma):
     lazy, metrics = gradients('d', cur_nimg=shown, r1_gamma=10.0, lazy_r1_interval=2)
     plain, plain_metrics = gradients('d', cur_nimg=shown, r1_gamma=gamma)

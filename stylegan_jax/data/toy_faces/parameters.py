@@ -2,7 +2,7 @@
 
 Every random number of a face is drawn here, in a fixed order and in units of the frame (1 is the width
 of the picture), so the same index is the same face at every resolution. Drawing is in
-`toy_faces/drawing.py`; the public interface is in `toy_faces.py`.
+`toy_faces/drawing.py`; the public interface is in `faces.py`.
 """
 
 from dataclasses import dataclass
