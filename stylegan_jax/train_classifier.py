@@ -135,10 +135,11 @@ def _open(data, resolution, count):
     if is_prepared(data):
         stored = read_info(data)['image']
         image = ImageConfig(**stored | {'resolution': resolution or stored['resolution']})
-    elif resolution is None:
-        raise UserError(f'--resolution is missing; --data={data} is not a prepared set, which would have one')
     else:
-        image = ImageConfig(resolution, label_dim=DataOpener(DataConfig('images', data)).label_dim())
+        label_dim = DataOpener(DataConfig('images', data)).label_dim()
+        if resolution is None:
+            raise UserError(f'--resolution is missing; --data={data} is not a prepared set, which would have one')
+        image = ImageConfig(resolution, label_dim=label_dim)
     return open_dataset(DataConfig('images', data, count), image)
 
 

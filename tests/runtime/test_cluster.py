@@ -106,7 +106,7 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(start, tmp_path):
 def test_what_one_process_finds_wrong_ends_both(start, tmp_path):
     codes, ends = codes_of(start(tmp_path, flags=((), ['--config.data.source=images', '--config.data.path=nowhere'])))
     assert codes == [2, 2], ends
-    assert 'error: process 1: data.path=nowhere: there is no such file or folder' in ends[0][2]
+    assert 'error: process 1: --config.data.path=nowhere: there is no such file or folder' in ends[0][2]
     assert 'error: --config.data.path=nowhere: there is no such file or folder' in ends[1][2]
 
 
