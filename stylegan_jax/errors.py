@@ -57,6 +57,8 @@ def unwritable(
       remedy: what to do about it.
     """
     reason = getattr(error, 'strerror', None) or error
+    if isinstance(error, FileExistsError):  # from making a folder
+        reason = 'there is a file of that name'
     problem = f'cannot be written ({reason})'
     if field is None:
         return UserError(f'{value}: {problem}', remedy=remedy)

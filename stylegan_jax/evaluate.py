@@ -149,8 +149,11 @@ def main(argv: list[str]) -> int:
     with Interruption(at_once=store.save):
         dataset, networks, passes = None, None, []
         for subject in _subjects(is_run):
-            dataset, options = dataset or _dataset(subject), _options(subject)
+            options = _options(subject)
             networks = networks or FeatureNetworks(options, jax.local_devices())
+            for metric in metrics:  # Missing weights are found before a data set is read or drawn, which may take long.
+                networks.get(metric.kind.network)
+            dataset = dataset or _dataset(subject)
             evaluator = Evaluator(
                 subject.generator,
                 options,

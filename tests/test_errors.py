@@ -1,5 +1,7 @@
 """The error of users: its text with and without a setting, a value and a remedy."""
 
+import os
+
 import pytest
 
 from stylegan_jax.errors import UserError, require, require_choice, unwritable
@@ -41,3 +43,7 @@ def test_unwritable():
     assert str(unwritable(None, 'x', full, 'make room')) == 'x: cannot be written (No space left on device); make room'
     # Libraries also raise an OSError with a message alone.
     assert str(unwritable('out', 'x', OSError('no encoder'), None)) == 'out=x: cannot be written (no encoder)'
+    # The system's words for making a folder where a file is, 'File exists', would not say what is wrong.
+    with pytest.raises(FileExistsError) as caught:
+        os.mkdir(__file__)
+    assert 'x: cannot be written (there is a file of that name)' in str(unwritable('out', 'x', caught.value))

@@ -83,27 +83,28 @@ class GeneratorConfig:
     """A generator: style-based (configurations B to F of the paper's Table 1) or Progressive GAN's (A)."""
     image: ImageConfig = ImageConfig()
     architecture: str = 'stylegan'           # 'stylegan' or 'progan'
-    z_dim: int = 512                         # Z
-    w_dim: int = 512                         # W
-    mapping_layers: int = 8                  # 0: w is the normalised z (with its label)
+    z_dim: int = 512                         # size of the latent z
+    w_dim: int = 512                         # size of the intermediate latent w
+    mapping_layers: int = 8                  # layers of the mapping network; 0: w is the normalised z (with its label)
     mapping_fmaps: int = 512                 # width of the hidden mapping layers
     mapping_lr_multiplier: float = 0.01      # learning rate of the mapping layers, relative (Appendix C)
     mapping_nonlinearity: str = 'lrelu'      # 'lrelu' (slope 0.2) or 'relu'
     normalize_latents: bool = True           # pixel norm of the mapping network's input
     fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
-    fmap_decay: float = 1.0                  # how fast they halve with the resolution
+    fmap_decay: float = 1.0                  # how fast feature maps halve with the resolution
     fmap_max: int = 512                      # most feature maps anywhere
-    use_styles: bool = True                  # configuration C on
-    const_input: bool = True                 # configuration D on: learned constant; else a dense layer of w
-    use_noise: bool = True                   # configuration E on
-    use_pixel_norm: bool = False             # configuration B
-    use_instance_norm: bool = True           # configuration C on (adaptive instance normalisation)
+    use_styles: bool = True                  # styles modulate every layer (configurations C to F)
+    const_input: bool = True                 # a learned constant is the input (configurations D to F); otherwise a
+                                             # dense layer of w
+    use_noise: bool = True                   # noise is added in every layer (configurations E and F)
+    use_pixel_norm: bool = False             # pixel norm after every layer (configurations A and B)
+    use_instance_norm: bool = True           # instance norm before every style (AdaIN; configurations C to F)
     nonlinearity: str = 'lrelu'              # 'lrelu' (slope 0.2) or 'relu'
-    blur_filter: tuple[int, ...] = (1, 2, 1)     # after every up convolution; () = none
+    blur_filter: tuple[int, ...] = (1, 2, 1)     # blur after every up convolution; () = none
     flip_from: int = 128                     # up convolutions to this size and above apply the kernel flipped, as the
                                              # official fused ones do; 0 = all (Progressive GAN)
-    truncation_psi: float | None = 0.7       # default of `Generator.truncate`; None = no truncation
-    truncation_cutoff: int | None = 8        # the first layers that it applies to; None = no truncation
+    truncation_psi: float | None = 0.7       # truncation where nothing else is asked for; none = no truncation
+    truncation_cutoff: int | None = 8        # number of first layers that truncation applies to; none = no truncation
 
     def __post_init__(self):
         require_choice('generator.architecture', self.architecture, ('stylegan', 'progan'))

@@ -88,7 +88,7 @@ def find(
         raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}')
     if not download:
         raise UserError(
-            f'the weights of {name} are missing: put {weights.file} into {where}, or set download to '
+            f'the weights of {name} are missing: give the file, put {weights.file} into {where}, or set download to '
             f'fetch it (from {weights.url})'
         )
     return _fetch(weights, where)
