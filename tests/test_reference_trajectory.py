@@ -12,6 +12,7 @@ from stylegan_jax import training
 from stylegan_jax.config import Config, ScheduleConfig, TrainConfig
 from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.config.schedule import Setting
+from stylegan_jax.runtime.xla_options import known_options
 from stylegan_jax.storage import official
 
 ITERATIONS = 3
@@ -20,6 +21,7 @@ ITERATIONS = 3
 LOSS_ERRORS = (1e-5, 2e-3, 1e-2)
 LOSS_ERRORS_OF_DOUBLE_PRECISION = (1e-5, 2e-5, 2e-3)
 # As in training; rounded as in unoptimised code, a few weights leave in the first iteration already.
+pytestmark = pytest.mark.smoke
 OPTIMIZED = {'xla_backend_optimization_level': 1, 'xla_cpu_use_fusion_emitters': True}
 SHARES_OF_WEIGHTS = {1: 0.999, 3: 0.98}  # that agree after so many iterations
 SHARES_OF_DOUBLE_PRECISION = {1: 0.999, 3: 0.99}
@@ -43,7 +45,7 @@ def trajectory(precision='float32'):
         train=TrainConfig(style_mixing_prob=0, ema_kimg=settings['ema_halflife_kimg'], **settings['adam']),
     )
     d_step, g_step = (
-        jax.jit(functools.partial(step, config), static_argnames='stage', compiler_options=OPTIMIZED)
+        jax.jit(functools.partial(step, config), static_argnames='stage', compiler_options=known_options(OPTIMIZED))
         for step in (training.discriminator_step, training.generator_step)
     )
     state = training.create_state(config, generator=G, discriminator=D, ema=ema, lod=settings['lods'][0])
