@@ -45,7 +45,7 @@ class Store:
         poll: Callable[[], object] = lambda: None,
         quiet: bool = False,
     ) -> dict[tuple[str, str], Moments | np.ndarray]:
-        """Returns kept outputs for `count` samples; those that the folder has are not computed again.
+        """Returns kept outputs for `count` samples; those that the folder has are not recomputed.
 
         Args:
           identity: dict for JSON of everything that the outputs depend on.

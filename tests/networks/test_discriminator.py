@@ -30,7 +30,7 @@ def test_attributes():
     assert (D.label_dim, D.resolution, D.shape) == (3, 16, (12, 16, 1))
 
 
-def judge(D, images, **options):
+def score(D, images, **options):
     run = functools.partial(discriminate, CONFIG, **options)
     return jax.jit(run)(D.params, images, jnp.zeros((len(images), 0)))
 
@@ -43,7 +43,7 @@ def test_images_come_at_the_size_of_their_lod(D, lod, side):
 
 def test_a_fade_starts_from_the_stage_below(D, images):
     """At weight 0 of the newest stage, images are judged as their 2x2 means are."""
-    logits = judge(D, images, stage=2, alpha=0.0)
+    logits = score(D, images, stage=2, alpha=0.0)
     means = images.reshape(4, 8, 2, 8, 2, 3).mean((2, 4))
     np.testing.assert_allclose(logits, D(means, lod=1), rtol=1e-4, atol=1e-4)
 
@@ -82,7 +82,7 @@ def test_progan_ignores_labels(images):
 
 def test_minibatch_statistics_stay_within_replicas(D):
     images = tiny.normal(8, 4, 4, 3)
-    together = judge(D, images, stage=0, alpha=1.0, replicas=2)
+    together = score(D, images, stage=0, alpha=1.0, replicas=2)
     apart = np.concatenate([D(half, lod=2) for half in np.split(np.array(images), 2)])
     np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-5)
     assert not np.allclose(D(images, lod=2), apart, rtol=1e-3)

@@ -14,7 +14,7 @@ from stylegan_jax.networks.kernels import epilogue
 
 SHAPE = BATCH, _, _, CHANNELS = 2, 4, 5, 3
 TAPS = {'none': (), 'symmetric': (1, 2, 1), 'asymmetric': (1, 3, 7)}
-# Of short types against float32, as a share of the norm. bfloat16 rounds by up to 0.004, 0.0017 on average.
+# Of half precision against float32, as a share of the norm. bfloat16 rounds by up to 0.004, 0.0017 on average.
 LOOSE = 0.01
 each_nonlinearity = pytest.mark.parametrize('nonlinearity', ['lrelu', 'relu'])
 each_taps = pytest.mark.parametrize('taps', TAPS.values(), ids=TAPS)
@@ -22,7 +22,7 @@ each_taps = pytest.mark.parametrize('taps', TAPS.values(), ids=TAPS)
 
 @pytest.fixture(params=['kept', 'recomputed'])
 def memory(request, monkeypatch):
-    """Runs a test with what derivatives need kept, as in float64, and computed again, as in short types."""
+    """Runs a test with what derivatives need kept, as in float64, and recomputed, as in half precision."""
     if request.param == 'kept':
         yield request.param
         return

@@ -1,4 +1,4 @@
-"""Convolutions with fewer products: rounding at real widths, short types, and where they are taken."""
+"""Convolutions with fewer products: rounding at real widths, half precision, and where they are taken."""
 
 import jax
 import jax.numpy as jnp
