@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels import epilogue
+from stylegan_jax.networks.kernels import from_rgb
 
 
 class Dense(nn.Module):
@@ -75,7 +75,7 @@ class FromRGB(nn.Module):
     def __call__(self, images: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
         """Maps [N, H, W, channels] to [N, H, W, O] in `dtype`."""
         weight, bias = _pixel_weights(self, images, self.features, gain=ops.ACTIVATION_GAIN)
-        return epilogue.features_of_colours(images, weight, bias, self.nonlinearity, dtype)
+        return from_rgb.features_of_colours(images, weight, bias, self.nonlinearity, dtype)
 
 
 def _pixel_weights(module, x, features, *, gain):

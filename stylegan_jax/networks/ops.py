@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 AnyArray = Array | np.ndarray  # JAX takes arrays of NumPy wherever it takes its own
 _LEAK = 0.2  # negative slope of the leaky rectifier (ProGAN Appendix A.1)
 EPSILON = 1e-8  # inside every square root of a norm, as in the official code
+_LONG_SUM = 1024  # numbers that accelerators do not add up in one step
 ACTIVATION_GAIN = math.sqrt(2)  # He initialisation's gain, used for both rectifiers
 
 
@@ -141,6 +142,14 @@ def sum_over_images(x: Float[AnyArray, 'N H W C']) -> Float[Array, ' C']:
     return _sum_rows(x, (), x.shape[:3])
 
 
+def sum_of_squares(x: Float[AnyArray, '...']) -> Float[Array, '']:
+    """Adds up the squares of all elements; exact products, and no derivative."""
+    # A product of vectors is the fastest sum on CPUs, and takes accelerators several launches.
+    return jax.lax.platform_dependent(
+        x, cpu=lambda x: jnp.vdot(x, x, precision='highest'), default=lambda x: jnp.sum(jnp.square(x))
+    )
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _sum_rows(x, kept, summed):
     """Adds up axes in the middle: [*kept, *summed, C] -> [*kept, C].
@@ -157,8 +166,14 @@ def _sum_rows(x, kept, summed):
 
     def on_accelerator(x):
         # Each row by itself first, which many threads can do in parallel. The barrier keeps the two sums apart: of
-        # one sum XLA:GPU computes the summands in a kernel of their own and stores them in float32.
-        return jnp.sum(jax.lax.optimization_barrier(jnp.sum(x, axis=axes[-1])), axis=axes[:-1])
+        # one sum XLA:GPU computes the summands in a kernel of their own and stores them in float32. Long sums of rows
+        # are apart once more, because a single block of threads would add them up one after another (28 us for 4096).
+        rows = jax.lax.optimization_barrier(jnp.sum(x, axis=axes[-1]))
+        if len(axes) > 2 and math.prod(summed[:-1]) > _LONG_SUM:
+            rows, axes_left = jax.lax.optimization_barrier(jnp.sum(rows, axis=axes[-2])), axes[:-2]
+        else:
+            axes_left = axes[:-1]
+        return jnp.sum(rows, axis=axes_left)
 
     return jax.lax.platform_dependent(x, cpu=on_cpu, default=on_accelerator)
 
@@ -264,8 +279,10 @@ def minibatch_stddev(
     groups = x.reshape(replicas, group_size, -1, height, width, num_features, channels // num_features)
     # 1. Standard deviation of each feature at each pixel over the samples of a group.
     deviation = jnp.sqrt(jnp.var(groups, axis=1, keepdims=True) + EPSILON)  # [R, 1, M, H, W, F, C / F]
-    # 2. Its mean over pixels and features is one number for each group and appended channel.
-    statistic = jnp.mean(deviation, axis=(3, 4, 6))  # [R, 1, M, F]
+    # 2. Its mean over pixels and features is one number for each group and appended channel. Pixels come first: their
+    # mean for each feature is many sums at once, where a mean over both is few long ones.
+    statistic = mean_over_pixels(deviation.reshape(-1, height, width, channels))
+    statistic = jnp.mean(statistic.reshape(replicas, 1, -1, num_features, channels // num_features), axis=4)  # [R,1,M,F]
     # 3. Every pixel of every sample of the group gets this number.
     statistic = jnp.broadcast_to(statistic, (replicas, group_size, *statistic.shape[2:]))  # [R, G, M, F]
     statistic = statistic.reshape(batch, 1, 1, num_features)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from stylegan_jax.config import Config
 from stylegan_jax.data.batch import Batch
+from stylegan_jax.networks import ops
 from stylegan_jax.training.draws import draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.gradients import discriminator_gradients, discriminator_of, generate, generator_gradients
 from stylegan_jax.training.reals import prepare_reals
@@ -82,14 +83,10 @@ def _finite_flags(config, state, batch, stage, replica, names):
         config, state, batch.images, batch.labels, draws, stage=stage, share=share
     )
     check('metric', metrics)
-    check('gradient of D', gradients, measure=_squared_norm)
+    # The sum of squares decides whether a step is skipped; it overflows before the gradient itself does.
+    check('gradient of D', gradients, measure=ops.sum_of_squares)
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
     gradients, _, metrics = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
     check('metric', metrics)
-    check('gradient of G', gradients, measure=_squared_norm)
+    check('gradient of G', gradients, measure=ops.sum_of_squares)
     return jnp.stack(flags)
-
-
-def _squared_norm(gradient):
-    """Returns what decides whether a step is skipped; it overflows before the gradient itself does."""
-    return jnp.vdot(gradient, gradient)

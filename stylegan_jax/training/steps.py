@@ -11,6 +11,7 @@ from jax.experimental.layout import Layout, with_layout_constraint
 
 from stylegan_jax.config import Config
 from stylegan_jax.data.batch import Batch
+from stylegan_jax.networks import ops
 from stylegan_jax.training.averaging import average_generator, average_w
 from stylegan_jax.training.draws import StepDraws, draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.gradients import discriminator_gradients, generator_gradients
@@ -159,7 +160,7 @@ def _apply_gradients(
     # Pins the gradients to the row-major layout that the weights have. XLA prefers another one for convolutions, and if
     # its transpose were fused into the update below, Adam could not update weights and moments in place.
     gradients = jax.tree.map(lambda g: with_layout_constraint(g, Layout(tuple(range(g.ndim)))), gradients)
-    norm = jnp.sqrt(sum(jnp.vdot(g, g, precision='highest') for g in jax.tree.leaves(gradients)))
+    norm = jnp.sqrt(sum(map(ops.sum_of_squares, jax.tree.leaves(gradients))))
     finite = jnp.isfinite(norm)
     updated = adam_update(
         gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2, epsilon=train.epsilon

@@ -96,13 +96,19 @@ def test_instance_norm_is_accurate_far_from_zero():
     np.testing.assert_allclose(ops.instance_norm(x), exact, atol=0.01)
 
 
-def test_sums_and_means_over_pixels(float64, forms):
-    x = tiny.normal(2, 3, 4, 5)
+@pytest.mark.parametrize('height', [3, 600])  # the second is a long sum, which accelerators take in more steps
+def test_sums_and_means_over_pixels(float64, forms, height):
+    x = tiny.normal(2, height, 4, 5)
     for ours, plain in (
         (ops.sum_over_images, lambda x: jnp.sum(x, axis=(0, 1, 2))),
         (ops.mean_over_pixels, lambda x: jnp.mean(x, axis=(1, 2), keepdims=True)),
     ):
         tiny.assert_trees_close(tiny.with_gradients(ours, x), tiny.with_gradients(plain, x), rtol=1e-10, atol=1e-10)
+
+
+def test_sum_of_squares(float64, forms):
+    x = tiny.normal(3, 4, 5)
+    np.testing.assert_allclose(ops.sum_of_squares(x), np.sum(np.square(x)), rtol=1e-12)
 
 
 def exact_statistics(x):
