@@ -17,10 +17,11 @@ There are two such threes: one keeps the size, one halves and doubles it. They a
 products (`ops.dense`).
 
 Accelerators get library convolutions; where the size is halved or doubled these have stride 2 and a 4x4 kernel. Kernels
-are [O, k, k, I] (cuDNN's layout for NHWC images), so that one array in memory serves all three functions. Images of few
-features in half precision are convolved in blocks of pixels (`row_packing`), each of the three functions by the same
-function of blocks, so that the derivatives stay as they are. CPUs get matrix products (`minimal_filtering`) where those
-are faster.
+are [O, k, k, I] (cuDNN's layout for NHWC images), so that one array in memory serves all three functions. CPUs get
+matrix products (`minimal_filtering`) where those are faster.
+
+GPUs take neighbouring pixels as one where images in half precision have few features (`row_packing`). Each of the three
+functions is then computed as the same function of blocks of pixels, so that its derivatives stay as they are.
 """
 
 import functools
@@ -57,8 +58,9 @@ class KernelForm(NamedTuple):
 
 def same_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Convolves with a 3x3 weight [3, 3, I, O] and keeps the size: [N, H, W, I] -> [N, H, W, O]."""
-    if row_packing.pixels_per_block(x.shape[2], *weight.shape[2:], x.dtype) == 1:
-        weight = weight.astype(x.dtype)  # otherwise the sum over blocks is the gradient of a weight in float32
+    # With blocks of pixels a gradient is a sum of rounded numbers, which the weight's own type does not round again.
+    if row_packing.pixels_per_block(x.shape[2], max(weight.shape[2:]), x.dtype) == 1:
+        weight = weight.astype(x.dtype)
     return convolve(x, _row_major_on_accelerators(_with_pinned_layout(weight).transpose(_FORWARD)))
 
 
@@ -104,7 +106,10 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
             return minimal_filtering.convolve(x, kernel.transpose(1, 2, 3, 0))
         return _correlate(x, kernel)
 
-    return lax.platform_dependent(x, kernel.astype(x.dtype), cpu=on_cpu, default=_correlate_blocks)
+    pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], len(kernel)), x.dtype)
+    return _on_platform(
+        x, kernel.astype(x.dtype), cpu=on_cpu, blocks=_correlate_blocks, pixels=pixels, default=_correlate
+    )
 
 
 @jax.custom_vjp
@@ -116,7 +121,15 @@ def transposed_convolve(y: jax.Array, kernel: jax.Array) -> jax.Array:
             return minimal_filtering.transposed_convolve(y, kernel.transpose(1, 2, 3, 0))
         return _correlate_transposed(y, kernel)
 
-    return lax.platform_dependent(y, kernel.astype(y.dtype), cpu=on_cpu, default=_correlate_blocks_transposed)
+    pixels = row_packing.pixels_per_block(y.shape[2], max(y.shape[3], kernel.shape[-1]), y.dtype)
+    return _on_platform(
+        y,
+        kernel.astype(y.dtype),
+        cpu=on_cpu,
+        blocks=_correlate_blocks_transposed,
+        pixels=pixels,
+        default=_correlate_transposed_behind_barrier,
+    )
 
 
 @jax.custom_vjp
@@ -133,7 +146,15 @@ def filter_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
             return ops.at_least_float32(_filter_gradient_in_strips(x, y))
         return ops.at_least_float32(_filter_gradient(x, y, (3, 3)))
 
-    return lax.platform_dependent(x, y, cpu=on_cpu, default=functools.partial(_filter_gradient_of_blocks, size=3))
+    pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], y.shape[3]), x.dtype)
+    return _on_platform(
+        x,
+        y,
+        cpu=on_cpu,
+        blocks=lambda x, y, pixels: _filter_gradient_of_blocks(x, y, 3, pixels),
+        pixels=pixels,
+        default=lambda x, y: ops.at_least_float32(_filter_gradient(x, y, (3, 3))),
+    )
 
 
 # Each pair is (forward pass with the arrays that are saved, backward pass): the table at the top of the file.
@@ -167,34 +188,41 @@ def convolve_down(x: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Arra
     Returns:
       [N, h, w, O].
     """
-    return lax.platform_dependent(
+    return _on_platform(
         x,
         weight,
         cpu=lambda x, weight: minimal_filtering.down(x, _kernel_3x3(weight, form)),
-        default=lambda x, weight: _correlate_blocks(x, _kernel_4x4(weight, form, x.dtype), 2),
+        blocks=lambda x, weight, pixels: _correlate_blocks(x, _kernel_4x4(weight, form, x.dtype), pixels, 2),
+        pixels=row_packing.pixels_per_block(x.shape[2], x.shape[3], x.dtype),
+        default=lambda x, weight: _correlate(x, _kernel_4x4(weight, form, x.dtype), (2, 2)),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve_up(y: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Array:
     """Computes the adjoint of `convolve_down` in its images: [N, h, w, O] -> [N, 2 * h, 2 * w, I]."""
-    return lax.platform_dependent(
+    features = weight.shape[3 if form.transposed else 2]
+    return _on_platform(
         y,
         weight,
         cpu=lambda y, weight: minimal_filtering.up(y, _kernel_3x3(weight, form)),
-        default=lambda y, weight: _correlate_blocks_transposed(y, _kernel_4x4(weight, form, y.dtype), 2),
+        blocks=lambda y, weight, pixels: _correlate_blocks_transposed(y, _kernel_4x4(weight, form, y.dtype), pixels, 2),
+        pixels=row_packing.pixels_per_block(2 * y.shape[2], features, y.dtype),
+        default=lambda y, weight: _correlate_transposed_behind_barrier(y, _kernel_4x4(weight, form, y.dtype), (2, 2)),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def down_filter_gradient(x: jax.Array, y: jax.Array, form: KernelForm) -> jax.Array:
     """Computes the adjoint of `convolve_down` in its weight: ([N, 2 * h, 2 * w, I], [N, h, w, O]) -> a weight."""
-    return lax.platform_dependent(
+    return _on_platform(
         x,
         y,
         # Back from a kernel to a weight: `_kernel_3x3` is its own adjoint.
         cpu=lambda x, y: _kernel_3x3(minimal_filtering.down_filter_gradient(x, y), form),
-        default=lambda x, y: _kernel_4x4_adjoint(_filter_gradient_of_blocks(x, y, 4, 2), form),
+        blocks=lambda x, y, pixels: _kernel_4x4_adjoint(_filter_gradient_of_blocks(x, y, 4, pixels, 2), form),
+        pixels=row_packing.pixels_per_block(x.shape[2], x.shape[3], x.dtype),
+        default=lambda x, y: _kernel_4x4_adjoint(ops.at_least_float32(_filter_gradient(x, y, (4, 4), (2, 2))), form),
     )
 
 
@@ -213,40 +241,35 @@ down_filter_gradient.defvjp(
 )
 
 
-# --- The forms for accelerators: in blocks of pixels where images have few features, pixel by pixel otherwise.
+# --- The forms in blocks of pixels.
 
 
-def _correlate_blocks(x, kernel, stride=1):
-    """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], with k 3, or 4 for stride 2."""
-    pixels = row_packing.pixels_per_block(x.shape[2], x.shape[3], len(kernel), x.dtype, stride)
-    if pixels == 1:
-        return _correlate(x, kernel, (stride, stride))
-    kernel = _row_major(row_packing.pack_kernel(kernel, pixels, stride))
-    return row_packing.unpack_images(
-        _correlate(row_packing.pack_images(x, pixels), kernel, (stride, 1)), pixels // stride
-    )
+def _on_platform(*arrays, cpu, blocks, pixels, default):
+    """Calls the function for the platform; `blocks` is the one for GPUs where blocks have more than one pixel.
 
-
-def _correlate_blocks_transposed(y, kernel, stride=1):
-    """Adjoint of `_correlate_blocks` in its images.
-
-    Without the barriers XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into the
-    expression of the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
-    convolution over inserted zeros.
+    Other accelerators keep the plain form: TPUs store an image of few features otherwise than one of many, so that
+    blocks would have to be copied. It is also the form in which `flops.model_flops` counts.
     """
-    pixels = row_packing.pixels_per_block(stride * y.shape[2], kernel.shape[-1], y.shape[3], y.dtype, stride)
-    if pixels == 1:
-        return _correlate_transposed(y, lax.optimization_barrier(kernel), (stride, stride))
-    kernel = lax.optimization_barrier(_row_major(row_packing.pack_kernel(kernel, pixels, stride)))
+    cuda = {'cuda': functools.partial(blocks, pixels=pixels)} if pixels > 1 else {}
+    return lax.platform_dependent(*arrays, cpu=cpu, default=default, **cuda)
+
+
+def _correlate_blocks(x, kernel, pixels, stride=1):
+    """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], with k = 3, or 4 for stride 2."""
+    kernel = _row_major(row_packing.pack_kernel(kernel, pixels, stride))
+    y = _correlate(row_packing.pack_images(x, pixels), kernel, (stride, 1))
+    return row_packing.unpack_images(y, pixels // stride)
+
+
+def _correlate_blocks_transposed(y, kernel, pixels, stride=1):
+    """Adjoint of `_correlate_blocks` in its images."""
+    kernel = _row_major(row_packing.pack_kernel(kernel, pixels, stride))
     y = row_packing.pack_images(y, pixels // stride)
-    return row_packing.unpack_images(_correlate_transposed(y, kernel, (stride, 1)), pixels)
+    return row_packing.unpack_images(_correlate_transposed_behind_barrier(y, kernel, (stride, 1)), pixels)
 
 
-def _filter_gradient_of_blocks(x, y, size, stride=1):
+def _filter_gradient_of_blocks(x, y, size, pixels, stride=1):
     """Adjoint of `_correlate_blocks` in its kernel: [O, size, size, I] in float32 or float64."""
-    pixels = row_packing.pixels_per_block(x.shape[2], x.shape[3], y.shape[3], x.dtype, stride)
-    if pixels == 1:
-        return ops.at_least_float32(_filter_gradient(x, y, (size, size), (stride, stride)))
     x, y = row_packing.pack_images(x, pixels), row_packing.pack_images(y, pixels // stride)
     packed = _row_major(_filter_gradient(x, y, (size, 3), (stride, 1)))
     return row_packing.pack_kernel_adjoint(ops.at_least_float32(packed), pixels, stride)
@@ -267,6 +290,16 @@ def _correlate_transposed(y, kernel, strides=(1, 1)):
     batch, height, width, _ = y.shape
     x = jax.ShapeDtypeStruct((batch, height * strides[0], width * strides[1], kernel.shape[-1]), y.dtype)
     return jax.linear_transpose(lambda x: _correlate(x, kernel, strides), x)(y)[0]
+
+
+def _correlate_transposed_behind_barrier(y, kernel, strides=(1, 1)):
+    """`_correlate_transposed` for accelerators.
+
+    Without the barrier XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into the
+    expression of the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
+    convolution over inserted zeros.
+    """
+    return _correlate_transposed(y, lax.optimization_barrier(kernel), strides)
 
 
 def _filter_gradient(x, y, sizes, strides=(1, 1)):

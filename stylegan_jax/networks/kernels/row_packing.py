@@ -1,12 +1,12 @@
 """Images of few features as images of many: neighbouring pixels of a row are taken as one pixel, a block.
 
-Libraries for accelerators compute convolutions in tiles of 64 features, and compute a whole tile where an image has 16.
+cuDNN computes convolutions in tiles of 64 features, and computes a whole tile where an image has 16.
 In row-major order a block of P pixels with C features each is P * C numbers that follow one another: an image
 [N, H, W, C] is the same memory as an image [N, H, W / P, P * C] with P times the features.
 
 A convolution of pixels is a convolution of blocks as well, with another kernel. Each pixel of a block of results is
-one feature of it, and reads from its own block and from the two beside it. The weights stand where they did in a row of
-3 * P pixels, which reads as 3 blocks; the rest of the row is zero:
+one feature of it, and reads from its own block and from the two beside it. The weights keep their places in a row of
+3 * P pixels, which is a row of 3 blocks; the rest of it is zero:
 
     P = 2, 3x3 kernel (a b c)     pixels       0 1   2 3   4 5
                                   result 2     0 a   b c   0 0
@@ -17,17 +17,17 @@ one, so that both have blocks in equal number and the stride along a row is 1. Z
 exact, because the weights reach one pixel beyond a block.
 
 Blocks take P times the products of a 3x3 kernel, and 3 * P / 4 times those of a 4x4 kernel. This pays in bfloat16 and
-float16, where an accelerator multiplies far faster than it reads.
+float16, where a GPU multiplies far faster than it reads.
 """
 
 import jax
 import jax.numpy as jnp
 
-_FEATURES = 64  # of a library's tile
+_FEATURES = 64  # of one tile of cuDNN
 PACKED_TYPES = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
 
 
-def pixels_per_block(width: int, inputs: int, outputs: int, dtype: jnp.dtype, stride: int = 1) -> int:
+def pixels_per_block(width: int, features: int, dtype: jnp.dtype) -> int:
     """Returns the number of pixels that a convolution takes as one; 1 where it is faster as it is.
 
     A block fills a tile of 64 features and no more: on an H200, in bfloat16, a 3x3 convolution of 8 images of 1024x1024
@@ -35,17 +35,15 @@ def pixels_per_block(width: int, inputs: int, outputs: int, dtype: jnp.dtype, st
     with 32 features it took 202, 172 and 232 us with blocks of 1, 2 and 4. Convolutions with 64 features became slower.
 
     Args:
-      width: pixels in a row of the inputs, which are the larger images where the size is halved.
-      inputs: features of the inputs.
-      outputs: features of the results. They do not count where the size is halved, because blocks of results have half
-        as many pixels.
+      width: of the images, of the larger ones where the size is halved.
+      features: of the inputs or of the results, whichever have more. Where the size is halved, those of the larger
+        images: blocks of the smaller ones have half as many pixels.
       dtype: of the images. In float32 and float64 products are too dear for more of them.
-      stride: 2 where the size is halved.
 
     Returns:
       A power of two that divides the width.
     """
-    pixels = _FEATURES // (max(inputs, outputs) if stride == 1 else inputs)
+    pixels = _FEATURES // features
     if pixels < 2 or jnp.dtype(dtype) not in PACKED_TYPES:
         return 1
     pixels = 1 << (pixels.bit_length() - 1)  # the power of two at or below
@@ -84,7 +82,7 @@ def pack_kernel(kernel: jax.Array, pixels: int, stride: int = 1) -> jax.Array:
 
 
 def pack_kernel_adjoint(packed: jax.Array, pixels: int, stride: int = 1) -> jax.Array:
-    """Computes the adjoint of `pack_kernel`: each weight is the sum of the places where it stood."""
+    """Computes the adjoint of `pack_kernel`: sums over the places that each weight has."""
     firsts, size = _first_pixels(pixels, stride), packed.shape[1]  # kernels are as wide as high
     rows = packed.reshape(len(firsts), -1, size, 3 * pixels, packed.shape[-1] // pixels)
     return sum(rows[place, :, :, first : first + size] for place, first in enumerate(firsts))

@@ -12,6 +12,7 @@ import tiny
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import convolution, minimal_filtering, row_packing
 from stylegan_jax.networks.kernels.convolution import convolve, filter_gradient, transposed_convolve
+from stylegan_jax.runtime import flops
 
 pytestmark = pytest.mark.usefixtures('float64')
 DOWN = convolution.KernelForm(divisor=4)
@@ -76,8 +77,18 @@ def minimal_forms(monkeypatch):
 
 
 @pytest.fixture
-def packed_forms(monkeypatch, accelerator_forms):
-    """Runs a test with the forms for accelerators, in blocks of pixels in double precision as well."""
+def gpu_forms(monkeypatch, accelerator_forms):
+    """Runs a test with the forms for GPUs, which are as exact on a CPU."""
+
+    def on_gpu(*arguments, default, cuda=None, **_):
+        return (cuda or default)(*arguments)
+
+    monkeypatch.setattr(lax, 'platform_dependent', on_gpu)
+
+
+@pytest.fixture
+def packed_forms(monkeypatch, gpu_forms):
+    """Has GPUs take blocks of pixels in double precision as well."""
     monkeypatch.setattr(row_packing, 'PACKED_TYPES', (*row_packing.PACKED_TYPES, jnp.dtype(jnp.float64)))
 
 
@@ -136,7 +147,7 @@ def test_second_derivatives_in_blocks_use_no_other_forms_of_convolution(packed_f
     ],
     ids=['same', 'down', 'up'],
 )
-def test_blocks_round_no_worse(monkeypatch, accelerator_forms, layer, inputs, outputs, dtype):
+def test_blocks_round_no_worse(monkeypatch, gpu_forms, layer, inputs, outputs, dtype):
     x, weight = tiny.normal(2, 16, 16, inputs), tiny.normal(3, 3, inputs, outputs, seed=1).astype(jnp.float32)
     dy = tiny.normal(*jax.eval_shape(layer, x, weight).shape, seed=2)
     x, weight, dy = (array.astype(jnp.bfloat16) for array in (x, weight, dy))  # numbers that every type here has
@@ -153,6 +164,18 @@ def test_blocks_round_no_worse(monkeypatch, accelerator_forms, layer, inputs, ou
         assert ours.dtype == theirs.dtype
         error, least = (jnp.linalg.norm((y.astype(jnp.float32) - truth).ravel()) for y in (ours, theirs))
         assert error <= 1.05 * least
+
+
+@pytest.mark.parametrize('layer, outputs', [(convolution.same_convolve, 16), (convolution.down_convolve, 32)])
+def test_zeros_in_kernels_of_blocks_are_no_model_flops(layer, outputs):
+    def derivatives(x, weight):
+        return tiny.with_gradients(lambda *a: layer(*a).astype(jnp.float32), x, weight)
+
+    half, single = (
+        flops.model_flops(derivatives, jnp.ones((2, 16, 16, 16), dtype), jnp.ones((3, 3, 16, outputs), jnp.float32))
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    assert half == single > 0
 
 
 @derivatives
