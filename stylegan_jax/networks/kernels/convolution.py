@@ -58,7 +58,8 @@ class KernelForm(NamedTuple):
 
 def same_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Convolves with a 3x3 weight [3, 3, I, O] and keeps the size: [N, H, W, I] -> [N, H, W, O]."""
-    # With blocks of pixels a gradient is a sum of rounded numbers, which the weight's own type does not round again.
+    # The gradient of a kernel of blocks is rounded, and then summed in float32. A weight in the type of the images would
+    # have the sum rounded a second time.
     if row_packing.pixels_per_block(x.shape[2], max(weight.shape[2:]), x.dtype) == 1:
         weight = weight.astype(x.dtype)
     return convolve(x, _row_major_on_accelerators(_with_pinned_layout(weight).transpose(_FORWARD)))

@@ -1,8 +1,8 @@
 """Images of few features as images of many: neighbouring pixels of a row are taken as one pixel, a block.
 
-cuDNN computes convolutions in tiles of 64 features, and computes a whole tile where an image has 16.
-In row-major order a block of P pixels with C features each is P * C numbers that follow one another: an image
-[N, H, W, C] is the same memory as an image [N, H, W / P, P * C] with P times the features.
+cuDNN computes convolutions in tiles of 64 features, and takes the time of a whole tile where an image has 16. In
+row-major order a block of P pixels with C features each is P * C numbers that follow one another: an image [N, H, W, C]
+is the same memory as an image [N, H, W / P, P * C] with P times the features.
 
 A convolution of pixels is a convolution of blocks as well, with another kernel. Each pixel of a block of results is
 one feature of it, and reads from its own block and from the two beside it. The weights keep their places in a row of
@@ -33,6 +33,7 @@ def pixels_per_block(width: int, features: int, dtype: jnp.dtype) -> int:
     A block fills a tile of 64 features and no more: on an H200, in bfloat16, a 3x3 convolution of 8 images of 1024x1024
     with 16 features took 816 us pixel by pixel, and 400, 323 and 455 us with blocks of 2, 4 and 8 pixels. At 512x512
     with 32 features it took 202, 172 and 232 us with blocks of 1, 2 and 4. Convolutions with 64 features became slower.
+    Halving was not measured; the same rule has its calls filled with 64 features.
 
     Args:
       width: of the images, of the larger ones where the size is halved.
