@@ -58,7 +58,7 @@ class KernelForm(NamedTuple):
 
 def same_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Convolves with a 3x3 weight [3, 3, I, O] and keeps the size: [N, H, W, I] -> [N, H, W, O]."""
-    # The gradient of a kernel of blocks is rounded, and then summed in float32. A weight in the type of the images would
+    # The gradient of a kernel of blocks is rounded and then summed in float32. A weight in the type of the images would
     # have the sum rounded a second time.
     if row_packing.pixels_per_block(x.shape[2], max(weight.shape[2:]), x.dtype) == 1:
         weight = weight.astype(x.dtype)
