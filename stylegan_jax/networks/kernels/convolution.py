@@ -19,6 +19,9 @@ products (`ops.dense`).
 Accelerators get library convolutions; where the size is halved or doubled these have stride 2 and a 4x4 kernel. Kernels
 are [O, k, k, I] (cuDNN's layout for NHWC images), so that one array in memory serves all three functions. CPUs get
 matrix products (`minimal_filtering`) where those are faster.
+
+GPUs take neighbouring pixels as one where images in half precision have few features (`row_packing`). Each of the three
+functions is then computed as the same function of blocks of pixels, so that its derivatives stay as they are.
 """
 
 import functools
@@ -30,7 +33,7 @@ from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels import minimal_filtering
+from stylegan_jax.networks.kernels import minimal_filtering, row_packing
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
 _STRIPS = 8  # that an image is cut into for filter gradients on a CPU
@@ -55,7 +58,11 @@ class KernelForm(NamedTuple):
 
 def same_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
     """Convolves with a 3x3 weight [3, 3, I, O] and keeps the size: [N, H, W, I] -> [N, H, W, O]."""
-    return convolve(x, _row_major_on_accelerators(_with_pinned_layout(weight.astype(x.dtype)).transpose(_FORWARD)))
+    # The gradient of a kernel of blocks is rounded and then summed in float32. A weight in the type of the images would
+    # have the sum rounded a second time.
+    if row_packing.pixels_per_block(x.shape[2], max(weight.shape[2:]), x.dtype) == 1:
+        weight = weight.astype(x.dtype)
+    return convolve(x, _row_major_on_accelerators(_with_pinned_layout(weight).transpose(_FORWARD)))
 
 
 def down_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
@@ -89,7 +96,7 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Args:
       x: [N, H, W, I].
-      kernel: [O, 3, 3, I].
+      kernel: [O, 3, 3, I], in the type of the images, or in float32 for a gradient in float32.
 
     Returns:
       [N, H, W, O].
@@ -100,7 +107,10 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
             return minimal_filtering.convolve(x, kernel.transpose(1, 2, 3, 0))
         return _correlate(x, kernel)
 
-    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=_correlate)
+    pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], len(kernel)), x.dtype)
+    return _on_platform(
+        x, kernel.astype(x.dtype), cpu=on_cpu, blocks=_correlate_blocks, pixels=pixels, default=_correlate
+    )
 
 
 @jax.custom_vjp
@@ -112,31 +122,50 @@ def transposed_convolve(y: jax.Array, kernel: jax.Array) -> jax.Array:
             return minimal_filtering.transposed_convolve(y, kernel.transpose(1, 2, 3, 0))
         return _correlate_transposed(y, kernel)
 
-    return lax.platform_dependent(y, kernel, cpu=on_cpu, default=_correlate_transposed_behind_barrier)
+    pixels = row_packing.pixels_per_block(y.shape[2], max(y.shape[3], kernel.shape[-1]), y.dtype)
+    return _on_platform(
+        y,
+        kernel.astype(y.dtype),
+        cpu=on_cpu,
+        blocks=_correlate_blocks_transposed,
+        pixels=pixels,
+        default=_correlate_transposed_behind_barrier,
+    )
 
 
 @jax.custom_vjp
 def filter_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Computes the adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [O, 3, 3, I]."""
+    """Computes the adjoint of `convolve` in its kernel: ([N, H, W, I], [N, H, W, O]) -> [O, 3, 3, I] in float32.
+
+    In float64 if the images are.
+    """
 
     def on_cpu(x, y):
         if minimal_filtering.saves_time(x.shape, y.shape[-1]):
-            return minimal_filtering.filter_gradient(x, y).astype(x.dtype).transpose(_FORWARD)
+            return minimal_filtering.filter_gradient(x, y).transpose(_FORWARD)
         if len(x) <= 2 and x.shape[1] % _STRIPS == 0:
-            return _filter_gradient_in_strips(x, y)
-        return _filter_gradient(x, y, 3)
+            return ops.at_least_float32(_filter_gradient_in_strips(x, y))
+        return ops.at_least_float32(_filter_gradient(x, y, (3, 3)))
 
-    return lax.platform_dependent(x, y, cpu=on_cpu, default=functools.partial(_filter_gradient, size=3))
+    pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], y.shape[3]), x.dtype)
+    return _on_platform(
+        x,
+        y,
+        cpu=on_cpu,
+        blocks=lambda x, y, pixels: _filter_gradient_of_blocks(x, y, 3, pixels),
+        pixels=pixels,
+        default=lambda x, y: ops.at_least_float32(_filter_gradient(x, y, (3, 3))),
+    )
 
 
 # Each pair is (forward pass with the arrays that are saved, backward pass): the table at the top of the file.
 convolve.defvjp(
     lambda x, kernel: (convolve(x, kernel), (x, kernel)),
-    lambda saved, dy: (transposed_convolve(dy, saved[1]), filter_gradient(saved[0], dy)),
+    lambda saved, dy: (transposed_convolve(dy, saved[1]), filter_gradient(saved[0], dy).astype(saved[1].dtype)),
 )
 transposed_convolve.defvjp(
     lambda y, kernel: (transposed_convolve(y, kernel), (y, kernel)),
-    lambda saved, dx: (convolve(dx, saved[1]), filter_gradient(dx, saved[0])),
+    lambda saved, dx: (convolve(dx, saved[1]), filter_gradient(dx, saved[0]).astype(saved[1].dtype)),
 )
 filter_gradient.defvjp(
     lambda x, y: (filter_gradient(x, y), (x, y)),
@@ -160,34 +189,41 @@ def convolve_down(x: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Arra
     Returns:
       [N, h, w, O].
     """
-    return lax.platform_dependent(
+    return _on_platform(
         x,
         weight,
         cpu=lambda x, weight: minimal_filtering.down(x, _kernel_3x3(weight, form)),
-        default=lambda x, weight: _correlate(x, _kernel_4x4(weight, form, x.dtype), 2),
+        blocks=lambda x, weight, pixels: _correlate_blocks(x, _kernel_4x4(weight, form, x.dtype), pixels, 2),
+        pixels=row_packing.pixels_per_block(x.shape[2], x.shape[3], x.dtype),
+        default=lambda x, weight: _correlate(x, _kernel_4x4(weight, form, x.dtype), (2, 2)),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve_up(y: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Array:
     """Computes the adjoint of `convolve_down` in its images: [N, h, w, O] -> [N, 2 * h, 2 * w, I]."""
-    return lax.platform_dependent(
+    features = weight.shape[3 if form.transposed else 2]
+    return _on_platform(
         y,
         weight,
         cpu=lambda y, weight: minimal_filtering.up(y, _kernel_3x3(weight, form)),
-        default=lambda y, weight: _correlate_transposed_behind_barrier(y, _kernel_4x4(weight, form, y.dtype), 2),
+        blocks=lambda y, weight, pixels: _correlate_blocks_transposed(y, _kernel_4x4(weight, form, y.dtype), pixels, 2),
+        pixels=row_packing.pixels_per_block(2 * y.shape[2], features, y.dtype),
+        default=lambda y, weight: _correlate_transposed_behind_barrier(y, _kernel_4x4(weight, form, y.dtype), (2, 2)),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def down_filter_gradient(x: jax.Array, y: jax.Array, form: KernelForm) -> jax.Array:
     """Computes the adjoint of `convolve_down` in its weight: ([N, 2 * h, 2 * w, I], [N, h, w, O]) -> a weight."""
-    return lax.platform_dependent(
+    return _on_platform(
         x,
         y,
         # Back from a kernel to a weight: `_kernel_3x3` is its own adjoint.
         cpu=lambda x, y: _kernel_3x3(minimal_filtering.down_filter_gradient(x, y), form),
-        default=lambda x, y: _kernel_4x4_adjoint(ops.at_least_float32(_filter_gradient(x, y, 4, 2)), form),
+        blocks=lambda x, y, pixels: _kernel_4x4_adjoint(_filter_gradient_of_blocks(x, y, 4, pixels, 2), form),
+        pixels=row_packing.pixels_per_block(x.shape[2], x.shape[3], x.dtype),
+        default=lambda x, y: _kernel_4x4_adjoint(ops.at_least_float32(_filter_gradient(x, y, (4, 4), (2, 2))), form),
     )
 
 
@@ -206,37 +242,71 @@ down_filter_gradient.defvjp(
 )
 
 
-# --- The convolutions that libraries implement.
+# --- The forms in blocks of pixels.
 
 
-def _correlate(x, kernel, stride=1):
-    """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], with k odd, or 4 for stride 2."""
-    pad = (kernel.shape[1] - 1) // 2
-    return lax.conv_general_dilated(x, kernel, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=_LAYOUT)
+def _on_platform(*arrays, cpu, blocks, pixels, default):
+    """Calls the function for the platform; `blocks` is the one for GPUs where blocks have more than one pixel.
+
+    Other accelerators keep the plain form: TPUs store an image of few features otherwise than one of many, so that
+    blocks would have to be copied. It is also the form in which `flops.model_flops` counts.
+    """
+    cuda = {'cuda': functools.partial(blocks, pixels=pixels)} if pixels > 1 else {}
+    return lax.platform_dependent(*arrays, cpu=cpu, default=default, **cuda)
 
 
-def _correlate_transposed(y, kernel, stride=1):
+def _correlate_blocks(x, kernel, pixels, stride=1):
+    """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], with k = 3, or 4 for stride 2."""
+    kernel = _row_major(row_packing.pack_kernel(kernel, pixels, stride))
+    y = _correlate(row_packing.pack_images(x, pixels), kernel, (stride, 1))
+    return row_packing.unpack_images(y, pixels // stride)
+
+
+def _correlate_blocks_transposed(y, kernel, pixels, stride=1):
+    """Adjoint of `_correlate_blocks` in its images."""
+    kernel = _row_major(row_packing.pack_kernel(kernel, pixels, stride))
+    y = row_packing.pack_images(y, pixels // stride)
+    return row_packing.unpack_images(_correlate_transposed_behind_barrier(y, kernel, (stride, 1)), pixels)
+
+
+def _filter_gradient_of_blocks(x, y, size, pixels, stride=1):
+    """Adjoint of `_correlate_blocks` in its kernel: [O, size, size, I] in float32 or float64."""
+    x, y = row_packing.pack_images(x, pixels), row_packing.pack_images(y, pixels // stride)
+    packed = _row_major(_filter_gradient(x, y, (size, 3), (stride, 1)))
+    return row_packing.pack_kernel_adjoint(ops.at_least_float32(packed), pixels, stride)
+
+
+# --- The convolutions that libraries implement. Pairs are along height and width.
+
+
+def _correlate(x, kernel, strides=(1, 1)):
+    """[N, H, W, I] with [O, k, l, I] -> [N, H / stride, W / stride, O]: zero-padded, by one pixel for k = 3 and 4."""
+    padding = [((size - 1) // 2,) * 2 for size in kernel.shape[1:3]]
+    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=_LAYOUT)
+
+
+def _correlate_transposed(y, kernel, strides=(1, 1)):
     """Adjoint of `_correlate` in its images."""
     # `linear_transpose` makes the form that XLA recognises as the input gradient of a convolution.
     batch, height, width, _ = y.shape
-    x = jax.ShapeDtypeStruct((batch, height * stride, width * stride, kernel.shape[-1]), y.dtype)
-    return jax.linear_transpose(lambda x: _correlate(x, kernel, stride), x)(y)[0]
+    x = jax.ShapeDtypeStruct((batch, height * strides[0], width * strides[1], kernel.shape[-1]), y.dtype)
+    return jax.linear_transpose(lambda x: _correlate(x, kernel, strides), x)(y)[0]
 
 
-def _correlate_transposed_behind_barrier(y, kernel, stride=1):
+def _correlate_transposed_behind_barrier(y, kernel, strides=(1, 1)):
     """`_correlate_transposed` for accelerators.
 
-    Without the barrier XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into what
-    computes the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
+    Without the barrier XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into the
+    expression of the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
     convolution over inserted zeros.
     """
-    return _correlate_transposed(y, lax.optimization_barrier(kernel), stride)
+    return _correlate_transposed(y, lax.optimization_barrier(kernel), strides)
 
 
-def _filter_gradient(x, y, size, stride=1):
-    """Adjoint of `_correlate` in its kernel, which is [O, size, size, I]."""
-    kernel = jax.ShapeDtypeStruct((y.shape[-1], size, size, x.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: _correlate(x, kernel, stride), kernel)(y)[0]
+def _filter_gradient(x, y, sizes, strides=(1, 1)):
+    """Adjoint of `_correlate` in its kernel, which is [O, *sizes, I]."""
+    kernel = jax.ShapeDtypeStruct((y.shape[-1], *sizes, x.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda kernel: _correlate(x, kernel, strides), kernel)(y)[0]
 
 
 def _filter_gradient_in_strips(x, y):

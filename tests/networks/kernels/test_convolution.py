@@ -10,8 +10,9 @@ from jax import lax
 
 import tiny
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels import convolution, minimal_filtering
+from stylegan_jax.networks.kernels import convolution, minimal_filtering, row_packing
 from stylegan_jax.networks.kernels.convolution import convolve, filter_gradient, transposed_convolve
+from stylegan_jax.runtime import flops
 
 pytestmark = pytest.mark.usefixtures('float64')
 DOWN = convolution.KernelForm(divisor=4)
@@ -37,14 +38,14 @@ def adjoints(plain, x, kernel):
     )
 
 
-def cases(batch=2, height=4):
+def cases(batch=2, height=4, width=6, inputs=3, outputs=5):
     """(ours, plain, two arguments) for each of the six."""
     x, y, small = (
-        tiny.normal(batch, height, 6, 3),
-        tiny.normal(batch, height, 6, 5, seed=1),
-        tiny.normal(batch, height // 2, 3, 5, seed=1),
+        tiny.normal(batch, height, width, inputs),
+        tiny.normal(batch, height, width, outputs, seed=1),
+        tiny.normal(batch, height // 2, width // 2, outputs, seed=1),
     )
-    kernel, weight = tiny.normal(5, 3, 3, 3, seed=2), tiny.normal(3, 3, 3, 5, seed=2)
+    kernel, weight = tiny.normal(outputs, 3, 3, inputs, seed=2), tiny.normal(3, 3, inputs, outputs, seed=2)
     transposed, gradient = adjoints(plain_convolve, x, kernel)
     up, down_gradient = adjoints(plain_down, x, weight)
     return {
@@ -75,6 +76,22 @@ def minimal_forms(monkeypatch):
     jax.clear_caches()
 
 
+@pytest.fixture
+def gpu_forms(monkeypatch, accelerator_forms):
+    """Runs a test with the forms for GPUs, which are as exact on a CPU."""
+
+    def on_gpu(*arguments, default, cuda=None, **_):
+        return (cuda or default)(*arguments)
+
+    monkeypatch.setattr(lax, 'platform_dependent', on_gpu)
+
+
+@pytest.fixture
+def packed_forms(monkeypatch, gpu_forms):
+    """Has GPUs take blocks of pixels in double precision as well."""
+    monkeypatch.setattr(row_packing, 'PACKED_TYPES', (*row_packing.PACKED_TYPES, jnp.dtype(jnp.float64)))
+
+
 derivatives = pytest.mark.parametrize(
     'derive',
     [lambda function: function, gradients, second_derivatives],
@@ -82,8 +99,8 @@ derivatives = pytest.mark.parametrize(
 )
 
 
-def assert_equals_plain(name, derive):
-    ours, plain, *arguments = cases()[name]
+def assert_equals_plain(name, derive, **sizes):
+    ours, plain, *arguments = cases(**sizes)[name]
     tiny.assert_trees_close(
         jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10, atol=1e-10
     )
@@ -99,6 +116,66 @@ def test_equals_plain_convolution(forms, name, derive):
 @pytest.mark.parametrize('name', SAME)
 def test_with_fewer_products_equals_plain_convolution(minimal_forms, name, derive):
     assert_equals_plain(name, derive)
+
+
+@derivatives
+@pytest.mark.parametrize('name', SAME + HALVING)
+@pytest.mark.parametrize(
+    'width, inputs, outputs',
+    [(16, 16, 16), (12, 16, 32), (6, 32, 16), (8, 3, 5), (32, 3, 5), (6, 16, 16)],
+    ids=['4', '2 or 4', '2', '8 in one block', '8 or 16', 'blocks do not divide the width'],
+)
+def test_in_blocks_equals_plain_convolution(packed_forms, name, derive, width, inputs, outputs):
+    assert_equals_plain(name, derive, width=width, inputs=inputs, outputs=outputs)
+
+
+@pytest.mark.parametrize('names', [SAME, HALVING], ids=['same', 'halving'])
+def test_second_derivatives_in_blocks_use_no_other_forms_of_convolution(packed_forms, names):
+    assert_only_three_forms(names, width=16, inputs=16, outputs=16)
+    ours, _, *arguments = cases(width=16, inputs=16, outputs=16)[names[0]]
+    blocks = 'x4x64xf64'  # 16 pixels of 16 features
+    assert blocks in jax.jit(ours).lower(*arguments).as_text()
+
+
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize(
+    'layer, inputs, outputs',
+    [
+        (convolution.same_convolve, 16, 16),
+        (convolution.down_convolve, 16, 32),
+        (lambda x, weight: convolution.up_convolve(x, weight, flip=False), 32, 16),
+    ],
+    ids=['same', 'down', 'up'],
+)
+def test_blocks_round_no_worse(monkeypatch, gpu_forms, layer, inputs, outputs, dtype):
+    x, weight = tiny.normal(2, 16, 16, inputs), tiny.normal(3, 3, inputs, outputs, seed=1).astype(jnp.float32)
+    dy = tiny.normal(*jax.eval_shape(layer, x, weight).shape, seed=2)
+    x, weight, dy = (array.astype(jnp.bfloat16) for array in (x, weight, dy))  # numbers that every type here has
+
+    def results(dtype):
+        jax.clear_caches()
+        y, gradients = jax.vjp(layer, x.astype(dtype), weight.astype(jnp.float32))
+        return y, *gradients(dy.astype(dtype))
+
+    exact, packed = results(jnp.float32), results(dtype)
+    monkeypatch.setattr(row_packing, 'PACKED_TYPES', ())
+    plain = results(dtype)
+    for truth, ours, theirs in zip(exact, packed, plain):
+        assert ours.dtype == theirs.dtype
+        error, least = (jnp.linalg.norm((y.astype(jnp.float32) - truth).ravel()) for y in (ours, theirs))
+        assert error <= 1.05 * least
+
+
+@pytest.mark.parametrize('layer, outputs', [(convolution.same_convolve, 16), (convolution.down_convolve, 32)])
+def test_zeros_in_kernels_of_blocks_are_no_model_flops(layer, outputs):
+    def derivatives(x, weight):
+        return tiny.with_gradients(lambda *a: layer(*a).astype(jnp.float32), x, weight)
+
+    half, single = (
+        flops.model_flops(derivatives, jnp.ones((2, 16, 16, 16), dtype), jnp.ones((3, 3, 16, outputs), jnp.float32))
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    assert half == single > 0
 
 
 @derivatives
@@ -126,9 +203,9 @@ def test_second_derivatives_of_halving_use_no_other_forms_of_convolution(acceler
     assert_only_three_forms(HALVING)
 
 
-def assert_only_three_forms(names):
-    trio = set().union(*(convolutions(ours, a, b) for ours, _, a, b in map(cases().get, names)))
-    ours, _, a, b = cases()[names[0]]
+def assert_only_three_forms(names, **sizes):
+    trio = set().union(*(convolutions(ours, a, b) for ours, _, a, b in map(cases(**sizes).get, names)))
+    ours, _, a, b = cases(**sizes)[names[0]]
     assert len(trio) == 3
     assert convolutions(second_derivatives(ours), a, b) == trio
 
