@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
 AnyArray = Array | np.ndarray  # JAX takes arrays of NumPy wherever it takes its own
@@ -46,6 +47,14 @@ def equalized(
 def at_least_float32(x: Float[AnyArray, '...']) -> Float[AnyArray, '...']:
     """Converts bfloat16 and float16 to float32, and returns float32 and float64 as they are."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def row_major(x: Float[AnyArray, '...']) -> Float[Array, '...']:
+    """Pins the layout in memory to the logical order of axes (row-major, the last axis contiguous), on accelerators.
+
+    Otherwise XLA:GPU picks layouts by the first user of an array, and spreads them to the arrays that it is made from.
+    """
+    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -168,7 +177,8 @@ def _sum_rows(x, kept, summed):
         # Each row by itself first, which many threads can do in parallel. The barrier keeps the two sums apart: of
         # one sum XLA:GPU computes the summands in a kernel of their own and stores them in float32. Long sums of rows
         # are apart once more, because a single block of threads would add them up one after another (28 us for 4096).
-        rows = jax.lax.optimization_barrier(jnp.sum(x, axis=axes[-1]))
+        # Sums in another layout would not come from the kernel that makes the summands.
+        rows = jax.lax.optimization_barrier(row_major(jnp.sum(x, axis=axes[-1])))
         if len(axes) > 2 and math.prod(summed[:-1]) > _LONG_SUM:
             rows, axes_left = jax.lax.optimization_barrier(jnp.sum(rows, axis=axes[-2])), axes[:-2]
         else:

@@ -7,7 +7,6 @@ gradients are computed in `gradients`, and `parallel` compiles iterations and di
 import jax
 import jax.numpy as jnp
 import optax
-from jax.experimental.layout import Layout, with_layout_constraint
 
 from stylegan_jax.config import Config
 from stylegan_jax.data.batch import Batch
@@ -159,7 +158,7 @@ def _apply_gradients(
     train = config.train
     # Pins the gradients to the row-major layout that the weights have. XLA prefers another one for convolutions, and if
     # its transpose were fused into the update below, Adam could not update weights and moments in place.
-    gradients = jax.tree.map(lambda g: with_layout_constraint(g, Layout(tuple(range(g.ndim)))), gradients)
+    gradients = jax.tree.map(ops.row_major, gradients)
     norm = jnp.sqrt(sum(map(ops.sum_of_squares, jax.tree.leaves(gradients))))
     finite = jnp.isfinite(norm)
     updated = adam_update(

@@ -30,7 +30,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.layout import Layout, with_layout_constraint
 
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import minimal_filtering, row_packing
@@ -257,14 +256,14 @@ def _on_platform(*arrays, cpu, blocks, pixels, default):
 
 def _correlate_blocks(x, kernel, pixels, stride=1):
     """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], with k = 3, or 4 for stride 2."""
-    kernel = _row_major(row_packing.pack_kernel(kernel, pixels, stride))
+    kernel = ops.row_major(row_packing.pack_kernel(kernel, pixels, stride))
     y = _correlate(row_packing.pack_images(x, pixels), kernel, (stride, 1))
     return row_packing.unpack_images(y, pixels // stride)
 
 
 def _correlate_blocks_transposed(y, kernel, pixels, stride=1):
     """Adjoint of `_correlate_blocks` in its images."""
-    kernel = _row_major(row_packing.pack_kernel(kernel, pixels, stride))
+    kernel = ops.row_major(row_packing.pack_kernel(kernel, pixels, stride))
     y = row_packing.pack_images(y, pixels // stride)
     return row_packing.unpack_images(_correlate_transposed_behind_barrier(y, kernel, (stride, 1)), pixels)
 
@@ -272,7 +271,7 @@ def _correlate_blocks_transposed(y, kernel, pixels, stride=1):
 def _filter_gradient_of_blocks(x, y, size, pixels, stride=1):
     """Adjoint of `_correlate_blocks` in its kernel: [O, size, size, I] in float32 or float64."""
     x, y = row_packing.pack_images(x, pixels), row_packing.pack_images(y, pixels // stride)
-    packed = _row_major(_filter_gradient(x, y, (size, 3), (stride, 1)))
+    packed = ops.row_major(_filter_gradient(x, y, (size, 3), (stride, 1)))
     return row_packing.pack_kernel_adjoint(ops.at_least_float32(packed), pixels, stride)
 
 
@@ -329,16 +328,9 @@ def _filter_gradient_in_strips(x, y):
 # --- The layout of weights and kernels in memory.
 
 
-def _row_major(kernel):
-    """Pins the layout in memory to the logical order of axes (row-major, the last axis contiguous).
-
-    Otherwise XLA:GPU picks a transposed layout for one kernel and spreads it to weights, gradients and Adam's moments.
-    """
-    return with_layout_constraint(kernel, Layout(tuple(range(kernel.ndim))))
-
-
 def _row_major_on_accelerators(kernel):
-    return lax.platform_dependent(kernel, cpu=lambda kernel: kernel, default=_row_major)
+    # Otherwise the layout of one kernel would spread to weights, gradients and Adam's moments.
+    return lax.platform_dependent(kernel, cpu=lambda kernel: kernel, default=ops.row_major)
 
 
 @jax.custom_vjp
@@ -354,7 +346,7 @@ _with_pinned_layout.defvjp(
     lambda weight: (_with_pinned_layout(weight), None),
     # The barrier has the gradient stored in this layout, rather than fused with the update.
     lambda _, d: (
-        lax.platform_dependent(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(_row_major(d))),
+        lax.platform_dependent(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(ops.row_major(d))),
     ),
 )
 
@@ -373,12 +365,12 @@ def _kernel_4x4(weight, form, dtype):
     """
     kernel = _add_neighbours(jnp.pad(weight, ((1, 1), (1, 1), (0, 0), (0, 0))), 0)  # [5, 5, ...] -> [4, 4, ...]
     kernel = kernel.transpose(_TRANSPOSED if form.transposed else _FORWARD)
-    return _row_major(((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor).astype(dtype))
+    return ops.row_major(((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor).astype(dtype))
 
 
 def _kernel_4x4_adjoint(kernel, form):
     """Adjoint of `_kernel_4x4`: [O, 4, 4, I] -> a weight. Adds before it transposes, because 3x3 is less to move."""
-    kernel = _row_major(_add_neighbours((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor, 1))
+    kernel = ops.row_major(_add_neighbours((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor, 1))
     return kernel.transpose((1, 2, 0, 3) if form.transposed else (1, 2, 3, 0))
 
 

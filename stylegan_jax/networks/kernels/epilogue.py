@@ -119,8 +119,7 @@ def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps):
     pre = blur(ops.at_least_float32(x), taps, x.dtype) + bias
     if noise is not None:
         pre = pre + noise * strength
-    rectified = _stored(ops.rectify(pre, nonlinearity).astype(x.dtype))
-    mean, factor = _statistics(rectified)
+    rectified, mean, factor = _with_statistics(ops.rectify(pre, nonlinearity).astype(x.dtype))
     y = ops.stylize((ops.at_least_float32(rectified) - mean) * factor, style).astype(x.dtype)  # StyleGAN Eq. 1
     return y, (rectified, noise, strength, bias, style, mean, factor)
 
@@ -133,17 +132,21 @@ def _stored(x):
     return optimization_barrier(x) if is_half_precision(x.dtype) else x
 
 
-def _statistics(rectified):
-    """Returns mean and reciprocal deviation of the rectified features, like `ops.instance_statistics`.
+def _with_statistics(rectified):
+    """Returns the rectified features with their mean and reciprocal deviation, see `ops.instance_statistics`.
 
-    In half precision they are from raw moments (about zero rather than about a pixel): there rounding loses more than
+    In half precision these are from raw moments (about zero rather than about a pixel): there rounding loses more than
     cancellation.
     """
     if not is_half_precision(rectified.dtype):
-        return ops.instance_statistics(rectified)
+        return rectified, *ops.instance_statistics(rectified)
     x = ops.at_least_float32(rectified)
-    mean, square = ops.mean_over_pixels(x), ops.mean_over_pixels(jnp.square(x))
-    return mean, ops.reciprocal_deviation(mean, square)
+    rows = [ops.row_major(jnp.sum(moment, axis=2)) for moment in (x, jnp.square(x))]
+    # One barrier for the features and for the sums of their rows has one kernel store all three.
+    rectified, *rows = optimization_barrier((rectified, *rows))
+    pixels = x.shape[1] * x.shape[2]
+    mean, square = (jnp.sum(row, axis=1)[:, None, None] / pixels for row in rows)  # [N, 1, 1, C]
+    return rectified, mean, ops.reciprocal_deviation(mean, square)
 
 
 def _stylize_backward(nonlinearity, taps, saved, dy):

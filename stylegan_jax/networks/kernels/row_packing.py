@@ -23,6 +23,8 @@ float16, where a GPU multiplies far faster than it reads.
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.networks import ops
+
 _FEATURES = 64  # of one tile of cuDNN
 PACKED_TYPES = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
 
@@ -52,15 +54,19 @@ def pixels_per_block(width: int, features: int, dtype: jnp.dtype) -> int:
 
 
 def pack_images(x: jax.Array, pixels: int) -> jax.Array:
-    """Takes blocks of pixels as one: [N, H, W, C] -> [N, H, W / pixels, pixels * C]."""
+    """Takes blocks of pixels as one: [N, H, W, C] -> [N, H, W / pixels, pixels * C].
+
+    Images are pinned to the row-major layout here and in `unpack_images`: XLA carries the layout that convolutions ask
+    for no further than a reshape, and would choose another one for the work between two convolutions.
+    """
     batch, height, width, features = x.shape
-    return x.reshape(batch, height, width // pixels, pixels * features)
+    return ops.row_major(x).reshape(batch, height, width // pixels, pixels * features)
 
 
 def unpack_images(x: jax.Array, pixels: int) -> jax.Array:
     """Reverts `pack_images`."""
     batch, height, width, features = x.shape
-    return x.reshape(batch, height, width * pixels, features // pixels)
+    return ops.row_major(x.reshape(batch, height, width * pixels, features // pixels))
 
 
 def pack_kernel(kernel: jax.Array, pixels: int, stride: int = 1) -> jax.Array:
