@@ -27,7 +27,8 @@ class Work:
       tests: whether a place is inside of a padding, one for each axis that is padded.
       guarded: of arithmetic and of reads behind such tests, once for each axis that is tested.
       reduced: elements that are added up.
-      longest: the most elements that are added up to one number of the result.
+      longest: the most elements that are added up to one number of the result, where they do not lie side by side.
+        (Those that do are added up by many threads at once.)
     """
 
     plain: float
@@ -55,8 +56,10 @@ def count(instructions: list[Instruction]) -> Work:
     for instruction in reversed(instructions):
         places = read_at[instruction.name]
         if instruction.op == 'reduce':
-            reduced += _elements(by_name[instruction.operands[0]])
-            longest = max(longest, _elements(by_name[instruction.operands[0]]) // _elements(instruction))
+            summands = by_name[instruction.operands[0]]
+            reduced += _elements(summands)
+            if len(hlo.sides(summands.shape)) - 1 not in instruction.numbers('dimensions'):
+                longest = max(longest, _elements(summands) // _elements(instruction))
         computes = instruction.op not in _PLACES
         for (_, axes, _), elements in places.items():
             if instruction.op == 'pad':

@@ -5,9 +5,9 @@ On accelerators these operations cost as much as the convolutions. Their derivat
 
 - The discriminator keeps the output of a convolution for the backward pass, and recomputes the slope of the rectifier
   from it, which is cheap.
-- The generator keeps the rectified features in place of the output of the convolution. Their moments, the slope of the
-  rectifier and the normalised features are read off them. To recompute them from the output of the convolution would
-  repeat the blur, which is the dearest part (see `blur`).
+- The generator keeps the blurred output of a convolution in place of the output, where there is a blur: to recompute it
+  would be the dearest part (see `blur`). Noise, bias and rectifier are recomputed from it for the moments, for the
+  result, and for their derivatives.
 
 XLA shares equal subexpressions, and decides by itself which of them it stores. An `optimization_barrier` behind an array
 has it stored; one before an expression makes it another value to the compiler, so that it is recomputed.
@@ -23,6 +23,17 @@ from jax.lax import optimization_barrier
 
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels.blur import blur, is_half_precision
+
+def _behind_barriers(x, recomputation):
+    """Returns x, in half precision behind as many optimization barriers as `recomputation` says.
+
+    XLA sees another value behind each number of barriers. It recomputes what is derived from them, rather than
+    sharing it between two users (and storing it). Float32 serves CPUs and exact comparisons; there XLA decides.
+    """
+    for _ in range(recomputation if is_half_precision(x.dtype) else 0):
+        x = optimization_barrier(x)
+    return x
+
 
 # --- The discriminator's epilogue.
 
@@ -116,12 +127,21 @@ def stylize_channels(
 
 
 def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps):
-    pre = blur(ops.at_least_float32(x), taps, x.dtype) + bias
+    # The blurred array is stored where there is a blur; the rest is computed again by each of its users.
+    blurred = _stored(blur(ops.at_least_float32(x), taps, x.dtype).astype(x.dtype)) if taps else x
+    inputs = blurred, noise, strength, bias
+    mean, factor = _statistics(inputs, nonlinearity)
+    y = ops.stylize((_rectified(inputs, nonlinearity) - mean) * factor, style).astype(x.dtype)  # StyleGAN Eq. 1
+    return y, (inputs, style, mean, factor)
+
+
+def _rectified(inputs, nonlinearity, recomputation=0):
+    """Returns the features that AdaIN normalises, from those that are stored, in at least float32."""
+    blurred, noise, strength, bias = inputs
+    pre = ops.at_least_float32(_behind_barriers(blurred, recomputation)) + bias
     if noise is not None:
         pre = pre + noise * strength
-    rectified, mean, factor = _with_statistics(ops.rectify(pre, nonlinearity).astype(x.dtype))
-    y = ops.stylize((ops.at_least_float32(rectified) - mean) * factor, style).astype(x.dtype)  # StyleGAN Eq. 1
-    return y, (rectified, noise, strength, bias, style, mean, factor)
+    return ops.rectify(pre, nonlinearity)
 
 
 def _stored(x):
@@ -132,21 +152,18 @@ def _stored(x):
     return optimization_barrier(x) if is_half_precision(x.dtype) else x
 
 
-def _with_statistics(rectified):
-    """Returns the rectified features with their mean and reciprocal deviation, see `ops.instance_statistics`.
+def _statistics(inputs, nonlinearity):
+    """Returns mean and reciprocal deviation of the rectified features, like `ops.instance_statistics`.
 
-    In half precision these are from raw moments (about zero rather than about a pixel): there rounding loses more than
-    cancellation.
+    In half precision they are from raw moments (about zero rather than about a pixel): there rounding loses more than
+    cancellation. Each moment recomputes its input, which lets XLA fuse both into one pass; if they shared it, XLA would
+    store it.
     """
-    if not is_half_precision(rectified.dtype):
-        return rectified, *ops.instance_statistics(rectified)
-    x = ops.at_least_float32(rectified)
-    rows = [ops.row_major(jnp.sum(moment, axis=2)) for moment in (x, jnp.square(x))]
-    # One barrier for the features and for the sums of their rows has one kernel store all three.
-    rectified, *rows = optimization_barrier((rectified, *rows))
-    pixels = x.shape[1] * x.shape[2]
-    mean, square = (jnp.sum(row, axis=1)[:, None, None] / pixels for row in rows)  # [N, 1, 1, C]
-    return rectified, mean, ops.reciprocal_deviation(mean, square)
+    if not is_half_precision(inputs[0].dtype):
+        return ops.instance_statistics(_rectified(inputs, nonlinearity))
+    mean = ops.mean_over_pixels(_rectified(inputs, nonlinearity, 1))
+    square = ops.mean_over_pixels(jnp.square(_rectified(inputs, nonlinearity, 2)))
+    return mean, ops.reciprocal_deviation(mean, square)
 
 
 def _stylize_backward(nonlinearity, taps, saved, dy):
@@ -160,15 +177,18 @@ def _stylize_backward(nonlinearity, taps, saved, dy):
     The scale is constant over pixels, so that means of dy and of dy * n suffice; times the number of pixels these are
     the gradients of the style as well.
     """
-    rectified, noise, strength, bias, style, mean, factor = saved
-    dtype, (_, height, width, channels) = rectified.dtype, rectified.shape
-    rectified, dy = ops.at_least_float32(rectified), ops.at_least_float32(dy)
-    normal = (rectified - mean) * factor
-    dy_mean, dy_normal_mean = ops.mean_over_pixels(dy), ops.mean_over_pixels(dy * normal)
+    inputs, style, mean, factor = saved
+    blurred, noise, strength, bias = inputs
+    dtype, (_, height, width, channels) = blurred.dtype, blurred.shape
+    dy = ops.at_least_float32(dy)
+    # Recomputed once for the two means (a reduction), and once for the elementwise result, which has to wait for them.
+    # The numbers go on from those of the statistics.
+    for_means, for_result = (_rectified(inputs, nonlinearity, recomputation) for recomputation in (3, 4))
+    dy_mean, dy_normal_mean = map(ops.mean_over_pixels, (dy, dy * ((for_means - mean) * factor)))
     scale = style[:, None, None, :channels] + 1
-    d = (dy - dy_mean - normal * dy_normal_mean) * (scale * factor)
+    d = (dy - dy_mean - (for_result - mean) * factor * dy_normal_mean) * (scale * factor)
     # A rectifier keeps the sign, so that its slope can be read off its result.
-    d = _stored((d * ops.rectifier_slope(rectified, nonlinearity)).astype(dtype))
+    d = _stored((d * ops.rectifier_slope(for_result, nonlinearity)).astype(dtype))
     d_float32 = ops.at_least_float32(d)
     dstyle = jnp.concatenate([dy_normal_mean, dy_mean], axis=-1)[:, 0, 0] * (height * width)
     dnoise = dstrength = None
