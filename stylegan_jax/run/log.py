@@ -138,17 +138,31 @@ class RunLog:
                 },
             )
 
-    def compiled(self, resolution: str, batch: int, steps: int, seconds: float, nimg: int) -> None:
-        """Records that the program of a resolution, a batch size and `steps` iterations per dispatch was compiled."""
-        per_dispatch = f', {steps} iterations per dispatch' if steps > 1 else ''
+    def waiting(self, resolution: str, batch: int, steps: int) -> None:
+        """Says that the run waits for the program of a resolution, a batch size and `steps` iterations per dispatch."""
+        self.message(f'waiting for the compiler: {_program(resolution, batch, steps)}')
+
+    def compiled(self, resolution: str, batch: int, steps: int, seconds: float, waited: float, nimg: int) -> None:
+        """Records that the program of a resolution, a batch size and `steps` iterations per dispatch was compiled.
+
+        Args:
+          resolution: of the program's stage.
+          batch: images of one iteration.
+          steps: iterations per dispatch.
+          seconds: how long compiling took.
+          waited: how long the run could not go on without the program [s]; 0 for a short wait.
+          nimg: images shown.
+        """
+        wait = f', of which the run waited {waited:.1f}s' if waited else ''
         self.event(
             'compile',
-            f'compiled {resolution}, batch {batch}{per_dispatch}: {seconds:.1f}s',
+            f'compiled {_program(resolution, batch, steps)}: {seconds:.1f}s{wait}',
             nimg,
             resolution=resolution,
             batch=batch,
             steps=steps,
             seconds=seconds,
+            waited=waited,
         )
 
     def metrics(self, results: list[dict], nimg: int) -> None:
@@ -237,6 +251,11 @@ class _Scalars:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _program(resolution, batch, steps):
+    per_dispatch = f', {steps} iterations per dispatch' if steps > 1 else ''
+    return f'{resolution}, batch {batch}{per_dispatch}'
 
 
 def _print(text):

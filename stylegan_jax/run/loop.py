@@ -8,6 +8,7 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import time
 
 import jax
 
@@ -24,10 +25,13 @@ from stylegan_jax.runtime.compiling import Compilation
 from stylegan_jax.runtime.interruption import Interrupted, Interruption
 from stylegan_jax.runtime.platforms import resolved
 from stylegan_jax.runtime.progress import duration
+from stylegan_jax.runtime.threads import NUM_THREADS
 from stylegan_jax.training import Devices, enter_setting, first_bad_tensor
 
 _FAILED = 255  # stands for a signal's number when the processes agree to stop because one of them failed
 _IN_FLIGHT = 2  # dispatches that the host runs ahead of the device, and whose batches are read ahead of time
+_MANY_CORES = 4  # with as many, two programs are compiled at the same time
+_SHORT_WAIT = 2.0  # seconds that the run waits for a program without a word
 
 
 def train(config: Config, workdir: str) -> int:
@@ -204,23 +208,38 @@ class _Run:
         return black_batch(self.config, self.devices, setting) if batch is None else batch
 
     def _await_program(self, dispatch, poll):
-        """Waits for the program of a dispatch, and begins to compile the one that comes after it."""
+        """Waits for the program of a dispatch, and begins to compile those that come after it."""
         compilation = self._prepare(*dispatch.program)  # the one that was begun earlier, if there is one
-        if not compilation.is_done and self.records:
-            self.records.log.activity(f'compiling {self._resolution(dispatch.setting.stage)}')
-        compilation.result(poll)
-        for (stage, batch, steps), seconds in self.step.compiled():
+        waits = {dispatch.program: self._wait(compilation, dispatch.program, poll)}
+        for program, seconds in self.step.compiled():
             if self.records:
-                self.records.log.compiled(self._resolution(stage), batch, steps, seconds, self.nimg)
+                self.records.log.compiled(*self._named(program), seconds, waits.get(program, 0.0), self.nimg)
         if dispatch.program != self.program:
             self.program = dispatch.program
             self._prepare_next()
 
-    def _prepare_next(self):
-        """Begins to compile what the run needs after the newest program.
+    def _wait(self, compilation, program, poll):
+        """Waits for a program, and returns the seconds, 0 for a short wait. The log says when a wait becomes longer."""
+        start, is_long = time.monotonic(), False
+        if not compilation.is_done and self.records:
+            self.records.log.activity(f'compiling {self._resolution(program[0])}')
 
-        That is another program of the same stage, if the run began with single iterations in the middle of a group;
-        otherwise the one of the next stage, together with what the sample pictures need there.
+        def poll_and_say():
+            nonlocal is_long
+            poll()
+            if not is_long and time.monotonic() - start > _SHORT_WAIT:
+                is_long = True
+                if self.records:
+                    self.records.log.waiting(*self._named(program))
+
+        compilation.result(poll_and_say)
+        return time.monotonic() - start if is_long else 0.0
+
+    def _prepare_next(self):
+        """Begins to compile the programs that the run needs after the newest one, see `_programs_ahead`.
+
+        The first is another program of the same stage, if the run began with single iterations in the middle of a
+        group. Otherwise it is the one of the next stage, together with what the sample pictures need there.
         """
         shapes = [self.config.image.stage_shape(stage) for stage in range(self.config.image.num_stages)]
         later = [
@@ -228,14 +247,13 @@ class _Run:
             for span in stage_table(self.config)
             if round(span.from_kimg * 1000) > self.nimg
         ]
-        for stage, batch in [self.program[:2], *later]:
-            steps = self.devices.steps_per_dispatch(stage)
-            if (stage, batch, steps) != self.program:
-                compilation = self._prepare(stage, batch, steps)
-                if self.records and stage != self.program[0]:
-                    grid = self.records.ticks.grid
-                    Compilation(lambda: (compilation.result(), grid.prepare(stage)))
-                return
+        needed = [(stage, batch, self.devices.steps_per_dispatch(stage)) for stage, batch in [self.program[:2], *later]]
+        # Spans of the schedule can share a program. A dict keeps the order in which programs are needed.
+        ahead = list(dict.fromkeys(program for program in needed if program != self.program))
+        begun = [self._prepare(*program) for program in ahead[: _programs_ahead(self.devices)]]
+        if begun and self.records and ahead[0][0] != self.program[0]:
+            (stage, _, _), grid = ahead[0], self.records.ticks.grid
+            Compilation(lambda: (begun[0].result(), grid.prepare(stage)))
 
     def _prepare(self, stage, batch, steps):
         return self.step.prepare(self.state, stage=stage, batch=batch, steps=steps)
@@ -303,3 +321,17 @@ class _Run:
 
     def _resolution(self, stage):
         return 'x'.join(map(str, self.config.image.stage_shape(stage)))
+
+    def _named(self, program):
+        """Returns a program (stage, batch, steps) with the resolution in place of the stage."""
+        stage, batch, steps = program
+        return self._resolution(stage), batch, steps
+
+
+def _programs_ahead(devices):
+    """Returns the number of programs that are compiled while the run trains.
+
+    It is one where compiling would take cores from the training itself. With several processes it is one as well: they
+    compile the same programs in the same order, also if one of them has fewer cores.
+    """
+    return 2 if NUM_THREADS >= _MANY_CORES and not devices.are_cpus and jax.process_count() == 1 else 1

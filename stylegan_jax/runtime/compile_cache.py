@@ -1,5 +1,10 @@
 """The folder that keeps compiled programs from one start to the next.
 
+On a GPU, XLA tries several algorithms for each convolution and keeps the fastest one (autotuning). JAX lets it write
+these choices to `xla_gpu_per_fusion_autotune_cache_dir` in the same folder as soon as there is one, unless
+$JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES says otherwise. So a new program with the same convolutions, such as that of the
+next stage, tries only those that it adds.
+
 How programs are compiled in threads is the subject of `runtime.compiling`.
 """
 

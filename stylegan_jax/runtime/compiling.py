@@ -17,6 +17,11 @@ import jax
 
 _POLL = 0.1  # seconds between two calls of a function that may end a wait
 
+# To be held while a function is traced in one of the threads. Tracing is Python, of which one thread runs at a time, so
+# two traces that take turns would both be late. With the lock the one that was begun first is done first, and XLA,
+# which needs no Python, compiles it while the next one is traced.
+tracing = threading.Lock()
+
 _running = set()  # the threads that compile
 
 
@@ -24,7 +29,7 @@ class Compilation:
     """One compilation, which runs in a thread of its own from the moment that this is made.
 
     Attributes:
-      seconds: how long it took; None until it is done.
+      seconds: how long it took, with the wait for `tracing`; None until it is done.
     """
 
     def __init__(self, compile_it: collections.abc.Callable[[], object]):

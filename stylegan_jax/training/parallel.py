@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from stylegan_jax.config import Config
 from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
-from stylegan_jax.runtime.compiling import Compilation
+from stylegan_jax.runtime.compiling import Compilation, tracing
 from stylegan_jax.runtime.platforms import compiler_options
 from stylegan_jax.training.sharing import divisors, share_of
 from stylegan_jax.training.state import TrainState
@@ -309,7 +309,9 @@ class Iteration:
         mapped = self._devices.mapped(stage, steps)
         if self._devices.compiles_when_called:
             return mapped
-        return mapped.lower(*abstract).compile(self._devices.compiler_options)
+        with tracing:
+            lowered = mapped.lower(*abstract)
+        return lowered.compile(self._devices.compiler_options)
 
 
 def _train_iterations(config, state, batch, lr, stage, steps, share):

@@ -488,7 +488,9 @@ def test_a_new_stage_is_there_in_time_and_nothing_is_compiled_in_a_stage(tmp_pat
         ('16x16', 8, per_dispatch),
     ]
     assert all(event['seconds'] > 0 for event in events) and events[1]['nimg'] < 160
-    assert text_of(tmp_path, 'log.txt').count('\ncompiled ') == 2
+    assert events[1]['waited'] == 0
+    log = text_of(tmp_path, 'log.txt')
+    assert log.count('\ncompiled ') == 2 and 'waiting for the compiler: 16x16' not in log
 
 
 def wait_until(condition, limit=300):
@@ -496,6 +498,68 @@ def wait_until(condition, limit=300):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize('ahead', [1, 2])
+def test_programs_are_compiled_ahead(tmp_path, monkeypatch, call_at, compiled_once, ahead):
+    """Two where there are cores to spare; each is compiled once."""
+    if ahead == 2:  # CPU devices never leave cores free.
+        monkeypatch.setattr(training.Devices, 'are_cpus', False)
+        monkeypatch.setattr(loop, 'NUM_THREADS', 4)
+    config, begun = three_stages(ahead), {}
+    for nimg in (4, 48, 52, 112):
+        call_at(nimg, lambda nimg=nimg: begun.update({nimg: sorted([*compiled_once.values()][-1].programs)}))
+    assert loop.train(config, str(tmp_path)) == 0
+    programs = [(0, 4, 1), (1, 4, 1), (2, 4, 1)]
+    assert begun == {4: programs[: 1 + ahead], 48: programs[: 1 + ahead], 52: programs, 112: programs}
+    events = [json.loads(line) for line in text_of(tmp_path, 'events.jsonl').splitlines()]
+    compiled = sorted(event['resolution'] for event in events if event['event'] == 'compile')
+    assert compiled == ['16x16', '4x4', '8x8']
+
+
+def three_stages(number):
+    """4x4 up to 48 images, 8x8 up to 96, and 16x16. Those of different numbers share no programs."""
+    return tiny_run.run_config(
+        resolution=16,
+        generator={'fmap_max': 4},
+        schedule=dataclasses.replace(tiny_run.run_config().schedule, stage_kimg=0.032, fade_kimg=0.016),
+        parallel=ParallelConfig(devices=1, steps_per_dispatch=1),
+        train=TrainConfig(total_kimg=0.112, style_mixing_prob=0.1 * number),
+    )
+
+
+def test_which_machines_compile_how_many_programs_ahead(monkeypatch):
+    devices = training.Devices(tiny_run.run_config())
+    for cores, platform, processes, ahead in (
+        (16, 'cuda', 1, 2),
+        (4, 'cuda', 1, 2),
+        (2, 'cuda', 1, 1),
+        (16, 'cpu', 1, 1),
+        (2, 'cpu', 1, 1),
+        (16, 'cuda', 4, 1),
+    ):
+        monkeypatch.setattr(training.Devices, 'are_cpus', platform == 'cpu')
+        monkeypatch.setattr(loop, 'NUM_THREADS', cores)
+        monkeypatch.setattr(jax, 'process_count', lambda: processes)
+        assert loop._programs_ahead(devices) == ahead, (cores, platform, processes)
+
+
+def test_a_long_wait_for_a_program_is_said_once(tmp_path, monkeypatch, capsys):
+    config = tiny_run.run_config(train=TrainConfig(total_kimg=0.016, style_mixing_prob=0.25))
+    monkeypatch.setattr(loop, '_SHORT_WAIT', 0.2)
+    assert loop.train(config, str(tmp_path)) == 0
+    (event,) = (
+        event
+        for event in map(json.loads, text_of(tmp_path, 'events.jsonl').splitlines())
+        if event['event'] == 'compile' and event['resolution'] == '4x4'
+    )
+    assert 0.2 < event['waited'] <= event['seconds'] + 0.1
+    seconds, waited = (f'{event[name]:.1f}s' for name in ('seconds', 'waited'))
+    said = (
+        f'waiting for the compiler: 4x4, batch 4\ncompiled 4x4, batch 4: {seconds}, of which the run waited {waited}\n'
+    )
+    for text in (text_of(tmp_path, 'log.txt'), capsys.readouterr().out):
+        assert said in text and text.count('waiting') == 1
 
 
 def test_a_signal_ends_the_wait_for_a_program(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from jax.experimental.compilation_cache import compilation_cache
 import tiny
 from stylegan_jax import training
 from stylegan_jax.data.batch import Batch
-from stylegan_jax.runtime import compile_cache
+from stylegan_jax.runtime import compile_cache, platforms
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,37 @@ def test_torn_entries_are_removed(tmp_path, recwarn):
     os.utime(entries[2], (1, 1))
     compile_cache.use_cache(str(tmp_path))
     assert entries[2].exists()
+
+
+@pytest.mark.parametrize('cache', ['folder', 'none'])
+@pytest.mark.parametrize('platform', ['cpu', 'cuda'])
+def test_choices_of_autotuning_are_kept_beside_the_programs(tmp_path, cache, platform):
+    """XLA writes down the options that reach it. Those of a GPU are among them on a CPU as well."""
+    directory = compile_cache.use_cache(str(tmp_path / 'folder') if cache == 'folder' else cache)
+    options = platforms.compiler_options(platform) | {'xla_dump_to': str(tmp_path / 'dump')}
+    jax.jit(lambda x: x @ x + 1.5).lower(np.ones([4, 4])).compile(options)
+    (reached,) = (tmp_path / 'dump').glob('*.debug_options')
+    line = f'xla_gpu_per_fusion_autotune_cache_dir: "{directory}/xla_gpu_per_fusion_autotune_cache_dir"\n'
+    assert (line in reached.read_text()) == (cache == 'folder')
+    assert ('xla_gpu_per_fusion_autotune_cache_dir' in reached.read_text()) == (cache == 'folder')
+
+
+def test_choices_of_autotuning_are_kept_for_the_programs_of_a_run(tmp_path, monkeypatch):
+    options = platforms.compiler_options('cpu') | {'xla_dump_to': str(tmp_path / 'dump')}
+    monkeypatch.setattr(training.Devices, 'compiler_options', options)
+    directory, config = compile_cache.use_cache(str(tmp_path / 'folder')), tiny.run_config()
+    state = jax.eval_shape(lambda: training.create_state(config))
+    training.Devices(config).iteration().prepare(state, stage=0, batch=4).result()
+    (reached,) = (tmp_path / 'dump').glob('*iteration*.debug_options')
+    assert f'"{directory}/xla_gpu_per_fusion_autotune_cache_dir"' in reached.read_text()
+
+
+def test_choices_of_autotuning_stay_when_torn_entries_are_removed(tmp_path):
+    kept = tmp_path / 'xla_gpu_per_fusion_autotune_cache_dir' / 'a-key.textproto'
+    kept.parent.mkdir()
+    kept.write_text('algorithm { algo_id: 7 }')
+    compile_cache.use_cache(str(tmp_path))
+    assert kept.read_text() == 'algorithm { algo_id: 7 }'
 
 
 @pytest.mark.full
