@@ -127,12 +127,26 @@ def stylize_channels(
 
 
 def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps):
-    # The blurred array is stored where there is a blur; the rest is computed again by each of its users.
-    blurred = _stored(blur(ops.at_least_float32(x), taps, x.dtype).astype(x.dtype)) if taps else x
-    inputs = blurred, noise, strength, bias
-    mean, factor = _statistics(inputs, nonlinearity)
+    if taps and is_half_precision(x.dtype):
+        blurred, mean, factor = _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps)
+        inputs = blurred, noise, strength, bias
+    else:
+        inputs = blur(x, taps, x.dtype), noise, strength, bias
+        mean, factor = _statistics(inputs, nonlinearity)
     y = ops.stylize((_rectified(inputs, nonlinearity) - mean) * factor, style).astype(x.dtype)  # StyleGAN Eq. 1
     return y, (inputs, style, mean, factor)
+
+
+def _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps):
+    """Returns the blurred features, which are stored, and the statistics of the rectified features (half precision)."""
+    blurred = blur(ops.at_least_float32(x), taps, x.dtype)
+    rectified = _rectified((blurred, noise, strength, bias), nonlinearity)
+    rows = [ops.row_major(jnp.sum(moment, axis=2)) for moment in (rectified, jnp.square(rectified))]
+    # One barrier for the features and for the sums of their rows has one kernel store all three.
+    blurred, *rows = optimization_barrier((blurred.astype(x.dtype), *rows))
+    pixels = x.shape[1] * x.shape[2]
+    mean, square = (jnp.sum(row, axis=1)[:, None, None] / pixels for row in rows)  # [N, 1, 1, C]
+    return blurred, mean, ops.reciprocal_deviation(mean, square)
 
 
 def _rectified(inputs, nonlinearity, recomputation=0):
