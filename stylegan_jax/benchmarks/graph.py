@@ -12,6 +12,7 @@ from stylegan_jax.benchmarks import hlo
 # Larger than any filter of this project's networks; filter gradients that do not take cuDNN's own path exceed it.
 LARGEST_WINDOW = 7
 
+
 @dataclasses.dataclass(frozen=True)
 class Graph:
     """One compiled function.

@@ -106,7 +106,7 @@ class Program:
                     yield launched, operands, times * (int(trips[1]) if trips else 1)
             elif instruction.op == 'conditional':
                 branches = [list(self.launches(branch)) for branch in _branches(instruction.line)]
-                yield from max(branches, key=lambda branch: sum(moved_bytes(*launch[:2]) * launch[2] for launch in branch))
+                yield from max(branches, key=_moved_by_all)
             elif instruction.op in ('call', 'async-start'):
                 if instruction.called in self.computations:
                     yield from self.launches(instruction.called)
@@ -153,6 +153,10 @@ def sides(shape: str) -> tuple[int, ...]:
 def dtype(shape: str) -> str:
     """Returns the number type of an array, or of the first one of a tuple; '' for anything else."""
     return arrays(shape)[0][0] if arrays(shape) else ''
+
+
+def _moved_by_all(launches):
+    return sum(times * moved_bytes(instruction, operands) for instruction, operands, times in launches)
 
 
 def _branches(line):

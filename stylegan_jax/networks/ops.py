@@ -292,7 +292,8 @@ def minibatch_stddev(
     # 2. Its mean over pixels and features is one number for each group and appended channel. Pixels come first: their
     # mean for each feature is many sums at once, where a mean over both is few long ones.
     statistic = mean_over_pixels(deviation.reshape(-1, height, width, channels))
-    statistic = jnp.mean(statistic.reshape(replicas, 1, -1, num_features, channels // num_features), axis=4)  # [R,1,M,F]
+    statistic = statistic.reshape(replicas, 1, -1, num_features, channels // num_features)
+    statistic = jnp.mean(statistic, axis=4)  # [R, 1, M, F]
     # 3. Every pixel of every sample of the group gets this number.
     statistic = jnp.broadcast_to(statistic, (replicas, group_size, *statistic.shape[2:]))  # [R, G, M, F]
     statistic = statistic.reshape(batch, 1, 1, num_features)

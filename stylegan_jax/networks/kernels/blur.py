@@ -19,22 +19,26 @@ def is_half_precision(dtype: jax.typing.DTypeLike) -> bool:
     return jnp.dtype(dtype).itemsize < 4
 
 
-def blur(x: jax.Array, taps: Sequence[float], dtype: jax.typing.DTypeLike) -> jax.Array:
+def blur(x: jax.Array, taps: Sequence[float], dtype: jax.typing.DTypeLike, *, saturates: bool = False) -> jax.Array:
     """Low-pass filters as `ops.blur` does. It is for derivatives that are written by hand: it has none of its own.
 
     Args:
       x: [N, H, W, C] in float32 or float64.
       taps: an odd number of weights, which are scaled to sum 1; () does nothing.
-      dtype: of the result in float32 or float64. In half precision the result is not rounded, so that more work can
-        be fused with it; the rows that are stored between both axes are rounded.
+      dtype: of the rows, which are stored between both axes. Where it is float32 or float64 nothing is stored.
+      saturates: rows beyond the largest number of `dtype` become that number rather than infinite.
 
     Returns:
-      [N, H, W, C] in the type of `x`.
+      [N, H, W, C] in the type of `x`, not rounded, so that more work can be fused with it.
     """
     if not taps or not is_half_precision(dtype):
         return ops.blur(x, tuple(taps))
+    rows = _along(x, taps, axis=1)
+    if saturates:
+        largest = float(jnp.finfo(dtype).max)
+        rows = jnp.clip(rows, -largest, largest)
     # The barrier has the rows stored. Otherwise XLA would make one expression of both axes again.
-    rows = jax.lax.optimization_barrier(_along(x, taps, axis=1).astype(dtype))
+    rows = jax.lax.optimization_barrier(rows.astype(dtype))
     return _along(ops.at_least_float32(rows), taps, axis=2)
 
 
@@ -43,6 +47,4 @@ def _along(x, taps, axis):
     half, size = len(taps) // 2, x.shape[axis]
     edges = [(half, half) if i == axis else (0, 0) for i in range(x.ndim)]
     padded = jnp.pad(x, edges)
-    return sum(
-        jax.lax.slice_in_dim(padded, i, i + size, axis=axis) * (tap / sum(taps)) for i, tap in enumerate(taps)
-    )
+    return sum(jax.lax.slice_in_dim(padded, i, i + size, axis=axis) * (tap / sum(taps)) for i, tap in enumerate(taps))

@@ -1,7 +1,7 @@
 """From colours to features (from_rgb): a 1x1 convolution of very few channels, bias and rectifier.
 
-In half precision the convolution is written as a sum of products, one per colour, which fuses with the work around it (a
-matrix product would not). Images are much smaller than features. Nothing of the size of the features is stored for
+In half precision the convolution is written as a sum of products, one per colour, which fuses with the work around it
+(a matrix product would not). Images are much smaller than features. Nothing of the size of the features is stored for
 derivatives, therefore: each function below recomputes the slope of the rectifier from the images.
 
 Every gradient is one or several reductions over the features. Each starts from its own recomputation, numbered by

@@ -27,6 +27,7 @@ def form(request, monkeypatch):
         return
     for module in (epilogue, blur):
         monkeypatch.setattr(module, 'is_half_precision', lambda dtype: True)
+    monkeypatch.setattr(epilogue, '_BLURRED', jnp.float64)
     jax.clear_caches()  # a trace made the other way would pass for this one
     yield request.param
     jax.clear_caches()
@@ -131,9 +132,19 @@ def test_stylize_channels(float64, form, noises, nonlinearity, taps):
 def test_half_precision_says_what_is_stored(float64, form):
     ours, arguments = stylize_case(epilogue.stylize_channels, 1, 'lrelu', (1, 2, 1))
     text = str(jax.make_jaxpr(gradients(ours, len(arguments)))(*arguments))
-    # The rows of the blur and the rectified features; in the backward pass their gradient and the rows of its blur.
-    stored = len(re.findall(r'f64\[2,4,5,3\] = optimization_barrier', text))
-    assert stored == {'float64': 0, 'half precision': 4}[form]
+    # Alone behind barriers are the rows of the blur, those of its derivative and the derivative itself; beside them is
+    # what each of two expressions recomputes, three and four barriers deep.
+    alone = len(re.findall(r'f64\[2,4,5,3\] = optimization_barrier', text))
+    assert alone == {'float64': 0, 'half precision': 3 + 3 + 4}[form]
+    # The blurred features come with the sums of their rows.
+    together = len(re.findall(r'f64\[2,4,5,3\] \w+:f64\[2,4,3\] \w+:f64\[2,4,3\] = optimization_barrier', text))
+    assert together == {'float64': 0, 'half precision': 1}[form]
+
+
+def test_blurred_features_beyond_float16_stay_finite():
+    x = jnp.full((1, 8, 8, 2), 1e6, jnp.bfloat16)
+    y = epilogue.stylize_channels(x, None, None, jnp.zeros(2), jnp.zeros((1, 4)), 'lrelu', (1, 2, 1))
+    assert np.all(np.isfinite(np.asarray(y, np.float32)))
 
 
 @pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from test_epilogue import assert_roughly_same, assert_same, derivatives
 
 import tiny
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import from_rgb
-from test_epilogue import assert_roughly_same, assert_same, derivatives
 
 each_nonlinearity = pytest.mark.parametrize('nonlinearity', ['lrelu', 'relu'])
 
