@@ -4,9 +4,11 @@ python -m stylegan_jax.benchmark --what=train
 python -m stylegan_jax.benchmark --what=train --resolution=64,256 --batch=32,16 --plot=roofline.png
 python -m stylegan_jax.benchmark --what=generate --precision=tf32 --json=generate.json
 python -m stylegan_jax.benchmark --what=compile --resolution=256 --batch=8
+python -m stylegan_jax.benchmark --what=graph --resolution=1024 --batch=8
 python -m stylegan_jax.benchmark --what=data --resolution=64,1024 --encoding=raw,png
 """
 
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -23,10 +25,10 @@ FLAGS = flags.FlagValues()
 _WHAT = flags.DEFINE_enum(
     'what',
     'train',
-    ['train', 'generate', 'compile', 'data'],
+    ['train', 'generate', 'compile', 'graph', 'data'],
     'train: a D step and a G step of the full-width network; generate: images from latents; '
-    'compile: one stage, with and without a persistent cache; data: reading and decoding '
-    'prepared records.',
+    'compile: one stage, with and without a persistent cache; graph: the kernels of a training step on an H100, and '
+    'how long they should take, without one; data: reading and decoding prepared records.',
     flag_values=FLAGS,
 )
 _RESOLUTION = flags.DEFINE_list(
@@ -39,10 +41,17 @@ _BATCH = flags.DEFINE_list(
     flag_values=FLAGS,
 )
 _PRECISION = flags.DEFINE_string(
-    'precision', Config().precision, 'As --config.precision of training. Not for data.', flag_values=FLAGS
+    'precision', Config().precision, 'As --config.precision of training. Not for data and graph.', flag_values=FLAGS
 )
 _ENCODING = flags.DEFINE_list('encoding', None, 'data: encodings of the records; by itself all.', flag_values=FLAGS)
 _JSON = flags.DEFINE_string('json', None, 'A file to write the results to as well.', flag_values=FLAGS)
+_KERNELS = flags.DEFINE_string(
+    'kernels',
+    None,
+    'train, on a GPU, one resolution: a file (.json.gz) for the time of each kernel, which is printed beside the '
+    'predicted one.',
+    flag_values=FLAGS,
+)
 _PLOT = flags.DEFINE_string('plot', None, 'train, generate: a PNG file to draw a roofline into.', flag_values=FLAGS)
 
 
@@ -53,9 +62,12 @@ def main(argv: Sequence[str]) -> int:
         _numbers(flag, values.value) for flag, values in (('resolution', _RESOLUTION), ('batch', _BATCH))
     )
     _check_flags()
-    measured = (
-        _measure_data(resolutions) if _WHAT.value == 'data' else _measure_device(_WHAT.value, resolutions, batches)
-    )
+    if _WHAT.value == 'data':
+        measured = _measure_data(resolutions)
+    elif _WHAT.value == 'graph':
+        measured = _predict_graphs(resolutions, batches)
+    else:
+        measured = _measure_device(_WHAT.value, resolutions, batches)
     if _JSON.value:
         with open(_JSON.value, 'w') as file:
             json.dump({'what': _WHAT.value, **measured}, file, indent=1)
@@ -78,11 +90,31 @@ def _measure_data(resolutions):
     return {'machine': facts, 'results': data.measure(resolutions or _DATA_RESOLUTIONS, encodings, _say)}
 
 
+def _predict_graphs(resolutions, batches):
+    """Compiles for an H100, which need not be there, and prints what the model of kernel times says."""
+    from stylegan_jax.benchmarks import cases, graph, h100, kernel_time
+
+    h100.compiler_library()  # says what is missing before anything else is done
+    results = []
+    for case in cases.make_cases(resolutions, batches, 'bfloat16', kind='accelerator'):
+        compiled = h100.compile_for_h100(cases.iteration(case), *cases.abstract_iteration(case), donate_argnums=0)
+        text = compiled.as_text()
+        kernels = kernel_time.predict(text)
+        _say(f'{case.resolution}x{case.resolution}, batch {case.batch}, bfloat16, on an H100')
+        _say(kernel_time.table(kernels))
+        _say(str(graph.read_graph(text)))
+        results.append(
+            case.named()
+            | {'milliseconds': kernel_time.milliseconds(kernels), 'by_kind': dict(kernel_time.by_kind(kernels))}
+        )
+    return {'results': results}
+
+
 def _measure_device(what, resolutions, batches):
     """Measures with JAX; does not import the data pipeline, checkpoints or TensorFlow Datasets."""
     import jax  # takes a second; measuring data does without it
 
-    from stylegan_jax.benchmarks import cases, compiling, device, generate, plot, table, train
+    from stylegan_jax.benchmarks import cases, compiling, device, generate, plot, profile, table, train
     from stylegan_jax.runtime import machine
 
     listed = cases.make_cases(resolutions, batches, _PRECISION.value)
@@ -98,6 +130,18 @@ def _measure_device(what, resolutions, batches):
         function = {'train': train.measure, 'generate': generate.measure}[what]
     _say(f'{what}, {_PRECISION.value}:\n{table.heading(what)}')
     results = []
+
+    def keep_kernels(run, compiled):
+        recorded = profile.record(run, compiled, {'machine': facts, **listed[0].named()})
+        profile.write(_KERNELS.value, recorded)
+        _say(profile.comparison(recorded))
+
+    if _KERNELS.value:
+        if jax.default_backend() == 'cpu':
+            raise UserError('there is no GPU to profile', field='kernels', remedy='leave it out')
+        if len(listed) > 1:
+            raise UserError('give one --resolution', field='kernels')
+        function = functools.partial(train.measure, on_compiled=keep_kernels)
     for case in listed:
         results.append(function(case) if what == 'compile' else function(case, rates))
         _say(table.line(what, results[-1]))
@@ -122,13 +166,14 @@ def _check_flags():
     what = _WHAT.value
     for flag, does_it_use in (
         (_BATCH, what != 'data'),
-        (_PRECISION, what != 'data'),
+        (_PRECISION, what not in ('data', 'graph')),
         (_ENCODING, what == 'data'),
         (_PLOT, what in ('train', 'generate')),
+        (_KERNELS, what == 'train'),
     ):
         if flag.present and not does_it_use:
             raise UserError(f'--what={what} does not use it', field=flag.name, remedy='leave it out')
-    for flag in _JSON, _PLOT:
+    for flag in _JSON, _PLOT, _KERNELS:
         folder = os.path.dirname(flag.value or '') or '.'
         if not os.path.isdir(folder):
             raise UserError(f'there is no folder {folder}', field=flag.name, value=flag.value)

@@ -52,13 +52,16 @@ class Case:
         return {'resolution': self.resolution, 'batch': self.batch, 'precision': self.config.precision}
 
 
-def make_cases(resolutions: Sequence[int] | None, batches: Sequence[int] | None, precision: str) -> list[Case]:
+def make_cases(
+    resolutions: Sequence[int] | None, batches: Sequence[int] | None, precision: str, kind: str | None = None
+) -> list[Case]:
     """Makes the cases that were asked for.
 
     Args:
       resolutions: sides [pixels]; None for those that suit the device.
       batches: images per step, one for each resolution or one for all; None for those that suit the device.
       precision: see `Config`.
+      kind: of device that the defaults suit: 'cpu' or 'accelerator'; None for this machine's.
 
     Returns:
       A case for each resolution.
@@ -66,7 +69,7 @@ def make_cases(resolutions: Sequence[int] | None, batches: Sequence[int] | None,
     Raises:
       UserError: the lists have different lengths, or there is no such network.
     """
-    kind = 'cpu' if jax.default_backend() == 'cpu' else 'accelerator'
+    kind = kind or ('cpu' if jax.default_backend() == 'cpu' else 'accelerator')
     resolutions = resolutions or _RESOLUTIONS[kind]
     if batches is None:
         batches = [_BATCHES[kind].get(side, 1) for side in resolutions]

@@ -24,12 +24,12 @@ import numpy as np
 
 from stylegan_jax.benchmarks import fusion_work, hlo
 
-_BYTES_PER_US = 3.46e6  # what elementwise kernels reach of the memory's rate
-_LAUNCH = 1.5  # [us]: the least that any kernel takes
+_BYTES_PER_US = 3.4e6  # what elementwise kernels reach of the memory's rate
+_LAUNCH = 1.7  # [us]: the least that any kernel takes
 _CONVOLUTION_LAUNCH = 8.0  # [us]: filling and emptying the pipelines of a convolution, or of its several kernels
 # Picoseconds of an evaluation, see `fusion_work.Work`.
-_PLAIN, _TEST, _GUARDED, _REDUCED = 0.025, 0.089, 0.0715, 0.227
-_PER_ADDITION = 3.9e-3  # [us]: a block adds up the elements of a number one after another
+_PLAIN, _TEST, _GUARDED, _REDUCED = 0.026, 0.089, 0.0735, 0.24
+_PER_ADDITION = 4.5e-3  # [us]: a block adds up the elements of a number one after another
 # Products per second [1e12] by features on the narrower side: (kind, stride) -> rates.
 _FEATURES = 16, 32, 64, 128, 256, 512
 _RATES = {
@@ -73,6 +73,11 @@ class Kernel:
     microseconds: float
     gigabytes: float
 
+    @property
+    def short_shape(self) -> str:
+        """The shape without its layout."""
+        return re.sub(r'\{[^}]*\}', '', self.shape)
+
 
 def predict(text: str) -> list[Kernel]:
     """Predicts the kernels of optimised HLO for a GPU, the dearest first."""
@@ -115,10 +120,9 @@ def table(kernels: list[Kernel], rows: int = 20) -> str:
         + ', '.join(f'{kind} {part:.2f}' for kind, part in by_kind(kernels).most_common())
     ]
     for kernel in kernels[:rows]:
-        shape = re.sub(r'\{[^}]*\}', '', kernel.shape)
         lines.append(
             f'{kernel.microseconds:8.0f} us  x{kernel.times:<3d} {kernel.gigabytes:6.3f} GB  {kernel.kind:15s} '
-            f'{shape[:44]:44s} {kernel.source[-60:]}'
+            f'{kernel.short_shape[:44]:44s} {kernel.source[-60:]}'
         )
     return '\n'.join(lines)
 

@@ -1,5 +1,7 @@
 """How fast training is: one D step and one G step on images that are on the device already."""
 
+from collections.abc import Callable
+
 import jax
 
 from stylegan_jax import training
@@ -9,12 +11,15 @@ from stylegan_jax.benchmarks.device import DeviceRates
 from stylegan_jax.runtime.flops import model_flops
 
 
-def measure(case: Case, rates: DeviceRates) -> dict[str, float | str | None]:
+def measure(
+    case: Case, rates: DeviceRates, on_compiled: Callable[..., None] = lambda run, compiled: None
+) -> dict[str, float | str | None]:
     """Measures one case.
 
     Args:
       case: of the measurement.
       rates: the limits of the device.
+      on_compiled: called at the end with what `profile.record` takes.
 
     Returns:
       A dict, see `compiled.measure_calls`; with trace_seconds and compile_seconds.
@@ -32,4 +37,6 @@ def measure(case: Case, rates: DeviceRates) -> dict[str, float | str | None]:
         jax.block_until_ready((state, metrics))
 
     flops = model_flops(iteration(case), *abstract_iteration(case))
-    return case.named() | measure_calls(run, compiled, batch=case.batch, flops=flops, rates=rates) | times
+    result = case.named() | measure_calls(run, compiled, batch=case.batch, flops=flops, rates=rates) | times
+    on_compiled(run, compiled)
+    return result
