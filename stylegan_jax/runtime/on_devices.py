@@ -55,7 +55,8 @@ class Program:
 
     def check(self, network: Any, batch: Any) -> None:
         """Raises what the function would raise for these arrays, or `jax.ShapeDtypeStruct`s, and computes nothing."""
-        jax.eval_shape(self._function, network, batch)
+        with traced_for(self._platform):
+            jax.eval_shape(self._function, network, batch)
 
     def lower(self, network: Any, batch: Any) -> jax.stages.Lowered:
         """Traces the function for the shapes of arrays, or of `jax.ShapeDtypeStruct`s."""

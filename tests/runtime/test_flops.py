@@ -86,7 +86,9 @@ def test_wrappers_are_looked_into():
 @pytest.mark.parametrize('platform', [None, 'cpu', 'cuda', 'tpu'])
 def test_default_form_counts_whatever_the_platform(platform):
     def f(a, b):
-        return by_platform(a, b, cpu=lambda a, b: 2 * (a @ b) - a @ b, cuda=lambda a, b: jnp.ones((4, 16)), default=jnp.matmul)
+        return by_platform(
+            a, b, cpu=lambda a, b: 2 * (a @ b) - a @ b, cuda=lambda a, b: jnp.ones((4, 16)), default=jnp.matmul
+        )
 
     with traced_for(platform):
         assert model_flops(f, A, B) == model_flops(jax.jit(f), A, B) == PRODUCT
