@@ -120,14 +120,12 @@ def exact_products():
 
 
 @pytest.fixture
-def accelerator_forms(monkeypatch):
+def accelerator_forms():
     """Runs a test with the forms for other platforms than a CPU, which are as exact there."""
-    import jax
+    from stylegan_jax.runtime.by_platform import traced_for
 
-    monkeypatch.setattr(jax.lax, 'platform_dependent', lambda *arguments, default, **_: default(*arguments))
-    jax.clear_caches()  # a trace made in the other form would pass for this one
-    yield
-    jax.clear_caches()
+    with traced_for('tpu'):
+        yield
 
 
 @pytest.fixture(params=['own', 'accelerator'])

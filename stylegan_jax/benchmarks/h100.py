@@ -18,6 +18,7 @@ from jax.experimental import topologies
 from jax.sharding import NamedSharding, PartitionSpec
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.by_platform import traced_for
 from stylegan_jax.runtime.platforms import compiler_options
 
 COMPILER_VARIABLE = 'STYLEGAN_JAX_GPU_COMPILER'
@@ -47,7 +48,8 @@ def compile_for_h100(
     library = compiler_library(compiler)
     sharding = NamedSharding(topologies.make_mesh(_topology(library), (1,), ('device',)), PartitionSpec())
     args = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), args)
-    lowered = jax.jit(fn, donate_argnums=donate_argnums, keep_unused=True).lower(*args)  # as training does
+    with traced_for('cuda'):
+        lowered = jax.jit(fn, donate_argnums=donate_argnums, keep_unused=True).lower(*args)  # as training does
     return lowered.compile({'xla_gpu_autotune_level': 0} | compiler_options('cuda'))
 
 

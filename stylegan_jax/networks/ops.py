@@ -16,6 +16,8 @@ import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
+from stylegan_jax.runtime.by_platform import by_platform
+
 AnyArray = Array | np.ndarray  # JAX takes arrays of NumPy wherever it takes its own
 _LEAK = 0.2  # negative slope of the leaky rectifier (ProGAN Appendix A.1)
 EPSILON = 1e-8  # inside every square root of a norm, as in the official code
@@ -154,9 +156,7 @@ def sum_over_images(x: Float[AnyArray, 'N H W C']) -> Float[Array, ' C']:
 def sum_of_squares(x: Float[AnyArray, '...']) -> Float[Array, '']:
     """Adds up the squares of all elements; exact products, and no derivative."""
     # A product of vectors is the fastest sum on CPUs, and takes accelerators several launches.
-    return jax.lax.platform_dependent(
-        x, cpu=lambda x: jnp.vdot(x, x, precision='highest'), default=lambda x: jnp.sum(jnp.square(x))
-    )
+    return by_platform(x, cpu=lambda x: jnp.vdot(x, x, precision='highest'), default=lambda x: jnp.sum(jnp.square(x)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -185,7 +185,7 @@ def _sum_rows(x, kept, summed):
             axes_left = axes[:-1]
         return jnp.sum(rows, axis=axes_left)
 
-    return jax.lax.platform_dependent(x, cpu=on_cpu, default=on_accelerator)
+    return by_platform(x, cpu=on_cpu, default=on_accelerator)
 
 
 _sum_rows.defvjp(

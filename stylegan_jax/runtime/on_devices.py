@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from stylegan_jax.runtime.by_platform import platform_of, traced_for
 from stylegan_jax.runtime.platforms import compiler_options, matmul_precision
 
 _AXIS = 'device'
@@ -36,6 +37,7 @@ class Program:
         everywhere, split = PartitionSpec(), PartitionSpec(_AXIS)
         self._everywhere, self._split = NamedSharding(mesh, everywhere), NamedSharding(mesh, split)
         self._precision, self._options = precision, compiler_options(devices[0].platform)
+        self._platform = platform_of(devices[0])
         # Under shard_map each device runs the function as if it were alone. Left to partition the function by itself,
         # XLA could decide that devices exchange activations.
         self._function = jax.jit(
@@ -53,7 +55,8 @@ class Program:
 
     def check(self, network: Any, batch: Any) -> None:
         """Raises what the function would raise for these arrays, or `jax.ShapeDtypeStruct`s, and computes nothing."""
-        jax.eval_shape(self._function, network, batch)
+        with traced_for(self._platform):
+            jax.eval_shape(self._function, network, batch)
 
     def lower(self, network: Any, batch: Any) -> jax.stages.Lowered:
         """Traces the function for the shapes of arrays, or of `jax.ShapeDtypeStruct`s."""
@@ -61,8 +64,8 @@ class Program:
         def shapes(tree, sharding):
             return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
 
-        # The precision of products is fixed while the function is traced.
-        with matmul_precision(self._precision):
+        # The precision of products is fixed while the function is traced, and so are the forms that suit the platform.
+        with matmul_precision(self._precision), traced_for(self._platform):
             return self._function.lower(shapes(network, self._everywhere), shapes(batch, self._split))
 
     def compile(self, network: Any, batch: Any) -> jax.stages.Compiled:

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from stylegan_jax.config import Config
 from stylegan_jax.data.batch import Batch
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.by_platform import platform_of, traced_for
 from stylegan_jax.runtime.compiling import Compilation, tracing
 from stylegan_jax.runtime.platforms import compiler_options
 from stylegan_jax.training.sharing import divisors, share_of
@@ -171,7 +172,9 @@ class Devices:
         """
 
         def iteration(state, batch, lr):
-            return _train_iterations(self._config, state, batch, lr, stage, steps, self._share)
+            # Forms for other platforms than that of the devices would only take time to trace.
+            with traced_for(platform_of(self._devices[0])):
+                return _train_iterations(self._config, state, batch, lr, stage, steps, self._share)
 
         if self._config.parallel.mode == 'pmap':
             return jax.pmap(

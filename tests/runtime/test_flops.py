@@ -16,6 +16,7 @@ from stylegan_jax.networks.kernels.convolution import (
     transposed_convolve,
     up_convolve,
 )
+from stylegan_jax.runtime.by_platform import by_platform, traced_for
 from stylegan_jax.runtime.flops import model_flops
 
 
@@ -80,6 +81,17 @@ def test_wrappers_are_looked_into():
     split = jax.shard_map(jnp.matmul, mesh=mesh, in_specs=(rows, everywhere), out_specs=rows)
     for f in (jax.jit(jnp.matmul), jax.checkpoint(jnp.matmul), custom, split):
         assert model_flops(f, A, B) == PRODUCT
+
+
+@pytest.mark.parametrize('platform', [None, 'cpu', 'cuda', 'tpu'])
+def test_default_form_counts_whatever_the_platform(platform):
+    def f(a, b):
+        return by_platform(
+            a, b, cpu=lambda a, b: 2 * (a @ b) - a @ b, cuda=lambda a, b: jnp.ones((4, 16)), default=jnp.matmul
+        )
+
+    with traced_for(platform):
+        assert model_flops(f, A, B) == model_flops(jax.jit(f), A, B) == PRODUCT
 
 
 def test_loops_and_conditions():

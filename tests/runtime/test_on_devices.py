@@ -1,12 +1,14 @@
 """Functions of a network and a batch over several devices: results, what is compiled, and when."""
 
 import concurrent.futures
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stylegan_jax.runtime.by_platform import by_platform
 from stylegan_jax.runtime.on_devices import OnDevices, Program
 
 DEVICES = tuple(jax.devices())
@@ -79,6 +81,14 @@ def test_a_failed_compilation_is_tried_again():
 def test_precision_of_products(precision, expected):
     text = Program(product, DEVICES[:1], precision).lower(NETWORK, BATCH).as_text()
     assert f'precision = [{expected}, {expected}]' in text or (expected == 'DEFAULT' and 'HIGHEST' not in text)
+
+
+def test_only_forms_for_the_platform_of_the_devices_are_traced():
+    def function(network, batch):
+        return by_platform(batch, cpu=jnp.sin, cuda=jnp.tan, default=jnp.cos)
+
+    text = Program(function, DEVICES[:1], 'float32').lower(NETWORK, BATCH).as_text()
+    assert len(re.findall(r'stablehlo\.(sine|tan|cosine|case)', text)) == 1
 
 
 def test_a_function_with_its_network():

@@ -194,6 +194,16 @@ def test_one_all_reduce_a_step(mode, devices, accumulate, per_dispatch):
 # Ahead of time.
 
 
+@pytest.mark.parametrize('mode', ['jit', pytest.param('pmap', marks=pytest.mark.full)])
+def test_only_forms_for_the_platform_of_the_devices_are_traced(mode):
+    config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=1))
+    runner = training.Devices(config)
+    state = training.create_state(config, lod=1)
+    text = runner.mapped(0, 1).lower(*runner.abstract(state, 16, 0, 1)).as_text()
+    assert 'stablehlo.dot_general' in text
+    assert 'stablehlo.case' not in text  # which is how a choice of the platform is lowered
+
+
 @pytest.mark.parametrize(
     'mode, devices, per_dispatch',
     [

@@ -33,6 +33,7 @@ from jax import lax
 
 from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import minimal_filtering, row_packing
+from stylegan_jax.runtime.by_platform import by_platform
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
 _STRIPS = 8  # that an image is cut into for filter gradients on a CPU
@@ -251,7 +252,7 @@ def _on_platform(*arrays, cpu, blocks, pixels, default):
     blocks would have to be copied. It is also the form in which `flops.model_flops` counts.
     """
     cuda = {'cuda': functools.partial(blocks, pixels=pixels)} if pixels > 1 else {}
-    return lax.platform_dependent(*arrays, cpu=cpu, default=default, **cuda)
+    return by_platform(*arrays, cpu=cpu, default=default, **cuda)
 
 
 def _correlate_blocks(x, kernel, pixels, stride=1):
@@ -330,7 +331,7 @@ def _filter_gradient_in_strips(x, y):
 
 def _row_major_on_accelerators(kernel):
     # Otherwise the layout of one kernel would spread to weights, gradients and Adam's moments.
-    return lax.platform_dependent(kernel, cpu=lambda kernel: kernel, default=ops.row_major)
+    return by_platform(kernel, cpu=lambda kernel: kernel, default=ops.row_major)
 
 
 @jax.custom_vjp
@@ -345,9 +346,7 @@ def _with_pinned_layout(weight):
 _with_pinned_layout.defvjp(
     lambda weight: (_with_pinned_layout(weight), None),
     # The barrier has the gradient stored in this layout, rather than fused with the update.
-    lambda _, d: (
-        lax.platform_dependent(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(ops.row_major(d))),
-    ),
+    lambda _, d: (by_platform(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(ops.row_major(d))),),
 )
 
 

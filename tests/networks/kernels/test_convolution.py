@@ -13,6 +13,7 @@ from stylegan_jax.networks import ops
 from stylegan_jax.networks.kernels import convolution, minimal_filtering, row_packing
 from stylegan_jax.networks.kernels.convolution import convolve, filter_gradient, transposed_convolve
 from stylegan_jax.runtime import flops
+from stylegan_jax.runtime.by_platform import traced_for
 
 pytestmark = pytest.mark.usefixtures('float64')
 DOWN = convolution.KernelForm(divisor=4)
@@ -77,19 +78,19 @@ def minimal_forms(monkeypatch):
 
 
 @pytest.fixture
-def gpu_forms(monkeypatch, accelerator_forms):
+def gpu_forms():
     """Runs a test with the forms for GPUs, which are as exact on a CPU."""
-
-    def on_gpu(*arguments, default, cuda=None, **_):
-        return (cuda or default)(*arguments)
-
-    monkeypatch.setattr(lax, 'platform_dependent', on_gpu)
+    with traced_for('cuda'):
+        yield
 
 
 @pytest.fixture
 def packed_forms(monkeypatch, gpu_forms):
     """Has GPUs take blocks of pixels in double precision as well."""
     monkeypatch.setattr(row_packing, 'PACKED_TYPES', (*row_packing.PACKED_TYPES, jnp.dtype(jnp.float64)))
+    jax.clear_caches()  # a trace made pixel by pixel would pass for one in blocks
+    yield
+    jax.clear_caches()
 
 
 derivatives = pytest.mark.parametrize(
@@ -164,6 +165,7 @@ def test_blocks_round_no_worse(monkeypatch, gpu_forms, layer, inputs, outputs, d
         assert ours.dtype == theirs.dtype
         error, least = (jnp.linalg.norm((y.astype(jnp.float32) - truth).ravel()) for y in (ours, theirs))
         assert error <= 1.05 * least
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize('layer, outputs', [(convolution.same_convolve, 16), (convolution.down_convolve, 32)])
