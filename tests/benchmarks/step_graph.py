@@ -10,6 +10,7 @@ import time
 from stylegan_jax.benchmarks.cases import Case, abstract_iteration, full_config, iteration
 from stylegan_jax.benchmarks.graph import read_graph
 from stylegan_jax.benchmarks.h100 import compile_for_h100
+from stylegan_jax.benchmarks.kernel_time import milliseconds, predict
 
 
 def main(resolution, batch, precision):
@@ -17,11 +18,13 @@ def main(resolution, batch, precision):
     case = Case(full_config(int(resolution), precision), int(batch))
     start = time.perf_counter()
     compiled = compile_for_h100(iteration(case), *abstract_iteration(case), donate_argnums=0)
-    graph = read_graph(compiled.as_text())
+    text = compiled.as_text()
+    graph = read_graph(text)
     print(
         json.dumps(
             {
                 'kernels': graph.total_kernels,
+                'milliseconds': milliseconds(predict(text)),
                 'bytes_per_image': graph.total_bytes / case.batch,
                 'convolutions': graph.convolutions.total(),
                 'oversized_filters': graph.oversized_filters,
