@@ -27,8 +27,9 @@ _WHAT = flags.DEFINE_enum(
     'train',
     ['train', 'generate', 'compile', 'graph', 'data'],
     'train: a D step and a G step of the full-width network; generate: images from latents; '
-    'compile: one stage, with and without a persistent cache; graph: the kernels of a training step on an H100, and '
-    'how long they should take, without one; data: reading and decoding prepared records.',
+    'compile: one stage, with and without a persistent cache; graph: the kernels of a training step compiled '
+    'for an H100, with predicted times (neither measures nor needs a GPU); data: reading and '
+    'decoding prepared records.',
     flag_values=FLAGS,
 )
 _RESOLUTION = flags.DEFINE_list(
@@ -92,6 +93,8 @@ def _measure_data(resolutions):
 
 def _predict_graphs(resolutions, batches):
     """Compiles for an H100, which need not be there, and prints what the model of kernel times says."""
+    import jax  # takes a second; measuring data does without it
+
     from stylegan_jax.benchmarks import cases, graph, h100, kernel_time
 
     h100.compiler_library()  # says what is missing before anything else is done
@@ -100,14 +103,16 @@ def _predict_graphs(resolutions, batches):
         compiled = h100.compile_for_h100(cases.iteration(case), *cases.abstract_iteration(case), donate_argnums=0)
         text = compiled.as_text()
         kernels = kernel_time.predict(text)
-        _say(f'{case.resolution}x{case.resolution}, batch {case.batch}, bfloat16, on an H100')
+        _say(
+            f'{case.resolution}x{case.resolution}, batch {case.batch}, bfloat16: compiled for an H100, times of an H200'
+        )
         _say(kernel_time.table(kernels))
         _say(str(graph.read_graph(text)))
         results.append(
             case.named()
             | {'milliseconds': kernel_time.milliseconds(kernels), 'by_kind': dict(kernel_time.by_kind(kernels))}
         )
-    return {'results': results}
+    return {'jax': jax.__version__, 'results': results}
 
 
 def _measure_device(what, resolutions, batches):
@@ -118,6 +123,8 @@ def _measure_device(what, resolutions, batches):
     from stylegan_jax.runtime import machine
 
     listed = cases.make_cases(resolutions, batches, _PRECISION.value)
+    if _KERNELS.value and (jax.default_backend() != 'gpu' or len(listed) != 1):
+        raise UserError('it takes a GPU and one resolution', field='kernels', value=_KERNELS.value)
     facts = machine.describe(jax.devices()[0])
     _say(machine.heading(facts))
     measured = {'machine': facts, 'precision': _PRECISION.value}
@@ -131,20 +138,16 @@ def _measure_device(what, resolutions, batches):
     _say(f'{what}, {_PRECISION.value}:\n{table.heading(what)}')
     results = []
 
-    def keep_kernels(run, compiled):
-        recorded = profile.record(run, compiled, {'machine': facts, **listed[0].named()})
-        profile.write(_KERNELS.value, recorded)
-        _say(profile.comparison(recorded))
-
+    steps = []  # what the profiler runs afterwards
     if _KERNELS.value:
-        if jax.default_backend() == 'cpu':
-            raise UserError('there is no GPU to profile', field='kernels', remedy='leave it out')
-        if len(listed) > 1:
-            raise UserError('give one --resolution', field='kernels')
-        function = functools.partial(train.measure, on_compiled=keep_kernels)
+        function = functools.partial(train.measure, on_compiled=lambda *step: steps.append(step))
     for case in listed:
         results.append(function(case) if what == 'compile' else function(case, rates))
         _say(table.line(what, results[-1]))
+    for run, compiled in steps:
+        recorded = profile.record(run, compiled, {'machine': facts, **listed[0].named()})
+        profile.write(_KERNELS.value, recorded)
+        _say(profile.comparison(recorded))
     if _PLOT.value:
         plot.roofline(_PLOT.value, results, rates, f'{what}, {_PRECISION.value}\n{machine.heading(facts)}')
     return measured | {'results': results}

@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from stylegan_jax import benchmark
-from stylegan_jax.benchmarks import cases, data, device, plot, timing
+from stylegan_jax.benchmarks import cases, data, device, h100, plot, timing
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import machine
 
@@ -109,6 +109,26 @@ def test_compiling_finds_the_cache(run):
     assert jax.config.jax_compilation_cache_dir == before
 
 
+@pytest.mark.full
+def test_graphs_are_predicted_without_a_gpu(run):
+    try:
+        h100.compiler_library()
+    except UserError as error:
+        pytest.skip(str(error))
+    code, out, err = run('--what=graph', '--resolution=4', '--batch=8', '--json=results.json')
+    assert code == 0, err
+    with open('results.json') as file:
+        (result,) = json.load(file)['results']
+    assert result['batch'] == 8 and 0 < result['milliseconds'] == pytest.approx(sum(result['by_kind'].values()))
+    assert f'{result["milliseconds"]:.2f} ms a step, predicted' in out and 'compiled for an H100' in out
+
+
+def test_a_graph_needs_the_compiler(run, monkeypatch):
+    monkeypatch.delenv(h100.COMPILER_VARIABLE, raising=False)
+    code, _out, err = run('--what=graph')
+    assert code == 2 and f'{h100.COMPILER_VARIABLE} is not set' in err and err.count('\n') == 1
+
+
 def test_data(run, monkeypatch):
     monkeypatch.setattr(data, '_SECONDS', 0.01)
     monkeypatch.setattr(data, '_MEGABYTES', 1)
@@ -131,6 +151,10 @@ def test_data(run, monkeypatch):
         (['--what=data', '--precision=tf32'], '--precision: --what=data does not use it'),
         (['--what=data', '--batch=4'], '--batch: --what=data does not use it'),
         (['--what=compile', '--plot=a.png'], '--plot: --what=compile does not use it'),
+        (['--what=graph', '--precision=tf32'], '--precision: --what=graph does not use it'),
+        (['--what=graph', '--kernels=k.json.gz'], '--kernels: --what=graph does not use it'),
+        (['--kernels=k.json.gz', '--resolution=4'], '--kernels=k.json.gz: it takes a GPU and one resolution'),
+        (['--kernels=nowhere/k.json.gz'], '--kernels=nowhere/k.json.gz: there is no folder nowhere'),
         (['--encoding=raw'], '--encoding: --what=train does not use it'),
         (['--what=data', '--encoding=gif'], '--encoding=gif: choose from'),
         (['--json=nowhere/results.json'], '--json=nowhere/results.json: there is no folder nowhere'),

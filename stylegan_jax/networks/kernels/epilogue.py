@@ -22,19 +22,8 @@ import jax.numpy as jnp
 from jax.lax import optimization_barrier
 
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels.blur import blur, is_half_precision
-
-
-def _behind_barriers(x, recomputation):
-    """Returns x, in half precision behind as many optimization barriers as `recomputation` says.
-
-    XLA sees another value behind each number of barriers. It recomputes what is derived from them, rather than
-    sharing it between two users (and storing it). Float32 serves CPUs and exact comparisons; there XLA decides.
-    """
-    for _ in range(recomputation if is_half_precision(x.dtype) else 0):
-        x = optimization_barrier(x)
-    return x
-
+from stylegan_jax.networks.kernels.storage import is_half_precision, stored
+from stylegan_jax.networks.kernels.two_pass_blur import blur
 
 # --- The discriminator's epilogue.
 
@@ -64,25 +53,28 @@ def rectify_channels(x: jax.Array, bias: jax.Array, nonlinearity: str, taps: tup
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _rectify_tangent(x, bias, tangent, nonlinearity, taps):
     """B(s * tangent): [N, H, W, C]."""
-    x, tangent = optimization_barrier((x, tangent))  # see `_slope`
+    x, tangent = _apart(x, tangent)
     return blur(_slope(x, bias, nonlinearity) * ops.at_least_float32(tangent), taps, x.dtype).astype(x.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _rectify_cotangent(x, bias, dy, nonlinearity, taps):
     """s * B'(dy): [N, H, W, C]."""
-    x, dy = optimization_barrier((x, dy))  # see `_slope`
+    x, dy = _apart(x, dy)
     return (_slope(x, bias, nonlinearity) * blur(ops.at_least_float32(dy), taps[::-1], x.dtype)).astype(x.dtype)
 
 
 def _slope(x, bias, nonlinearity):
-    """Slope of the rectifier at x + bias, in at least float32.
-
-    Both users put x behind a barrier with their other argument. x is then another value in each of them, and XLA
-    recomputes the slope. If it knew that they share the slope, it would write masks of full size, in kernels with so
-    many results that one took 5.6 ms (of 69 in a step at 256x256).
-    """
     return ops.rectifier_slope(ops.at_least_float32(x) + bias, nonlinearity)
+
+
+def _apart(x, other):
+    """Returns both arrays, in half precision behind one barrier, which makes this x another value to the compiler.
+
+    XLA then recomputes the slope in each of its users. If it knew that they share the slope, it would write masks of
+    full size, in kernels with so many results that one took 5.6 ms (of 69 in a step at 256x256).
+    """
+    return optimization_barrier((x, other)) if is_half_precision(x.dtype) else (x, other)
 
 
 def _rectify_backward(nonlinearity, taps, saved, dy):
@@ -106,7 +98,10 @@ _rectify_cotangent.defvjp(
 
 # --- The generator's epilogue.
 
-_BLURRED = jnp.float16  # type of what the blur stores in half precision
+# Type of what the blur stores in half precision. Rounded to bfloat16 its results would change the sign of so many
+# features near zero that the gradient had twice the error. float16 has an eighth of the rounding, and range enough for
+# features with deviations from 1e-3 to 1e4: they are convolutions of normalised features. Beyond 65504 they saturate.
+_BLURRED = jnp.float16
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
@@ -137,61 +132,63 @@ def stylize_channels(
 
 
 def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps):
-    if taps and is_half_precision(x.dtype):
-        blurred, mean, factor = _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps)
-        inputs = blurred, noise, strength, bias
+    storage = _storage(x.dtype, taps)
+    if taps and storage:
+        features, mean, factor = _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps)
+        inputs = features, noise, strength, bias
     else:
-        inputs = ops.blur(x, taps), noise, strength, bias
-        mean, factor = _statistics(inputs, nonlinearity)
-    y = ops.stylize((_rectified(inputs, nonlinearity) - mean) * factor, style).astype(x.dtype)  # StyleGAN Eq. 1
+        inputs = ops.blur(ops.at_least_float32(x), taps), noise, strength, bias
+        mean, factor = _statistics(inputs, nonlinearity, storage)
+    y = ops.stylize((_rectified(inputs, nonlinearity, storage) - mean) * factor, style).astype(x.dtype)  # Eq. 1
     return y, (inputs, style, mean, factor)
 
 
-def _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps):
-    """Returns the blurred features, which are stored, and the statistics of the rectified features (half precision).
+def _storage(dtype, taps):
+    """Returns the type in which features before the noise are stored; None for float32 and float64, where XLA decides.
 
-    Both arrays that a blur stores are float16 also where activations are bfloat16. Rounded to bfloat16 they would
-    change the sign of so many features near zero that the gradient had twice the error. float16 has an eighth of the
-    rounding, and features, which come from normalised ones, do not need the range of bfloat16.
+    Without a blur they are the output of the convolution.
     """
+    return (_BLURRED if taps else dtype) if is_half_precision(dtype) else None
+
+
+def _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps):
+    """Returns the blurred features, which are stored, and the statistics of the rectified features (half precision)."""
     blurred = blur(ops.at_least_float32(x), taps, _BLURRED, saturates=True)
-    rectified = _rectified((blurred, noise, strength, bias), nonlinearity)
+    rectified = _rectified((blurred, noise, strength, bias), nonlinearity, None)
     rows = [ops.row_major(jnp.sum(moment, axis=2)) for moment in (rectified, jnp.square(rectified))]
     # One barrier for the features and for the sums of their rows has one kernel store all three.
-    blurred, *rows = optimization_barrier((blurred.astype(_BLURRED), *rows))
+    blurred, *rows = stored(blurred, _BLURRED, 1, *rows)
     pixels = x.shape[1] * x.shape[2]
     mean, square = (jnp.sum(row, axis=1)[:, None, None] / pixels for row in rows)  # [N, 1, 1, C]
     return blurred, mean, ops.reciprocal_deviation(mean, square)
 
 
-def _rectified(inputs, nonlinearity, recomputation=0):
-    """Returns the features that AdaIN normalises, from those that are stored, in at least float32."""
-    blurred, noise, strength, bias = inputs
-    pre = ops.at_least_float32(_behind_barriers(blurred, recomputation)) + bias
+def _rectified(inputs, nonlinearity, storage, recomputation=0):
+    """Returns the features that AdaIN normalises, from those before the noise.
+
+    Each number of a recomputation is another value to XLA. It recomputes what is derived from it, rather than sharing
+    it between two users (and storing it).
+    """
+    features, noise, strength, bias = inputs
+    if storage and recomputation:
+        (features,) = stored(features, storage, recomputation)
+    pre = features + bias
     if noise is not None:
         pre = pre + noise * strength
     return ops.rectify(pre, nonlinearity)
 
 
-def _stored(x):
-    """Returns an array that XLA stores, if it is in half precision, rather than computing it in each of its users.
-
-    Float32 serves CPUs and exact comparisons; there XLA decides.
-    """
-    return optimization_barrier(x) if is_half_precision(x.dtype) else x
-
-
-def _statistics(inputs, nonlinearity):
+def _statistics(inputs, nonlinearity, storage):
     """Returns mean and reciprocal deviation of the rectified features, like `ops.instance_statistics`.
 
     In half precision they are from raw moments (about zero rather than about a pixel): there rounding loses more than
     cancellation. Each moment recomputes its input, which lets XLA fuse both into one pass; if they shared it, XLA would
     store it.
     """
-    if not is_half_precision(inputs[0].dtype):
-        return ops.instance_statistics(_rectified(inputs, nonlinearity))
-    mean = ops.mean_over_pixels(_rectified(inputs, nonlinearity, 1))
-    square = ops.mean_over_pixels(jnp.square(_rectified(inputs, nonlinearity, 2)))
+    if not storage:
+        return ops.instance_statistics(_rectified(inputs, nonlinearity, storage))
+    mean = ops.mean_over_pixels(_rectified(inputs, nonlinearity, storage, 1))
+    square = ops.mean_over_pixels(jnp.square(_rectified(inputs, nonlinearity, storage, 2)))
     return mean, ops.reciprocal_deviation(mean, square)
 
 
@@ -208,25 +205,26 @@ def _stylize_backward(nonlinearity, taps, saved, dy):
     """
     inputs, style, mean, factor = saved
     _, noise, strength, bias = inputs
-    dtype, (_, height, width, channels) = dy.dtype, dy.shape
-    dy = ops.at_least_float32(dy)
+    dtype, (_, height, width, channels) = dy.dtype, dy.shape  # the type of activations
+    storage, dy = _storage(dtype, taps), ops.at_least_float32(dy)
     # Recomputed once for the two means (a reduction), and once for the elementwise result, which has to wait for them.
     # The numbers go on from those of the statistics.
-    for_means, for_result = (_rectified(inputs, nonlinearity, recomputation) for recomputation in (3, 4))
+    for_means, for_result = (_rectified(inputs, nonlinearity, storage, number) for number in (3, 4))
     dy_mean, dy_normal_mean = map(ops.mean_over_pixels, (dy, dy * ((for_means - mean) * factor)))
     scale = style[:, None, None, :channels] + 1
     d = (dy - dy_mean - (for_result - mean) * factor * dy_normal_mean) * (scale * factor)
     # A rectifier keeps the sign, so that its slope can be read off its result.
-    d = _stored((d * ops.rectifier_slope(for_result, nonlinearity)).astype(dtype))
-    d_float32 = ops.at_least_float32(d)
+    d = d * ops.rectifier_slope(for_result, nonlinearity)
+    if storage:
+        (d,) = stored(d, dtype)
     dstyle = jnp.concatenate([dy_normal_mean, dy_mean], axis=-1)[:, 0, 0] * (height * width)
     dnoise = dstrength = None
     if noise is not None:
-        dnoise = jnp.sum(d_float32 * strength, axis=-1, keepdims=True)
+        dnoise = jnp.sum(d * strength, axis=-1, keepdims=True)
         dnoise = jnp.sum(dnoise, axis=0, keepdims=True) if noise.shape[0] == 1 else dnoise
-        dnoise, dstrength = dnoise.astype(noise.dtype), ops.sum_over_images(d_float32 * noise).astype(strength.dtype)
-    dbias = ops.sum_over_images(d_float32).astype(bias.dtype)
-    dx = blur(d_float32, taps[::-1], dtype).astype(dtype)
+        dnoise, dstrength = dnoise.astype(noise.dtype), ops.sum_over_images(d * noise).astype(strength.dtype)
+    dbias = ops.sum_over_images(d).astype(bias.dtype)
+    dx = blur(d, taps[::-1], dtype).astype(dtype)
     return dx, dnoise, dstrength, dbias, dstyle.astype(style.dtype)
 
 

@@ -5,8 +5,8 @@ In half precision the convolution is written as a sum of products, one per colou
 derivatives, therefore: each function below recomputes the slope of the rectifier from the images.
 
 Every gradient is one or several reductions over the features. Each starts from its own recomputation, numbered by
-`recomputation`, so that XLA does not store what two of them could share; no two in one program have the same number.
-With c colours:
+`recomputation`, so that XLA does not store what two of them could share; no two in the derivatives of one call have the
+same number. With c colours:
 
     first derivative     weight 1 to c, bias c + 1, images c + 2
     second derivative    weight c + 3 to 2c + 2, the gradient dy that came in 2c + 3
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels.blur import is_half_precision
+from stylegan_jax.networks.kernels.storage import is_half_precision
 
 
 def features_of_colours(

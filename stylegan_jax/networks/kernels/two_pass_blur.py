@@ -12,15 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.networks import ops
-
-
-def is_half_precision(dtype: jax.typing.DTypeLike) -> bool:
-    """Returns whether this is bfloat16 or float16."""
-    return jnp.dtype(dtype).itemsize < 4
+from stylegan_jax.networks.kernels.storage import is_half_precision, stored
 
 
 def blur(x: jax.Array, taps: Sequence[float], dtype: jax.typing.DTypeLike, *, saturates: bool = False) -> jax.Array:
-    """Low-pass filters as `ops.blur` does. It is for derivatives that are written by hand: it has none of its own.
+    """Low-pass filters as `ops.blur` does; for networks whose first derivatives are written by hand.
 
     Args:
       x: [N, H, W, C] in float32 or float64.
@@ -37,9 +33,9 @@ def blur(x: jax.Array, taps: Sequence[float], dtype: jax.typing.DTypeLike, *, sa
     if saturates:
         largest = float(jnp.finfo(dtype).max)
         rows = jnp.clip(rows, -largest, largest)
-    # The barrier has the rows stored. Otherwise XLA would make one expression of both axes again.
-    rows = jax.lax.optimization_barrier(rows.astype(dtype))
-    return _along(ops.at_least_float32(rows), taps, axis=2)
+    # If the rows were not stored, XLA would make one expression of both axes again.
+    (rows,) = stored(rows, dtype)
+    return _along(rows, taps, axis=2)
 
 
 def _along(x, taps, axis):
