@@ -17,9 +17,8 @@ import jax
 
 _POLL = 0.1  # seconds between two calls of a function that may end a wait
 
-# To be held while a function is traced in one of the threads. Tracing is Python, of which one thread runs at a time, so
-# two traces that take turns would both be late. With the lock the one that was begun first is done first, and XLA,
-# which needs no Python, compiles it while the next one is traced.
+# Held while the program of a stage is traced. Tracing is Python, of which one thread runs at a time, so that two traces
+# side by side would both be late. In turn, XLA, which needs no Python, compiles the first one while the next is traced.
 tracing = threading.Lock()
 
 _running = set()  # the threads that compile
