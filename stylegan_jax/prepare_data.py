@@ -22,6 +22,7 @@ from stylegan_jax.cli import command
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data import prepared
 from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.labels import described
 from stylegan_jax.data.preparing import preparation
 from stylegan_jax.data.preparing.source_check import check
 from stylegan_jax.data.records import ENCODINGS
@@ -115,6 +116,8 @@ def main(argv: list[str]) -> int:
         report = check(source, options.image, fit=options.fit, max_skipped=options.max_skipped)
         print(report.text)
         return 0 if report.usable else 2
+    for note in source.notes:
+        print(f'note: {note}')
     signal.signal(signal.SIGTERM, _interrupt)
     out = os.path.expanduser(_OUT.value)
     inside = os.path.realpath(os.path.expanduser(_SOURCE.value)) + os.sep
@@ -128,6 +131,7 @@ def main(argv: list[str]) -> int:
     _make_folder(out)
     with FolderLock(out, field='out'):
         preparation.prepare(source, out, options, workers=_workers(source))
+    print(f'labels: {described(source.labels, source.label_names)}')
     print(f'train on it with --config.data.path={_OUT.value}, look at it with --describe={_OUT.value}')
     return 0
 

@@ -19,6 +19,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import fits_memory, in_threads
 
 _FIT = 'crop'
+_REMEDY = 'mend or remove them, or allow more with data.max_skipped (prepare_data: max_skipped)'
 _log = logging.getLogger(__name__)
 
 
@@ -92,8 +93,8 @@ class FittedPictures(StagedImages):
         if len(self._damaged) > self._source.max_skipped * len(self):
             path = pathlib.PurePath(self._source.path) / self.name(index)
             raise UserError(
-                f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be read so far',
-                remedy='repair or remove them',
+                f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be used so far',
+                remedy=_REMEDY,
             ) from error
 
     def _examine_all(self, count):
@@ -136,7 +137,7 @@ def _report_unusable(source, reasons):
         examples = ', '.join(f'{source.name(row)} ({reasons[row]})' for row in rows[:3])
         raise UserError(
             f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}',
-            remedy='repair or remove them, or check image.resolution',
+            remedy=f'{_REMEDY}, or check image.resolution',
         )
     if len(rows) > MAX_UNUSABLE * len(reasons):  # only where that is usual, as in LSUN, which has thousands of them
         _log.warning(

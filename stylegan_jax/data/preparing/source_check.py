@@ -74,6 +74,7 @@ def check(source: PictureSource, image: ImageConfig, *, fit: str, max_skipped: f
         *_duplicate_lines(source, tally),
         *_label_lines(source),
         *(f'note: {number} {note}' for note, number in tally.notes.most_common()),
+        *(f'note: {note}' for note in source.notes),
     ]
     if problems:
         lines += [f'PROBLEM: {problem}' for problem in problems]
