@@ -90,7 +90,7 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
         if line.startswith('tick 1 '):
             first.send_signal(signal.SIGINT)
     assert first.wait() == 130, lines
-    assert lines[0] == 'training quickstart in runs/quickstart: 40 images\n'
+    assert lines[0] == 'training quickstart in runs/quickstart: 40 images, no labels\n'
     assert lines[-1].endswith('and saved; the same command goes on from here\n')
 
     programs = set(compiled.glob('*-cache'))

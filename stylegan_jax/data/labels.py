@@ -107,7 +107,8 @@ def match_names(entries: Collection[str], names: Sequence[str], folder: str, roo
     loose = None
     # Entries are relative to the file, as the official tool writes them, or else to the whole set or to the pictures.
     for base in dict.fromkeys((folder, '', root)):
-        inside = {name: name[len(base) + 1 :] if base else name for name in names if _is_below(name, base)}
+        prefix = f'{base}/' if base else ''
+        inside = {name: with_slashes(name)[len(prefix) :] for name in names if with_slashes(name).startswith(prefix)}
         matches = {name: relative for name, relative in inside.items() if relative in entries}
         if len(matches) < len(names):
             loose = _unique(entries) if loose is None else loose
@@ -123,12 +124,8 @@ def match_names(entries: Collection[str], names: Sequence[str], folder: str, roo
     return found
 
 
-def _is_below(name, folder):
-    return not folder or name.startswith(folder + '/')
-
-
 def _loosened(name):
-    name = unicodedata.normalize('NFC', name.replace('\\', '/')).casefold()
+    name = unicodedata.normalize('NFC', with_slashes(name)).casefold()
     return posixpath.normpath(name).lstrip('/')
 
 
@@ -221,10 +218,9 @@ def labels_of_folders(names: Sequence[str], where: _Where) -> tuple[np.ndarray, 
     Raises:
       UserError: a file is in no folder.
     """
-    root = class_root(names)
-    below = [name[len(root) + 1 :] if root else name for name in names]
-    for name in below:
-        if '/' not in name:
+    root, below = below_class_root(names)
+    for name, inside in zip(names, below):
+        if '/' not in inside:
             raise UserError(
                 f'{where}: {name} is in no folder' + f' of {root}' * bool(root) + ', so that it has no class',
                 remedy='move it into one, or give labels=none',
@@ -234,13 +230,25 @@ def labels_of_folders(names: Sequence[str], where: _Where) -> tuple[np.ndarray, 
     return one_hot([classes[folder] for folder in folders], len(classes)), tuple(classes)
 
 
-def class_root(names: Sequence[str]) -> str:
-    """Returns the folder whose folders are classes: the one that all files share, as in a zip of a whole folder.
+def below_class_root(names: Sequence[str]) -> tuple[str, list[str]]:
+    """Finds the folder whose folders are classes: the one that all files share, as in a zip of a whole folder.
 
     Where all files lie in one folder, its own parents are all that there are, so it is the top.
+
+    Returns:
+      It, and the names relative to it.
     """
+    names = [with_slashes(name) for name in names]
     root = root_of(names)
-    return root if any('/' in name[len(root) + 1 :] for name in names) else ''
+    start = len(root) + 1 if root else 0
+    if not any('/' in name[start:] for name in names):
+        root, start = '', 0
+    return root, [name[start:] for name in names]
+
+
+def with_slashes(name: str) -> str:
+    """Returns a name with forward slashes; zips that some programs on Windows write have the others."""
+    return name.replace('\\', '/')
 
 
 def described(labels: np.ndarray, names: Sequence[str] | None = None) -> str:

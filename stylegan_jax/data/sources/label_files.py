@@ -59,10 +59,11 @@ def find_labels(
     Raises:
       UserError: the file cannot be read, is malformed, or does not label the pictures.
     """
-    root, names, notes, files = labels_module.root_of(pictures), pictures[:count], [], []
+    root = labels_module.root_of([labels_module.with_slashes(name) for name in pictures])
+    names, notes, files = pictures[:count], [], []
     absence = f'{container.path / labels_module.FILE_NAME}: there is no such file'
     for name in _candidates(found):
-        folder, where = name.rpartition('/')[0], container.path / name
+        folder, where = labels_module.with_slashes(name).rpartition('/')[0], container.path / name
         is_above = not folder or f'{root}/'.startswith(f'{folder}/')
         try:
             files.append(name)
@@ -98,7 +99,7 @@ def _candidates(found):
 
 
 def _is_file_name(name):
-    *folders, last = name.split('/')
+    *folders, last = labels_module.with_slashes(name).split('/')
     return last.lower() == labels_module.FILE_NAME and not any(
         part.startswith('.') or part == '__MACOSX' for part in folders
     )
@@ -116,8 +117,7 @@ def _read(container, name, without_labels):
 
 def _class_folders(container, pictures, settings):
     """Yields a note where folders look like classes, which are taken only where it is asked for."""
-    root = labels_module.class_root(pictures)
-    below = [name[len(root) + 1 :] if root else name for name in pictures]
+    root, below = labels_module.below_class_root(pictures)
     if not all('/' in name for name in below):
         return
     folders = sorted({name.partition('/')[0] for name in below})

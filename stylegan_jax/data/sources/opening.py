@@ -1,5 +1,6 @@
 """From a path or a name to a source."""
 
+import contextlib
 import os
 import pathlib
 
@@ -46,8 +47,8 @@ def open_source(
         raise UserError('give how many, or 0 for all', field=settings.count, value=count)
     kind = kind_of(spec, settings)
     source = kind(str(spec), labels=labels, count=count, settings=settings)
-    if kind in (TFRecords, PictureLMDB) and (beside := _pictures_in(source.path)):
-        source.notes += (f'{source.path}: pictures beside the {kind.kind} are not read, such as {beside[0]}',)
+    if kind in (TFRecords, PictureLMDB) and (beside := min(_pictures_in(source.path), default=None)):
+        source.notes += (f'{source.path}: pictures beside the {kind.kind} are not read, such as {beside}',)
     return source
 
 
@@ -84,7 +85,7 @@ def kind_of(spec: str | os.PathLike, settings: SettingNames = PREPARATION) -> ty
         return TFRecords
     if (path / 'data.mdb').exists():
         return PictureLMDB
-    if _pictures_in(path):  # whatever else is there
+    if next(_pictures_in(path), None):  # whatever else is there
         return PictureFiles
     if next(path.glob('*.tfrecords'), None):
         return TFRecords  # whose error names the files
@@ -98,9 +99,9 @@ def kind_of(spec: str | os.PathLike, settings: SettingNames = PREPARATION) -> ty
 
 
 def _pictures_in(folder):
-    """Returns the names of the pictures that lie in a folder itself."""
-    return sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith('.') and entry.is_file()
-    )
+    """Yields the names of the pictures that lie in a folder itself."""
+    with contextlib.suppress(OSError):  # one that cannot be listed is for the source to name
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith('.'):
+                    yield entry.name
