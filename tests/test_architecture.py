@@ -32,6 +32,7 @@ WITHOUT_JAX = [
     'runtime.interruption',
     'runtime.npz_file',
     'runtime.progress',
+    'runtime.stand_ins',
     'runtime.threads',
     'sampling.grid',
     'storage.official_pickle',

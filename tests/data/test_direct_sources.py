@@ -18,7 +18,7 @@ from stylegan_jax.data.dataset import DataOpener, open_dataset, with_found_label
 from stylegan_jax.data.pipeline import Batches, default_workers
 from stylegan_jax.data.preparing.preparation import Options, prepare
 from stylegan_jax.data.sources import open_source
-from stylegan_jax.data.sources.files import Container
+from stylegan_jax.data.sources.containers import Container
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import threads
 

@@ -1,7 +1,5 @@
 """Which dataset.json belongs to the pictures of a folder or zip, and what it says of them."""
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Collection, Sequence
 
@@ -10,11 +8,9 @@ import numpy as np
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
 from stylegan_jax.data.sources.base import SettingNames
+from stylegan_jax.data.sources.containers import Container
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
-
-if typing.TYPE_CHECKING:
-    from stylegan_jax.data.sources.files import Container
 
 _LISTED = 3  # folders in a note
 
