@@ -72,7 +72,7 @@ _LABELS = flags.DEFINE_enum(
     'labels',
     'auto',
     ['auto', 'none', 'folders', 'attributes'],
-    "auto: those of a dataset.json, or the source's own; folders: names of the top folders; attributes: of toy faces.",
+    "auto: those of a dataset.json, or the source's own; folders: names of the top folders, below those that all share; attributes: of toy faces.",
     flag_values=FLAGS,
 )
 _COUNT = flags.DEFINE_integer('count', 0, 'Use only the first COUNT images; 0 = all.', flag_values=FLAGS)
