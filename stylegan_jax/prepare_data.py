@@ -72,7 +72,8 @@ _LABELS = flags.DEFINE_enum(
     'labels',
     'auto',
     ['auto', 'none', 'folders', 'attributes'],
-    "auto: those of a dataset.json, or the source's own; folders: names of the top folders, below those that all share; attributes: of toy faces.",
+    "auto: those of a dataset.json, or the source's own; folders: names of the top folders, below those that all "
+    'pictures share; attributes: of toy faces.',
     flag_values=FLAGS,
 )
 _COUNT = flags.DEFINE_integer('count', 0, 'Use only the first COUNT images; 0 = all.', flag_values=FLAGS)
@@ -131,7 +132,7 @@ def main(argv: list[str]) -> int:
     _make_folder(out)
     with FolderLock(out, field='out'):
         preparation.prepare(source, out, options, workers=_workers(source))
-    print(f'labels: {described(source.labels, source.label_names)}')
+    print(f'labels: {described(source.labels, source.label_names).removeprefix("no labels") or "none"}')
     print(f'train on it with --config.data.path={_OUT.value}, look at it with --describe={_OUT.value}')
     return 0
 

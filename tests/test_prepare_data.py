@@ -53,6 +53,15 @@ def test_prepares_and_describes(run, pictures):
     assert np.asarray(PIL.Image.open('set/contact_sheet.png')).shape == (2 * 8 * 8, 16 * 8 * 8, 3)
 
 
+def test_it_says_what_labels_it_found_and_what_it_did_not_take(run, pictures):
+    note = f'note: no labels; the 2 folders of {pictures} (cats, dogs) become classes with labels=folders\n'
+    code, out, _ = run(f'--source={pictures}', '--out=set', '--resolution=8', '--workers=0')
+    assert code == 0 and note in out and 'labels: none\n' in out
+    assert note in run(f'--source={pictures}', '--resolution=8', '--check')[1]
+    code, out, _ = run(f'--source={pictures}', '--out=classes', '--resolution=8', '--workers=0', '--labels=folders')
+    assert code == 0 and 'note' not in out and 'labels: 2 classes\n' in out
+
+
 def test_check_writes_nothing(run, pictures):
     before = sorted(os.listdir())
     code, out, _ = run(f'--source={pictures}', '--resolution=8', '--check')
