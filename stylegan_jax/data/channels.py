@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from stylegan_jax.data.pixels import Rows
+from stylegan_jax.data.values import Extrema, merged
 
 # Pillow keeps only the high byte of 16-bit colours; `sources.pictures.decode` leaves the others here, in an image of
 # the same mode and size.
@@ -70,23 +71,24 @@ def is_deep(picture: Image.Image) -> bool:
     return picture.mode[0] in 'IF' or LOW_BYTES in picture.info
 
 
-def value_extrema(picture: Image.Image) -> tuple[float, float] | None:
-    """Returns the lowest and the highest value of a picture of more than 8 bits; None for any other.
+def value_extrema(picture: Image.Image) -> Extrema | None:
+    """Returns the extrema of a picture of more than 8 bits; None for any other.
 
     Opacity is left out. Floats that are not finite count as nothing.
     """
     if not is_deep(picture):
         return None
     width, height = picture.size
-    lowest, highest = np.inf, -np.inf
+    found = []
     for first, last in Rows((height, width, 4), lambda *_: None).strips():
         values = _values(crop(picture, (0, first, width, last)))
         values = values[..., :3] if values.ndim == 3 else values
+        white = 0xFFFF
         if values.dtype.kind == 'f':
-            values = values[np.isfinite(values)]
+            white, values = 0xFF, values[np.isfinite(values)]
         if values.size:
-            lowest, highest = min(lowest, values.min()), max(highest, values.max())
-    return (float(lowest), float(highest)) if lowest <= highest else None
+            found.append(Extrema(float(values.min()), float(values.max()), white))
+    return merged(found)[0] if found else None
 
 
 def _values(picture):

@@ -49,6 +49,7 @@ class PictureSource(abc.ABC):
       max_skipped: largest share of the pictures that may be left out, where nothing else is asked for.
       resize_filter: of the reduction to full size, where nothing else is asked for; see `fitting.fitted`.
       in_memory: whether every process that reads holds all pictures in memory.
+      notes: lines for people on what was found beside the pictures, and on what was left out and why.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class PictureSource(abc.ABC):
     max_skipped: float = MAX_UNUSABLE
     resize_filter: str = 'box'
     in_memory: bool = False
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

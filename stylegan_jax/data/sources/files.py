@@ -1,4 +1,4 @@
-"""Folders and zips of PNG, JPEG and WebP files."""
+"""Folders and zips of encoded pictures."""
 
 import abc
 import os
@@ -21,7 +21,14 @@ from stylegan_jax.data.sources.base import (
     digest_of,
     stamp_of,
 )
-from stylegan_jax.data.sources.pictures import SUFFIXES, decode, failing_as_unusable, upright_size
+from stylegan_jax.data.sources.pictures import (
+    KINDS,
+    decode,
+    describe_passed_over,
+    failing_as_unusable,
+    pictures_among,
+    upright_size,
+)
 from stylegan_jax.errors import UserError
 
 
@@ -93,14 +100,16 @@ class PictureFiles(PictureSource):
         check_labels_choice(labels, ('auto', 'none', 'folders'), container.path, settings)
         self.container, self.kind, self.path = container, container.kind, str(container.path)
         found = container.names()
-        names = sorted(name for name in found if _is_picture(name))
+        visible = (name for name in found if not _is_hidden(name))
+        names, passed_over = pictures_among(visible, lambda name, size: _read_start(container, name, size))
         if not names:
             remedy = (
                 'it holds an LMDB: unpack it and give that folder'
                 if any(_is_lmdb(name) for name in found)
                 else f'give a {settings.path} that has some'
             )
-            raise UserError(f'{self.path}: there are no PNG, JPEG or WebP files in it', remedy=remedy)
+            raise UserError(f'{self.path}: there are no {KINDS} files in it', remedy=remedy)
+        self.notes = tuple(filter(None, [describe_passed_over(passed_over)]))
         self.names = tuple(names[: check_count(count, len(names), self.path, settings)])
         self._label_file = labels_module.FILE_NAME if labels == 'auto' and labels_module.FILE_NAME in found else None
         if labels == 'folders':
@@ -173,10 +182,18 @@ def open_container(path: str | os.PathLike, settings: SettingNames = PREPARATION
     raise UserError(f'{path}: neither a folder nor a zip', remedy=f'check {settings.path}')
 
 
-def _is_picture(name):
+def _is_hidden(name):
+    """Says whether a file is not meant to be seen, or is the file of labels; neither is said to be passed over."""
     parts = name.split('/')
-    hidden = any(part.startswith('.') or part == '__MACOSX' for part in parts)
-    return not hidden and name.lower().endswith(SUFFIXES)
+    return any(part.startswith('.') or part == '__MACOSX' for part in parts) or parts[-1] == labels_module.FILE_NAME
+
+
+def _read_start(container, name, size):
+    try:
+        with container.open(name) as file:
+            return file.read(size)
+    except Exception:  # nothing says that it would be a picture
+        return b''
 
 
 def _is_lmdb(name):
