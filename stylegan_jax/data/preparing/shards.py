@@ -259,7 +259,8 @@ def _write_records(job, shard, paths, advance):
         for index in map(int, job.members(shard)):
             advance()
             try:
-                picture = job.source.picture(index)
+                with failing_as_unusable():
+                    picture = job.source.picture(index)
                 levels = options.levels_of(picture)
             except Unusable as error:
                 skipped.append([job.source.name(index), str(error)])

@@ -30,7 +30,7 @@ _SUFFIXES_OF = {
     'JPEG2000': ('.jp2', '.j2k', '.jpx'),
 }
 SUFFIXES = tuple(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes)
-KINDS = 'PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, AVIF or JPEG 2000'
+KINDS = 'PNG, JPEG, WebP, TIFF or other image'  # for messages
 NO_SUFFIX = 'without a suffix'
 _SIGNATURES = (
     png.SIGNATURE,
@@ -121,7 +121,7 @@ def failing_as_unusable() -> Iterator[None]:
     except (Unusable, UserError):
         raise
     except UnidentifiedImageError as error:
-        raise Unusable(f'not a {KINDS} image') from error
+        raise Unusable(f'not a {KINDS}') from error
     except Image.DecompressionBombError as error:
         pixels, limit = (int(number) / 1e6 for number in re.findall(r'\d+', str(error))[:2])
         raise Unusable(
