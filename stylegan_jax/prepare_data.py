@@ -7,8 +7,8 @@
     python -m stylegan_jax.prepare_data --describe=data/mine
 
 A source is a folder (searched to any depth) or zip of images (PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000),
-a folder of the official multi-resolution TFRecords, an LSUN LMDB, an .npz of arrays, tfds:NAME (or tfds:DIRECTORY) of TensorFlow Datasets, or
-toy_faces:COUNT@RESOLUTION. Train on the result with --config.data.path=OUT.
+a folder of the official multi-resolution TFRecords, an LSUN LMDB, an .npz of arrays, tfds:NAME (or tfds:DIRECTORY) of
+TensorFlow Datasets, or toy_faces:COUNT@RESOLUTION. Train on the result with --config.data.path=OUT.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A look ahead at the set that a preparation would make, from a few pictures: what it takes, and what would be wrong."""
+"""A look ahead at the set that a preparation would make: what it takes, and what would be wrong with it."""
 
 import shutil
 import typing
@@ -18,7 +18,7 @@ _PICTURES = (2, 24)  # at least and at most so many are encoded ...
 _PIXELS = 1 << 21  # ... and no more than those that have so many pixels
 _RECORD_BYTES = 160  # of a record beside the encoded image: names, the label, and what the file adds
 _LABEL_BYTES = 4  # of each entry of a label
-_LEFT_FREE = 16 << 20  # bytes; the files beside the records need room as well
+_LEFT_FREE = 1 << 20  # bytes; the files beside the records need room as well
 _UNCERTAINTY = 0.8  # share of an estimate that must fit; raw pixels are not estimated
 
 
@@ -96,7 +96,7 @@ def check_room(job: Job, missing_share: float, size: int) -> None:
     if free < needed:
         raise UserError(
             f'{job.out}: there is no room: {readable(needed)} are needed, and {readable(free)} are free',
-            remedy='make room, choose another out, or another encoding',
+            remedy='make room or choose another out, and start the same command again, or choose another encoding',
         )
 
 

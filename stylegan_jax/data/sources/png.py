@@ -48,7 +48,7 @@ def without_side_chunks(file: typing.BinaryIO, *, pixels: bool = True) -> typing
 
 
 def _is_needed(kind):
-    """Says whether pixels depend on chunks of a kind: a first capital says so, and transparency is a case of its own."""
+    """Says whether pixels depend on chunks of a kind: a capital says so, and transparency is a case of its own."""
     return not kind[0] & 0x20 or kind == b'tRNS'
 
 
