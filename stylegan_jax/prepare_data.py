@@ -134,7 +134,7 @@ def main(argv: list[str]) -> int:
         report = check(source, options.image, fit=options.fit, max_skipped=options.max_skipped)
         print(report.text)
         if report.usable:
-            print(*look_ahead(source, options).lines(options), sep='\n')
+            print(*look_ahead(source, options, preparation.shard_images(options)).lines(options), sep='\n')
         return 0 if report.usable else 2
     signal.signal(signal.SIGTERM, _interrupt)
     out = os.path.expanduser(_OUT.value)

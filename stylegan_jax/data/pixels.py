@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 FOURTH_CHANNELS = ('alpha', 'data')  # opacity, by which colours are weighted; or anything else
-_STRIP_VALUES = 1 << 22  # pixels times channels that are worked on at once
+_STRIP_VALUES = 1 << 20  # pixels times channels that are worked on at once
 
 
 class Rows(typing.NamedTuple):

@@ -12,7 +12,7 @@ from stylegan_jax.data.values import Extrema
 from stylegan_jax.runtime.memory import available_bytes
 from stylegan_jax.runtime.threads import NUM_THREADS
 
-_BYTES_PER_PIXEL = 10  # Pillow has 4, twice while it turns a picture upright; the file and a strip come on top
+_BYTES_PER_PIXEL = 16  # Pillow has 4, twice while it turns a picture upright; while it decodes WebP, four times
 _HEADERS, _PICTURES = 32, 16  # how many are looked at
 _SHARE = 0.5  # of the memory that is free
 

@@ -1,5 +1,7 @@
 """A look ahead at the set that a preparation would make: what it takes, and what would be wrong with it."""
 
+import contextlib
+import math
 import shutil
 import typing
 
@@ -16,8 +18,9 @@ from stylegan_jax.errors import UserError
 
 _PICTURES = (2, 24)  # at least and at most so many are encoded ...
 _PIXELS = 1 << 21  # ... and no more than those that have so many pixels
-_RECORD_BYTES = 160  # of a record beside the encoded image: names, the label, and what the file adds
-_LABEL_BYTES = 4  # of each entry of a label
+_RECORD_BYTES = 64 + 17  # of a record beside the encoded image: what the file adds, and the names of the features
+_LABEL_BYTES = 16, 4  # of a label, and of each of its entries
+_BLOCK = 1 << 16  # bytes; a file is made of whole blocks, of which the last describes the others
 _LEFT_FREE = 1 << 20  # bytes; the files beside the records need room as well
 _UNCERTAINTY = 0.8  # share of an estimate that must fit; raw pixels are not estimated
 
@@ -26,8 +29,8 @@ class Outlook(typing.NamedTuple):
     """The findings of `look_ahead`.
 
     Attributes:
-      sizes: {encoding: bytes of the whole set}; estimates, but for 'raw'. An encoding that has no images of such
-        channels is not in it.
+      sizes: {encoding: bytes of the whole set}; estimates, but for 'raw'. Encodings that have no such images are not in
+        it.
       warning: a line about values of more than 8 bits that leave pictures nearly black; None if there is nothing.
     """
 
@@ -43,41 +46,64 @@ class Outlook(typing.NamedTuple):
         return [f'room that it takes: {sizes} (now {options.encoding})', *([self.warning] if self.warning else [])]
 
 
-def look_ahead(source: PictureSource, options: Options, encodings: typing.Sequence[str] = ENCODINGS) -> Outlook:
+def look_ahead(
+    source: PictureSource, options: Options, per_shard: int, encodings: typing.Sequence[str] = ENCODINGS
+) -> Outlook:
     """Reads a few pictures, evenly spread, and encodes them.
 
     Args:
       source: where the pictures are.
       options: of the set.
+      per_shard: how many images a shard is made of.
       encodings: those whose size is asked for.
     """
+    encodings = [encoding for encoding in encodings if _exists(options.image, encoding)]
+    encoded, extrema = _encode_some(source, options, encodings)
+    # Bytes of an image at each stage, or None where no picture could be used.
+    by_stage = {encoding: [np.mean(sizes) if sizes else None for sizes in encoded[encoding]] for encoding in encodings}
+    if 'raw' in by_stage:
+        by_stage['raw'] = [
+            int(np.prod(options.image.stage_shape(stage))) * options.image.channels
+            for stage in range(options.image.num_stages)
+        ]
+    sizes = {
+        encoding: sum(_size_of_files(len(source), per_shard, size, options.image.label_dim) for size in sizes)
+        for encoding, sizes in by_stage.items()
+        if None not in sizes
+    }
+    return Outlook(sizes, values.warning_of(extrema))
+
+
+def _exists(image, encoding):
+    try:
+        RecordFormat(image.shape, encoding)
+    except UserError:
+        return False
+    return True
+
+
+def _encode_some(source, options, encodings):
+    """Returns ({encoding: for each stage the sizes of some images}, extrema of values where the range is not given)."""
     image = options.image
     most = int(np.clip(_PIXELS // (image.shape[0] * image.shape[1]), *_PICTURES))
-    encoded, number, extrema = dict.fromkeys(encodings, 0), 0, []
-    if list(encodings) != ['raw'] or options.value_range is None:
-        for _, picture in some_pictures(source, most):
-            if options.value_range is None and not isinstance(picture, np.ndarray):
-                extrema += filter(None, [value_extrema(picture)])
-            try:
-                levels = options.levels_of(picture)
-            except Unusable:
-                continue
-            number += 1
-            for encoding in encodings:
-                encoded[encoding] += sum(_encoded_bytes(level, encoding) for level in levels)
-    sizes = {}
-    overhead = len(source) * image.num_stages * (_RECORD_BYTES + _LABEL_BYTES * image.label_dim)
-    for encoding in encodings:
-        try:
-            RecordFormat(image.shape, encoding)
-        except UserError:
-            continue
-        if encoding == 'raw':
-            pixels = sum(int(np.prod(image.stage_shape(stage))) for stage in range(image.num_stages))
-            sizes[encoding] = overhead + len(source) * pixels * image.channels
-        elif number:
-            sizes[encoding] = overhead + len(source) * encoded[encoding] // number
-    return Outlook(sizes, values.warning_of(extrema))
+    encoded, extrema = {encoding: [[] for _ in range(image.num_stages)] for encoding in encodings}, []
+    for _, picture in some_pictures(source, most):
+        if options.value_range is None and not isinstance(picture, np.ndarray):
+            extrema += filter(None, [value_extrema(picture)])
+        with contextlib.suppress(Unusable):
+            for stage, level in enumerate(reversed(options.levels_of(picture))):
+                for encoding in encodings:
+                    encoded[encoding][stage].append(RecordFormat(level.shape, encoding).encoded_size(level))
+    return encoded, extrema
+
+
+def _size_of_files(count, per_shard, image_bytes, label_dim):
+    """Returns how many bytes the shards of a stage take."""
+    record = image_bytes + _RECORD_BYTES + (_LABEL_BYTES[0] + _LABEL_BYTES[1] * label_dim if label_dim else 0)
+    return sum(
+        (math.ceil(min(per_shard, count - first) * record / _BLOCK) + 1) * _BLOCK
+        for first in range(0, count, per_shard)
+    )
 
 
 def check_room(job: Job, missing_share: float, size: int) -> None:
@@ -98,13 +124,6 @@ def check_room(job: Job, missing_share: float, size: int) -> None:
             f'{job.out}: there is no room: {readable(needed)} are needed, and {readable(free)} are free',
             remedy='make room or choose another out, and start the same command again, or choose another encoding',
         )
-
-
-def _encoded_bytes(level, encoding):
-    try:
-        return RecordFormat(level.shape, encoding).encoded_size(level)
-    except UserError:  # there is no such encoding of such images
-        return 0
 
 
 def readable(size: float) -> str:

@@ -59,8 +59,7 @@ def prepare(
       UserError: there is something else at `out`, too many images cannot be used, the source changed meanwhile, or
         there is no room.
     """
-    size = options.image.shape[0] * options.image.shape[1] * options.image.shape[2]
-    per_shard = int(np.clip(_SHARD_BYTES // size, *_SHARD_IMAGES))
+    per_shard = shard_images(options)
     job = Job(source, options, os.path.abspath(out), per_shard, -(-len(source) // per_shard), is_one_hot(source.labels))
     for stage in range(options.image.num_stages):
         job.format_of(stage)  # refuses impossible encodings
@@ -72,7 +71,7 @@ def prepare(
         return done
     missing = missing_shards(job)
     begun = len(missing) < job.num_shards
-    ahead = look_ahead(source, options, [options.encoding] if begun else ENCODINGS)
+    ahead = look_ahead(source, options, per_shard, [options.encoding] if begun else ENCODINGS)
     for line in [] if begun else ahead.lines(options):
         say(line)
     if options.encoding in ahead.sizes:
@@ -84,6 +83,11 @@ def prepare(
     except OSError as error:
         remedy = 'make room or choose another out, and start the same command again'
         raise unwritable(None, error.filename or out, error, remedy) from error
+
+
+def shard_images(options: Options) -> int:
+    """Returns how many images a shard is made of."""
+    return int(np.clip(_SHARD_BYTES // np.prod(options.image.shape), *_SHARD_IMAGES))
 
 
 def _plan(job, fingerprints):
