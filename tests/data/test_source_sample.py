@@ -21,9 +21,7 @@ def source(tmp_path):
 @pytest.mark.parametrize('free, expected', [(0, 1), (3.5 * 32 * 100**2, 3), (1 << 40, 16)])
 def test_the_largest_photo_decides(source, monkeypatch, free, expected):
     monkeypatch.setattr(source_sample, 'available_bytes', lambda: int(free))
-    monkeypatch.setattr(
-        source_sample, 'NUM_THREADS', max(4, threads.NUM_THREADS) if expected == 3 else threads.NUM_THREADS
-    )
+    monkeypatch.setattr(source_sample, 'NUM_THREADS', 16)
     assert source_sample.pictures_at_once(source) == expected
 
 
