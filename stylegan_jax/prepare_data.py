@@ -31,6 +31,7 @@ from stylegan_jax.data.source_sample import pictures_at_once
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.folder_lock import FolderLock
+from stylegan_jax.runtime.threads import NUM_THREADS
 from stylegan_jax.sampling import grid
 
 FLAGS = flags.FlagValues()
@@ -238,7 +239,7 @@ def _value_range():
 def _workers(source):
     if source.in_memory:  # each process would hold all of them
         return 0
-    return pictures_at_once(source) if _WORKERS.value is None else _WORKERS.value
+    return min(NUM_THREADS, pictures_at_once(source)) if _WORKERS.value is None else _WORKERS.value
 
 
 def _make_folder(path):

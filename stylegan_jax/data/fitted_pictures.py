@@ -100,7 +100,7 @@ class FittedPictures(StagedImages):
 
     def __getstate__(self):
         # Copies in processes that read ahead share the memory; where it is short, each reads one picture at a time.
-        return self.__dict__ | {'at_once': NUM_THREADS if self.at_once >= NUM_THREADS else 1}
+        return self.__dict__ | {'at_once': 1 if self.at_once < NUM_THREADS else self.at_once}
 
     def _note_damage(self, index, error):
         if index not in self._damaged:
@@ -126,7 +126,9 @@ class FittedPictures(StagedImages):
             self.pixels is None and (size := self._source.common_size()) is not None
         ):  # asking for each of millions would take minutes
             return [self._reason_against(size)] * count
-        return in_threads(lambda row: self._examine(row, extrema), count, 'reading images', self.at_once)
+        return in_threads(
+            lambda row: self._examine(row, extrema), count, 'reading images', min(NUM_THREADS, self.at_once)
+        )
 
     def _examine(self, row, extrema):
         try:

@@ -10,7 +10,6 @@ from stylegan_jax.data.fitting import Unusable
 from stylegan_jax.data.sources.base import PictureSource
 from stylegan_jax.data.values import Extrema
 from stylegan_jax.runtime.memory import available_bytes
-from stylegan_jax.runtime.threads import NUM_THREADS
 
 _BYTES_PER_PIXEL = 16  # Pillow has 4, twice while it turns a picture upright; while it decodes WebP, four times
 _HEADERS, _PICTURES = 32, 16  # how many are looked at
@@ -36,10 +35,9 @@ def pictures_at_once(source: PictureSource) -> int:
     """Returns how many pictures may be decoded at once, so that photos of many megapixels fit the memory.
 
     Returns:
-      At least one, and no more than there are cores.
+      At least one; of small pictures more than any machine has cores.
     """
-    pixels = _most_pixels(source)
-    return int(np.clip(_SHARE * available_bytes() // (pixels * _BYTES_PER_PIXEL + 1), 1, NUM_THREADS))
+    return max(1, int(_SHARE * available_bytes() // (_most_pixels(source) * _BYTES_PER_PIXEL + 1)))
 
 
 def extrema_of_some(source: PictureSource) -> list[Extrema]:

@@ -1,6 +1,7 @@
 """The one protocol of images for training: full-size pixels, all stages of them, and labels."""
 
 import abc
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ class StagedImages(abc.ABC):
     pixels: np.ndarray | None = None
     in_memory: bool = False
     fourth_channel: str = 'alpha'
-    at_once: int = NUM_THREADS
+    at_once: int = sys.maxsize
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,5 +68,5 @@ class StagedImages(abc.ABC):
                 box_reduce(self.full_size(indices[row]), height, width, fourth_channel=self.fourth_channel)
             )
 
-        in_threads(reduce, len(indices), threads=self.at_once)
+        in_threads(reduce, len(indices), threads=min(NUM_THREADS, self.at_once))
         return images

@@ -15,7 +15,7 @@ from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.source_sample import pictures_at_once
 from stylegan_jax.data.sources.base import PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
-from stylegan_jax.runtime.threads import in_threads
+from stylegan_jax.runtime.threads import NUM_THREADS, in_threads
 
 _LISTED = 20  # names or rows under one heading
 # Pillow's modes without colour.
@@ -73,7 +73,7 @@ def check(source: PictureSource, image: ImageConfig, *, fit: str, max_skipped: f
         lambda index: _examine(source, index, image, fit, tally),
         len(source),
         'checking pictures',
-        pictures_at_once(source),
+        min(NUM_THREADS, pictures_at_once(source)),
     )
     problems = _problems(source, image, tally, max_skipped)
     lines = [
