@@ -30,6 +30,7 @@ WITHOUT_JAX = [
     'runtime.atomic',
     'runtime.folder_lock',
     'runtime.interruption',
+    'runtime.memory',
     'runtime.npz_file',
     'runtime.progress',
     'runtime.stand_ins',

@@ -232,7 +232,9 @@ def test_missing_data(error):
 
 def test_folder_without_images(error):
     os.mkdir('empty')
-    assert 'no PNG, JPEG or WebP files' in error(*config_args('custom', SMALL | {'data.path': 'empty'}))
+    assert 'no PNG, JPEG, WebP, TIFF or other image files' in error(
+        *config_args('custom', SMALL | {'data.path': 'empty'})
+    )
 
 
 def test_text_that_is_named_png(error):
@@ -240,7 +242,9 @@ def test_text_that_is_named_png(error):
     with open('images/text.png', 'w') as file:
         file.write('no picture')
     message = error(*config_args('custom', SMALL | {'data.path': 'images'}))
-    assert '1 of 1 images cannot be used' in message and 'text.png (not a PNG, JPEG or WebP image)' in message
+    assert (
+        '1 of 1 images cannot be used' in message and 'text.png (not a PNG, JPEG, WebP, TIFF or other image)' in message
+    )
 
 
 def test_images_that_are_too_small(error):

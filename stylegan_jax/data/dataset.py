@@ -10,7 +10,7 @@ import numpy as np
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.run import Config, DataConfig
 from stylegan_jax.data.fitted_pictures import FittedPictures
-from stylegan_jax.data.prepared import PreparedImages, is_prepared, read_info
+from stylegan_jax.data.prepared import PreparedImages, fourth_channel_of, is_prepared, read_info
 from stylegan_jax.data.sources.base import TRAINING
 from stylegan_jax.data.sources.drawn import DrawnFaces
 from stylegan_jax.data.sources.files import PictureFiles
@@ -66,6 +66,11 @@ class Dataset:
     def signature(self) -> str:
         """A text that tells this set of images, in this order, from others as well as its source can."""
         return self._images.signature
+
+    @property
+    def at_once(self) -> int:
+        """How many images may be read at once, by all threads and processes together."""
+        return self._images.at_once
 
     @property
     def in_memory(self) -> bool:
@@ -132,10 +137,18 @@ class DataOpener:
         Raises:
           UserError: the images' labels cannot be read.
         """
+        config = self._with_fourth_channel(config)
         data, image = self._data, config.image
         if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
             return config
         return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=self.label_dim()))
+
+    def _with_fourth_channel(self, config):
+        """Returns a Config that follows what a prepared set says of the last of four channels."""
+        if config.image.channels != 4 or config.data.source != 'images' or not is_prepared(self._data.path):
+            return config
+        meaning = fourth_channel_of(read_info(self._data.path))
+        return dataclasses.replace(config, data=dataclasses.replace(config.data, fourth_channel=meaning))
 
     def label_dim(self) -> int:
         """Returns the length of the labels that the images at `data.path` have; 0 without labels.
@@ -218,7 +231,11 @@ class DataOpener:
                 remedy=(f'set image.label_dim={found}, or ' if found else '') + TRAINING.without_labels,
             )
         return FittedPictures(
-            source, image, source.labels[:count, : image.label_dim], source.label_names if image.label_dim else None
+            source,
+            image,
+            source.labels[:count, : image.label_dim],
+            source.label_names if image.label_dim else None,
+            self._data.fourth_channel,
         )
 
     def _count(self, source):

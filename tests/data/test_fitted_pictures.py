@@ -255,8 +255,14 @@ def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypat
     'make, message',
     [
         (lambda path: path / 'absent', 'there is no such file or folder'),
-        (lambda path: write_folder(path / 'text', {'a.txt': b'text'}), 'no PNG, JPEG or WebP files'),
-        (lambda path: write_zip(path / 'empty.zip', {}), 'no PNG, JPEG or WebP files'),
+        (
+            lambda path: write_folder(path / 'text', {'a.txt': b'text'}),
+            'no PNG, JPEG, WebP, TIFF or other image files',
+        ),
+        (
+            lambda path: write_zip(path / 'empty.zip', {}),
+            'no PNG, JPEG, WebP, TIFF or other image files',
+        ),
         (lambda path: write_folder(path, {'bad.zip': b'PK not'}) / 'bad.zip', r'bad\.zip: cannot be opened'),
         (lambda path: write_folder(path, {'a.png': b'text'}) / 'a.png', 'neither a folder nor a zip'),
     ],
@@ -269,8 +275,8 @@ def test_useless_path_is_a_user_error(tmp_path, make, message):
 # Files that cannot be used.
 
 BAD = {
-    'text': (b'this is text', 'not a PNG, JPEG or WebP image'),
-    'empty': (b'', 'not a PNG, JPEG or WebP image'),
+    'text': (b'this is text', 'not a PNG, JPEG, WebP, TIFF or other image'),
+    'empty': (b'', 'not a PNG, JPEG, WebP, TIFF or other image'),
     'small': (encode(random_pixels(0, 7, 20)), '20x7 pixels are too few for 8x8'),
     'cut': (encode(random_pixels(0, 64, 64))[:5000], 'truncated'),
 }

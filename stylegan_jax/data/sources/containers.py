@@ -70,10 +70,13 @@ def open_container(path: str | os.PathLike, settings: SettingNames = PREPARATION
 
 
 def is_picture(name: str) -> bool:
-    """Says whether a file is one of those that pictures are looked for in, by its relative name."""
-    parts = name.split('/')
-    hidden = any(part.startswith('.') or part == '__MACOSX' for part in parts)
-    return not hidden and name.lower().endswith(SUFFIXES)
+    """Says whether a file has the relative name of a picture; files without a suffix may be pictures as well."""
+    return not is_hidden(name) and name.lower().endswith(SUFFIXES)
+
+
+def is_hidden(name: str) -> bool:
+    """Says whether a file is not meant to be seen, by its relative name."""
+    return any(part.startswith('.') or part == '__MACOSX' for part in name.split('/'))
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:

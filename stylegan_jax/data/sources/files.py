@@ -1,4 +1,4 @@
-"""Folders and zips of PNG, JPEG and WebP files."""
+"""Folders and zips of encoded pictures."""
 
 import os
 from collections.abc import Sequence
@@ -16,9 +16,16 @@ from stylegan_jax.data.sources.base import (
     check_labels_choice,
     digest_of,
 )
-from stylegan_jax.data.sources.containers import is_picture, listed, open_container
+from stylegan_jax.data.sources.containers import is_hidden, listed, open_container
 from stylegan_jax.data.sources.own_files import enclosing, find_own
-from stylegan_jax.data.sources.pictures import decode, failing_as_unusable, upright_size
+from stylegan_jax.data.sources.pictures import (
+    KINDS,
+    decode,
+    describe_passed_over,
+    failing_as_unusable,
+    pictures_among,
+    upright_size,
+)
 from stylegan_jax.errors import UserError
 
 _ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.7z', '.rar')
@@ -98,19 +105,19 @@ class PictureFiles(PictureSource):
 
 def _pictures_to_train_on(container, found, settings):
     """Returns the pictures among the files of a folder or zip, sorted, and notes on those that are left out."""
-    names = {name for name in found if is_picture(name)}
+    # A dataset.json is for labels, and is not said to be passed over.
+    visible = sorted(name for name in found if not is_hidden(name) and not label_files.is_label_file(name))
+    names, passed_over = pictures_among(visible, lambda name, size: _read_start(container, name, size))
     own = find_own(found, names, container.read)
-    names -= {name for each in own for name in each.pictures}
+    left_out = {name for each in own for name in each.pictures}
+    names = [name for name in names if name not in left_out]
     if names:
         notes = [
             f'{container.path / each.folder} is {each.what}; left out of it: {listed(each.pictures)}'
             for each in own
             if each.pictures
         ]
-        others = [name for name in found if name.lower().endswith((*_ARCHIVES, '.tfrecords', 'data.mdb'))]
-        if others:
-            notes.append(f'{container.path}: not read, beside the pictures: {listed(others)}')
-        return sorted(names), notes
+        return names, [*notes, *filter(None, [describe_passed_over(passed_over)])]
     own_folder = (container.path / own[0].folder, own[0].what) if own else None
     if own_folder is None and container.kind == 'folder':
         own_folder = enclosing(container.path)
@@ -120,7 +127,15 @@ def _pictures_to_train_on(container, found, settings):
         if what == 'a prepared data set':
             remedy = f'train on it as it is, with data.path={where}'
         raise UserError(f'{container.path}: there are no pictures to train on in it; {where} is {what}', remedy=remedy)
-    raise UserError(f'{container.path}: there are no PNG, JPEG or WebP files in it', remedy=_remedy(found, settings))
+    raise UserError(f'{container.path}: there are no {KINDS} files in it', remedy=_remedy(found, settings))
+
+
+def _read_start(container, name, size):
+    try:
+        with container.open(name) as file:
+            return file.read(size)
+    except Exception:  # nothing says that it would be a picture
+        return b''
 
 
 def _remedy(found, settings):

@@ -8,7 +8,7 @@ import numpy as np
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
 from stylegan_jax.data.sources.base import SettingNames
-from stylegan_jax.data.sources.containers import Container
+from stylegan_jax.data.sources.containers import Container, is_hidden
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
 
@@ -90,15 +90,14 @@ def find_labels(
 def _candidates(found):
     """Returns all files called dataset.json, in any capitals, the uppermost first."""
     suffix = labels_module.FILE_NAME
-    names = [name for name in found if name[-len(suffix) :].lower() == suffix and _is_file_name(name)]
+    names = [name for name in found if name[-len(suffix) :].lower() == suffix and is_label_file(name)]
     return sorted(names, key=lambda name: (name.count('/'), not name.endswith(suffix), name))
 
 
-def _is_file_name(name):
-    *folders, last = labels_module.with_slashes(name).split('/')
-    return last.lower() == labels_module.FILE_NAME and not any(
-        part.startswith('.') or part == '__MACOSX' for part in folders
-    )
+def is_label_file(name: str) -> bool:
+    """Says whether a file is called dataset.json, in any capitals, and is not hidden."""
+    name = labels_module.with_slashes(name)
+    return name.rpartition('/')[2].lower() == labels_module.FILE_NAME and not is_hidden(name)
 
 
 def _read(container, name, without_labels):

@@ -17,7 +17,7 @@ from stylegan_jax.errors import UserError
 
 LABELS = ('auto', 'none', 'folders', 'attributes')
 _FORMS = (
-    'a folder or zip of PNG, JPEG or WebP files, a folder of official TFRecords, an LMDB folder, an .npz, '
+    'a folder or zip of pictures, a folder of official TFRecords, an LMDB folder, an .npz, '
     'tfds:NAME, tfds:DIRECTORY or toy_faces:COUNT@RESOLUTION'
 )
 
@@ -28,7 +28,7 @@ def open_source(
     """Opens a source of full-size pictures, whatever it is.
 
     Args:
-      spec: a folder (searched to any depth) or .zip of PNG, JPEG and WebP files; a folder of official TFRecords; an
+      spec: a folder (searched to any depth) or .zip of pictures; a folder of official TFRecords; an
         LMDB folder; an .npz; 'tfds:NAME[:SPLIT]' or 'tfds:DIRECTORY[:SPLIT]'; 'toy_faces[:COUNT][@RESOLUTION]'.
       labels: 'auto' (those of a dataset.json, or in TFRecords, .npz and TFDS), 'none', 'folders' (the first folder
         of each file's path), or 'attributes' (of toy faces).
