@@ -6,9 +6,9 @@
     python -m stylegan_jax.prepare_data --source=my-images --resolution=128 --check
     python -m stylegan_jax.prepare_data --describe=data/mine
 
-A source is a folder (searched to any depth) or zip of PNG, JPEG and WebP images, a folder of the official
-multi-resolution TFRecords, an LSUN LMDB, an .npz of arrays, tfds:NAME (or tfds:DIRECTORY) of TensorFlow Datasets, or
-toy_faces:COUNT@RESOLUTION. Train on the result with --config.data.path=OUT.
+A source is a folder (searched to any depth) or zip of images (PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, AVIF, JPEG 2000),
+a folder of the official multi-resolution TFRecords, an LSUN LMDB, an .npz of arrays, tfds:NAME (or tfds:DIRECTORY) of
+TensorFlow Datasets, or toy_faces:COUNT@RESOLUTION. Train on the result with --config.data.path=OUT.
 """
 
 import os
@@ -22,9 +22,13 @@ from stylegan_jax.cli import command
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data import prepared
 from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.labels import described
+from stylegan_jax.data.pixels import FOURTH_CHANNELS
 from stylegan_jax.data.preparing import preparation
+from stylegan_jax.data.preparing.outlook import look_ahead
 from stylegan_jax.data.preparing.source_check import check
 from stylegan_jax.data.records import ENCODINGS
+from stylegan_jax.data.source_sample import pictures_at_once
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.folder_lock import FolderLock
@@ -71,7 +75,8 @@ _LABELS = flags.DEFINE_enum(
     'labels',
     'auto',
     ['auto', 'none', 'folders', 'attributes'],
-    "auto: those of a dataset.json, or the source's own; folders: names of the top folders; attributes: of toy faces.",
+    "auto: those of a dataset.json, or the source's own; folders: names of the top folders, below those that all "
+    'pictures share; attributes: of toy faces.',
     flag_values=FLAGS,
 )
 _COUNT = flags.DEFINE_integer('count', 0, 'Use only the first COUNT images; 0 = all.', flag_values=FLAGS)
@@ -84,11 +89,26 @@ _MAX_SKIPPED = flags.DEFINE_float(
     'Largest share of images that may be left out as too small or damaged; the default is 1 for LSUN, 0.01 otherwise.',
     flag_values=FLAGS,
 )
+_FOURTH_CHANNEL = flags.DEFINE_enum(
+    'fourth_channel',
+    'alpha',
+    FOURTH_CHANNELS,
+    'Of --channels=4: alpha, opacity, by which colours are weighted where images are reduced; or data, anything else.',
+    flag_values=FLAGS,
+)
+_VALUE_RANGE = flags.DEFINE_list(
+    'value_range',
+    None,
+    'BLACK,WHITE among the values of pictures of more than 8 bits, such as 0,4095 for 12 bits; the default is 0,65535, '
+    'of which the high byte is kept.',
+    flag_values=FLAGS,
+)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.', lower_bound=0, flag_values=FLAGS)
 _WORKERS = flags.DEFINE_integer(
     'workers',
     None,
-    'Processes; the default is one a core, 16 at most; 0 does the work in this one.',
+    'Processes; the default is one a core, 16 at most, and fewer where photos are so large that memory would not do; '
+    '0 does the work in this one.',
     lower_bound=0,
     flag_values=FLAGS,
 )
@@ -114,7 +134,11 @@ def main(argv: list[str]) -> int:
     if _CHECK.value:
         report = check(source, options.image, fit=options.fit, max_skipped=options.max_skipped)
         print(report.text)
+        if report.usable:
+            print(*look_ahead(source, options, preparation.shard_images(options)).lines(options), sep='\n')
         return 0 if report.usable else 2
+    for note in source.notes:
+        print(f'note: {note}')
     signal.signal(signal.SIGTERM, _interrupt)
     out = os.path.expanduser(_OUT.value)
     inside = os.path.realpath(os.path.expanduser(_SOURCE.value)) + os.sep
@@ -128,6 +152,7 @@ def main(argv: list[str]) -> int:
     _make_folder(out)
     with FolderLock(out, field='out'):
         preparation.prepare(source, out, options, workers=_workers(source))
+    print(f'labels: {described(source.labels, source.label_names).removeprefix("no labels") or "none"}')
     print(f'train on it with --config.data.path={_OUT.value}, look at it with --describe={_OUT.value}')
     return 0
 
@@ -145,6 +170,7 @@ def describe(path: str) -> str:
         + (f'; {info["num_skipped"]} images skipped' if info['num_skipped'] else ''),
         f'made with: fit {info["fit"]}, {info["resize_filter"]} filter to full size, {info["level_filter"]} '
         f'filter below; stored as {info["encoding"]}, order of seed {info["seed"]}',
+        *_channel_lines(info),
         f'mirrored images are {"as good" if info["mirror_safe"] else "not known to be as good"}',
         f'content hash: {info["content_hash"]}',
         *_label_lines(images),
@@ -154,6 +180,15 @@ def describe(path: str) -> str:
     pixels = Dataset(images).images(np.arange(min(len(images), columns * rows)), image.num_stages - 1)
     grid.save_png(sheet, grid.enlarge(grid.image_grid(pixels, columns), max(1, 64 // image.resolution)))
     return '\n'.join([*lines, f'contact sheet: {sheet}'])
+
+
+def _channel_lines(info):
+    if info['image']['channels'] == 4:
+        weighted = prepared.fourth_channel_of(info) == 'alpha'
+        yield 'fourth channel: ' + ('opacity, by which colours are weighted' if weighted else 'reduced by itself')
+    if 'value_range' in info:
+        black, white = info['value_range']
+        yield f'values of more than 8 bits: {black:g} is black, {white:g} is white'
 
 
 def _label_lines(images):
@@ -185,13 +220,29 @@ def _options(source):
         mirror_safe=_MIRROR_SAFE.value,
         seed=_SEED.value,
         max_skipped=source.max_skipped if _MAX_SKIPPED.value is None else _MAX_SKIPPED.value,
+        fourth_channel=_FOURTH_CHANNEL.value,
+        value_range=_value_range(),
     )
+
+
+def _value_range():
+    if _VALUE_RANGE.value is None:
+        return None
+    try:
+        black, white = (float(value) for value in _VALUE_RANGE.value)
+        return black, white
+    except ValueError:
+        raise UserError(
+            'give black and white with a comma between them, such as 0,4095',
+            field='value_range',
+            value=','.join(_VALUE_RANGE.value),
+        ) from None
 
 
 def _workers(source):
     if source.in_memory:  # each process would hold all of them
         return 0
-    return NUM_THREADS if _WORKERS.value is None else _WORKERS.value
+    return min(NUM_THREADS, pictures_at_once(source)) if _WORKERS.value is None else _WORKERS.value
 
 
 def _make_folder(path):

@@ -39,7 +39,10 @@ flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
 _IMAGE = flags.DEFINE_list(
-    'image', None, 'Files of the pictures (PNG, JPEG or WebP), with commas between them.', flag_values=FLAGS
+    'image',
+    None,
+    'Files of the pictures (PNG, JPEG, WebP, TIFF and others), with commas between them.',
+    flag_values=FLAGS,
 )
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the results; it is made if missing.', flag_values=FLAGS)
 _SPACE = flags.DEFINE_enum(
@@ -170,7 +173,7 @@ def read_target(
         fitted = pixels.to_uint8(fitting.fitted(picture, shape, fit='crop', resize_filter='box'))
         placement = fitting.placement(picture.height, picture.width, shape, 'crop')
     except OSError as error:
-        raise UserError(f'{path}: cannot be read ({error.strerror})', remedy='give a PNG, JPEG or WebP file') from None
+        raise UserError(f'{path}: cannot be read ({error.strerror})', remedy='give a file of a picture') from None
     except fitting.Unusable as error:
         raise UserError(f'{path}: {error}', remedy='give another picture') from None
     left, top, right, bottom = placement.box

@@ -184,6 +184,11 @@ def test_mp4_of_odd_sides_and_other_channels(tmp_path, height, width, channels):
     assert len(frames) == 3 and about['size'] == (width + width % 2, height + height % 2)
 
 
+def test_films_show_cutouts_on_white():
+    image = np.uint8([[[255, 255, 0, 255], [0, 0, 0, 0], [100, 200, 0, 51]]])
+    np.testing.assert_array_equal(film.as_rgb(image), [[[255, 255, 0], [255, 255, 255], [224, 244, 204]]])
+
+
 def test_odd_sides_repeat_their_last_pixels():
     image = np.arange(9, dtype=np.uint8).reshape(3, 3, 1)
     np.testing.assert_array_equal(film.even(image)[..., 0], [[0, 1, 2, 2], [3, 4, 5, 5], [6, 7, 8, 8], [6, 7, 8, 8]])

@@ -90,7 +90,7 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
         if line.startswith('tick 1 '):
             first.send_signal(signal.SIGINT)
     assert first.wait() == 130, lines
-    assert lines[0] == 'training quickstart in runs/quickstart: 40 images\n'
+    assert lines[0] == 'training quickstart in runs/quickstart: 40 images, no labels\n'
     assert lines[-1].endswith('and saved; the same command goes on from here\n')
 
     programs = set(compiled.glob('*-cache'))
@@ -232,7 +232,9 @@ def test_missing_data(error):
 
 def test_folder_without_images(error):
     os.mkdir('empty')
-    assert 'no PNG, JPEG or WebP files' in error(*config_args('custom', SMALL | {'data.path': 'empty'}))
+    assert 'no PNG, JPEG, WebP, TIFF or other image files' in error(
+        *config_args('custom', SMALL | {'data.path': 'empty'})
+    )
 
 
 def test_text_that_is_named_png(error):
@@ -240,7 +242,9 @@ def test_text_that_is_named_png(error):
     with open('images/text.png', 'w') as file:
         file.write('no picture')
     message = error(*config_args('custom', SMALL | {'data.path': 'images'}))
-    assert '1 of 1 images cannot be used' in message and 'text.png (not a PNG, JPEG or WebP image)' in message
+    assert (
+        '1 of 1 images cannot be used' in message and 'text.png (not a PNG, JPEG, WebP, TIFF or other image)' in message
+    )
 
 
 def test_images_that_are_too_small(error):

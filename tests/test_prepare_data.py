@@ -53,10 +53,20 @@ def test_prepares_and_describes(run, pictures):
     assert np.asarray(PIL.Image.open('set/contact_sheet.png')).shape == (2 * 8 * 8, 16 * 8 * 8, 3)
 
 
+def test_it_says_what_labels_it_found_and_what_it_did_not_take(run, pictures):
+    note = f'note: no labels; the 2 folders of {pictures} (cats, dogs) become classes with labels=folders\n'
+    code, out, _ = run(f'--source={pictures}', '--out=set', '--resolution=8', '--workers=0')
+    assert code == 0 and note in out and 'labels: none\n' in out
+    assert note in run(f'--source={pictures}', '--resolution=8', '--check')[1]
+    code, out, _ = run(f'--source={pictures}', '--out=classes', '--resolution=8', '--workers=0', '--labels=folders')
+    assert code == 0 and 'note' not in out and 'labels: 2 classes\n' in out
+
+
 def test_check_writes_nothing(run, pictures):
     before = sorted(os.listdir())
     code, out, _ = run(f'--source={pictures}', '--resolution=8', '--check')
     assert code == 0 and '20' in out and sorted(os.listdir()) == before
+    assert 'room that it takes: raw ' in out
     code, out, _ = run(f'--source={pictures}', '--resolution=16', '--check')
     assert code == 2 and 'too few' in out
 
@@ -65,6 +75,14 @@ def test_check_writes_nothing(run, pictures):
     'args, message',
     [
         (['--out=set', '--resolution=8'], '--source is missing'),
+        (
+            ['--source=pictures', '--out=set', '--resolution=8', '--value_range=4095'],
+            '--value_range=4095: give black and white with a comma',
+        ),
+        (
+            ['--source=pictures', '--out=set', '--resolution=8', '--value_range=9,3'],
+            '--value_range=9,3: give black and then a larger white',
+        ),
         (['--source=pictures', '--resolution=8'], '--out is missing'),
         (['--source=pictures', '--out=set'], '--resolution is missing'),
         (['--source=nowhere', '--out=set', '--resolution=8'], 'nowhere'),
@@ -81,6 +99,20 @@ def test_mistakes_are_one_line(run, pictures, args, message):
         pass
     code, _out, err = run(*args)
     assert code == 2 and err.startswith('error: ') and err.count('\n') == 1 and message in err
+
+
+def test_other_files_and_channels_are_said(run, pictures, tmp_path):
+    (tmp_path / 'pictures' / 'film.mov').write_bytes(b'')
+    arguments = [f'--source={pictures}', '--resolution=8', '--workers=0']
+    said = 'passed over, as no pictures of a kind that is read: 1 .mov'
+    code, out, _ = run(*arguments, '--out=set', '--channels=4', '--value_range=0,4095')
+    assert code == 0 and said in out
+    assert said in run(*arguments, '--check')[1]
+    out = run('--describe=set')[1]
+    assert 'fourth channel: opacity, by which colours are weighted' in out
+    assert 'values of more than 8 bits: 0 is black, 4095 is white' in out
+    run(*arguments, '--out=other', '--channels=4', '--fourth_channel=data')
+    assert 'fourth channel: reduced by itself' in run('--describe=other')[1]
 
 
 def test_a_folder_in_use_is_named_by_the_flag_of_this_command(run, pictures, tmp_path):

@@ -151,7 +151,7 @@ def test_pictures_that_cannot_be_used(error, network, faces, tmp_path):
     (tmp_path / 'half.png').write_bytes(half[: len(half) // 2])
     for name, expected in (
         ('nowhere.png', 'nowhere.png: cannot be read (No such file'),
-        ('text.png', 'text.png: not a PNG, JPEG or WebP image'),
+        ('text.png', 'text.png: not a PNG, JPEG, WebP, TIFF or other image'),
         ('half.png', 'half.png: '),
         ('small.png', 'small.png: its 7x30 pixels are too few for 8x8'),
     ):

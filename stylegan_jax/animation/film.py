@@ -12,6 +12,8 @@ import numpy as np
 import PIL.features
 import PIL.Image
 
+from stylegan_jax.data.channels import to_channels
+from stylegan_jax.data.pixels import to_uint8
 from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime.threads import MEMORY_BUDGET
 
@@ -56,7 +58,7 @@ def write(path: str, frames: Iterable[np.ndarray], count: int, fps: float) -> No
 
     Args:
       path: of the film; its suffix decides the format.
-      frames: uint8 [H, W, C], all of one size; 1 (grey), 3 (RGB) or 4 channels, the last of which is left out.
+      frames: uint8 [H, W, C], all of one size; 1 (grey), 3 (RGB) or 4 channels (RGBA, which is put on white).
       count: how many frames there will be.
       fps: frames a second.
 
@@ -86,8 +88,13 @@ def write(path: str, frames: Iterable[np.ndarray], count: int, fps: float) -> No
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Returns uint8 [H, W, 3] of an image with any number of channels; as `grid.save_png` shows it, without alpha."""
-    return image[..., :3] if image.shape[-1] in (3, 4) else np.repeat(image[..., :1], 3, axis=-1)
+    """Returns uint8 [H, W, 3] of an image with any number of channels, as a viewer shows what `grid.save_png` writes.
+
+    Films have no opacity: four channels are composited on white, as pictures with transparency are for three channels.
+    """
+    if image.shape[-1] == 4:
+        return to_uint8(to_channels(PIL.Image.fromarray(image), 3))
+    return image if image.shape[-1] == 3 else np.repeat(image[..., :1], 3, axis=-1)
 
 
 def even(image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import PIL.Image
 
+from stylegan_jax.data.channels import to_channels
+from stylegan_jax.data.pixels import to_uint8
 from stylegan_jax.errors import UserError
 
 
@@ -37,7 +39,7 @@ def frames(paths: Sequence[str], hold: int) -> Iterator[np.ndarray]:
     for path in paths:
         try:
             with PIL.Image.open(path) as image:
-                picture = np.asarray(image.convert('RGB'))
+                picture = to_uint8(to_channels(image, 3))
         except (OSError, SyntaxError) as error:
             raise UserError(f'{path}: is no whole picture ({error}); remove it') from None
         if size not in (None, picture.shape):

@@ -36,14 +36,21 @@ class DataConfig:
     count: int = 0                           # number of images. toy_faces: how many are drawn; images: the first ones
                                              # are used, 0 = all
     mirror: bool = False                     # flip each image left to right with probability one half
-    find_labels: bool = False                # images: if image.label_dim is 0, take the classes from the dataset.json
+    find_labels: bool = False                # images: if image.label_dim is 0, take the labels from the dataset.json
                                              # beside the images, if it has any
+    max_skipped: float | None = None         # images, not prepared: largest share that may be left out as too small or
+                                             # damaged, as prepare_data has it; none = 1 for LMDB folders, else 0.01
+    fourth_channel: str = 'alpha'            # images of four channels: the last is opacity, by which colours are
+                                             # weighted ('alpha'), or anything else ('data'); prepared sets know it
     workers: int | None = None               # number of processes that read ahead; 0 = a thread; none = a thread if all
                                              # images fit into memory, else as many processes as suit the cores
 
     def __post_init__(self):
         require_choice('data.source', self.source, ('images', 'toy_faces'))
+        require_choice('data.fourth_channel', self.fourth_channel, ('alpha', 'data'))
         require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
+        require(self.max_skipped is None or 0 <= self.max_skipped <= 1, 'data.max_skipped', self.max_skipped,
+                'give a share from 0 to 1')
         require(self.workers is None or 0 <= self.workers <= _MOST_WORKERS, 'data.workers', self.workers,
                 f'give 0 (a thread) to {_MOST_WORKERS}, or none to let cores and memory decide')
 

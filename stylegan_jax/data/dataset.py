@@ -1,7 +1,7 @@
 """The one interface to real images: pixels at any stage, and labels, wherever they come from."""
 
 import dataclasses
-import functools
+import logging
 import typing
 from collections.abc import Sequence
 
@@ -9,12 +9,11 @@ import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.run import Config, DataConfig
-from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitted_pictures import FittedPictures
-from stylegan_jax.data.prepared import PreparedImages, is_prepared, read_info
+from stylegan_jax.data.prepared import PreparedImages, fourth_channel_of, is_prepared, read_info
 from stylegan_jax.data.sources.base import TRAINING
 from stylegan_jax.data.sources.drawn import DrawnFaces
-from stylegan_jax.data.sources.files import PictureFiles, open_container, read_label_file
+from stylegan_jax.data.sources.files import PictureFiles
 from stylegan_jax.data.sources.opening import kind_of, open_source
 from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.data.toy_faces import faces as toy_faces
@@ -22,6 +21,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import fits_memory
 
 TOY_FACES_COUNT = 10000  # when data.count does not say
+_log = logging.getLogger(__name__)
 
 
 class _StageCache(typing.NamedTuple):
@@ -66,6 +66,11 @@ class Dataset:
     def signature(self) -> str:
         """A text that tells this set of images, in this order, from others as well as its source can."""
         return self._images.signature
+
+    @property
+    def at_once(self) -> int:
+        """How many images may be read at once, by all threads and processes together."""
+        return self._images.at_once
 
     @property
     def in_memory(self) -> bool:
@@ -124,7 +129,7 @@ class DataOpener:
 
     def __init__(self, data: DataConfig):
         """Names the images; nothing is opened yet."""
-        self._data = data
+        self._data, self._source = data, None
 
     def with_found_labels(self, config: Config) -> Config:
         """Returns a Config whose `image.label_dim` is that of the images, where `data.find_labels` asks for it.
@@ -132,10 +137,18 @@ class DataOpener:
         Raises:
           UserError: the images' labels cannot be read.
         """
+        config = self._with_fourth_channel(config)
         data, image = self._data, config.image
         if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
             return config
         return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=self.label_dim()))
+
+    def _with_fourth_channel(self, config):
+        """Returns a Config that follows what a prepared set says of the last of four channels."""
+        if config.image.channels != 4 or config.data.source != 'images' or not is_prepared(self._data.path):
+            return config
+        meaning = fourth_channel_of(read_info(self._data.path))
+        return dataclasses.replace(config, data=dataclasses.replace(config.data, fourth_channel=meaning))
 
     def label_dim(self) -> int:
         """Returns the length of the labels that the images at `data.path` have; 0 without labels.
@@ -145,10 +158,7 @@ class DataOpener:
         """
         if is_prepared(self._data.path):
             return read_info(self._data.path)['image']['label_dim']
-        if not self._is_files:
-            return self._labelled_source.labels.shape[1]
-        text = self._label_text
-        return 0 if text is None else labels_module.count_classes(text, self._label_path, TRAINING.without_labels)
+        return self._labelled_source().labels.shape[1]
 
     def open(self, image: ImageConfig) -> Dataset:
         """Opens the images themselves.
@@ -181,44 +191,39 @@ class DataOpener:
             raise UserError(
                 'image files have 1 (grey), 3 (RGB) or 4 (RGBA)', field='image.channels', value=image.channels
             )
-        return Dataset(self._open_files(image) if self._is_files else self._open_others(image))
+        return Dataset(self._open_pictures(image))
 
-    @functools.cached_property
-    def _is_files(self):
-        return kind_of(self._data.path, TRAINING) is PictureFiles
+    def _labelled_source(self, label_dim=0):
+        """Returns the source with its labels, opened once; those of a folder or zip as long as `label_dim`."""
+        if self._source is None:
+            self._source = self._open_source('auto', label_dim)
+        return self._source
 
-    @functools.cached_property
-    def _container(self):
-        return open_container(self._data.path, TRAINING)
+    def _open_source(self, labels, label_dim=0):
+        data = self._data
+        if kind_of(data.path, TRAINING) is PictureFiles:
+            source = PictureFiles(data.path, labels=labels, count=data.count, settings=TRAINING, label_dim=label_dim)
+        else:
+            source = open_source(data.path, labels=labels, settings=TRAINING)
+        if data.max_skipped is not None:
+            source.max_skipped = data.max_skipped
+        for note in source.notes:
+            _log.warning('%s', note)
+        return source
 
-    @functools.cached_property
-    def _label_text(self):
-        return read_label_file(self._container, TRAINING.without_labels)
-
-    @property
-    def _label_path(self):
-        return self._container.path / labels_module.FILE_NAME
-
-    @functools.cached_property
-    def _labelled_source(self):
-        return open_source(self._data.path, settings=TRAINING)
-
-    def _open_files(self, image):
-        """Opens a folder or zip; its labels are class numbers alone."""
-        files = PictureFiles(self._container, labels='none', settings=TRAINING)
-        names = files.names[: self._count(files)]
-        text = self._label_text if image.label_dim else None
-        labels = labels_module.read_labels(text, self._label_path, names, image.label_dim, TRAINING.without_labels)
-        return FittedPictures(files, image, labels)
-
-    def _open_others(self, image):
-        """Opens any other source, with the labels that a preparation takes by itself."""
+    def _open_pictures(self, image):
+        """Opens any source that is not prepared, with the labels that a preparation takes by itself."""
         if image.label_dim or self._data.find_labels:
-            source = self._labelled_source
+            source = self._labelled_source(image.label_dim)
         else:  # labels that are wrong, or take long to read, are no matter
-            source = open_source(self._data.path, labels='none', settings=TRAINING)
+            source = self._open_source('none')
         count, found = self._count(source), source.labels.shape[1]
         if image.label_dim not in (0, found):
+            if not found and (absence := getattr(source, 'absence', None)):
+                raise UserError(
+                    f'{absence}, but image.label_dim={image.label_dim} needs labels',
+                    remedy=f'add the labels, or {TRAINING.without_labels}',
+                )
             raise UserError(
                 f'the labels of {source.path} have {found} entries' if found else f'{source.path} has no labels',
                 field='image.label_dim',
@@ -226,7 +231,11 @@ class DataOpener:
                 remedy=(f'set image.label_dim={found}, or ' if found else '') + TRAINING.without_labels,
             )
         return FittedPictures(
-            source, image, source.labels[:count, : image.label_dim], source.label_names if image.label_dim else None
+            source,
+            image,
+            source.labels[:count, : image.label_dim],
+            source.label_names if image.label_dim else None,
+            self._data.fourth_channel,
         )
 
     def _count(self, source):

@@ -10,15 +10,19 @@ import pathlib
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
+from stylegan_jax.data import values
+from stylegan_jax.data.channels import value_extrema
 from stylegan_jax.data.fitting import Unusable, fitted, placement
 from stylegan_jax.data.pixels import to_uint8
+from stylegan_jax.data.source_sample import extrema_of_some, pictures_at_once
 from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.errors import UserError
-from stylegan_jax.runtime.threads import fits_memory, in_threads
+from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory, in_threads
 
 _FIT = 'crop'
+_REMEDY = 'mend or remove them, or allow more with data.max_skipped (prepare_data: max_skipped)'
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +30,12 @@ class FittedPictures(StagedImages):
     """The usable pictures of a source, cropped centrally and reduced to the shape of an ImageConfig."""
 
     def __init__(
-        self, source: PictureSource, image: ImageConfig, labels: np.ndarray, label_names: tuple[str, ...] | None = None
+        self,
+        source: PictureSource,
+        image: ImageConfig,
+        labels: np.ndarray,
+        label_names: tuple[str, ...] | None = None,
+        fourth_channel: str = 'alpha',
     ):
         """Finds the usable pictures, and decodes them if they fit the memory budget.
 
@@ -35,19 +44,24 @@ class FittedPictures(StagedImages):
           image: the shape of the images; channels are 1, 3 or 4.
           labels: float32 [n, K], of the first n pictures of the source; later ones are left out.
           label_names: the meaning of the K entries, or None.
+          fourth_channel: the meaning of the last of four channels; see `pixels.box_reduce`.
 
         Raises:
           UserError: too many pictures are unusable.
         """
         self.image, self.label_names = image, label_names
-        self._source = source
+        self._source, self.fourth_channel = source, fourth_channel
+        self.at_once = pictures_at_once(source)
         self._damaged = set()  # pictures of a large set that proved damaged only when they were read
         count = len(labels)
         self.pixels = source.all_pixels(image.shape) if fits_memory(count, image.shape) else None
         if self.pixels is not None:
             self.pixels, reasons = self.pixels[:count], [None] * count
         else:
-            reasons = self._examine_all(count)
+            extrema = []  # of the pictures of more than 8 bits
+            reasons = self._examine_all(count, extrema)
+            if warning := values.warning_of(extrema):
+                _log.warning('%s: %s', source.path, warning)
         _report_unusable(source, reasons)
         usable = np.array([reason is None for reason in reasons])
         self._rows = np.flatnonzero(usable)  # places of the usable pictures in the source
@@ -85,6 +99,10 @@ class FittedPictures(StagedImages):
             f'{self._source.path}: no image of the class of {self.name(index)} can be read', remedy='repair the set'
         )
 
+    def __getstate__(self):
+        # Copies in processes that read ahead share the memory; where it is short, each reads one picture at a time.
+        return self.__dict__ | {'at_once': 1 if self.at_once < NUM_THREADS else self.at_once}
+
     def _note_damage(self, index, error):
         if index not in self._damaged:
             self._damaged.add(index)
@@ -92,23 +110,32 @@ class FittedPictures(StagedImages):
         if len(self._damaged) > self._source.max_skipped * len(self):
             path = pathlib.PurePath(self._source.path) / self.name(index)
             raise UserError(
-                f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be read so far',
-                remedy='repair or remove them',
+                f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be used so far',
+                remedy=_REMEDY,
             ) from error
 
-    def _examine_all(self, count):
-        """Decodes the first `count` pictures, or finds their sizes; returns why each is unusable, or None."""
+    def _examine_all(self, count, extrema):
+        """Decodes the first `count` pictures, or finds their sizes; returns why each is unusable, or None.
+
+        Extrema of values are appended to a list: of all pictures, or of some where they are not decoded.
+        """
         if fits_memory(count, self.image.shape):
             self.pixels = np.empty([count, *self.image.shape], np.uint8)
-        elif (size := self._source.common_size()) is not None:  # asking for each of millions would take minutes
+        else:
+            extrema += extrema_of_some(self._source)
+        if (
+            self.pixels is None and (size := self._source.common_size()) is not None
+        ):  # asking for each of millions would take minutes
             return [self._reason_against(size)] * count
-        return in_threads(self._examine, count, 'reading images')
+        return in_threads(
+            lambda row: self._examine(row, extrema), count, 'reading images', min(NUM_THREADS, self.at_once)
+        )
 
-    def _examine(self, row):
+    def _examine(self, row, extrema):
         try:
             if self.pixels is None:
                 return self._reason_against(self._source.size(row))
-            self.pixels[row] = self._decode(row)
+            self.pixels[row] = self._decode(row, extrema)
         except Unusable as error:
             return str(error)
         return None
@@ -121,11 +148,21 @@ class FittedPictures(StagedImages):
             return str(error)
         return None
 
-    def _decode(self, row):
-        """Returns full-size pixels, uint8 [H, W, C]; raises Unusable."""
+    def _decode(self, row, extrema=None):
+        """Returns full-size pixels, uint8 [H, W, C], and appends extrema to a list, if any; raises Unusable."""
         picture = self._source.picture(row)
         with failing_as_unusable():
-            return to_uint8(fitted(picture, self.image.shape, fit=_FIT, resize_filter=self._source.resize_filter))
+            if extrema is not None and not isinstance(picture, np.ndarray) and (found := value_extrema(picture)):
+                extrema.append(found)
+            return to_uint8(
+                fitted(
+                    picture,
+                    self.image.shape,
+                    fit=_FIT,
+                    resize_filter=self._source.resize_filter,
+                    fourth_channel=self.fourth_channel,
+                )
+            )
 
 
 def _report_unusable(source, reasons):
@@ -136,7 +173,7 @@ def _report_unusable(source, reasons):
         examples = ', '.join(f'{source.name(row)} ({reasons[row]})' for row in rows[:3])
         raise UserError(
             f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}',
-            remedy='repair or remove them, or check image.resolution',
+            remedy=f'{_REMEDY}, or check image.resolution',
         )
     if len(rows) > MAX_UNUSABLE * len(reasons):  # only where that is usual, as in LSUN, which has thousands of them
         _log.warning(

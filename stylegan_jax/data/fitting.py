@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from stylegan_jax.config.network import ImageConfig
-from stylegan_jax.data.pixels import box_reduce, central_crop, lanczos_reduce, to_uint8
+from stylegan_jax.data.channels import rows_of
+from stylegan_jax.data.pixels import FOURTH_CHANNELS, box_reduce, central_crop, lanczos_reduce, to_uint8
 from stylegan_jax.errors import UserError
 
 FITS = ('crop', 'pad', 'resize', 'exact', 'wide')
@@ -74,9 +75,17 @@ def _wide_size(full):
 
 
 def fitted(
-    picture: Image.Image | np.ndarray, shape: tuple[int, int, int], *, fit: str, resize_filter: str
+    picture: Image.Image | np.ndarray,
+    shape: tuple[int, int, int],
+    *,
+    fit: str,
+    resize_filter: str,
+    fourth_channel: str = 'alpha',
+    value_range: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Returns a picture as full-size pixels.
+
+    Beside the picture, only a part of it is in memory at a time.
 
     Args:
       picture: a PIL.Image, upright; or uint8 [H, W] or [H, W, C], C 1 (grey), 3 (RGB) or 4 (RGBA).
@@ -84,22 +93,29 @@ def fitted(
       fit: see `placement`.
       resize_filter: 'box', means over whole boxes of unrounded values where one whole factor leads to the full size
         and Pillow's box filter on float planes otherwise; or 'lanczos', Pillow's on uint8 as the official tool.
+      fourth_channel: 'alpha' where the last of four channels is opacity, by which colours are weighted; 'data' where
+        it is anything else, and reduced alone.
+      value_range: (black, white) among the values of a picture of more than 8 bits; see `channels.to_channels`.
 
     Returns:
       [H, W, C], uint8, or unrounded floats.
 
     Raises:
       Unusable: the picture is too small, or not of the exact size.
-      UserError: there is no such fit or filter.
+      UserError: there is no such fit, filter or fourth channel.
     """
-    if resize_filter not in _FILTERS:
-        raise UserError(f'choose one of {", ".join(_FILTERS)}', field='resize_filter', value=repr(resize_filter))
+    _check_choice('resize_filter', resize_filter, _FILTERS)
+    _check_choice('fourth_channel', fourth_channel, FOURTH_CHANNELS)
     if isinstance(picture, np.ndarray):
         picture = as_picture(picture)
     box, size = placement(*picture.size[::-1], shape, fit)
-    if box != (0, 0, *picture.size):
-        picture = picture.crop(box)
-    return _centred(_FILTERS[resize_filter](to_channels(picture, shape[2]), *size), shape)
+    rows = rows_of(picture, shape[2], box=box, value_range=value_range)
+    return _centred(_FILTERS[resize_filter](rows, *size, fourth_channel=fourth_channel), shape)
+
+
+def _check_choice(field, value, choices):
+    if value not in choices:
+        raise UserError(f'choose one of {", ".join(choices)}', field=field, value=repr(value))
 
 
 def as_picture(pixels: np.ndarray) -> Image.Image:
@@ -124,22 +140,9 @@ def _centred(pixels, shape):
     return canvas
 
 
-def to_channels(picture: Image.Image, channels: int) -> np.ndarray:
-    """Returns a picture as [H, W, C]: uint8, or unrounded float32 where transparency is composited on white."""
-    if picture.mode.startswith('I'):  # 16-bit grey: the high byte, as Pillow does with 16-bit colour
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if channels == 4:
-        return np.asarray(picture.convert('RGBA'))
-    if not picture.has_transparency_data:
-        pixels = np.asarray(picture.convert('L' if channels == 1 else 'RGB'))
-        return pixels.reshape(*pixels.shape[:2], channels)
-    picture = picture.convert('RGBA')
-    pixels = np.asarray(picture.convert('LA') if channels == 1 else picture).astype(np.float32)
-    # alpha * colour + (1 - alpha) * white, with white = 255.
-    return 255 + (pixels[..., :-1] - 255) * (pixels[..., -1:] / 255)
-
-
-def pyramid(pixels: np.ndarray, image: ImageConfig, level_filter: str) -> list[np.ndarray]:
+def pyramid(
+    pixels: np.ndarray, image: ImageConfig, level_filter: str, fourth_channel: str = 'alpha'
+) -> list[np.ndarray]:
     """Returns an image at every stage.
 
     Args:
@@ -147,6 +150,7 @@ def pyramid(pixels: np.ndarray, image: ImageConfig, level_filter: str) -> list[n
       image: the shapes of the stages.
       level_filter: 'box', the mean of 2x2 unrounded values of the level above, which is that over the whole factor
         (the official tool's); or 'lanczos', Pillow's on uint8, from full size to each level.
+      fourth_channel: see `fitted`.
 
     Returns:
       A list of uint8 [h, w, C], from full size down to the base shape, each rounded once.
@@ -154,14 +158,13 @@ def pyramid(pixels: np.ndarray, image: ImageConfig, level_filter: str) -> list[n
     Raises:
       UserError: there is no such filter.
     """
-    if level_filter not in _FILTERS:
-        raise UserError(f'choose one of {", ".join(_FILTERS)}', field='level_filter', value=repr(level_filter))
+    _check_choice('level_filter', level_filter, _FILTERS)
     levels = [to_uint8(pixels)]
     for stage in reversed(range(image.num_stages - 1)):
         if level_filter == 'box':
             # From the unrounded level above, so that the result is that of one reduction from full size.
-            pixels = box_reduce(pixels, *image.stage_shape(stage))
+            pixels = box_reduce(pixels, *image.stage_shape(stage), fourth_channel=fourth_channel)
             levels.append(to_uint8(pixels))
         else:
-            levels.append(lanczos_reduce(levels[0], *image.stage_shape(stage)))
+            levels.append(lanczos_reduce(levels[0], *image.stage_shape(stage), fourth_channel=fourth_channel))
     return levels

@@ -1,99 +1,212 @@
 """Class labels: from a `dataset.json` in the form of StyleGAN2-ADA, from folders, from arrays.
 
 Functions take `where`, the file or folder that messages name, and `without`, how to do without labels, which messages
-propose.
+propose. Which dataset.json belongs to some pictures is for `sources.label_files` to find.
 """
 
 import json
 import os
-from collections.abc import Sequence
+import posixpath
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.stand_ins import stand_in
 
 FILE_NAME = 'dataset.json'
+_FORM = 'give {"labels": [["folder/name.png", 3], ...]}'
 _Where = str | os.PathLike
 
 
-def read_labels(text: bytes | None, where: _Where, names: Sequence[str], label_dim: int, without: str) -> np.ndarray:
-    """Reads the labels of some images, of which there must be a given number of classes.
+def parse_labels(text: bytes, where: _Where, without: str) -> dict[str, int | list[float]] | None:
+    """Reads the content of a dataset.json.
 
     Args:
-      text: bytes of a dataset.json, {"labels": [["folder/name.png", 3], ...]}; None if there is no file.
+      text: its bytes: {"labels": [["folder/name.png", 3], ...]}, with a list of numbers in the place of each class
+        number or with none; or the list alone. A dict {"folder/name.png": 3, ...} may take the place of either list.
       where: the file, in messages.
-      names: the images, relative to the file, with forward slashes.
-      label_dim: K, number of classes; 0 ignores the file.
       without: how to do without labels, in messages.
 
     Returns:
-      One-hot labels, float32 [len(names), K].
+      {name: label}, all of them class numbers or all of them lists; empty if the file says that there are no labels,
+      by null or an empty list; None if it says nothing of labels.
 
     Raises:
-      UserError: the file is missing or malformed, or an image has no label from 0 to K - 1.
+      UserError: the file is malformed, or gives a name two labels.
     """
-    if not label_dim:
-        return np.zeros([len(names), 0], np.float32)
-    classes = _read_classes(text, where, label_dim, without)
-    _check_complete(classes, where, names, without)
-    found = max(classes.values()) + 1
+    try:
+        content = json.loads(text, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError) as error:
+        if kind := stand_in(text):
+            raise UserError(f'{where}: it is {kind}', remedy=f'get the file itself, or {without}') from error
+        raise UserError(f'{where}: not valid JSON ({error})', remedy=f'repair it, or {without}') from error
+    if isinstance(content, _Pairs) and 'labels' in (keys := [key for key, _ in content]):
+        content = content[keys.index('labels')][1]
+    elif not _resembles_labels(content):
+        return None
+    return _checked_entries(content, where) if content else {}
+
+
+class _Pairs(list):
+    """The (key, value) pairs of an object in JSON: as a dict it would lose all but the last of equal keys."""
+
+
+def _resembles_labels(content):
+    """Says whether JSON that has no "labels" is itself a list or a dict of labels, or says that there are none."""
+    if isinstance(content, _Pairs):
+        return bool(content) and all(_is_class(label) or _is_vector(label) for _, label in content)
+    return content in (None, []) or (
+        isinstance(content, list) and isinstance(content[0], list) and isinstance((content[0] or [0])[0], str)
+    )
+
+
+def _is_class(label):
+    return type(label) is int
+
+
+def _is_vector(label):
+    return type(label) is list and all(type(number) in (int, float) for number in label)
+
+
+def _checked_entries(entries, where):
+    """Returns (name, label) pairs as a dict if they have the form of labels, and no name has two."""
+    if not isinstance(entries, list):
+        raise UserError(f'{where}: "labels" is not a list', remedy=_FORM)
+    are_pairs = [isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[0], str) for entry in entries]
+    if not (all(are_pairs) and all(_is_vector(entry[1]) for entry in entries)):
+        for entry, is_pair in zip(entries, are_pairs):
+            if not is_pair or not _is_class(entry[1]):
+                raise UserError(
+                    f'{where}: {json.dumps(entry)[:80]} is not a file name and a class number', remedy=_FORM
+                )
+    labels = {}
+    for name, label in entries:
+        if labels.setdefault(name, label) != label:
+            raise UserError(f'{where}: {name!r} has two labels, {labels[name]} and {label}', remedy='leave one of them')
+    return labels
+
+
+def match_names(entries: Collection[str], names: Sequence[str], folder: str, root: str) -> dict[str, str]:
+    """Finds which entry of a dataset.json means which picture.
+
+    Names that are not the same to the letter are compared without capitals, with forward slashes, without './', and
+    in one form of Unicode: zips from other systems differ in these.
+
+    Args:
+      entries: the names in the file.
+      names: the pictures, relative to the whole set, with forward slashes.
+      folder: the folder of the file, relative to the whole set; '' for the top.
+      root: the folder that all pictures of the set are in; '' for the top.
+
+    Returns:
+      {picture: entry}, without pictures that no entry means.
+    """
+    found = {}
+    loose = None
+    # Entries are relative to the file, as the official tool writes them, or else to the whole set or to the pictures.
+    for base in dict.fromkeys((folder, '', root)):
+        prefix = f'{base}/' if base else ''
+        inside = {name: with_slashes(name)[len(prefix) :] for name in names if with_slashes(name).startswith(prefix)}
+        matches = {name: relative for name, relative in inside.items() if relative in entries}
+        if len(matches) < len(names):
+            loose = _unique(entries) if loose is None else loose
+            pictures = _unique(inside.values())
+            for name, relative in inside.items():
+                entry = loose.get(_loosened(relative))
+                if name not in matches and entry is not None and pictures[_loosened(relative)] == relative:
+                    matches[name] = entry
+        if len(matches) > len(found):
+            found = matches
+        if len(found) == len(names):
+            break
+    return found
+
+
+def _loosened(name):
+    name = unicodedata.normalize('NFC', with_slashes(name)).casefold()
+    return posixpath.normpath(name).lstrip('/')
+
+
+def _unique(names):
+    """Returns {loosened name: name}, with None where several names are the same but for what is loosened."""
+    found = {}
     for name in names:
-        if classes[name] >= label_dim:
-            raise UserError(
-                f'{where}: label {classes[name]} of {name!r} is not below image.label_dim={label_dim}',
-                remedy=f'the file has {found} classes: set image.label_dim={found}',
-            )
-    _check_not_negative(classes, where, names)
-    return one_hot([classes[name] for name in names], label_dim)
+        found[_loosened(name)] = None if found.get(_loosened(name), name) != name else name
+    return found
 
 
-def count_classes(text: bytes, where: _Where, without: str) -> int:
-    """Returns how many classes the bytes of a dataset.json have; 0 where its "labels" are null or empty.
-
-    Raises:
-      UserError: the file is malformed.
-    """
-    entries = _entries(_parse(text, where, without))
-    return _number_of_classes(_check_classes(entries, where), where) if entries else 0
-
-
-def find_labels(text: bytes | None, where: _Where, names: Sequence[str], without: str) -> np.ndarray:
-    """Reads the labels of some images, however many classes there are.
+def labels_of_file(
+    entries: Mapping[str, int | list[float]],
+    matches: Mapping[str, str],
+    where: _Where,
+    names: Sequence[str],
+    without: str,
+    label_dim: int = 0,
+) -> np.ndarray:
+    """Makes the labels of some pictures from those of a dataset.json.
 
     Args:
-      text: bytes of a dataset.json, with class numbers as in `read_labels` or with a list of K numbers in the place
-        of each; None if there is no file.
+      entries: {entry: label}, as `parse_labels` returns them; not empty.
+      matches: {picture: entry}, as `match_names` returns them.
       where: the file, in messages.
-      names: the images, relative to the file, with forward slashes.
+      names: the pictures.
       without: how to do without labels, in messages.
+      label_dim: how many classes there are to be; 0 for as many as the file numbers.
 
     Returns:
-      float32 [len(names), K], one-hot for class numbers; K is 0 without a file, or without "labels" in it.
+      float32 [len(names), K], one-hot for class numbers.
 
     Raises:
-      UserError: the file is malformed, or an image has no label in it.
+      UserError: a picture has no label, or labels have numbers that cannot be.
     """
-    entries = _entries(_parse(text, where, without)) if text is not None else None
-    if not entries:
-        return np.zeros([len(names), 0], np.float32)
-    if not _are_vectors(entries):
-        classes = _check_classes(entries, where)
-        _check_complete(classes, where, names, without)
-        _check_not_negative(classes, where, classes)
-        return one_hot([classes[name] for name in names], _number_of_classes(classes, where))
-    vectors = dict(entries)
-    _check_complete(vectors, where, names, without)
-    lengths = {len(vector) for vector in vectors.values()}
-    if len(lengths) > 1:
+    unlabelled = [name for name in names if name not in matches]
+    if unlabelled:
+        others = '' if matches else f'; it labels others, such as {next(iter(entries))!r}'
         raise UserError(
-            f'{where}: its labels are {min(lengths)} to {max(lengths)} numbers long',
-            remedy=f'give all the same length, or {without}',
+            f'{where}: no label for {len(unlabelled)} of {len(names)} images, such as {unlabelled[0]!r}{others}',
+            remedy=f'add them, or {without}',
         )
-    return labels_of_array(np.array([vectors[name] for name in names], np.float32), len(names), where, without)
+    found = [entries[matches[name]] for name in names]
+    if _is_vector(next(iter(entries.values()))):
+        lengths = {len(vector) for vector in entries.values()}
+        if len(lengths) > 1:
+            raise UserError(
+                f'{where}: its labels are {min(lengths)} to {max(lengths)} numbers long',
+                remedy=f'give all the same length, or {without}',
+            )
+        return labels_of_array(np.array(found, np.float32), len(names), where, without)
+    # Without `label_dim` all entries count, so that some of the pictures have labels as long as all of them have.
+    for name, label in zip(names, found) if label_dim else entries.items():
+        if label < 0:
+            raise UserError(f'{where}: label {label} of {name!r} is negative', remedy='count classes from 0')
+    largest = max(entries.values())
+    if label_dim:
+        for name, label in zip(names, found):
+            if label >= label_dim:
+                raise UserError(
+                    f'{where}: label {label} of {name!r} is not below image.label_dim={label_dim}',
+                    remedy=f'the file has {largest + 1} classes: set image.label_dim={largest + 1}',
+                )
+    elif largest >= len(entries):
+        raise UserError(
+            f'{where}: it labels {len(entries)} images with classes up to {largest}',
+            remedy='number the classes from 0 without gaps',
+        )
+    return one_hot(found, label_dim or largest + 1)
+
+
+def root_of(names: Collection[str]) -> str:
+    """Returns the folder that all of some files are in, '' for the top."""
+    # The first and the last in order differ as early as any two do.
+    first, last = ([*name.split('/')[:-1], None] for name in (min(names), max(names)))
+    length = next(place for place, (a, b) in enumerate(zip(first, last)) if a is None or a != b)
+    return '/'.join(first[:length])
 
 
 def labels_of_folders(names: Sequence[str], where: _Where) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Makes the first folder of each path its class.
+    """Makes the first folder of each path its class, below the folders that all of them share.
 
     Args:
       names: relative paths, with forward slashes.
@@ -105,15 +218,52 @@ def labels_of_folders(names: Sequence[str], where: _Where) -> tuple[np.ndarray, 
     Raises:
       UserError: a file is in no folder.
     """
-    for name in names:
-        if '/' not in name:
+    root, below = below_class_root(names)
+    for name, inside in zip(names, below):
+        if '/' not in inside:
             raise UserError(
-                f'{where}: {name} is in no folder, so that it has no class',
+                f'{where}: {name} is in no folder' + f' of {root}' * bool(root) + ', so that it has no class',
                 remedy='move it into one, or give labels=none',
             )
-    folders = [name.partition('/')[0] for name in names]
+    folders = [name.partition('/')[0] for name in below]
     classes = {folder: number for number, folder in enumerate(sorted(set(folders)))}
     return one_hot([classes[folder] for folder in folders], len(classes)), tuple(classes)
+
+
+def below_class_root(names: Sequence[str]) -> tuple[str, list[str]]:
+    """Finds the folder whose folders are classes: the one that all files share, as in a zip of a whole folder.
+
+    Where all files lie in one folder, its own parents are all that there are, so it is the top.
+
+    Returns:
+      It, and the names relative to it.
+    """
+    names = [with_slashes(name) for name in names]
+    root = root_of(names)
+    start = len(root) + 1 if root else 0
+    if not any('/' in name[start:] for name in names):
+        root, start = '', 0
+    return root, [name[start:] for name in names]
+
+
+def with_slashes(name: str) -> str:
+    """Returns a name with forward slashes; zips that some programs on Windows write have the others."""
+    return name.replace('\\', '/')
+
+
+def described(labels: np.ndarray, names: Sequence[str] | None = None) -> str:
+    """Returns a line on labels [N, K], such as '3 classes'; with the classes that no image has."""
+    length = labels.shape[1]
+    if not length:
+        return 'no labels'
+    if not np.all((labels == 0) | (labels == 1)):
+        return f'labels of {length} numbers'
+    kind = 'class' if is_one_hot(labels) else 'attribute'
+    text = f'{length} {kind if length == 1 else {"class": "classes"}.get(kind, kind + "s")}'
+    if empty := np.flatnonzero(~labels.any(axis=0)).tolist():
+        some = [str(names[number]) if names else f'{kind} {number}' for number in empty[:3]]
+        text += f', of which {len(empty)} without an image ({", ".join(some)}{", ..." * (len(empty) > 3)})'
+    return text
 
 
 def labels_of_array(array: np.ndarray, count: int, where: _Where, without: str) -> np.ndarray:
@@ -171,73 +321,3 @@ def one_hot(classes: Sequence[int] | np.ndarray, label_dim: int) -> np.ndarray:
 def is_one_hot(labels: np.ndarray) -> bool:
     """Says whether labels [N, K] each name one class."""
     return bool(labels.shape[1] and np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1))
-
-
-def _parse(text, where, without):
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f'{where}: not valid JSON ({error})', remedy=f'repair it, or {without}') from error
-
-
-def _entries(content):
-    return content.get('labels') if isinstance(content, dict) else None
-
-
-def _read_classes(text, where, label_dim, without):
-    """Returns {name: class}, checked for form only."""
-    remedy = f'add the labels, or {without}'
-    if text is None:
-        raise UserError(f'{where}: there is no such file, but image.label_dim={label_dim} needs labels', remedy=remedy)
-    entries = _entries(_parse(text, where, without))
-    if not entries:
-        raise UserError(f'{where}: it has no "labels", but image.label_dim={label_dim} needs them', remedy=remedy)
-    return _check_classes(entries, where)
-
-
-def _check_classes(entries, where):
-    """Returns the entries as {name: class} if they have the form of class numbers."""
-    form = 'give {"labels": [["folder/name.png", 3], ...]}'
-    if not isinstance(entries, list):
-        raise UserError(f'{where}: "labels" is not a list', remedy=form)
-    for entry in entries:
-        is_pair = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
-        if not is_pair or type(entry[1]) is not int:
-            raise UserError(f'{where}: {json.dumps(entry)[:80]} is not a file name and a class number', remedy=form)
-    return dict(entries)
-
-
-def _are_vectors(entries):
-    return isinstance(entries, list) and all(
-        isinstance(entry, list)
-        and len(entry) == 2
-        and isinstance(entry[0], str)
-        and isinstance(entry[1], list)
-        and all(type(number) in (int, float) for number in entry[1])
-        for entry in entries
-    )
-
-
-def _check_complete(labels, where, names, without):
-    unlabelled = [name for name in names if name not in labels]
-    if unlabelled:
-        raise UserError(
-            f'{where}: no label for {len(unlabelled)} of {len(names)} images, such as {unlabelled[0]!r}',
-            remedy=f'add them, or {without}',
-        )
-
-
-def _check_not_negative(classes, where, names):
-    for name in names:
-        if classes[name] < 0:
-            raise UserError(f'{where}: label {classes[name]} of {name!r} is negative', remedy='count classes from 0')
-
-
-def _number_of_classes(classes, where):
-    found = max(classes.values()) + 1
-    if found > len(classes):
-        raise UserError(
-            f'{where}: it labels {len(classes)} images with classes up to {found - 1}',
-            remedy='number the classes from 0 without gaps',
-        )
-    return found

@@ -184,7 +184,7 @@ def default_workers(dataset: Dataset) -> int:
     """Returns how many processes should read: none where all images fit memory, as those that are read once stay."""
     if dataset.in_memory or fits_memory(len(dataset), dataset.image.shape):
         return 0
-    return max(1, min(_MOST_WORKERS, NUM_THREADS - 1))
+    return max(1, min(_MOST_WORKERS, NUM_THREADS - 1, dataset.at_once))
 
 
 def _fits_shared_memory(dataset, sizes, workers):

@@ -63,6 +63,7 @@ class PreparedImages(StagedImages):
         self.info = read_info(self.path)
         stored = ImageConfig(**self.info['image'])
         self.image = image = image or stored
+        self.fourth_channel = fourth_channel_of(self.info)
         _check_image(self.path, stored, image)
         self._check_files(image)
         total = self.info['count']
@@ -204,6 +205,14 @@ def read_info(path: str | os.PathLike) -> dict[str, typing.Any]:
         return info
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f'{marker}: cannot be read ({error})', remedy=_REMEDY) from error
+
+
+def fourth_channel_of(info: dict[str, typing.Any]) -> str:
+    """Returns the meaning of the last of four channels, from the content of prepared.json.
+
+    Sets that do not say so have lower stages in which each channel was reduced alone.
+    """
+    return info.get('fourth_channel', 'data')
 
 
 def _check_image(path, stored, image):

@@ -97,6 +97,10 @@ class RecordFormat:
             raise ValueError(f'an image of shape {pixels.shape} instead of {self.shape}')
         return pixels
 
+    def encoded_size(self, pixels: np.ndarray) -> int:
+        """Returns how many bytes uint8 pixels [H, W, C] take in a record, without anything around them."""
+        return pixels.nbytes if self.encoding == 'raw' else len(self._encode(pixels))
+
     def _encode(self, pixels):
         picture, file = Image.fromarray(pixels[..., 0] if self.shape[2] == 1 else pixels), io.BytesIO()
         options = {

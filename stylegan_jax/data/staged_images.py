@@ -1,13 +1,14 @@
 """The one protocol of images for training: full-size pixels, all stages of them, and labels."""
 
 import abc
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.pixels import box_reduce, to_uint8
-from stylegan_jax.runtime.threads import in_threads
+from stylegan_jax.runtime.threads import NUM_THREADS, in_threads
 
 
 class StagedImages(abc.ABC):
@@ -20,6 +21,8 @@ class StagedImages(abc.ABC):
       signature: tells these images, in this order, from others; the same for a copy elsewhere.
       pixels: full-size images, uint8 [len, H, W, C], if they are in memory, else None.
       in_memory: whether reading decodes nothing, because all pictures are in the memory of every process that reads.
+      fourth_channel: the meaning of the last of four channels; see `pixels.box_reduce`.
+      at_once: how many images may be read at once, by all threads and processes together.
     """
 
     image: ImageConfig
@@ -28,6 +31,8 @@ class StagedImages(abc.ABC):
     signature: str
     pixels: np.ndarray | None = None
     in_memory: bool = False
+    fourth_channel: str = 'alpha'
+    at_once: int = sys.maxsize
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,7 +64,9 @@ class StagedImages(abc.ABC):
         images = np.empty([len(indices), height, width, self.image.channels], np.uint8)
 
         def reduce(row):
-            images[row] = to_uint8(box_reduce(self.full_size(indices[row]), height, width))
+            images[row] = to_uint8(
+                box_reduce(self.full_size(indices[row]), height, width, fourth_channel=self.fourth_channel)
+            )
 
-        in_threads(reduce, len(indices))
+        in_threads(reduce, len(indices), threads=min(NUM_THREADS, self.at_once))
         return images

@@ -23,7 +23,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.arrays import digest
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminate
-from stylegan_jax.storage import official
+from stylegan_jax.storage import foreign_networks, official
 
 _SHIPPED = {'toy_faces': pathlib.Path(__file__).parent / 'toy-faces-classifier.npz'}
 _ZIP_MAGIC = b'PK\x03\x04'  # the first bytes of a zip file, which an .npz is
@@ -66,6 +66,8 @@ class Classifier:
                 f'{path}: {error.strerror}',
                 remedy="give a classifier that train_classifier made, an official one, or 'toy_faces'",
             ) from None
+        if foreign := foreign_networks.kind_of(path):
+            raise UserError(f'{path}: this is {foreign}', remedy='give a classifier')
         if magic != _ZIP_MAGIC:  # an official pickle, whose file name says which attribute its single score is
             network, arrays = official.load_classifier(path)
             names = [path.stem] if network.num_scores == 1 else [f'class {k}' for k in range(network.num_scores)]

@@ -11,6 +11,7 @@ import safetensors
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import torch_pickle
+from stylegan_jax.runtime.stand_ins import stand_in_at
 
 _SAFETENSORS_TYPES = {
     'F64': '<f8',
@@ -43,10 +44,14 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
         return reader(path)
     except UserError as error:
+        if kind := stand_in_at(path):
+            raise UserError(f'{path}: this is no file of weights: it is {kind}') from None
         raise UserError(f'{path}: {error}') from None
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror or error})') from error
     except Exception as error:  # damaged files fail in every way there is
+        if kind := stand_in_at(path):
+            raise UserError(f'{path}: this is no file of weights: it is {kind}') from None
         message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
         raise UserError(f'{path}: damaged file of weights ({message}); download or copy it again') from error
 

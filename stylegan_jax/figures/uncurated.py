@@ -83,4 +83,4 @@ def _sized(image, scale, lod):
     if scale >> lod:
         return grid.enlarge(image, scale >> lod)
     height, width = image.shape[:2]
-    return lanczos_reduce(image, height * scale >> lod, width * scale >> lod)
+    return lanczos_reduce(image, height * scale >> lod, width * scale >> lod, fourth_channel='alpha')

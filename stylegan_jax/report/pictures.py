@@ -68,6 +68,8 @@ def spread(positions: Sequence[int], most: int = MOST) -> list[int]:
 def _encode(path):
     """(data URI of a WebP, width, height) of a picture of any size."""
     with PIL.Image.open(path) as image:
+        if image.has_transparency_data:
+            image = PIL.Image.alpha_composite(PIL.Image.new('RGBA', image.size, 'white'), image.convert('RGBA'))
         image = image.convert('RGB')
     side = _LONGEST_SIDE
     while True:

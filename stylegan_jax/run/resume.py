@@ -21,6 +21,7 @@ import numpy as np
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import is_finished, lod_at
 from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.labels import described
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
@@ -71,7 +72,10 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     # A fresh start, with new networks or with those of another run.
     saved = folder.take_saved()
     if saved is None:
-        events = [('start', f'training {config.name} in {folder.path}: {len(dataset)} images')]
+        labels = described(dataset.labels, dataset.label_names)
+        events = [
+            ('start', f'training {config.name} in {folder.path}: {len(dataset)} images, {labels}'),
+        ]
         if not config.init_from:
             return Start(create_state(config, lod=lod), events=events)
         generator, discriminator, ema, lines = transferred(config.init_from, config)

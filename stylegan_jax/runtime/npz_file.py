@@ -12,6 +12,7 @@ import numpy as np
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime.stand_ins import stand_in_at
 
 _HEADER = 'header'  # the name of the array of no dimensions whose one value is the JSON text
 _T = typing.TypeVar('_T')
@@ -54,5 +55,7 @@ def read(path: str | os.PathLike, build: Callable[[dict, dict[str, np.ndarray]],
     except FileNotFoundError:
         raise UserError(f'{path}: No such file', remedy=f'give a {what}') from None
     except Exception as error:  # damaged archives raise errors of many types
+        if kind := stand_in_at(path):
+            raise UserError(f'{path}: this is no {what}: it is {kind}') from error
         message = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise UserError(f'{path}: damaged {what} ({message})') from error

@@ -20,13 +20,16 @@ def fits_memory(count: int, shape: Sequence[int]) -> bool:
     return count * math.prod(shape) <= MEMORY_BUDGET
 
 
-def in_threads(function: Callable[[int], typing.Any], count: int, title: str | None = None) -> list[typing.Any]:
+def in_threads(
+    function: Callable[[int], typing.Any], count: int, title: str | None = None, threads: int = NUM_THREADS
+) -> list[typing.Any]:
     """Calls function(0), ..., function(count - 1) in threads.
 
     Args:
       function: the work; Pillow and NumPy release Python's global lock in the parts that take long.
       count: how many calls.
       title: of a progress bar; None = no bar.
+      threads: how many.
 
     Returns:
       The results in order.
@@ -35,7 +38,7 @@ def in_threads(function: Callable[[int], typing.Any], count: int, title: str | N
       Exception: the first one that `function` raises; calls that have not started by then are dropped.
     """
     results = []
-    with concurrent.futures.ThreadPoolExecutor(NUM_THREADS) as pool, progress_bar(count, title) as bar:
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool, progress_bar(count, title) as bar:
         for start in range(0, count, _CHUNK):
             for result in pool.map(function, range(start, min(start + _CHUNK, count))):
                 results.append(result)

@@ -7,13 +7,13 @@ from stylegan_jax.errors import UserError, require
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.storage import official
+from stylegan_jax.storage import foreign_networks, official
 
 # Networks that come with the package, by name.
 _SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
 _ZIP_MAGIC = b'PK\x03\x04'
 _PICKLE_MAGIC = b'\x80'
-_GIVE = 'give an official pickle, a run directory or a saved network'
+_GIVE = 'give an official pickle of StyleGAN or Progressive GAN, a run directory or a saved network'
 
 
 def load(path: str | os.PathLike, which: str = 'ema') -> Generator | Discriminator:
@@ -67,6 +67,9 @@ def _load_file(path, which):
             magic = file.read(4)
     except OSError as error:
         raise UserError(f'{path}: {error.strerror}', remedy=_GIVE) from None
+    # Files of other projects are named for what they are: their own errors would speak of pickles and archives.
+    if foreign := foreign_networks.kind_of(path):
+        raise UserError(f'{path}: this is {foreign}', remedy=_GIVE)
     if magic != _ZIP_MAGIC and magic[:1] != _PICKLE_MAGIC:
         raise UserError(f'{path}: not a network', remedy=_GIVE)
     if magic != _ZIP_MAGIC:

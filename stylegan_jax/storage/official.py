@@ -15,6 +15,11 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.layers import stage_name
 from stylegan_jax.storage import official_pickle
 
+_STYLEGAN2 = {'G_main', 'G_mapping', 'G_synthesis', 'G_synthesis_stylegan2', 'G_synthesis_stylegan_revised'} | {
+    'D_main',
+    'D_stylegan2',
+    'D_stylegan',
+}  # functions that build the networks of StyleGAN2 and of StyleGAN2-ADA in TensorFlow
 _NEVER = 1 << 30  # flip_from of a network whose up convolutions are nowhere fused: beyond any size
 
 # Official argument -> field of GeneratorConfig or DiscriminatorConfig, with the official default.
@@ -135,6 +140,11 @@ def _converted(path, network, convert):
         version = network.state['version']
     except (AttributeError, KeyError, TypeError):
         raise UserError(f'{path}: not a pickle of (G, D, Gs) as the official code writes it') from None
+    if version not in (2, 3) and str(network.state.get('build_func_name')) in _STYLEGAN2:
+        raise UserError(
+            f'{path}: this is a network of StyleGAN2 (state of version {version}); those of StyleGAN and Progressive '
+            'GAN can be read'
+        )
     if version not in (2, 3):
         raise UserError(f'{path}: network state of version {version}; versions 2 and 3 can be read')
     try:

@@ -75,7 +75,14 @@ def _finite_flags(config, state, batch, stage, replica, names):
     draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
     with checking_outputs('G'):
         fakes, _ = generate(config, state.g_params, batch.labels, draws, stage, state.alpha)
-    reals = prepare_reals(batch.images, draws.mirror, state.alpha, stage=stage, dtype=dtype)
+    reals = prepare_reals(
+        batch.images,
+        draws.mirror,
+        state.alpha,
+        stage=stage,
+        dtype=dtype,
+        fourth_channel=config.data.fourth_channel,
+    )
     for images, kind in ((reals, 'real'), (fakes, 'generated')):
         with checking_outputs('D', f'for {kind} images'):
             discriminator_of(config, state.d_params, batch.labels, stage, state.alpha, share)(images)

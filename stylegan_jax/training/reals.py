@@ -13,6 +13,7 @@ def prepare_reals(
     *,
     stage: int,
     dtype: jax.typing.DTypeLike = jnp.float32,
+    fourth_channel: str = 'alpha',
 ) -> jax.Array:
     """Scales real images to the range of the networks, mirrors some of them, and fades them as the networks are faded.
 
@@ -22,6 +23,7 @@ def prepare_reals(
       alpha: weight of the stage against the one below it (may be traced).
       stage: the active stage (static).
       dtype: of the result.
+      fourth_channel: the meaning of the last of four channels; see `fade_reals`.
 
     Returns:
       [N, H, W, C] in [-1, 1].
@@ -31,10 +33,10 @@ def prepare_reals(
         x = x * (2 / 255) - 1
     if mirror is not None:
         x = jnp.where(mirror[:, None, None, None], x[:, :, ::-1], x)
-    return fade_reals(x, alpha) if stage else x  # below stage 0 there is nothing to fade from
+    return fade_reals(x, alpha, fourth_channel) if stage else x  # below stage 0 there is nothing to fade from
 
 
-def fade_reals(x: jax.Array, alpha: jax.typing.ArrayLike) -> jax.Array:
+def fade_reals(x: jax.Array, alpha: jax.typing.ArrayLike, fourth_channel: str = 'alpha') -> jax.Array:
     """Fades real images in with the stage, as progressive growing fades the networks.
 
     The discriminator must not tell real images by detail that generated ones cannot have yet. The schedule gives the
@@ -44,6 +46,9 @@ def fade_reals(x: jax.Array, alpha: jax.typing.ArrayLike) -> jax.Array:
     Args:
       x: [N, H, W, C] at the size of the stage.
       alpha: weight of the full detail, in (0, 1]; the rest has the detail of the stage below (may be traced).
+      fourth_channel: 'alpha' where the last of four channels is opacity: colours are weighted by it, as in the data
+        set's own lower stages (`data.pixels.box_reduce`). 'data' where every channel is averaged alone. The
+        discriminator's own fade averages every channel alone in either case, of generated images as of real ones.
 
     Returns:
       [N, H, W, C].
@@ -51,4 +56,20 @@ def fade_reals(x: jax.Array, alpha: jax.typing.ArrayLike) -> jax.Array:
     Reference:
       Karras et al. 2018 (Progressive GAN), Section 2 and the caption of Figure 2; `lod` in the official code.
     """
+    if x.shape[-1] == 4 and fourth_channel == 'alpha':
+        return _fade_cutouts(x, alpha)
     return ops.fade(ops.upscale(ops.downscale(x)), x, alpha)
+
+
+def _fade_cutouts(x, alpha):
+    """Fades colours with their opacity as weight, so that what is behind a cut-out does not darken its edges."""
+
+    def faded(y):
+        return ops.fade(ops.upscale(ops.downscale(y)), y, alpha)
+
+    colours, opacity = x[..., :3], (x[..., 3:] + 1) / 2
+    weighted, total = faded(colours * opacity), faded(opacity)
+    # Where nothing is visible, colours have no meaning, and are averaged alone.
+    visible = total > 0
+    colours = jnp.where(visible, weighted / jnp.where(visible, total, 1), faded(colours))
+    return jnp.concatenate([colours, 2 * total - 1], axis=-1)

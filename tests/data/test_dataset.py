@@ -183,6 +183,7 @@ def test_data_does_not_import_jax():
 
 @pytest.mark.parametrize('label_dim, find_labels, expected', [(0, True, 1), (0, False, 0), (4, True, 4)])
 def test_label_dim_is_found_where_it_is_asked_for(tmp_path, label_dim, find_labels, expected):
+    Image.fromarray(random_images(1, 8, 8)[0]).save(tmp_path / 'a.png')
     (tmp_path / 'dataset.json').write_text('{"labels": [["a.png", 0]]}')
     config = Config(
         image=ImageConfig(resolution=8, label_dim=label_dim),

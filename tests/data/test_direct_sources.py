@@ -18,7 +18,7 @@ from stylegan_jax.data.dataset import DataOpener, open_dataset, with_found_label
 from stylegan_jax.data.pipeline import Batches, default_workers
 from stylegan_jax.data.preparing.preparation import Options, prepare
 from stylegan_jax.data.sources import open_source
-from stylegan_jax.data.sources.files import Container
+from stylegan_jax.data.sources.containers import Container
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import threads
 
@@ -281,7 +281,10 @@ def test_a_damaged_record_is_left_out(tmp_path, caplog, in_memory):
     [
         ('absent', r'^data\.path=.*absent: there is no such file or folder; give a folder or zip'),
         ('text.txt', 'text.txt: neither a folder nor a zip; check data.path'),
-        ('empty', 'there are no PNG, JPEG or WebP files in it; give a data.path that has some'),
+        (
+            'empty',
+            'there are no PNG, JPEG, WebP, TIFF or other image files in it; give a data.path that has some',
+        ),
         ('tfds', r'^data\.path=.*: this is a directory of TensorFlow Datasets; give tfds:/'),
         ('a.npz', 'a.npz: it has others, but no pictures under any of x_train'),
     ],

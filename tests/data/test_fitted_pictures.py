@@ -247,7 +247,7 @@ def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypat
     monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     content = encode(random_pixels(0, 64, 64))
     found = open_pictures(write_folder(tmp_path, {'cut.png': content[: len(content) // 2]}), IMAGE)
-    with pytest.raises(UserError, match=r'cut\.png: OSError.*repair or remove'):
+    with pytest.raises(UserError, match=r'cut\.png: OSError.*mend or remove.*data\.max_skipped'):
         found.full_size(0)
 
 
@@ -255,8 +255,14 @@ def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypat
     'make, message',
     [
         (lambda path: path / 'absent', 'there is no such file or folder'),
-        (lambda path: write_folder(path / 'text', {'a.txt': b'text'}), 'no PNG, JPEG or WebP files'),
-        (lambda path: write_zip(path / 'empty.zip', {}), 'no PNG, JPEG or WebP files'),
+        (
+            lambda path: write_folder(path / 'text', {'a.txt': b'text'}),
+            'no PNG, JPEG, WebP, TIFF or other image files',
+        ),
+        (
+            lambda path: write_zip(path / 'empty.zip', {}),
+            'no PNG, JPEG, WebP, TIFF or other image files',
+        ),
         (lambda path: write_folder(path, {'bad.zip': b'PK not'}) / 'bad.zip', r'bad\.zip: cannot be opened'),
         (lambda path: write_folder(path, {'a.png': b'text'}) / 'a.png', 'neither a folder nor a zip'),
     ],
@@ -269,8 +275,8 @@ def test_useless_path_is_a_user_error(tmp_path, make, message):
 # Files that cannot be used.
 
 BAD = {
-    'text': (b'this is text', 'not a PNG, JPEG or WebP image'),
-    'empty': (b'', 'not a PNG, JPEG or WebP image'),
+    'text': (b'this is text', 'not a PNG, JPEG, WebP, TIFF or other image'),
+    'empty': (b'', 'not a PNG, JPEG, WebP, TIFF or other image'),
     'small': (encode(random_pixels(0, 7, 20)), '20x7 pixels are too few for 8x8'),
     'cut': (encode(random_pixels(0, 64, 64))[:5000], 'truncated'),
 }
@@ -347,13 +353,14 @@ def test_labels_are_ignored_without_label_dim(tmp_path):
         ([], 'it has no "labels"'),
         (b'{broken', 'not valid JSON'),
         (b'\xff\xfe\xff', 'not valid JSON'),
-        ({'labels': {'a.png': 3}}, 'is not a list'),
+        ({'labels': 3}, 'is not a list'),
+        ({'labels': {'a.png': 3}}, r"no label for 2 of 3 images, such as 'b/a\.png'"),
         ({'labels': [*GOOD, 'a.png']}, '"a.png" is not a file name and a class number'),
         ({'labels': [*GOOD, ['a.png', [0.0, 1.0]]]}, 'is not a file name and a class number'),
         ({'labels': [*GOOD, ['a.png', True]]}, 'is not a file name and a class number'),
         ({'labels': GOOD[1:]}, r"no label for 1 of 3 images, such as 'b/c\.png'"),
-        ({'labels': [*GOOD, ['b/c.png', -1]]}, r"label -1 of 'b/c\.png' is negative"),
-        ({'labels': [*GOOD, ['b/c.png', 6]]}, r'label 6 .*7 classes: set image\.label_dim=7'),
+        ({'labels': [*GOOD[1:], ['b/c.png', -1]]}, r"label -1 of 'b/c\.png' is negative"),
+        ({'labels': [*GOOD[1:], ['b/c.png', 6]]}, r'label 6 .*7 classes: set image\.label_dim=7'),
     ],
 )
 def test_wrong_labels_are_a_user_error(tmp_path, labels, message):
@@ -374,13 +381,14 @@ def test_classes_are_found(tmp_path, kind, labels, expected):
 
 
 def test_classes_with_gaps_are_a_user_error(tmp_path):
-    path = write_folder(tmp_path / 'set', {'dataset.json': b'{"labels": [["a.png", 300000]]}'})
+    files = {'a.png': encode(random_pixels(0)), 'dataset.json': b'{"labels": [["a.png", 300000]]}'}
+    path = write_folder(tmp_path / 'set', files)
     with pytest.raises(UserError, match='number the classes from 0 without gaps'):
         find_label_dim(path)
 
 
 def test_classes_of_a_damaged_file_are_a_user_error(tmp_path):
-    path = write_folder(tmp_path / 'set', {'dataset.json': b'{"labels": ['})
+    path = write_folder(tmp_path / 'set', {'a.png': encode(random_pixels(0)), 'dataset.json': b'{"labels": ['})
     with pytest.raises(UserError, match='dataset.json: not valid JSON'):
         find_label_dim(path)
 

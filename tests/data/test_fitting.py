@@ -93,6 +93,10 @@ def test_wide_needs_a_square():
     [
         ({'fit': 'stretch', 'resize_filter': 'box'}, "fit='stretch': choose one of"),
         ({'fit': 'crop', 'resize_filter': 'cubic'}, "resize_filter='cubic': choose one of"),
+        (
+            {'fit': 'crop', 'resize_filter': 'box', 'fourth_channel': 'depth'},
+            "fourth_channel='depth': choose one of alpha, data",
+        ),
     ],
 )
 def test_unknown_option_is_a_user_error(options, message):
@@ -116,11 +120,69 @@ def test_lanczos_is_pillows_on_uint8():
 
 
 @pytest.mark.parametrize('resize_filter', ['box', 'lanczos'])
-def test_opacity_and_colour_are_reduced_alone(resize_filter):
+def test_other_data_and_colour_are_reduced_alone(resize_filter):
     pixels = random_pixels(16, 16, 4)
-    found = fitted(pixels, (8, 8, 4), fit='crop', resize_filter=resize_filter)
+    found = fitted(pixels, (8, 8, 4), fit='crop', resize_filter=resize_filter, fourth_channel='data')
     alone = fitted(pixels[..., :3], (8, 8, 3), fit='crop', resize_filter=resize_filter)
     np.testing.assert_array_equal(found[..., :3], alone)
+
+
+def cutout(side, radius, colour=(255, 255, 0)):
+    """A disc of one colour on full transparency, whose hidden colour is black."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    pixels = np.zeros([side, side, 4], np.uint8)
+    pixels[x**2 + y**2 < radius**2] = (*colour, 255)
+    return pixels
+
+
+@pytest.mark.parametrize('resize_filter', ['box', 'lanczos'])
+@pytest.mark.parametrize('level_filter', ['box', 'lanczos'])
+@pytest.mark.parametrize('side', [64, 100, 150])
+def test_a_cutout_keeps_its_colour_at_every_stage(side, resize_filter, level_filter):
+    pixels = fitted(cutout(side, side / 3), (64, 64, 4), fit='crop', resize_filter=resize_filter)
+    levels = pyramid(pixels, ImageConfig(64, channels=4), level_filter)
+    assert [len(level) for level in levels] == [64, 32, 16, 8, 4]
+    for level in levels:
+        seen = level[..., 3] > 0
+        assert seen.any() and (level[seen][:, :3] == (255, 255, 0)).all()
+        # The opacity is what it is without colours.
+        assert abs(level[..., 3].mean() / 255 - np.pi / 9) < 0.03
+
+
+def test_colours_are_weighted_by_opacity():
+    pixels = random_pixels(16, 16, 4).astype(np.float64)
+    pixels[:2, :2, 3] = 0
+    found = box_reduce(pixels, 8, 8, fourth_channel='alpha')
+    boxes = pixels.reshape(8, 2, 8, 2, 4).transpose(0, 2, 1, 3, 4).reshape(8, 8, 4, 4)
+    opacity = boxes[..., 3:]
+    weights = np.where(opacity.sum(2, keepdims=True) > 0, opacity, 1)  # the mean where nothing is visible
+    expected = (boxes[..., :3] * weights).sum(2) / weights.sum(2)
+    np.testing.assert_allclose(found, np.concatenate([expected, opacity.mean(2)], axis=-1), rtol=1e-12)
+
+
+def test_stages_of_a_cutout_are_one_reduction_from_full_size():
+    pixels = random_pixels(32, 32, 4)
+    levels = pyramid(pixels, ImageConfig(32, channels=4), 'box')
+    np.testing.assert_array_equal(levels[3], np.rint(box_reduce(pixels, 4, 4, fourth_channel='alpha')))
+
+
+def test_an_opaque_image_is_the_mean_of_its_colours():
+    pixels = random_pixels(48, 48, 4)
+    pixels[..., 3] = 255
+    for side in (24, 20):
+        found = box_reduce(pixels, side, side, fourth_channel='alpha')
+        np.testing.assert_array_equal(found, box_reduce(pixels, side, side))
+
+
+@pytest.mark.parametrize('reduce', [box_reduce, lanczos_reduce])
+@pytest.mark.parametrize('height, width', [(96, 64), (77, 101)])
+@pytest.mark.parametrize('fourth_channel', ['alpha', 'data'])
+def test_strips_change_no_bit(reduce, height, width, fourth_channel, monkeypatch):
+    for pixels in (random_pixels(height, width, 4), random_pixels(height, width, 4).astype(np.float32) / 3):
+        whole = reduce(pixels, 32, 32, fourth_channel=fourth_channel)
+        with monkeypatch.context() as patch:
+            patch.setattr('stylegan_jax.data.pixels._STRIP_VALUES', 3000)
+            np.testing.assert_array_equal(reduce(pixels, 32, 32, fourth_channel=fourth_channel), whole)
 
 
 # Channels.

@@ -200,7 +200,7 @@ def test_labels_that_a_source_has_not_are_a_user_error(tmp_path, kind, labels):
     [
         ('absent', {}, '^source=.*absent: there is no such file or folder; give a folder or zip'),
         ('text.txt', {}, 'text.txt: neither a folder nor a zip; check source'),
-        ('empty', {}, 'empty: there are no PNG, JPEG or WebP files'),
+        ('empty', {}, 'empty: there are no PNG, JPEG, WebP, TIFF or other image files'),
         ('some_lmdb', {}, 'some_lmdb/data.mdb: there is no such file'),
         ('toy-r03.tfrecords', {}, 'give the folder that it is in'),
         ('prepared', {}, 'give tfds:'),

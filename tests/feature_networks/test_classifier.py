@@ -182,7 +182,12 @@ def test_the_file_is_the_same_every_time(path, classifier, tmp_path):
 
 @pytest.mark.parametrize(
     'content, says',
-    [(None, "No such file.*or 'toy_faces'"), (b'', 'not a complete pickle'), (b'PK\x03\x04 and so on', 'damaged')],
+    [
+        (None, "No such file.*or 'toy_faces'"),
+        (b'', 'a file that is empty'),
+        (b'\x80\x02', 'not a complete pickle'),
+        (b'PK\x03\x04 and so on', 'damaged'),
+    ],
 )
 def test_other_files_are_refused(tmp_path, content, says):
     path = tmp_path / 'other.npz'

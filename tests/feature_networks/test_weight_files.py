@@ -292,3 +292,19 @@ def test_npz_without_pickles(tmp_path):
     with open(path, 'wb') as file:
         np.save(file, arrays['a.weight'])
     assert 'no .npz file' in refused(path)
+
+
+@pytest.mark.parametrize('suffix', ['pth', 'pt', 'safetensors', 'npz'])
+@pytest.mark.parametrize(
+    'content, kind',
+    [
+        (b'<!DOCTYPE html><html>', r'a web page \(HTML\)'),
+        (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n', 'a pointer of Git LFS'),
+        (b'', 'empty'),
+    ],
+)
+def test_a_page_or_pointer_in_place_of_weights_is_named(tmp_path, suffix, content, kind):
+    path = tmp_path / f'weights.{suffix}'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf'weights\.{suffix}: this is no file of weights: it is {kind}'):
+        read_arrays(path)

@@ -29,6 +29,7 @@ class Images:
     """A data set of 40 images."""
 
     signature = 'these'
+    labels, label_names = np.eye(4)[np.arange(40) % 2 + 1], None
 
     def __len__(self):
         return 40
@@ -46,7 +47,9 @@ def saved(config, state):
 
 def test_a_fresh_start(config, state):
     start = resume(config, folder(), Images())
-    assert start.events == [('start', 'training custom in runs/here: 40 images')]
+    assert start.events == [
+        ('start', 'training custom in runs/here: 40 images, 4 classes, of which 2 without an image (class 0, class 3)')
+    ]
     assert (start.nimg, start.goes_on, start.was_given_up) == (0, False, False)
     assert start.progress == {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
     assert int(start.state.cur_nimg) == 0 and float(start.state.lod) == 1.0

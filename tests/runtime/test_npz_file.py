@@ -42,7 +42,11 @@ def test_unreadable_files_are_named(tmp_path):
     assert message(path).endswith('No such file; give a test file')
     npz_file.write(path, {}, ARRAYS)
     whole = path.read_bytes()
-    for content in (b'', b'no archive', whole[:-200]):
+    path.write_bytes(b'')
+    assert message(path).endswith('this is no test file: it is empty')
+    path.write_bytes(b'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n')
+    assert 'this is no test file: it is a pointer of Git LFS' in message(path)
+    for content in (b'no archive', whole[:-200]):
         path.write_bytes(content)
         assert 'damaged test file' in message(path)
     np.savez(path.open('wb'), header=np.array({'kind': 'test'}, object))  # a pickle, which is not opened

@@ -19,14 +19,18 @@ from collections.abc import Callable
 import numpy as np
 
 from stylegan_jax.config.serialization import to_dict
+from stylegan_jax.data import values
 from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.prepared import LABELS, MARKER, VERSION, WORK, PreparedImages, folder_of, name_of, read_info
-from stylegan_jax.data.preparing.shards import PART, Job, Options, make_shards, write_json, writing
+from stylegan_jax.data.preparing.outlook import check_room, look_ahead
+from stylegan_jax.data.preparing.shards import PART, Job, Options, make_shards, missing_shards, write_json, writing
+from stylegan_jax.data.records import ENCODINGS
 from stylegan_jax.data.sources.base import PictureSource, changed_files
 from stylegan_jax.errors import UserError, unwritable
 
 _SHARD_BYTES = 256 << 20  # of full-size pixels in a shard ...
 _SHARD_IMAGES = (64, 4096)  # ... but no fewer and no more images than these
+_LATER = ('fourth_channel', 'value_range')
 
 
 def prepare(
@@ -55,8 +59,7 @@ def prepare(
       UserError: there is something else at `out`, too many images cannot be used, the source changed meanwhile, or
         there is no room.
     """
-    size = options.image.shape[0] * options.image.shape[1] * options.image.shape[2]
-    per_shard = int(np.clip(_SHARD_BYTES // size, *_SHARD_IMAGES))
+    per_shard = shard_images(options)
     job = Job(source, options, os.path.abspath(out), per_shard, -(-len(source) // per_shard), is_one_hot(source.labels))
     for stage in range(options.image.num_stages):
         job.format_of(stage)  # refuses impossible encodings
@@ -66,6 +69,13 @@ def prepare(
     if done is not None:
         say(f'{out}: already prepared, {done["count"]} images')
         return done
+    missing = missing_shards(job)
+    begun = len(missing) < job.num_shards
+    ahead = look_ahead(source, options, per_shard, [options.encoding] if begun else ENCODINGS)
+    for line in [] if begun else ahead.lines(options):
+        say(line)
+    if options.encoding in ahead.sizes:
+        check_room(job, len(missing) / job.num_shards, ahead.sizes[options.encoding])
     try:
         make_shards(job, workers, say, title)
         _check_unchanged(source, fingerprints, out)
@@ -73,6 +83,11 @@ def prepare(
     except OSError as error:
         remedy = 'make room or choose another out, and start the same command again'
         raise unwritable(None, error.filename or out, error, remedy) from error
+
+
+def shard_images(options: Options) -> int:
+    """Returns how many images a shard is made of."""
+    return int(np.clip(_SHARD_BYTES // np.prod(options.image.shape), *_SHARD_IMAGES))
 
 
 def _plan(job, fingerprints):
@@ -86,9 +101,24 @@ def _plan(job, fingerprints):
         'per_shard': job.per_shard,
         'source_hash': _hash(sorted(fingerprints.items())),
         'labels_hash': _hash([hashlib.blake2b(np.ascontiguousarray(job.source.labels)).hexdigest()]),
-        'options': {name: value for name, value in to_dict(job.options).items() if name != 'max_skipped'},
+        'options': _options_of_plan(job.options),
     }
     return json.loads(json.dumps(plan))
+
+
+def _options_of_plan(options):
+    """Returns the options that the bytes depend on; those that came later are left out where they change nothing."""
+    return {name: value for name, value in to_dict(options).items() if name not in _LATER and name != 'max_skipped'} | (
+        _later_options(options)
+    )
+
+
+def _later_options(options):
+    """Returns the options of `_LATER` that make another set than was made before there were any."""
+    weighted = options.image.channels == 4 and options.fourth_channel == 'alpha'
+    return ({'fourth_channel': 'alpha'} if weighted else {}) | (
+        {} if options.value_range is None else {'value_range': list(options.value_range)}
+    )
 
 
 def _hash(value):
@@ -136,7 +166,11 @@ def _refuse_other_plan(theirs, ours, out, content):
         return fields
 
     theirs, ours = flat(theirs), flat(ours)
-    lines = [f'{key}: {theirs.get(key)!r} there, {ours[key]!r} now' for key in ours if theirs.get(key) != ours[key]]
+    lines = [
+        f'{key}: {theirs.get(key)!r} there, {ours.get(key)!r} now'
+        for key in theirs | ours
+        if theirs.get(key) != ours.get(key)
+    ]
     if lines:
         raise UserError(
             f'this folder {content} from something else ({"; ".join(lines)})',
@@ -189,6 +223,7 @@ def _finish(job, plan, say):
         'resize_filter': job.options.resize_filter,
         'level_filter': job.options.level_filter,
         'encoding': job.options.encoding,
+        **_later_options(job.options),
         'mirror_safe': job.options.mirror_safe,
         'seed': job.options.seed,
         'skipped': skipped[:1000],
@@ -199,6 +234,10 @@ def _finish(job, plan, say):
     write_json(os.path.join(job.out, MARKER), done)
     shutil.rmtree(os.path.join(job.out, WORK))
     say(f'{job.out}: {len(members)} images' + (f', {len(skipped)} skipped' if skipped else ''))
+    if job.options.value_range is None:
+        extrema = [values.Extrema(*entry) for stamp in stamps for entry in stamp.get('extrema', [])]
+        for line in filter(None, [values.warning_of(extrema) or values.described(extrema)]):
+            say(line)
     return done
 
 

@@ -16,14 +16,17 @@ import typing
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 
 from stylegan_jax.config.network import ImageConfig
+from stylegan_jax.data.channels import value_extrema
 from stylegan_jax.data.fitting import fitted, pyramid
 from stylegan_jax.data.prepared import WORK, folder_of, name_of, shard_name
 from stylegan_jax.data.records import RecordFormat
 from stylegan_jax.data.sources import Unusable
 from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
+from stylegan_jax.data.values import merged
 from stylegan_jax.data.worker import end_with_parent
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import atomic
@@ -46,6 +49,9 @@ class Options:
       mirror_safe: whether a mirrored image is as good as the image.
       seed: of the shuffle.
       max_skipped: largest share of the images that may be left out.
+      fourth_channel: the meaning of the last of four channels, 'alpha' or 'data'; see `pixels.box_reduce`.
+      value_range: (black, white) among the values of pictures of more than 8 bits, or None; see
+        `channels.to_channels`.
     """
 
     image: ImageConfig
@@ -56,6 +62,33 @@ class Options:
     mirror_safe: bool = False
     seed: int = 0
     max_skipped: float = MAX_UNUSABLE
+    fourth_channel: str = 'alpha'
+    value_range: tuple[float, float] | None = None
+
+    def __post_init__(self):
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise UserError(
+                'give black and then a larger white, such as 0,4095',
+                field='value_range',
+                value=','.join(f'{value:g}' for value in self.value_range),
+            )
+
+    def levels_of(self, picture: Image.Image | np.ndarray) -> list[np.ndarray]:
+        """Returns a picture at every stage, uint8 [h, w, C], from full size down.
+
+        Raises:
+          Unusable: the picture cannot be used.
+        """
+        with failing_as_unusable():
+            pixels = fitted(
+                picture,
+                self.image.shape,
+                fit=self.fit,
+                resize_filter=self.resize_filter,
+                fourth_channel=self.fourth_channel,
+                value_range=self.value_range,
+            )
+            return pyramid(pixels, self.image, self.level_filter, self.fourth_channel)
 
 
 class Job(typing.NamedTuple):
@@ -125,7 +158,7 @@ def make_shards(job: Job, workers: int, say: Callable[[str], object], title: str
       UserError: a picture cannot be read now, or a process died.
       OSError: there is no room.
     """
-    missing = [shard for shard in range(job.num_shards) if not _is_made(job, shard)]
+    missing = missing_shards(job)
     if len(missing) < job.num_shards:
         say(f'{job.num_shards - len(missing)} of {job.num_shards} shards are there already')
     with progress_bar(len(job.source), title) as bar:
@@ -150,6 +183,11 @@ def make_shards(job: Job, workers: int, say: Callable[[str], object], title: str
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
+
+
+def missing_shards(job: Job) -> list[int]:
+    """Returns the shards of a set that have no stamp."""
+    return [shard for shard in range(job.num_shards) if not _is_made(job, shard)]
 
 
 def _is_made(job, shard):
@@ -181,7 +219,7 @@ def _make_shard(job, shard, advance):
     paths = [job.path(stage, shard) for stage in range(job.options.image.num_stages)]
     parts = [path + _part_suffix() for path in paths]
     try:
-        members, skipped, content = _write_records(job, shard, parts, advance)
+        members, skipped, content, extrema = _write_records(job, shard, parts, advance)
     except RuntimeError as error:  # raised by the writers where the disk is full
         raise OSError(f'{paths[-1]}: {" ".join(str(error).split())[:200]}') from error
     for part, path in zip(parts, paths):
@@ -195,6 +233,7 @@ def _make_shard(job, shard, advance):
             'members': members,
             'skipped': skipped,
             'content': content,
+            'extrema': merged(extrema),
             'files': [[os.path.getsize(path), _hash_of_file(path)] for path in paths],
         },
     )
@@ -204,13 +243,14 @@ def _write_records(job, shard, paths, advance):
     """Writes the records of a shard, one file for each stage.
 
     Returns:
-      (indices of the images that were written, [name, reason] of those that were not, hash of the former).
+      (indices of the images that were written, [name, reason] of those that were not, hash of the former, values of
+      the pictures of more than 8 bits).
     """
     from array_record.python.array_record_module import ArrayRecordWriter
 
     image, options = job.options.image, job.options
     formats = [job.format_of(stage) for stage in range(image.num_stages)]
-    members, skipped, content = [], [], hashlib.blake2b(digest_size=16)
+    members, skipped, content, extrema = [], [], hashlib.blake2b(digest_size=16), []
     # Closed at the end of the block also where an image raises an error; a writer that is not closed loses records.
     with contextlib.ExitStack() as stack:
         writers = [ArrayRecordWriter(path, _WRITER_OPTIONS) for path in paths]
@@ -220,19 +260,21 @@ def _write_records(job, shard, paths, advance):
             advance()
             try:
                 with failing_as_unusable():
-                    pixels = fitted(
-                        job.source.picture(index), image.shape, fit=options.fit, resize_filter=options.resize_filter
-                    )
+                    picture = job.source.picture(index)
+                levels = options.levels_of(picture)
             except Unusable as error:
                 skipped.append([job.source.name(index), str(error)])
                 continue
-            label, levels = job.source.labels[index], pyramid(pixels, image, options.level_filter)
+            if isinstance(picture, Image.Image) and (found := value_extrema(picture)):
+                extrema = merged([*extrema, found])
+            del picture  # the next one would come beside it
+            label = job.source.labels[index]
             content.update(np.ascontiguousarray(levels[0]))
             content.update(np.ascontiguousarray(label))
             for writer, form, level in zip(writers, formats, reversed(levels)):
                 writer.write(form.serialize(level, label))
             members.append(index)
-    return members, skipped, content.hexdigest()
+    return members, skipped, content.hexdigest(), extrema
 
 
 def _check_readable(path, count):

@@ -8,11 +8,14 @@ import typing
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
-from stylegan_jax.data.fitting import Unusable, as_picture, placement, to_channels
+from stylegan_jax.data import values
+from stylegan_jax.data.channels import is_deep, rows_of, value_extrema
+from stylegan_jax.data.fitting import Unusable, as_picture, placement
 from stylegan_jax.data.labels import is_one_hot
+from stylegan_jax.data.source_sample import pictures_at_once
 from stylegan_jax.data.sources.base import PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
-from stylegan_jax.runtime.threads import in_threads
+from stylegan_jax.runtime.threads import NUM_THREADS, in_threads
 
 _LISTED = 20  # names or rows under one heading
 # Pillow's modes without colour.
@@ -38,6 +41,7 @@ class _Tally:
         self.sizes, self.kinds, self.notes = (collections.Counter() for _ in range(3))
         self.skipped = collections.defaultdict(lambda: [0, []])  # reason -> how many, indices of the first
         # With digests of 8 bytes, two of 3 million pictures share one by chance once in 4 million sources.
+        self.extrema = []  # values of pictures of more than 8 bits
         self.digests = np.zeros(count, np.uint64)
         self.decoded = np.zeros(count, bool)
         self.lock = threading.Lock()
@@ -65,7 +69,12 @@ def check(source: PictureSource, image: ImageConfig, *, fit: str, max_skipped: f
     if max_skipped is None:
         max_skipped = source.max_skipped
     tally = _Tally(len(source))
-    in_threads(lambda index: _examine(source, index, image, fit, tally), len(source), 'checking pictures')
+    in_threads(
+        lambda index: _examine(source, index, image, fit, tally),
+        len(source),
+        'checking pictures',
+        min(NUM_THREADS, pictures_at_once(source)),
+    )
     problems = _problems(source, image, tally, max_skipped)
     lines = [
         f'{source.path}: {len(source)} pictures ({source.kind})',
@@ -74,7 +83,9 @@ def check(source: PictureSource, image: ImageConfig, *, fit: str, max_skipped: f
         *_duplicate_lines(source, tally),
         *_label_lines(source),
         *(f'note: {number} {note}' for note, number in tally.notes.most_common()),
+        *(f'note: {note}' for note in source.notes),
     ]
+    lines += [f'note: {line}' for line in [values.described(tally.extrema)] if line]
     if problems:
         lines += [f'PROBLEM: {problem}' for problem in problems]
     else:
@@ -93,24 +104,27 @@ def _examine(source, index, image, fit, tally):
         with failing_as_unusable():
             if isinstance(picture, np.ndarray):
                 picture = as_picture(picture)
-            pixels = to_channels(picture, 4)  # so that the same picture in another mode counts as a duplicate
+            rows = rows_of(picture, 4)  # so that the same picture in another mode counts as a duplicate
+            digest = hashlib.blake2b(digest_size=8, key=f'{rows.shape}'.encode())
+            for strip in rows.strips():
+                digest.update(np.ascontiguousarray(rows.read(*strip)))
+            extrema = filter(None, [value_extrema(picture)])
     except Unusable as error:
         tally.skip(index, 'cannot be decoded', str(error))
         return
-    shape = f'{pixels.shape}'.encode()
-    digest = hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=8, key=shape).digest()
     with tally.lock:
-        tally.sizes[pixels.shape[:2]] += 1
+        tally.sizes[rows.shape[:2]] += 1
+        tally.extrema = values.merged([*tally.extrema, *extrema])
         tally.kinds[f'{picture.mode} {picture.format or "array"}'] += 1
-        tally.notes.update(_notes(picture.mode, picture.has_transparency_data, image.channels))
-    tally.digests[index], tally.decoded[index] = np.frombuffer(digest, np.uint64)[0], True
+        tally.notes.update(_notes(picture.mode, picture.has_transparency_data, is_deep(picture), image.channels))
+    tally.digests[index], tally.decoded[index] = np.frombuffer(digest.digest(), np.uint64)[0], True
     try:
-        placement(*pixels.shape[:2], image.shape, fit)
+        placement(*rows.shape[:2], image.shape, fit)
     except Unusable as error:
         tally.skip(index, 'of the wrong size' if fit == 'exact' else 'too small', str(error))
 
 
-def _notes(mode, transparent, channels):
+def _notes(mode, transparent, deep, channels):
     """Yields the effects that a change of channels has on a picture."""
     if transparent and channels != 4:
         yield 'have transparency, which is composited on white'
@@ -120,7 +134,7 @@ def _notes(mode, transparent, channels):
         yield 'are in colour, of which the luma is kept'
     if not transparent and channels == 4:
         yield 'have no transparency and become opaque'
-    if mode.startswith('I'):
+    if deep:
         yield 'have 16 bits, of which the high byte is kept'
 
 

@@ -18,7 +18,9 @@ from stylegan_jax.data.sources.base import (
     digest_of,
     stamp_of,
 )
+from stylegan_jax.data.sources.own_files import kind_of_npz
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.stand_ins import stand_in_at
 
 _KEYS = (('x_train', 'y_train'), ('images', 'labels'), ('x', 'y'), ('arr_0', 'arr_1'))
 
@@ -55,6 +57,8 @@ class PictureArrays(PictureSource):
         names = _load(path, lambda file: set(file.files))
         keys = next((keys for keys in _KEYS if keys[0] in names), None)
         if keys is None:
+            if kind := kind_of_npz(path.read_bytes):
+                raise UserError(f'{path}: this is {kind}, and no pictures', remedy=f'give another {settings.path}')
             raise UserError(
                 f'{path}: it has {", ".join(sorted(names)) or "nothing"}, but no pictures under any of '
                 f'{", ".join(pair[0] for pair in _KEYS)}',
@@ -101,7 +105,8 @@ def _load(path, read):
             return read(file)
     except (ValueError, OSError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
-            f'{path}: cannot be read as an .npz of arrays ({error}); make it with numpy.savez, of numbers only'
+            f'{path}: cannot be read as an .npz of arrays ({stand_in_at(path) or error}); '
+            'make it with numpy.savez, of numbers only'
         ) from error
 
 

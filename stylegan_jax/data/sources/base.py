@@ -24,17 +24,23 @@ class SettingNames(typing.NamedTuple):
       count: the setting that limits their number.
       labels: the setting that chooses among kinds of labels.
       without_labels: how to do without labels.
+      folders: how to make classes of folders.
     """
 
     path: str
     count: str
     labels: str
     without_labels: str
+    folders: str
 
 
-PREPARATION = SettingNames('source', 'count', 'labels', 'leave labels out (labels=none)')
+PREPARATION = SettingNames('source', 'count', 'labels', 'leave labels out (labels=none)', 'labels=folders')
 TRAINING = SettingNames(
-    'data.path', 'data.count', 'data.find_labels', 'train without labels (data.find_labels=False, image.label_dim=0)'
+    'data.path',
+    'data.count',
+    'data.find_labels',
+    'train without labels (data.find_labels=False, image.label_dim=0)',
+    'prepare_data and labels=folders',
 )
 
 
@@ -49,6 +55,7 @@ class PictureSource(abc.ABC):
       max_skipped: largest share of the pictures that may be left out, where nothing else is asked for.
       resize_filter: of the reduction to full size, where nothing else is asked for; see `fitting.fitted`.
       in_memory: whether every process that reads holds all pictures in memory.
+      notes: lines for people on what was found beside the pictures, and on what was left out and why.
     """
 
     kind: str
@@ -58,6 +65,7 @@ class PictureSource(abc.ABC):
     max_skipped: float = MAX_UNUSABLE
     resize_filter: str = 'box'
     in_memory: bool = False
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -151,10 +159,10 @@ def check_count(count: int, available: int, path: str | os.PathLike, settings: S
         raise UserError(f'{path}: there are no pictures in it', remedy=f'give another {settings.path}')
     if count > available:
         raise UserError(
-            f'{path} has only {available} pictures',
+            f'{path} has only {available} images',
             field=settings.count,
             value=count,
-            remedy='give fewer, or 0 for all',
+            remedy=f'give fewer, or set {settings.count}=0 to use all',
         )
     return count or available
 

@@ -1,64 +1,34 @@
-"""Folders and zips of PNG, JPEG and WebP files."""
+"""Folders and zips of encoded pictures."""
 
-import abc
 import os
-import pathlib
-import typing
-import zipfile
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image
 
 from stylegan_jax.data import labels as labels_module
-from stylegan_jax.data.fitting import Unusable
+from stylegan_jax.data.sources import label_files
 from stylegan_jax.data.sources.base import (
     PREPARATION,
-    PerProcess,
     PictureSource,
     SettingNames,
     check_count,
     check_labels_choice,
     digest_of,
-    stamp_of,
 )
-from stylegan_jax.data.sources.pictures import SUFFIXES, decode, failing_as_unusable, upright_size
+from stylegan_jax.data.sources.containers import is_hidden, listed, open_container
+from stylegan_jax.data.sources.own_files import enclosing, find_own
+from stylegan_jax.data.sources.pictures import (
+    KINDS,
+    decode,
+    describe_passed_over,
+    failing_as_unusable,
+    pictures_among,
+    upright_size,
+)
 from stylegan_jax.errors import UserError
 
-
-class Container(abc.ABC):
-    """Files below a folder or in a zip, by their relative names with forward slashes. Picklable.
-
-    Attributes:
-      kind: 'folder' or 'zip'.
-      path: where it is.
-    """
-
-    kind: str
-    path: pathlib.Path
-
-    @abc.abstractmethod
-    def has(self, name: str) -> bool:
-        """Says whether there is a file of that name."""
-
-    @abc.abstractmethod
-    def names(self) -> set[str]:
-        """Returns the names of all files."""
-
-    @abc.abstractmethod
-    def open(self, name: str) -> typing.BinaryIO:
-        """Opens a file for reading."""
-
-    @abc.abstractmethod
-    def read(self, name: str) -> bytes:
-        """Returns the content of a file."""
-
-    @abc.abstractmethod
-    def sizes(self, names: Sequence[str]) -> list[int]:
-        """Returns the sizes of files [bytes]."""
-
-    @abc.abstractmethod
-    def stamps(self, names: Sequence[str]) -> list[str]:
-        """Returns the fingerprints of files; see `PictureSource.fingerprints`."""
+_ARCHIVES = ('.zip', '.tar', '.tgz', '.tar.gz', '.7z', '.rar')
 
 
 class PictureFiles(PictureSource):
@@ -67,50 +37,48 @@ class PictureFiles(PictureSource):
     Attributes:
       names: relative path of every picture, with forward slashes.
       container: the folder or zip.
+      absence: the reason why labels that were looked for are not there, else None.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike | Container,
+        path: str | os.PathLike,
         *,
         labels: str = 'auto',
         count: int = 0,
         settings: SettingNames = PREPARATION,
+        label_dim: int = 0,
     ):
         """Lists the files.
 
         Args:
-          path: a folder, searched to any depth, or a .zip; or one that `open_container` opened.
+          path: a folder, searched to any depth, or a .zip.
           labels: 'auto' (those of its dataset.json, if it has one), 'none', or 'folders' (the first folder of each
-            path is its class).
+            path is its class, below those that all share).
           count: use only the first `count` pictures; 0 = all.
           settings: the names of the caller's settings, for messages.
+          label_dim: with 'auto' how many classes there are to be; 0 for as many as the dataset.json numbers.
 
         Raises:
           UserError: there are no pictures at `path`, or labels are wrong.
         """
-        container = path if isinstance(path, Container) else open_container(path, settings)
+        container = open_container(path, settings)
         check_labels_choice(labels, ('auto', 'none', 'folders'), container.path, settings)
         self.container, self.kind, self.path = container, container.kind, str(container.path)
         found = container.names()
-        names = sorted(name for name in found if _is_picture(name))
-        if not names:
-            remedy = (
-                'it holds an LMDB: unpack it and give that folder'
-                if any(_is_lmdb(name) for name in found)
-                else f'give a {settings.path} that has some'
-            )
-            raise UserError(f'{self.path}: there are no PNG, JPEG or WebP files in it', remedy=remedy)
+        names, notes = _pictures_to_train_on(container, found, settings)
         self.names = tuple(names[: check_count(count, len(names), self.path, settings)])
-        self._label_file = labels_module.FILE_NAME if labels == 'auto' and labels_module.FILE_NAME in found else None
+        self.absence, self._label_files = None, ()
         if labels == 'folders':
             self.labels, self.label_names = labels_module.labels_of_folders(names, self.path)
             self.labels = self.labels[: len(self.names)]
+        elif labels == 'none':
+            self.labels = np.zeros([len(self.names), 0], np.float32)
         else:
-            text = read_label_file(container, settings.without_labels) if labels == 'auto' else None
-            self.labels = labels_module.find_labels(
-                text, container.path / labels_module.FILE_NAME, self.names, settings.without_labels
-            )
+            own = label_files.find_labels(container, found, names, len(self.names), settings, label_dim)
+            self.labels, self._label_files, self.absence = own.labels, own.files, own.absence
+            notes += own.notes
+        self.notes = (*container.notes, *notes)
 
     def name(self, index: int) -> str:
         return self.names[index]
@@ -125,7 +93,7 @@ class PictureFiles(PictureSource):
             return upright_size(file)
 
     def fingerprints(self) -> dict[str, str]:
-        names = self.names + ((self._label_file,) if self._label_file else ())
+        names = self.names + self._label_files
         return {f'{self.path}/{name}': stamp for name, stamp in zip(names, self.container.stamps(names))}
 
     def signature(self, indices: Sequence[int]) -> str:
@@ -135,123 +103,51 @@ class PictureFiles(PictureSource):
         return digest_of('\0'.join(f'{name}\0{size}' for name, size in zip(names, sizes)))
 
 
-def read_label_file(container: Container, without_labels: str) -> bytes | None:
-    """Returns the bytes of the dataset.json of a folder or zip; None if there is none.
+def _pictures_to_train_on(container, found, settings):
+    """Returns the pictures among the files of a folder or zip, sorted, and notes on those that are left out."""
+    # A dataset.json is for labels, and is not said to be passed over.
+    visible = sorted(name for name in found if not is_hidden(name) and not label_files.is_label_file(name))
+    names, passed_over = pictures_among(visible, lambda name, size: _read_start(container, name, size))
+    own = find_own(found, names, container.read)
+    left_out = {name for each in own for name in each.pictures}
+    names = [name for name in names if name not in left_out]
+    if names:
+        notes = [
+            f'{container.path / each.folder} is {each.what}; left out of it: {listed(each.pictures)}'
+            for each in own
+            if each.pictures
+        ]
+        return names, [*notes, *filter(None, [describe_passed_over(passed_over)])]
+    own_folder = (container.path / own[0].folder, own[0].what) if own else None
+    if own_folder is None and container.kind == 'folder':
+        own_folder = enclosing(container.path)
+    if own_folder is not None:
+        where, what = own_folder
+        remedy = f'give a {settings.path} that has some'
+        if what == 'a prepared data set':
+            remedy = f'train on it as it is, with data.path={where}'
+        raise UserError(f'{container.path}: there are no pictures to train on in it; {where} is {what}', remedy=remedy)
+    raise UserError(f'{container.path}: there are no {KINDS} files in it', remedy=_remedy(found, settings))
 
-    Args:
-      container: the folder or zip.
-      without_labels: how to do without labels, for messages.
 
-    Raises:
-      UserError: it cannot be read.
-    """
-    if not container.has(labels_module.FILE_NAME):
-        return None
+def _read_start(container, name, size):
     try:
-        with failing_as_unusable():
-            return container.read(labels_module.FILE_NAME)
-    except Unusable as error:
-        raise UserError(
-            f'{container.path / labels_module.FILE_NAME}: cannot be read ({error})',
-            remedy=f'repair it, or {without_labels}',
-        ) from error
+        with container.open(name) as file:
+            return file.read(size)
+    except Exception:  # nothing says that it would be a picture
+        return b''
 
 
-def open_container(path: str | os.PathLike, settings: SettingNames = PREPARATION) -> Container:
-    """Opens a folder or zip; nothing in it is read yet.
-
-    Raises:
-      UserError: there is no folder or zip at `path`.
-    """
-    path = pathlib.Path(path).expanduser()
-    if not path.exists():
-        raise UserError(f'{path}: there is no such folder or zip', remedy=f'check {settings.path}')
-    if path.is_dir():
-        return _Folder(path)
-    if path.suffix.lower() == '.zip' or zipfile.is_zipfile(path):
-        return _Zip(path)
-    raise UserError(f'{path}: neither a folder nor a zip', remedy=f'check {settings.path}')
-
-
-def _is_picture(name):
-    parts = name.split('/')
-    hidden = any(part.startswith('.') or part == '__MACOSX' for part in parts)
-    return not hidden and name.lower().endswith(SUFFIXES)
-
-
-def _is_lmdb(name):
-    return name.rpartition('/')[2] == 'data.mdb'
-
-
-class _Folder(Container):
-    """Files below a folder."""
-
-    kind = 'folder'
-
-    def __init__(self, path):
-        self.path = path
-
-    def has(self, name):
-        return (self.path / name).is_file()
-
-    def names(self):
-        def fail(error):
-            raise UserError(f'{error.filename}: cannot be listed ({error.strerror})', remedy='check its permissions')
-
-        return {
-            (pathlib.Path(folder) / name).relative_to(self.path).as_posix()
-            for folder, _, names in os.walk(self.path, onerror=fail)
-            for name in names
-        }
-
-    def open(self, name):
-        return open(self.path / name, 'rb')
-
-    def read(self, name):
-        return (self.path / name).read_bytes()
-
-    def sizes(self, names):
-        return [(self.path / name).stat().st_size for name in names]
-
-    def stamps(self, names):
-        return [stamp_of(self.path / name) for name in names]
-
-
-class _Zip(Container):
-    """Members of a zip; reading them from several threads is safe."""
-
-    kind = 'zip'
-
-    def __init__(self, path):
-        self.path = path
-        self._zip = PerProcess(_open_zip, path)
-
-    def has(self, name):
-        return name in self.names()
-
-    def names(self):
-        return {name for name in self._zip.get().namelist() if not name.endswith('/')}
-
-    def open(self, name):
-        return self._zip.get().open(name)
-
-    def read(self, name):
-        return self._zip.get().read(name)
-
-    def sizes(self, names):
-        return [self._zip.get().getinfo(name).file_size for name in names]
-
-    def stamps(self, names):
-        # Of the zip as it is now, which may be another one than when it was opened.
-        if not self.path.exists():
-            return ['absent'] * len(names)
-        with _open_zip(self.path) as archive:
-            members = {info.filename: f'{info.file_size} bytes of CRC {info.CRC:08x}' for info in archive.infolist()}
-        return [members.get(name, 'absent') for name in names]
-
-
-def _open_zip(path):
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(f'{path}: cannot be opened as a zip ({error}); copy or download it again') from error
+def _remedy(found, settings):
+    """Returns what to do where there are no pictures among files."""
+    for name in sorted(found):
+        last = name.rpartition('/')[2].lower()
+        if last == 'data.mdb':
+            return 'it holds an LMDB: unpack it and give that folder'
+        if last.endswith('.tfrecords'):
+            return f'it holds TFRecords ({name}): unpack it and give the folder that they are in'
+        if last.endswith(_ARCHIVES):
+            return f'it holds the archive {name}: unpack it'
+        if last.endswith('.npz'):
+            return f'if {name} is what you mean, give that file'
+    return f'give a {settings.path} that has some'

@@ -24,6 +24,7 @@ from stylegan_jax.data.sources.base import (
 )
 from stylegan_jax.data.sources.pictures import decode, failing_as_unusable, upright_size
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.stand_ins import stand_in_at
 
 
 class PictureLMDB(PictureSource):
@@ -130,4 +131,6 @@ def _failing_as_user_error(path):
     try:
         yield
     except lmdb.Error as error:
-        raise UserError(f'{path}: cannot be read as an LMDB ({error}); copy or download it again') from error
+        raise UserError(
+            f'{path}: cannot be read as an LMDB ({stand_in_at(path) or error}); copy or download it again'
+        ) from error

@@ -30,6 +30,7 @@ from stylegan_jax.data.sources.base import (
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.progress import progress_bar
+from stylegan_jax.runtime.stand_ins import stand_in_at
 
 _NAME = re.compile(r'(.*)-r(\d+)\.tfrecords')
 
@@ -87,7 +88,7 @@ class TFRecords(PictureSource):
             found = np.load(self._labels_path, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(
-                f'{self._labels_path}: cannot be read as an array of NumPy ({error})',
+                f'{self._labels_path}: cannot be read as an array of NumPy ({stand_in_at(self._labels_path) or error})',
                 remedy=f'copy it again, or {without_labels}',
             ) from error
         return labels_module.labels_of_array(found, available, self._labels_path, without_labels)
@@ -119,9 +120,14 @@ class TFRecords(PictureSource):
         return digest_of(names_and_sizes([self._path]), *checksums)
 
 
+def official_files(folder: pathlib.Path) -> dict[pathlib.Path, re.Match]:
+    """Returns the files in a folder that are called NAME-rNN.tfrecords, with the matches of NAME and NN."""
+    return {path: match for path in folder.glob('*.tfrecords') if (match := _NAME.fullmatch(path.name))}
+
+
 def _find_files(folder):
     """Returns the paths of the highest resolution and of the labels, which may not exist."""
-    found = {path: match for path in folder.glob('*.tfrecords') if (match := _NAME.fullmatch(path.name))}
+    found = official_files(folder)
     if not found:
         raise UserError(
             f'{folder}: no file in it is called NAME-rNN.tfrecords as the official tool does; '
@@ -151,6 +157,8 @@ def _find_records(file, path):
                 raise UserError(f'{path}: it is cut off in record {len(starts)}; copy or download it again')
             length, crc = _HEAD.unpack(head)
             if _masked_crc(head[:8]) != crc:
+                if not position and (kind := stand_in_at(path)):
+                    raise UserError(f'{path}: this is no file of TFRecords: it is {kind}')
                 raise UserError(
                     f'{path}: record {len(starts)}, at byte {position}, is damaged, or this is no file of '
                     'TFRecords; copy or download it again'

@@ -16,12 +16,13 @@ import tensorflow_datasets as tfds
 from test_pipeline import is_running
 
 import tiny_run
-from stylegan_jax.config import DataConfig, ImageConfig
+from stylegan_jax.config import Config, DataConfig, ImageConfig
 from stylegan_jax.data import prepared
-from stylegan_jax.data.dataset import open_dataset
+from stylegan_jax.data.dataset import open_dataset, with_found_labels
 from stylegan_jax.data.pixels import box_reduce, to_uint8
 from stylegan_jax.data.prepared import PreparedImages, folder_of, read_info
 from stylegan_jax.data.preparing import preparation, shards
+from stylegan_jax.data.preparing.outlook import look_ahead
 from stylegan_jax.data.sources import open_source
 from stylegan_jax.errors import UserError
 
@@ -146,6 +147,87 @@ def test_a_run_opens_it(whole, pictures):
     np.testing.assert_array_equal(dataset.images([3], 1), images[3:4])  # from memory now
     without = open_dataset(DataConfig(path=str(whole), count=40), ImageConfig(4))
     assert len(without) == 40 and without.labels.shape == (40, 0) and without.images([1], 0).shape == (1, 4, 4, 3)
+
+
+def write_cutouts(folder):
+    folder.mkdir()
+    for index in range(20):
+        pixels = np.zeros([16, 16, 4], np.uint8)
+        pixels[2 : 9 + index % 5, 3:12] = (255, 255, 0, 255)
+        PIL.Image.fromarray(pixels).save(folder / f'{index:02d}.png')
+    return folder
+
+
+def test_cutouts_keep_their_colour_and_other_data_are_as_before(tmp_path):
+    source, image = write_cutouts(tmp_path / 'source'), ImageConfig(16, channels=4)
+    for meaning in ('alpha', 'data'):
+        prepare(source, tmp_path / meaning, image=image, fourth_channel=meaning)
+        images = PreparedImages(tmp_path / meaning)
+        assert images.fourth_channel == meaning
+        lowest = images.stage_images(np.arange(20), 0)
+        colours = lowest[lowest[..., 3] > 0][:, :3]
+        assert (colours == (255, 255, 0)).all() == (meaning == 'alpha')
+        full = images.stage_images(np.arange(20), 2)
+        for one, reduced in zip(full, lowest):
+            np.testing.assert_array_equal(reduced, to_uint8(box_reduce(one, 4, 4, fourth_channel=meaning)))
+        config = Config(image=image, data=DataConfig(path=str(tmp_path / meaning)))
+        assert with_found_labels(config).data.fourth_channel == meaning
+    # No word of it where it is as it was before there was a choice.
+    assert 'fourth_channel' not in (tmp_path / 'data' / 'prepared.json').read_text()
+    for theirs, ours in (('alpha', 'data'), ('data', 'alpha')):
+        with pytest.raises(UserError, match='options.fourth_channel: '):
+            prepare(source, tmp_path / theirs, image=image, fourth_channel=ours)
+
+
+@pytest.mark.parametrize('meaning', ['alpha', 'data'])
+def test_a_folder_of_cutouts_is_trained_on_as_it_would_be_prepared(tmp_path, meaning):
+    source, image = write_cutouts(tmp_path / 'source'), ImageConfig(16, channels=4)
+    prepare(source, tmp_path / 'set', image=image, fourth_channel=meaning)
+    dataset = open_dataset(DataConfig(path=str(source), fourth_channel=meaning), image)
+    order = np.random.Generator(np.random.PCG64(0)).permutation(20)
+    for stage in range(3):
+        prepared_images = PreparedImages(tmp_path / 'set').stage_images(np.arange(20), stage)
+        np.testing.assert_array_equal(dataset.images(order, stage), prepared_images)
+
+
+def test_the_values_of_12_bits_are_said_and_scaled(tmp_path, caplog):
+    source = tmp_path / 'source'
+    source.mkdir()
+    values = np.random.default_rng(0).integers(0, 4096, [30, 8, 8], np.uint16)
+    for index, one in enumerate(values):
+        PIL.Image.fromarray(one).save(source / f'{index:02d}.png')
+    image = ImageConfig(8, channels=1)
+    lines = prepare(source, tmp_path / 'dark', image=image)
+    said = [line for line in lines if 'these will be nearly black' in line]
+    assert len(said) == 2 and said[-1].endswith('prepare them with value_range=0,4095')
+    assert f'{values.min()} to {values.max()}, where 65535 is white' in said[-1]
+    assert PreparedImages(tmp_path / 'dark').full_size(0).max() < 16
+    assert 'value_range' not in (tmp_path / 'dark' / 'prepared.json').read_text()
+
+    lines = prepare(source, tmp_path / 'bright', image=image, value_range=(0, 4095))
+    assert not [line for line in lines if 'black' in line]
+    order = np.random.Generator(np.random.PCG64(0)).permutation(30)
+    for place, index in enumerate(order):
+        expected = np.rint(values[index] * (255 / 4095))
+        np.testing.assert_array_equal(PreparedImages(tmp_path / 'bright').full_size(place)[..., 0], expected)
+    assert read_info(tmp_path / 'bright')['value_range'] == [0, 4095]
+
+    caplog.clear()
+    open_dataset(DataConfig(path=str(source)), image)
+    assert 'value_range=0,4095' in caplog.text
+    with pytest.raises(UserError, match='value_range=5,5: give black and then a larger white'):
+        preparation.Options(image, value_range=(5, 5))
+
+
+@pytest.mark.parametrize('encoding', ['raw', 'png', 'webp', 'jpeg'])
+def test_the_room_is_known_before(pictures, tmp_path, encoding, small_shards):
+    source, options = open_source(str(pictures)), preparation.Options(IMAGE, encoding=encoding)
+    (estimate,) = look_ahead(source, options, 64, [encoding]).sizes.values()
+    lines = prepare(pictures, tmp_path / 'set', encoding=encoding)
+    size = sum(size for shard in read_info(tmp_path / 'set')['shards'] for size, _ in shard['files'])
+    assert estimate == size  # files are made of blocks
+    assert lines[0].startswith('room that it takes: raw 0.8 MiB, png about 0.8 MiB, webp about ')
+    assert lines[0].endswith(f'(now {encoding})')
 
 
 # Interruptions.
@@ -397,12 +479,15 @@ def test_a_run_that_asks_for_something_else_is_refused(whole, image, message):
         open_dataset(DataConfig(path=str(whole)), image)
 
 
-def test_no_room(pictures, tmp_path):
+def test_no_room(pictures, tmp_path, monkeypatch):
     disk = tmp_path / 'disk'
     disk.mkdir()
     if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', disk], capture_output=True).returncode:
         pytest.skip('only root can mount a small file system')
     try:
+        with pytest.raises(UserError, match='there is no room: .* MiB are needed, and 0.2 MiB are free'):
+            prepare(pictures, disk / 'out')
+        monkeypatch.setattr(preparation, 'check_room', lambda *_: None)  # others may fill the disk later
         with pytest.raises(UserError, match='make room or choose another out, and start the same command again'):
             prepare(pictures, disk / 'out')
         with pytest.raises(UserError, match='was interrupted|no prepared data set'):

@@ -75,7 +75,7 @@ def test_what_would_be_skipped_is_listed_with_its_reason(tmp_path):
     for line in (
         'skipped: 2',
         ' 1 cannot be decoded:',
-        '  050.png: not a PNG, JPEG or WebP image',
+        '  050.png: not a PNG, JPEG, WebP, TIFF or other image',
         ' 1 too small:',
         '  051.png: its 20x7 pixels are too few for 8x8',
     ):
@@ -89,7 +89,10 @@ def test_long_lists_are_cut(tmp_path):
     report = check_files(tmp_path, files)
     lines = report.text.splitlines()
     assert sum('not a PNG' in line for line in lines) == 20
-    assert '  000.png: not a PNG, JPEG or WebP image' in lines and '  019.png: not a PNG, JPEG or WebP image' in lines
+    assert (
+        '  000.png: not a PNG, JPEG, WebP, TIFF or other image' in lines
+        and '  019.png: not a PNG, JPEG, WebP, TIFF or other image' in lines
+    )
     assert '  ... and 30 more' in lines and ' 50 cannot be decoded:' in lines
 
 
