@@ -123,10 +123,8 @@ class FittedPictures(StagedImages):
             self.pixels = np.empty([count, *self.image.shape], np.uint8)
         else:
             extrema += extrema_of_some(self._source)
-        if (
-            self.pixels is None and (size := self._source.common_size()) is not None
-        ):  # asking for each of millions would take minutes
-            return [self._reason_against(size)] * count
+            if (size := self._source.common_size()) is not None:  # asking for each of millions would take minutes
+                return [self._reason_against(size)] * count
         return in_threads(
             lambda row: self._examine(row, extrema), count, 'reading images', min(NUM_THREADS, self.at_once)
         )

@@ -1,6 +1,8 @@
 """A few pictures of a source, which stand for all of them before all are read."""
 
-from collections.abc import Iterator
+import contextlib
+import typing
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -21,14 +23,18 @@ def some_indices(source: PictureSource, count: int) -> list[int]:
     return np.unique(np.linspace(0, len(source) - 1, count).astype(int)).tolist() if len(source) else []
 
 
-def some_pictures(source: PictureSource, count: int) -> Iterator[tuple[int, Image.Image | np.ndarray]]:
-    """Yields (index, picture) of at most `count` pictures, evenly spread, but for those that cannot be decoded."""
+def map_some(
+    function: Callable[[Image.Image | np.ndarray], typing.Any], source: PictureSource, count: int
+) -> list[typing.Any]:
+    """Returns function(picture) of at most `count` pictures, evenly spread, but for those that are Unusable.
+
+    One picture is in memory at a time.
+    """
+    results = []
     for index in some_indices(source, count):
-        try:
-            picture = source.picture(index)
-        except Unusable:  # it is reported when all are read
-            continue
-        yield index, picture
+        with contextlib.suppress(Unusable):  # it is reported when all are read
+            results.append(function(source.picture(index)))
+    return results
 
 
 def pictures_at_once(source: PictureSource) -> int:
@@ -42,12 +48,10 @@ def pictures_at_once(source: PictureSource) -> int:
 
 def extrema_of_some(source: PictureSource) -> list[Extrema]:
     """Returns the values of some pictures, as far as they have more than 8 bits."""
-    found = (value_extrema(picture) for _, picture in some_pictures(source, _PICTURES) if not _is_array(picture))
+    found = map_some(
+        lambda picture: None if isinstance(picture, np.ndarray) else value_extrema(picture), source, _PICTURES
+    )
     return [extrema for extrema in found if extrema]
-
-
-def _is_array(picture):
-    return isinstance(picture, np.ndarray)
 
 
 def _most_pixels(source):

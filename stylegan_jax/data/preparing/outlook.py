@@ -1,6 +1,5 @@
 """A look ahead at the set that a preparation would make: what it takes, and what would be wrong with it."""
 
-import contextlib
 import math
 import shutil
 import typing
@@ -9,10 +8,9 @@ import numpy as np
 
 from stylegan_jax.data import values
 from stylegan_jax.data.channels import value_extrema
-from stylegan_jax.data.fitting import Unusable
 from stylegan_jax.data.preparing.shards import Job, Options
 from stylegan_jax.data.records import ENCODINGS, RecordFormat
-from stylegan_jax.data.source_sample import some_pictures
+from stylegan_jax.data.source_sample import map_some
 from stylegan_jax.data.sources.base import PictureSource
 from stylegan_jax.errors import UserError
 
@@ -87,13 +85,15 @@ def _encode_some(source, options, encodings):
     image = options.image
     most = int(np.clip(_PIXELS // (image.shape[0] * image.shape[1]), *_PICTURES))
     encoded, extrema = {encoding: [[] for _ in range(image.num_stages)] for encoding in encodings}, []
-    for _, picture in some_pictures(source, most):
+
+    def encode(picture):
         if options.value_range is None and not isinstance(picture, np.ndarray):
-            extrema += filter(None, [value_extrema(picture)])
-        with contextlib.suppress(Unusable):
-            for stage, level in enumerate(reversed(options.levels_of(picture))):
-                for encoding in encodings:
-                    encoded[encoding][stage].append(RecordFormat(level.shape, encoding).encoded_size(level))
+            extrema.extend(filter(None, [value_extrema(picture)]))
+        for stage, level in enumerate(reversed(options.levels_of(picture))):
+            for encoding in encodings:
+                encoded[encoding][stage].append(RecordFormat(level.shape, encoding).encoded_size(level))
+
+    map_some(encode, source, most)
     return encoded, extrema
 
 

@@ -258,6 +258,7 @@ def _write_records(job, shard, paths, advance):
             stack.callback(writer.close)
         for index in map(int, job.members(shard)):
             advance()
+            picture = None  # the next one would come beside it
             try:
                 with failing_as_unusable():
                     picture = job.source.picture(index)
@@ -267,7 +268,6 @@ def _write_records(job, shard, paths, advance):
                 continue
             if isinstance(picture, Image.Image) and (found := value_extrema(picture)):
                 extrema = merged([*extrema, found])
-            del picture  # the next one would come beside it
             label = job.source.labels[index]
             content.update(np.ascontiguousarray(levels[0]))
             content.update(np.ascontiguousarray(label))
