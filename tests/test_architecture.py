@@ -28,6 +28,7 @@ WITHOUT_JAX = [
     'report',
     'run.log',
     'runtime.atomic',
+    'runtime.cache_folder',
     'runtime.folder_lock',
     'runtime.interruption',
     'runtime.npz_file',

@@ -10,6 +10,7 @@ import numpy as np
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.run import Config, DataConfig
 from stylegan_jax.data import labels as labels_module
+from stylegan_jax.data.drawn_images import DrawnImages
 from stylegan_jax.data.fitted_pictures import FittedPictures
 from stylegan_jax.data.prepared import PreparedImages, is_prepared, read_info
 from stylegan_jax.data.sources.base import TRAINING
@@ -87,8 +88,8 @@ class Dataset:
           UserError: a file that is read on demand cannot be decoded.
         """
         indices = np.asarray(indices, np.int64)
-        if stage == self.image.num_stages - 1 and self._images.pixels is not None:
-            return self._images.pixels[indices]
+        if stage == self.image.num_stages - 1 and (images := self._images.ready(indices)) is not None:
+            return images
         shape = (*self.image.stage_shape(stage), self.image.channels)
         if not self._keeps or not fits_memory(len(self), shape):
             return self._images.stage_images(indices, stage)
@@ -99,6 +100,10 @@ class Dataset:
             cache.pixels[missing] = self._images.stage_images(missing, stage)
             cache.filled[missing] = True
         return cache.pixels[indices]
+
+    def prepare(self) -> None:
+        """Makes what would otherwise be made when images are first asked for, where that takes long (drawing)."""
+        self._images.prepare()
 
     def __getstate__(self):
         # Copies in processes that read ahead keep nothing, because each would keep as much as this one may.
@@ -273,6 +278,9 @@ def _open_toy_faces(image, count):
             remedy=f'set image.label_dim={num_attributes}, or 0 for no labels',
         )
     source = DrawnFaces(f'toy_faces:{count}@{height}', labels='attributes' if image.label_dim else 'none')
+    signature = f'ToyFaces {count}'  # by which runs resume, and measured results are found again
+    if fits_memory(count, image.shape):
+        return DrawnImages(source, image, signature)
     faces = FittedPictures(source, image, source.labels, source.label_names)
-    faces.signature = f'ToyFaces {count}'  # by which runs resume, and measured results are found again
+    faces.signature = signature
     return faces

@@ -92,6 +92,8 @@ class _Run:
         cluster.check_same('config', serialization.to_json(dataclasses.replace(config, data=DataConfig())))
         cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
         cluster.agree(lambda: records and records.begin(self.dataset, start, devices.describe()))
+        if not is_finished(config, self.nimg):  # A run that has nothing left to do needs no images.
+            cluster.agree(self.dataset.prepare)
 
     def train(self, interruption):
         """Trains until the end or a signal; returns the exit code, see the function `train`."""
