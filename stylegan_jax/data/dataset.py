@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import typing
 from collections.abc import Sequence
 
@@ -155,6 +156,23 @@ class DataOpener:
         text = self._label_text
         return 0 if text is None else labels_module.count_classes(text, self._label_path, TRAINING.without_labels)
 
+    def available(self) -> int:
+        """Returns the number of images that `open` finds, or more if some cannot be used; it reads none of them.
+
+        Raises:
+          UserError: there are no images, or fewer than `data.count`.
+        """
+        data = self._data
+        if data.source == 'toy_faces':
+            return data.count or TOY_FACES_COUNT
+        if data.path and is_prepared(data.path):
+            return min(data.count or math.inf, read_info(data.path)['count'])
+        if not data.path:
+            raise _no_path()
+        if self._is_files:
+            return self._count(PictureFiles(self._container, labels='none', settings=TRAINING))
+        return self._count(open_source(data.path, labels='none', settings=TRAINING))
+
     def open(self, image: ImageConfig) -> Dataset:
         """Opens the images themselves.
 
@@ -175,11 +193,7 @@ class DataOpener:
                 )
             return Dataset(_open_toy_faces(image, data.count or TOY_FACES_COUNT))
         if not data.path:
-            raise UserError(
-                'it is empty, so that there are no images to train on',
-                field='data.path',
-                remedy='give a prepared data set, a folder or a zip of images',
-            )
+            raise _no_path()
         if is_prepared(data.path):
             return Dataset(PreparedImages(data.path, image, data.count))
         if image.channels not in (1, 3, 4):
@@ -244,6 +258,14 @@ class DataOpener:
                 remedy='give fewer, or set data.count=0 to use all',
             )
         return count or len(source)
+
+
+def _no_path():
+    return UserError(
+        'it is empty, so that there are no images to train on',
+        field='data.path',
+        remedy='give a prepared data set, a folder or a zip of images',
+    )
 
 
 def with_found_labels(config: Config) -> Config:

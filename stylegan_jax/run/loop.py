@@ -18,6 +18,7 @@ from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.run.dispatches import black_batch, dispatches, with_batches
+from stylegan_jax.run.metrics import check_before_data
 from stylegan_jax.run.records import Records
 from stylegan_jax.run.resume import resume, send_to_all
 from stylegan_jax.runtime import cluster
@@ -53,6 +54,7 @@ def train(config: Config, workdir: str) -> int:
     opener = DataOpener(config.data)
     config = cluster.agree(lambda: resolve(opener.with_found_labels(config)))
     config = dataclasses.replace(config, precision=resolved(config.precision))
+    cluster.agree(lambda: check_before_data(config, opener))
     devices = cluster.agree(lambda: Devices(config))
     records = cluster.agree(lambda: Records(config, workdir) if cluster.is_primary() else None)
     try:

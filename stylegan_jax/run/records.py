@@ -75,7 +75,7 @@ class Records:
                 sample_grid.save(workdir, 'reals.png', grid.reals(dataset))
         for line in [*start.lines, *lines]:
             log.event('begin', line, nimg)
-        self._describe_machine(nimg)
+        self._describe_machine(nimg, len(dataset))
         with log.attempt('config.json', nimg):
             with atomic.writing(os.path.join(workdir, 'config.json')) as file:
                 file.write(serialization.to_json(config))
@@ -104,11 +104,11 @@ class Records:
         finally:
             self.folder.release()
 
-    def _describe_machine(self, nimg):
+    def _describe_machine(self, nimg, images):
         try:
             facts = machine.describe_run(
                 jax.local_devices()[0], count=jax.device_count(), processes=jax.process_count()
             )
-            self.log.event('machine', machine.heading(facts), nimg, aloud=False, **facts)
+            self.log.event('machine', machine.heading(facts), nimg, aloud=False, images=images, **facts)
         except Exception as error:  # Facts that only the report shows are not worth a training.
             self.log.event('machine', f'warning: this machine cannot be described ({error})', nimg, aloud=False)

@@ -31,6 +31,8 @@ from stylegan_jax.config import (
     serialization,
 )
 from stylegan_jax.config.schedule import resolve
+from stylegan_jax.data.dataset import DataOpener
+from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.errors import UserError
 from stylegan_jax.run import loop
 from stylegan_jax.run.log import RunLog
@@ -304,7 +306,8 @@ def test_another_seed_is_refused(finished):
         loop.train(tiny_run.run_config(seed=4), str(finished))
 
 
-def test_a_finished_run_stays_as_it_is(finished, capsys):
+def test_a_finished_run_stays_as_it_is(finished, capsys, monkeypatch):
+    monkeypatch.setattr(kept, 'draw_some', None)  # nothing is drawn
     def lasting():
         return {
             path: state
@@ -319,6 +322,14 @@ def test_a_finished_run_stays_as_it_is(finished, capsys):
         f'nothing to do: {finished} has reached 0.2 kimg before, and the run ends at 0.16'
     )
     assert lasting() == before and text_of(finished, 'config.json') == config
+
+
+def test_metrics_that_the_images_are_too_few_for_are_refused_before_any_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(DataOpener, 'open', None)
+    config = tiny_run.run_config(metrics='ppl_zend8,fd_toy41')
+    with pytest.raises(UserError, match='fd_toy41 needs 41 real images, and the data set has 40'):
+        loop.train(config, str(tmp_path / 'run'))
+    assert not (tmp_path / 'run').exists()
 
 
 def test_a_finished_run_goes_on_when_it_is_made_longer(finished):
