@@ -22,7 +22,8 @@ if 'STYLEGAN_JAX_TEST_FLAGS' not in os.environ:
     os.environ['XLA_FLAGS'] = ' '.join([
         os.environ.get('XLA_FLAGS', ''), os.environ['STYLEGAN_JAX_TEST_FLAGS'],
         '--xla_force_host_platform_device_count=8'])  # fmt: skip
-# Compiled programs of all test processes, and what commands keep beside them, kept from run to run; `pytest --cache-clear` empties it. Never the user's.
+# Compiled programs of all test processes, and what commands keep beside them, kept from run to run;
+# `pytest --cache-clear` empties it. Never the user's.
 _ROOT = pathlib.Path(__file__).parents[1]
 _CACHE = os.environ.get('STYLEGAN_JAX_TEST_CACHE') or _ROOT / '.pytest_cache' / 'd' / 'compiled'
 os.makedirs(_CACHE, exist_ok=True)

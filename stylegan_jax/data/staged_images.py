@@ -42,6 +42,7 @@ class StagedImages(abc.ABC):
 
     def prepare(self) -> None:
         """Makes what would otherwise be made when images are first asked for, where that takes long."""
+        return
 
     @abc.abstractmethod
     def full_size(self, index: int) -> np.ndarray:

@@ -68,9 +68,7 @@ def append(path: str | os.PathLike, results: Sequence[dict]) -> None:
 
 
 def _unwritable(path, reason):
-    return UserError(
-        f'results cannot be written ({reason})', field='results', value=path, remedy='choose another file'
-    )
+    return UserError(f'results cannot be written ({reason})', field='results', value=path, remedy='choose another file')
 
 
 def read(path: str | os.PathLike) -> list[dict]:

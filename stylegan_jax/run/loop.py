@@ -32,7 +32,7 @@ from stylegan_jax.training import Devices, enter_setting, first_bad_tensor
 _FAILED = 255  # stands for a signal's number when the processes agree to stop because one of them failed
 _IN_FLIGHT = 2  # dispatches that the host runs ahead of the device, and whose batches are read ahead of time
 _MANY_CORES = 4  # with as many, two programs are compiled at the same time
-_SHORT_WAIT = 2.0  # seconds that the run waits for a program without a word
+_SHORT_WAIT = 1.0  # seconds that the run waits for a program without a word
 
 
 def train(config: Config, workdir: str) -> int:
@@ -135,7 +135,8 @@ class _Run:
         setting = setting_at(self.config, self.group_nimg)
         # With several processes all must stop at the same turn, so a signal may not interrupt waiting in one of them.
         stop_request = cluster.stop_requests(lag=_IN_FLIGHT)
-        poll = interruption.poll if jax.process_count() == 1 else lambda: None
+        poll = self._with_sign_of_life(interruption.poll if jax.process_count() == 1 else lambda: None)
+        poll_measuring = self._with_sign_of_life(interruption.poll)
         skipped_in_flight = collections.deque()
         try:
             while True:
@@ -144,7 +145,7 @@ class _Run:
                 if number := stop_request(_FAILED if self.failure else interruption.signal or 0):
                     return number
                 # 2. End the tick if it is time to.
-                self._guarded(lambda: self._tick_if_due(setting, poll, interruption.poll))
+                self._guarded(lambda: self._tick_if_due(setting, poll, poll_measuring))
                 # 3. Evaluate the schedule, between two groups of iterations.
                 if not self.group_nimg < self.nimg < self._group_end(setting):
                     if is_finished(self.config, self.nimg):
@@ -170,6 +171,17 @@ class _Run:
                         self._give_up(batch, setting)
         except Interrupted:
             return interruption.signal
+
+    def _with_sign_of_life(self, poll):
+        """Returns a function that is called where the loop waits: it calls `poll`, and keeps the live line alive."""
+        live = self.records.log.live if self.records else None
+
+        def poll_and_beat():
+            poll()
+            if live:
+                live.beat()
+
+        return poll_and_beat
 
     def _tick_if_due(self, setting, poll, poll_measuring):
         """Ends a tick and measures metrics if it is time to; a signal interrupts both, to be repeated after a restart.
@@ -217,7 +229,7 @@ class _Run:
         waits = {dispatch.program: self._wait(compilation, dispatch.program, poll)}
         for program, seconds in self.step.compiled():
             if self.records:
-                self.records.log.compiled(*self._named(program), seconds, waits.get(program, 0.0), self.nimg)
+                self._note_compiled(program, seconds, waits.get(program, 0.0))
         if dispatch.program != self.program:
             self.program = dispatch.program
             self._prepare_next()
@@ -226,7 +238,7 @@ class _Run:
         """Waits for a program, and returns the seconds, 0 for a short wait. The log says when a wait becomes longer."""
         start, is_long = time.monotonic(), False
         if not compilation.is_done and self.records:
-            self.records.log.activity(f'compiling {self._resolution(program[0])}')
+            self.records.log.activity(f'waiting for the compiler: {self._resolution(program[0])}')
 
         def poll_and_say():
             nonlocal is_long
@@ -234,10 +246,21 @@ class _Run:
             if not is_long and time.monotonic() - start > _SHORT_WAIT:
                 is_long = True
                 if self.records:
-                    self.records.log.waiting(*self._named(program))
+                    times = self.records.compile_times
+                    self.records.log.waiting(*self._named(program), times.last(program), times.folder)
 
         compilation.result(poll_and_say)
         return time.monotonic() - start if is_long else 0.0
+
+    def _note_compiled(self, program, seconds, waited):
+        """Writes down that a program was compiled, or found in the cache, and how long that took."""
+        times, from_cache = self.records.compile_times, self._prepare(*program).from_cache
+        if not from_cache:
+            times.note(program, seconds)
+        without = times.last(program) if from_cache else None
+        self.records.log.compiled(
+            *self._named(program), seconds, waited, self.nimg, from_cache=from_cache, without=without
+        )
 
     def _prepare_next(self):
         """Begins to compile the programs that the run needs after the newest one, see `_programs_ahead`.

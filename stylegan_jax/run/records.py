@@ -12,13 +12,16 @@ import jax
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.run import sample_grid
+from stylegan_jax.run.compile_times import CompileTimes
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.log import RunLog
 from stylegan_jax.run.metrics import RunMetrics
 from stylegan_jax.run.reporting import Reporting
 from stylegan_jax.run.resume import Start
 from stylegan_jax.run.saving import Saving
+from stylegan_jax.run.speeds import measured_speeds
 from stylegan_jax.run.ticks import Ticks
+from stylegan_jax.run.time_left import TimeLeft
 from stylegan_jax.runtime import atomic, machine
 
 
@@ -29,6 +32,7 @@ class Records:
       folder: a `RunFolder`.
       log: a `RunLog`.
       saving: a `Saving`.
+      compile_times: a `CompileTimes`.
       ticks: a `Ticks`; None until `begin`.
     """
 
@@ -45,7 +49,9 @@ class Records:
         self._config = config
         self.folder = RunFolder(config, workdir)
         nimg = self.folder.saved.nimg if self.folder.saved else 0
-        self.log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000))
+        time_left = TimeLeft(config, measured_speeds(workdir, nimg))
+        self.log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000), time_left=time_left)
+        self.compile_times = CompileTimes(config)
         self.saving = Saving(config, self.folder, self.log)
         self._reporting = Reporting(workdir, self.log)
         self.ticks = None

@@ -4,10 +4,18 @@ import sys
 
 from tqdm import tqdm
 
+_CLOSE = 1.1  # a range of times whose ends have a ratio below this is written as one time
+
 
 def progress_bar(count: int, title: str | None) -> tqdm:
     """Returns a tqdm bar: shown after two seconds, moved seldom in a log file, absent without a title."""
     return tqdm(total=count, desc=title, delay=2, disable=title is None, mininterval=0.1 if sys.stderr.isatty() else 15)
+
+
+def time_range(least: float, most: float) -> str:
+    """Writes the shortest and the longest time that something may take [s]: '5m 00s to 1h 10m 00s', or one time."""
+    low, high = duration(least), duration(most)
+    return high if low == high or most < _CLOSE * least else f'{low} to {high}'
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
+import tiny_run
 from stylegan_jax.run.log import RunLog
+from stylegan_jax.run.time_left import TimeLeft
 from stylegan_jax.runtime.progress import duration
 
 ENTRY = {
@@ -104,3 +106,37 @@ def test_the_progress_line_stays_off_a_file(open_log, capsys):
     log.activity('compiling 8x8')
     log.progress(4, '8x8', 0.5, 4)
     assert capsys.readouterr().err == ''
+
+
+def test_a_tick_tells_the_time_that_is_left(tmp_path, capsys):
+    """For people, for programs and for the report; that for pictures and checkpoints included."""
+    log = RunLog(str(tmp_path), nimg=0, total_nimg=160, time_left=TimeLeft(tiny_run.run_config(), {'4x4': 9.0}))
+    log.tick(ENTRY | {'tick_seconds': 30.0, 'maintenance_seconds': 10.0, 'images_per_second': 1.0, 'nimg': 100})
+    log.close()
+    assert capsys.readouterr().out.endswith('D  1.500  left 1m 20s\n')  # 60 images of 40 / 30 seconds
+    (entry,) = map(json.loads, (tmp_path / 'log.jsonl').read_text().splitlines())
+    assert entry['seconds_left'] == entry['seconds_left_at_most'] == 80.0
+
+
+@pytest.mark.parametrize(
+    'last, folder, words',
+    [
+        (37.2, '/cache', 'it took 37s last time'),
+        (None, '/cache', 'it is compiled for the first time; later starts find it in /cache'),
+        (None, None, 'nothing is kept (compilation_cache=none), so every start compiles it'),
+    ],
+)
+def test_a_wait_for_the_compiler_says_how_long_it_may_take(open_log, capsys, last, folder, words):
+    open_log().waiting('8x8', 32, 16, last, folder)
+    program = '8x8, batch 32, 16 iterations per dispatch'
+    assert capsys.readouterr().out == f'waiting for the compiler: {program} ({words})\n'
+
+
+def test_a_program_of_the_cache_says_what_was_spared(open_log, capsys):
+    log = open_log()
+    log.compiled('8x8', 32, 1, 1.9, 1.5, 0, from_cache=True, without=37.0)
+    log.compiled('8x8', 32, 1, 1.9, 0.0, 0, from_cache=True)
+    assert capsys.readouterr().out.splitlines() == [
+        'compiled 8x8, batch 32: 1.9s, from the cache (37.0s without it), of which the run waited 1.5s',
+        'compiled 8x8, batch 32: 1.9s, from the cache',
+    ]

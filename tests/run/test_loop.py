@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -35,12 +36,16 @@ from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.errors import UserError
 from stylegan_jax.run import loop
+from stylegan_jax.run.compile_times import CompileTimes
 from stylegan_jax.run.log import RunLog
 from stylegan_jax.runtime.compiling import is_compiling
 from stylegan_jax.storage import checkpoint
 
 # What differs from run to run.
-TIMES = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib')
+TIMES = (
+    *('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib'),
+    *('seconds_left', 'seconds_left_at_most'),
+)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -308,6 +313,7 @@ def test_another_seed_is_refused(finished):
 
 def test_a_finished_run_stays_as_it_is(finished, capsys, monkeypatch):
     monkeypatch.setattr(kept, 'draw_some', None)  # nothing is drawn
+
     def lasting():
         return {
             path: state
@@ -566,11 +572,38 @@ def test_a_long_wait_for_a_program_is_said_once(tmp_path, monkeypatch, capsys):
     )
     assert 0.2 < event['waited'] <= event['seconds'] + 0.1
     seconds, waited = (f'{event[name]:.1f}s' for name in ('seconds', 'waited'))
+    cached = r', from the cache( \(\d+\.\ds without it\))?' if event['from_cache'] else ''
     said = (
-        f'waiting for the compiler: 4x4, batch 4\ncompiled 4x4, batch 4: {seconds}, of which the run waited {waited}\n'
+        r'waiting for the compiler: 4x4, batch 4 \(it (took \S+ last time|is compiled for the first time; later starts '
+        rf'find it in \S+)\)\ncompiled 4x4, batch 4: {seconds}{cached}, of which the run waited {waited}\n'
     )
     for text in (text_of(tmp_path, 'log.txt'), capsys.readouterr().out):
-        assert said in text and text.count('waiting') == 1
+        assert re.search(said, text) and text.count('waiting') == 1
+
+
+def test_how_long_compiling_took_is_known_the_next_time(tmp_path, monkeypatch):
+    """It is kept beside the programs, and is that of a compilation that the cache did not spare."""
+    folder = tmp_path / 'compiled'
+    folder.mkdir()
+    monkeypatch.setattr(jax.config, 'jax_compilation_cache_dir', str(folder), raising=False)
+    config, program = tiny_run.run_config(), (0, 4, 1)
+    times = CompileTimes(config)
+    assert times.folder == str(folder) and times.last(program) is None
+    times.note(program, 37.04)
+    times.note((1, 4, 1), 5.0)
+    assert CompileTimes(config).last(program) == 37.0
+    same = dataclasses.replace(config, metrics='fd_toy24', log=LogConfig())
+    assert CompileTimes(same).last(program) == 37.0
+    assert CompileTimes(tiny_run.run_config(generator={'fmap_max': 4})).last(program) is None
+    for damage in ('', '[1]', '{"a"'):
+        (folder / 'compile_times.json').write_text(damage)
+        assert CompileTimes(config).last(program) is None
+    CompileTimes(config).note(program, 1.0)
+    assert CompileTimes(config).last(program) == 1.0
+    monkeypatch.setattr(jax.config, 'jax_compilation_cache_dir', None, raising=False)
+    off = CompileTimes(config)
+    off.note(program, 2.0)
+    assert off.folder is None and off.last(program) is None
 
 
 def test_a_signal_ends_the_wait_for_a_program(tmp_path, monkeypatch):

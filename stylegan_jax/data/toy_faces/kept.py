@@ -86,7 +86,7 @@ class Faces:
 
 @functools.cache
 def version() -> str:
-    """Returns a name for the way in which faces are drawn: that of the code, and of the libraries that it draws with."""
+    """Returns a name for the way in which faces are drawn, made from the code and the versions of its libraries."""
     code = b''.join(path.read_bytes() for path in sorted(pathlib.Path(__file__).parent.glob('*.py')))
     return f'pillow-{PIL.__version__}-numpy-{np.__version__}-{_digest_of(code).hex()[:8]}'
 

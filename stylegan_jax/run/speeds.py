@@ -1,0 +1,82 @@
+"""The speeds that were measured: by a run, in its log, or by the command benchmark, in its JSON."""
+
+import json
+import os
+import typing
+from collections.abc import Mapping
+
+from stylegan_jax.errors import UserError
+from stylegan_jax.report import reading
+
+_REMEDY = 'give a file of benchmark --what=train --json=FILE'
+
+
+class Speeds(typing.NamedTuple):
+    """Measured speeds.
+
+    Attributes:
+      seconds_per_image: by resolution, such as {'8x8': 0.01}.
+      device: the kind of device that they were measured on; '' if that is not known.
+      source: where they are from, in words.
+    """
+
+    seconds_per_image: Mapping[str, float]
+    device: str
+    source: str
+
+
+def measured_speeds(workdir: str | os.PathLike, nimg: int | None = None) -> dict[str, float]:
+    """Returns {resolution: seconds per image} by the log of a run, pictures and checkpoints included.
+
+    Args:
+      workdir: the run's folder; a missing one has no speeds.
+      nimg: only ticks up to so many images count; None for all.
+    """
+    found = {}
+    for entry in reading.log_entries(workdir):
+        numbers = [
+            reading.number(entry.get(name)) for name in ('images_per_second', 'tick_seconds', 'maintenance_seconds')
+        ]
+        images = numbers[0] * numbers[1]
+        if images > 0 and (nimg is None or entry['nimg'] <= nimg):  # NaN, of a missing number, fails this
+            seconds = (numbers[1] + numbers[2]) / images
+            if seconds > 0:
+                found[str(entry.get('resolution'))] = seconds  # the newest tick of a resolution counts
+    return found
+
+
+def of_run(workdir: str | os.PathLike) -> Speeds | None:
+    """Returns the speeds by the log of a run; None if there are none."""
+    speeds = measured_speeds(workdir)
+    if not speeds:
+        return None
+    device = str(reading.read(workdir).newest('machine').get('device', ''))
+    return Speeds(speeds, device, f'the log of {workdir}')
+
+
+def of_benchmark(path: str | os.PathLike) -> tuple[Speeds, str]:
+    """Reads what `benchmark --what=train --json=FILE` wrote.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      (Speeds of one device and the network that is measured there, the precision).
+
+    Raises:
+      UserError: the file cannot be read, or is another one.
+    """
+    try:
+        with open(path) as file:
+            content = json.load(file)
+        device = content['machine']
+        if content['what'] != 'train':
+            raise UserError(f'it measured {content["what"]}', field='speeds', value=path, remedy=_REMEDY)
+        found = {f'{one["resolution"]}x{one["resolution"]}': 1 / one['images_per_second'] for one in content['results']}
+        return Speeds(found, str(device.get('device', '')), os.fspath(path)), str(content['precision'])
+    except OSError as error:
+        raise UserError(f'cannot be read ({error.strerror})', field='speeds', value=path, remedy=_REMEDY) from None
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError('it has no speeds of training', field='speeds', value=path, remedy=_REMEDY) from None
