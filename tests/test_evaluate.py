@@ -14,7 +14,7 @@ import reference_case
 import tiny
 import tiny_run
 from stylegan_jax import evaluate, training
-from stylegan_jax.config import ImageConfig, ScheduleConfig
+from stylegan_jax.config import GeneratorConfig, ImageConfig, ScheduleConfig
 from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.evaluation import results
 from stylegan_jax.evaluation.gathering import Store
@@ -187,12 +187,12 @@ def test_mistakes_are_found_before_anything_is_drawn_or_measured(error, network,
     assert expected.replace('NETWORK', network) in error(f'--network={network}', '--data=toy_faces', *args)
 
 
-def test_labels_are_missed_before_real_images_are_seen(error, tmp_path_factory, monkeypatch):
-    config = tiny.generator_config(image=ImageConfig(32, label_dim=3))
+def test_a_latent_space_is_missed_before_another_metric_is_measured(error, tmp_path_factory, monkeypatch):
+    config = GeneratorConfig.progan(ImageConfig(32), z_dim=8, fmap_base=32, fmap_max=8)
     monkeypatch.setattr(Store, 'gather', None)
     path = tiny.saved(tiny.generator(config), tmp_path_factory)
-    message = error(f'--network={path}', '--data=toy_faces', '--metrics=fd_toy24')
-    assert '--data' in message and 'labels of 3 values' in message
+    message = error(f'--network={path}', '--data=toy_faces', '--metrics=fd_toy24,ppl_wend8', '--vgg=random')
+    assert 'a Progressive GAN generator has no intermediate latents' in message
 
 
 def test_data_set_of_another_size(error, network, run_command, tmp_path):

@@ -69,14 +69,19 @@ def of_benchmark(path: str | os.PathLike) -> tuple[Speeds, str]:
     try:
         with open(path) as file:
             content = json.load(file)
-        device = content['machine']
-        if content['what'] != 'train':
-            raise UserError(f'it measured {content["what"]}', field='speeds', value=path, remedy=_REMEDY)
-        found = {f'{one["resolution"]}x{one["resolution"]}': 1 / one['images_per_second'] for one in content['results']}
-        return Speeds(found, str(device.get('device', '')), os.fspath(path)), str(content['precision'])
+        what, device = content['what'], content['machine']
     except OSError as error:
         raise UserError(f'cannot be read ({error.strerror})', field='speeds', value=path, remedy=_REMEDY) from None
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError('it has no speeds of training', field='speeds', value=path, remedy=_REMEDY) from None
+    except (ValueError, KeyError, TypeError):
+        raise _without_speeds(path) from None
+    if what != 'train':
+        raise UserError(f'it measured {what}', field='speeds', value=path, remedy=_REMEDY)
+    try:
+        found = {f'{one["resolution"]}x{one["resolution"]}': 1 / one['images_per_second'] for one in content['results']}
+        return Speeds(found, str(device.get('device', '')), os.fspath(path)), str(content['precision'])
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError):
+        raise _without_speeds(path) from None
+
+
+def _without_speeds(path):
+    return UserError('it has no speeds of training', field='speeds', value=path, remedy=_REMEDY)

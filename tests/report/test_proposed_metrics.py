@@ -41,7 +41,7 @@ def test_the_proposal_suits_the_number_of_images(tmp_path, data, resolution, ima
     run = run_of(tmp_path, Config(data=data, image=ImageConfig(resolution)), images)
     assert proposed(run) == [f'--metrics={expected[0]}', *expected[1:]]
     (metric,) = parse(expected[0])
-    check_reals(metric, images or 300)
+    check_reals(metric, images or data.count or 10_000)
     (line,) = dict(commands.commands(run))['Measure']
     assert line.split()[-len(expected) :] == proposed(run)
 
