@@ -36,6 +36,7 @@ WITHOUT_JAX = [
     'runtime.interruption',
     'runtime.npz_file',
     'runtime.progress',
+    'runtime.slurm',
     'runtime.threads',
     'sampling.grid',
     'storage.official_pickle',

@@ -93,7 +93,8 @@ class _Run:
         # Processes may find the same data under different paths, so the data set is compared instead of its config.
         cluster.check_same('config', serialization.to_json(dataclasses.replace(config, data=DataConfig())))
         cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
-        cluster.agree(lambda: records and records.begin(self.dataset, start, devices.describe()))
+        lines = devices.describe() + cluster.describe_processes()
+        cluster.agree(lambda: records and records.begin(self.dataset, start, lines))
         if not is_finished(config, self.nimg):  # A run that has nothing left to do needs no images.
             cluster.agree(self.dataset.prepare)
 
