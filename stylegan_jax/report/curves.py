@@ -20,7 +20,7 @@ _PLOTS = [
 ]
 _IN_NO_PLOT = (
     *('tick', 'nimg', 'kimg', 'lod', 'alpha', 'batch'),
-    *('seconds', 'tick_seconds', 'maintenance_seconds', 'seconds_left', 'seconds_left_at_most'),
+    *('seconds', 'tick_seconds', 'maintenance_seconds', 'waited_seconds', 'seconds_left', 'seconds_left_at_most'),
 )
 _MOST_METRICS, _MOST_OTHERS = 12, 6  # plots of metrics, and of unknown numbers: a limit for the size of the page
 

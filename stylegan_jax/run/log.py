@@ -17,6 +17,7 @@ import tensorboardX.summary
 import tqdm
 
 from stylegan_jax.run.live_line import LiveLine
+from stylegan_jax.run.speeds import seconds_per_image
 from stylegan_jax.run.time_left import TimeLeft
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import duration
@@ -41,7 +42,7 @@ class RunLog:
             _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt')
         )
         self._board = _Scalars(os.path.join(workdir, 'tensorboard'), nimg)
-        self._time_left = time_left
+        self._time_left, self._waited = time_left, 0.0  # for the compiler, since the newest tick [s]
         self.live = LiveLine(nimg, total_nimg, time_left, _print)
         self._failing = set()
 
@@ -110,9 +111,10 @@ class RunLog:
           entry: numbers and strings by name: `kimg`, `tick`, `resolution`, `alpha`, `batch`, `seconds`,
             `tick_seconds`, `images_per_second`, `maintenance_seconds`, and the mean of each of the steps' metrics.
         """
+        entry, self._waited = entry | {'waited_seconds': self._waited}, 0.0
         left = self._left(entry)
         if left:
-            entry = entry | {'seconds_left': left.least, 'seconds_left_at_most': left.most}
+            entry |= {'seconds_left': left.least, 'seconds_left_at_most': left.most}
         self.message(
             'tick {tick:<4d} kimg {kimg:<8.1f} {resolution:>9s} alpha {alpha:4.2f}  batch {batch:<4d} '
             'time {time:<11s} {images_per_second:7.1f} img/s  maintenance {maintenance_seconds:4.1f}s  '
@@ -138,10 +140,10 @@ class RunLog:
 
     def _left(self, entry):
         """Returns the time to the end of the run, with that for pictures and checkpoints; None if it is not known."""
-        images = entry['images_per_second'] * entry['tick_seconds']
-        if self._time_left is None or not images:
+        seconds = seconds_per_image(entry)
+        if self._time_left is None or seconds is None:
             return None
-        self._time_left.measure(entry['resolution'], (entry['tick_seconds'] + entry['maintenance_seconds']) / images)
+        self._time_left.measure(entry['resolution'], seconds)
         return self._time_left.until_end(entry['nimg'])
 
     def waiting(self, resolution: str, batch: int, steps: int, last: float | None, folder: str | None) -> None:
@@ -186,6 +188,7 @@ class RunLog:
           from_cache: whether the persistent cache had the program.
           without: how long compiling takes without the cache [s]; None if that is not known.
         """
+        self._waited += waited
         wait = f', of which the run waited {waited:.1f}s' if waited else ''
         spared = ''
         if from_cache:

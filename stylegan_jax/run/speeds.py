@@ -25,8 +25,21 @@ class Speeds(typing.NamedTuple):
     source: str
 
 
+def seconds_per_image(entry: Mapping[str, typing.Any]) -> float | None:
+    """Returns the time for an image by an entry of a run's log; None if it does not tell.
+
+    Pictures and checkpoints are included, and waits for the compiler are not.
+    """
+    speed, training, other = (
+        reading.number(entry.get(name)) for name in ('images_per_second', 'tick_seconds', 'maintenance_seconds')
+    )
+    waited = reading.number(entry.get('waited_seconds', 0.0))
+    images, seconds = speed * training, training + other - waited
+    return seconds / images if images > 0 and seconds > 0 else None  # NaN, of a missing number, fails this
+
+
 def measured_speeds(workdir: str | os.PathLike, nimg: int | None = None) -> dict[str, float]:
-    """Returns {resolution: seconds per image} by the log of a run, pictures and checkpoints included.
+    """Returns {resolution: seconds per image} by the log of a run, see `seconds_per_image`.
 
     Args:
       workdir: the run's folder; a missing one has no speeds.
@@ -34,14 +47,9 @@ def measured_speeds(workdir: str | os.PathLike, nimg: int | None = None) -> dict
     """
     found = {}
     for entry in reading.log_entries(workdir):
-        numbers = [
-            reading.number(entry.get(name)) for name in ('images_per_second', 'tick_seconds', 'maintenance_seconds')
-        ]
-        images = numbers[0] * numbers[1]
-        if images > 0 and (nimg is None or entry['nimg'] <= nimg):  # NaN, of a missing number, fails this
-            seconds = (numbers[1] + numbers[2]) / images
-            if seconds > 0:
-                found[str(entry.get('resolution'))] = seconds  # the newest tick of a resolution counts
+        seconds = seconds_per_image(entry)
+        if seconds is not None and (nimg is None or entry['nimg'] <= nimg):
+            found[str(entry.get('resolution'))] = seconds  # the newest tick of a resolution counts
     return found
 
 

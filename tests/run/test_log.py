@@ -73,7 +73,9 @@ def test_a_tick_is_a_line_for_people_and_one_for_programs(open_log, tmp_path, ca
     ):
         assert text in line, text
     assert (tmp_path / 'log.txt').read_text() == line and line.count('\n') == 1
-    assert [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()] == [ENTRY]
+    assert [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()] == [
+        ENTRY | {'waited_seconds': 0.0}
+    ]
 
 
 def test_numbers_go_to_tensorboard_and_texts_do_not(open_log, tmp_path):
@@ -111,11 +113,14 @@ def test_the_progress_line_stays_off_a_file(open_log, capsys):
 def test_a_tick_tells_the_time_that_is_left(tmp_path, capsys):
     """For people, for programs and for the report; that for pictures and checkpoints included."""
     log = RunLog(str(tmp_path), nimg=0, total_nimg=160, time_left=TimeLeft(tiny_run.run_config(), {'4x4': 9.0}))
-    log.tick(ENTRY | {'tick_seconds': 30.0, 'maintenance_seconds': 10.0, 'images_per_second': 1.0, 'nimg': 100})
+    log.compiled('8x8', 4, 1, 25.0, 20.0, 0)  # a wait that does not come again
+    capsys.readouterr()
+    log.tick(ENTRY | {'tick_seconds': 50.0, 'maintenance_seconds': 10.0, 'images_per_second': 0.6, 'nimg': 100})
     log.close()
     assert capsys.readouterr().out.endswith('D  1.500  left 1m 20s\n')  # 60 images of 40 / 30 seconds
     (entry,) = map(json.loads, (tmp_path / 'log.jsonl').read_text().splitlines())
-    assert entry['seconds_left'] == entry['seconds_left_at_most'] == 80.0
+    assert entry['seconds_left'] == entry['seconds_left_at_most'] == pytest.approx(80.0)
+    assert entry['waited_seconds'] == 20.0
 
 
 @pytest.mark.parametrize(

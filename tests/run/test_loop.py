@@ -36,7 +36,6 @@ from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.errors import UserError
 from stylegan_jax.run import loop
-from stylegan_jax.run.compile_times import CompileTimes
 from stylegan_jax.run.log import RunLog
 from stylegan_jax.runtime.compiling import is_compiling
 from stylegan_jax.storage import checkpoint
@@ -44,7 +43,7 @@ from stylegan_jax.storage import checkpoint
 # What differs from run to run.
 TIMES = (
     *('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib'),
-    *('seconds_left', 'seconds_left_at_most'),
+    *('waited_seconds', 'seconds_left', 'seconds_left_at_most'),
 )
 
 
@@ -579,31 +578,6 @@ def test_a_long_wait_for_a_program_is_said_once(tmp_path, monkeypatch, capsys):
     )
     for text in (text_of(tmp_path, 'log.txt'), capsys.readouterr().out):
         assert re.search(said, text) and text.count('waiting') == 1
-
-
-def test_how_long_compiling_took_is_known_the_next_time(tmp_path, monkeypatch):
-    """It is kept beside the programs, and is that of a compilation that the cache did not spare."""
-    folder = tmp_path / 'compiled'
-    folder.mkdir()
-    monkeypatch.setattr(jax.config, 'jax_compilation_cache_dir', str(folder), raising=False)
-    config, program = tiny_run.run_config(), (0, 4, 1)
-    times = CompileTimes(config)
-    assert times.folder == str(folder) and times.last(program) is None
-    times.note(program, 37.04)
-    times.note((1, 4, 1), 5.0)
-    assert CompileTimes(config).last(program) == 37.0
-    same = dataclasses.replace(config, metrics='fd_toy24', log=LogConfig())
-    assert CompileTimes(same).last(program) == 37.0
-    assert CompileTimes(tiny_run.run_config(generator={'fmap_max': 4})).last(program) is None
-    for damage in ('', '[1]', '{"a"'):
-        (folder / 'compile_times.json').write_text(damage)
-        assert CompileTimes(config).last(program) is None
-    CompileTimes(config).note(program, 1.0)
-    assert CompileTimes(config).last(program) == 1.0
-    monkeypatch.setattr(jax.config, 'jax_compilation_cache_dir', None, raising=False)
-    off = CompileTimes(config)
-    off.note(program, 2.0)
-    assert off.folder is None and off.last(program) is None
 
 
 def test_a_signal_ends_the_wait_for_a_program(tmp_path, monkeypatch):

@@ -63,7 +63,8 @@ def test_speeds_of_a_log_are_the_newest_and_include_pictures(tmp_path):
     (tmp_path / 'log.jsonl').write_text(
         '{"nimg": 10, "resolution": "4x4", "images_per_second": 5.0, "tick_seconds": 2.0, "maintenance_seconds": 8.0}\n'
         '{"nimg": 30, "resolution": "4x4", "images_per_second": 5.0, "tick_seconds": 2.0, "maintenance_seconds": 1.0}\n'
-        '{"nimg": 40, "resolution": "8x8", "images_per_second": 0.5, "tick_seconds": 20.0, "maintenance_seconds": 0}\n'
+        '{"nimg": 40, "resolution": "8x8", "images_per_second": 0.5, "tick_seconds": 20.0, '
+        '"maintenance_seconds": 5.0, "waited_seconds": 5.0}\n'
         '{"nimg": 50, "resolution": "8x8", "images_per_second": null, "tick_seconds": 20.0}\n'
     )
     assert speeds.measured_speeds(tmp_path) == {'4x4': 0.3, '8x8': 2.0}
