@@ -25,7 +25,7 @@ from stylegan_jax.runtime import cluster
 from stylegan_jax.runtime.compiling import Compilation
 from stylegan_jax.runtime.interruption import Interrupted, Interruption
 from stylegan_jax.runtime.platforms import resolved
-from stylegan_jax.runtime.progress import duration
+from stylegan_jax.runtime.progress import Heartbeat, duration
 from stylegan_jax.runtime.threads import NUM_THREADS
 from stylegan_jax.training import Devices, enter_setting, first_bad_tensor
 
@@ -59,7 +59,8 @@ def train(config: Config, workdir: str) -> int:
     records = cluster.agree(lambda: Records(config, workdir) if cluster.is_primary() else None)
     try:
         # Until the run is there a signal stops the process at once: there is nothing to save.
-        run = _Run(config, devices, records, opener)
+        with Heartbeat(records.log.live.beat, 1.0) if records else contextlib.nullcontext():
+            run = _Run(config, devices, records, opener)
         with Interruption() as interruption:
             return run.train(interruption)
     finally:
@@ -82,7 +83,9 @@ class _Run:
 
     def __init__(self, config, devices, records, opener):
         self.config, self.devices, self.records = config, devices, records
+        self._show('opening the images')
         self.dataset = cluster.agree(lambda: opener.open(config.image))
+        self._show('making the networks')
         start = cluster.agree(lambda: resume(config, records and records.folder, self.dataset))
         self.start = start._replace(state=None)  # so that the memory of this copy is free while the run trains
         state = send_to_all(start.state)
@@ -96,7 +99,13 @@ class _Run:
         lines = devices.describe() + cluster.describe_processes()
         cluster.agree(lambda: records and records.begin(self.dataset, start, lines))
         if not is_finished(config, self.nimg):  # A run that has nothing left to do needs no images.
+            self._show('preparing the images')
             cluster.agree(self.dataset.prepare)
+
+    def _show(self, text):
+        """Shows on the live line what the start of the run takes its time for."""
+        if self.records:
+            self.records.log.live.activity(text)
 
     def train(self, interruption):
         """Trains until the end or a signal; returns the exit code, see the function `train`."""
