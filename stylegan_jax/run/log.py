@@ -153,13 +153,13 @@ class RunLog:
           resolution: of the program's stage.
           batch: images of one iteration.
           steps: iterations per dispatch.
-          last: how long compiling it took the last time [s]; None if it was never compiled.
+          last: how long compiling it took the last time [s]; None if that is not known.
           folder: where it is kept for the next start; None if nothing is kept.
         """
         if last is not None:
             words = f'it took {duration(last)} last time'
         elif folder:
-            words = f'it is compiled for the first time; later starts find it in {folder}'
+            words = f'it is kept in {folder}, where later starts find it'
         else:
             words = 'nothing is kept (compilation_cache=none), so every start compiles it'
         self.message(f'waiting for the compiler: {_program(resolution, batch, steps)} ({words})')

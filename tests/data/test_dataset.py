@@ -152,14 +152,14 @@ def test_processes_draw_the_same_faces(monkeypatch):
     monkeypatch.setattr(pool, 'SMALL', 0)
     monkeypatch.setattr(pool, 'NUM_THREADS', 2)
     expected = np.stack([toy_faces.draw(index, 8) for index in range(5)])
-    np.testing.assert_array_equal(pool.draw_all(5, 8), expected)
+    np.testing.assert_array_equal(pool.draw_some(range(5), 8), expected)
 
 
 def test_failing_process_is_reported(monkeypatch, capfd):
     monkeypatch.setattr(pool, 'SMALL', 0)
     monkeypatch.setattr(pool, 'NUM_THREADS', 2)
     with pytest.raises(RuntimeError, match='drawing toy face 0 failed: exit code 1'):
-        pool.draw_all(5, toy_faces.MAX_RESOLUTION + 1)
+        pool.draw_some(range(5), toy_faces.MAX_RESOLUTION + 1)
     assert 'ValueError' in capfd.readouterr().err
 
 

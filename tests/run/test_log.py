@@ -127,7 +127,7 @@ def test_a_tick_tells_the_time_that_is_left(tmp_path, capsys):
     'last, folder, words',
     [
         (37.2, '/cache', 'it took 37s last time'),
-        (None, '/cache', 'it is compiled for the first time; later starts find it in /cache'),
+        (None, '/cache', 'it is kept in /cache, where later starts find it'),
         (None, None, 'nothing is kept (compilation_cache=none), so every start compiles it'),
     ],
 )

@@ -573,8 +573,8 @@ def test_a_long_wait_for_a_program_is_said_once(tmp_path, monkeypatch, capsys):
     seconds, waited = (f'{event[name]:.1f}s' for name in ('seconds', 'waited'))
     cached = r', from the cache( \(\d+\.\ds without it\))?' if event['from_cache'] else ''
     said = (
-        r'waiting for the compiler: 4x4, batch 4 \(it (took \S+ last time|is compiled for the first time; later starts '
-        rf'find it in \S+)\)\ncompiled 4x4, batch 4: {seconds}{cached}, of which the run waited {waited}\n'
+        r'waiting for the compiler: 4x4, batch 4 \(it (took \S+ last time|is kept in \S+, where later '
+        rf'starts find it)\)\ncompiled 4x4, batch 4: {seconds}{cached}, of which the run waited {waited}\n'
     )
     for text in (text_of(tmp_path, 'log.txt'), capsys.readouterr().out):
         assert re.search(said, text) and text.count('waiting') == 1

@@ -33,11 +33,6 @@ for index in array.array('q', sys.stdin.buffer.read()):
 """
 
 
-def draw_all(count: int, resolution: int) -> np.ndarray:
-    """Draws the faces 0 to count - 1, see `draw_some`."""
-    return draw_some(range(count), resolution)
-
-
 def draw_some(indices: Sequence[int], resolution: int) -> np.ndarray:
     """Draws faces, with a progress bar.
 
