@@ -52,8 +52,8 @@ def main(argv: list[str]) -> int:
         jax.config.update('jax_enable_x64', True)
     if _DRY_RUN.value:
         config = with_found_labels(config)
-        print(dry_run.describe(config))
-        print('\n' + hours.describe_hours(config, workdir, _SPEEDS.value))
+        time = hours.describe_hours(config, workdir, _SPEEDS.value)  # first, since the file may be wrong
+        print(f'{dry_run.describe(config)}\n\n{time}')
         return 0
     if _SPEEDS.value:
         raise UserError('it goes with --dry_run', field='speeds', value=_SPEEDS.value, remedy='leave it out')
