@@ -146,14 +146,16 @@ def main(argv: list[str]) -> int:
     store = Store(_STORE.value or os.path.join(catalogue.cache_folder(), 'metrics'))
     is_run = os.path.isdir(_NETWORK['network'])
     path = _RESULTS.value or os.path.join(_NETWORK['network'] if is_run else '', 'metrics.jsonl')
+    results.check_writable(path)
     with Interruption(at_once=store.save):
         dataset, networks, passes = None, None, []
         for subject in _subjects(is_run):
             options = _options(subject)
             networks = networks or FeatureNetworks(options, jax.local_devices())
-            for metric in metrics:  # Missing weights are found before a data set is read or drawn, which may take long.
-                networks.get(metric.kind.network)
-            dataset = dataset or _dataset(subject)
+            if dataset is None:  # What is missing is found before a data set is read, which may take long.
+                available = _available(subject)
+                Evaluator(subject.generator, options, store, available=available, networks=networks).check(metrics)
+                dataset = _dataset(subject)
             evaluator = Evaluator(
                 subject.generator,
                 options,
@@ -236,12 +238,17 @@ def _chosen(networks_of_runs):
     """The images shown at the checkpoints that are asked for; [None] for the newest."""
     if not _KIMG.value:
         return [None]
+    there = networks_of_runs.all_nimg(_NETWORK['network'])
     if _KIMG.value == ['all']:
-        return networks_of_runs.all_nimg(_NETWORK['network'])
+        return there
     try:
-        return [round(float(kimg) * 1000) for kimg in _KIMG.value]
+        chosen = [round(float(kimg) * 1000) for kimg in _KIMG.value]
     except (ValueError, OverflowError):
         raise UserError('give numbers such as 40.96, or all', field='kimg', value=','.join(_KIMG.value)) from None
+    for nimg in chosen:
+        if nimg not in there:  # found before the first of them is measured
+            networks_of_runs.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)  # raises, and names all others
+    return chosen
 
 
 def _data(trained_on):
@@ -256,6 +263,13 @@ def _data(trained_on):
             path='' if is_toy else _DATA.value,
         )
     return dataclasses.replace(data, count=_COUNT.value) if data and _COUNT.value else data
+
+
+def _available(subject):
+    """Returns the number of real images without reading any; None where there are to be none."""
+    from stylegan_jax.data.dataset import DataOpener
+
+    return subject.data and DataOpener(subject.data).available()
 
 
 def _dataset(subject):

@@ -18,11 +18,15 @@ from absl import flags
 
 from stylegan_jax.cli import command, config_flags
 from stylegan_jax.data.dataset import with_found_labels
-from stylegan_jax.run import dry_run
+from stylegan_jax.errors import UserError
+from stylegan_jax.run import dry_run, hours
 from stylegan_jax.runtime import cluster, compile_cache, compiling
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
-_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the config, the networks and the schedule, and exit.')
+_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print config, networks, schedule, memory and hours, and exit.')
+_SPEEDS = flags.DEFINE_string(
+    'speeds', None, 'With --dry_run: a file of benchmark --what=train --json=FILE, for the hours that the run takes.'
+)
 _INIT_FROM = flags.DEFINE_string(
     'init_from',
     None,
@@ -43,11 +47,16 @@ def main(argv: list[str]) -> int:
     config = config_flags.chosen_config()
     if _INIT_FROM.value is not None:
         config = dataclasses.replace(config, init_from=_INIT_FROM.value)
+    workdir = _WORKDIR.value or os.path.join('runs', config.name)
     if config.precision == 'float64':
         jax.config.update('jax_enable_x64', True)
     if _DRY_RUN.value:
-        print(dry_run.describe(with_found_labels(config)))
+        config = with_found_labels(config)
+        time = hours.describe_hours(config, workdir, _SPEEDS.value)  # first, since the file may be wrong
+        print(f'{dry_run.describe(config)}\n\n{time}')
         return 0
+    if _SPEEDS.value:
+        raise UserError('it goes with --dry_run', field='speeds', value=_SPEEDS.value, remedy='leave it out')
     # The first process of a container ignores every signal that it does not handle. (Background jobs of a shell ignore
     # Ctrl-C in the same way.) Until the loop handles signals itself, these two end the process.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -56,7 +65,7 @@ def main(argv: list[str]) -> int:
     cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     from stylegan_jax.run import loop  # needs the logging and checkpoint packages; --dry_run does not
 
-    return loop.train(config, _WORKDIR.value or os.path.join('runs', config.name))
+    return loop.train(config, workdir)
 
 
 if __name__ == '__main__':

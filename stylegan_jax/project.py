@@ -19,6 +19,7 @@ discriminator in the same file or run; and by pixels at all sizes in any case.
 import collections.abc
 import os
 import pathlib
+import time
 
 import jax
 import numpy as np
@@ -31,7 +32,7 @@ from stylegan_jax.cli.network_flags import NetworkFlags
 from stylegan_jax.data import fitting, pixels
 from stylegan_jax.data.sources.pictures import decode
 from stylegan_jax.errors import UserError, unwritable
-from stylegan_jax.runtime import compile_cache
+from stylegan_jax.runtime import compile_cache, progress
 from stylegan_jax.sampling import grid
 from stylegan_jax.storage.loading import load
 
@@ -108,6 +109,8 @@ _PIXELS_AT_ONCE = 2**22  # in a batch, all restarts together
 _EVERY = 10  # steps between reports, each of which is a frame of the video
 _CURRENT_EVERY = 5  # reports between two writes of current.png
 _SMALLEST_CELL = 128  # pixels; smaller images are shown with larger pixels
+_BEGINNING = 'choosing the starts, and compiling'
+_BEAT = 10.0  # seconds between two lines about the progress, where there is no terminal
 _FRAME = 80  # milliseconds that a frame of the video is shown
 _FRAMES_BYTES = 2**30  # of targets that the frames show at most; a video of more ends earlier
 _LONGEST_VIDEO = 16383  # pixels of a side, the limit of WebP
@@ -302,13 +305,24 @@ class _Watcher:
         """
         self._targets, self._images, self._steps = targets, np.zeros_like(targets), steps
         self._frames, self._reports = [], 0
-        self._bar = tqdm.tqdm(total=steps * len(targets), unit='step', disable=None)
+        self._bar = tqdm.tqdm(total=steps * len(targets), unit='step', desc=_BEGINNING, disable=None)
+        # Choosing the starts and compiling take half a minute without any report.
+        self._heartbeat = progress.Heartbeat(self._beat, _BEAT if self._bar.disable else 1.0)
+        self._began, self._words = time.monotonic(), _BEGINNING
 
     def __enter__(self):
+        self._heartbeat.__enter__()
         return self
 
     def __exit__(self, *error):
+        self._heartbeat.__exit__(*error)
         self._bar.close()
+
+    def _beat(self):
+        if self._bar.disable:
+            print(f'{self._words} ({progress.duration(time.monotonic() - self._began)})', flush=True)
+        else:
+            self._bar.refresh()  # the seconds so far
 
     def batch(self, first: int) -> collections.abc.Callable[..., None]:
         """Returns the function that `projection.project` reports to, for the batch of targets from `first` on."""
@@ -316,10 +330,13 @@ class _Watcher:
         def report(step, found):
             some = slice(first, first + len(found.images))
             self._images[some] = found.images
+            done, total = first * self._steps + step * len(found.images), self._bar.total
+            self._words = f'{done} of {total} steps, distance {found.distance.mean():.4f}, {found.psnr.mean():.1f} dB'
+            self._bar.set_description('projecting', refresh=False)
             self._bar.set_postfix(
                 distance=f'{found.distance.mean():.4f}', psnr=f'{found.psnr.mean():.1f} dB', refresh=False
             )
-            self._bar.update((first * self._steps + step * len(found.images)) - self._bar.n)
+            self._bar.update(done - self._bar.n)
             if _VIDEO.value and len(self._frames) * self._targets.nbytes < _FRAMES_BYTES:
                 self._frames.append(side_by_side(self._targets, self._images))
             if self._reports % _CURRENT_EVERY == 0:

@@ -22,11 +22,13 @@ if 'STYLEGAN_JAX_TEST_FLAGS' not in os.environ:
     os.environ['XLA_FLAGS'] = ' '.join([
         os.environ.get('XLA_FLAGS', ''), os.environ['STYLEGAN_JAX_TEST_FLAGS'],
         '--xla_force_host_platform_device_count=8'])  # fmt: skip
-# Compiled programs of all test processes, kept from run to run; `pytest --cache-clear` empties it. Never the user's.
+# Compiled programs of all test processes, and what commands keep beside them, kept from run to run;
+# `pytest --cache-clear` empties it. Never the user's.
 _ROOT = pathlib.Path(__file__).parents[1]
 _CACHE = os.environ.get('STYLEGAN_JAX_TEST_CACHE') or _ROOT / '.pytest_cache' / 'd' / 'compiled'
 os.makedirs(_CACHE, exist_ok=True)
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
+os.environ['STYLEGAN_JAX_CACHE'] = str(pathlib.Path(_CACHE) / 'kept')
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 _MOST_MAPS = 20_000
 # The files that take longest, in the order in which processes take them: one that begins last keeps the others waiting.

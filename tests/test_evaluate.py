@@ -14,8 +14,10 @@ import reference_case
 import tiny
 import tiny_run
 from stylegan_jax import evaluate, training
-from stylegan_jax.config import ImageConfig, ScheduleConfig
+from stylegan_jax.config import GeneratorConfig, ImageConfig, ScheduleConfig
+from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.evaluation import results
+from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.storage.checkpoint import Checkpoints
 
 CONFIG = tiny.generator_config(image=ImageConfig(32))
@@ -148,6 +150,15 @@ def test_stopped_in_the_middle_goes_on(network, tmp_path):
             'no checkpoint at 0.02 kimg; there are those at 0.016, 0.032',
         ),
         (['--network=RUN', '--metrics=fd_toy24', '--kimg=some'], '--kimg=some: give numbers'),
+        (
+            ['--network=RUN', '--metrics=fd_toy24', '--kimg=0.016,0.02'],
+            'no checkpoint at 0.02 kimg; there are those at 0.016, 0.032',
+        ),
+        (
+            ['--network=NETWORK', '--metrics=ls40', '--results=nowhere/there.jsonl'],
+            '--results=nowhere/there.jsonl: results cannot be written (there is no folder',
+        ),
+        (['--network=NETWORK', '--metrics=ls40', '--results=.'], '--results=.: results cannot be written (Is a dir'),
         (['--compare=nowhere.jsonl'], 'nowhere.jsonl: cannot be read'),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
@@ -155,6 +166,33 @@ def test_stopped_in_the_middle_goes_on(network, tmp_path):
 def test_mistakes(error, network, run_dir, args, expected):
     args = [arg.replace('NETWORK', network).replace('RUN', run_dir) for arg in args]
     assert expected.replace('NETWORK', network) in error(*args)
+
+
+@pytest.mark.parametrize(
+    'args, expected',
+    [
+        (['--metrics=fd_toy24,fid24', '--inception=NETWORK'], 'NETWORK: '),
+        (['--metrics=fd_toy24,fd_toy10001'], 'fd_toy10001 needs 10,001 real images, and the data set has 10,000'),
+        (
+            ['--metrics=fd_toy24,fd_toy5k', '--data_count=40'],
+            'ask for fewer (fd_toy40), or for all of them (fd_toy5000_full)',
+        ),
+        (['--metrics=fd_toy24', '--results=nowhere/there'], 'results cannot be written'),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_drawn_or_measured(error, network, monkeypatch, args, expected):
+    monkeypatch.setattr(kept, 'draw_some', None)
+    monkeypatch.setattr(Store, 'gather', None)
+    args = [arg.replace('NETWORK', network) for arg in args]
+    assert expected.replace('NETWORK', network) in error(f'--network={network}', '--data=toy_faces', *args)
+
+
+def test_a_latent_space_is_missed_before_another_metric_is_measured(error, tmp_path_factory, monkeypatch):
+    config = GeneratorConfig.progan(ImageConfig(32), z_dim=8, fmap_base=32, fmap_max=8)
+    monkeypatch.setattr(Store, 'gather', None)
+    path = tiny.saved(tiny.generator(config), tmp_path_factory)
+    message = error(f'--network={path}', '--data=toy_faces', '--metrics=fd_toy24,ppl_wend8', '--vgg=random')
+    assert 'a Progressive GAN generator has no intermediate latents' in message
 
 
 def test_data_set_of_another_size(error, network, run_command, tmp_path):

@@ -185,10 +185,20 @@ def test_a_mistake_is_one_line_in_the_shell(tmp_path, module, args, expected):
 # --dry_run.
 
 
+def test_speeds_are_for_a_dry_run(error):
+    assert '--speeds=a.json: it goes with --dry_run; leave it out' in error(
+        '--experiment=quickstart', '--speeds=a.json'
+    )
+    assert '--speeds=a.json: cannot be read' in error('--experiment=quickstart', '--speeds=a.json', '--dry_run')
+
+
 def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
     code, out, err = run('--experiment=ffhq', '--dry_run', '--config.train.total_kimg=3000')
     assert code == 0 and err == '' and os.listdir() == []
-    text, generator, discriminator, schedule, memory = out.split('\n\n')
+    text, generator, discriminator, schedule, memory, hours = out.split('\n\n')
+    assert hours.startswith(
+        'how long it takes is not known: measure it with\n  python -m stylegan_jax.benchmark --what='
+    )
     config = from_json(Config, text)
     assert config.name == 'ffhq' and config.train.total_kimg == 3000 and config.schedule.batch == 32
     assert generator.split()[-2:] == ['Total', '26,219,627']

@@ -1,5 +1,7 @@
 """The command that projects: what it writes, what it does to pictures, and what it says to wrong ones."""
 
+import re
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -91,6 +93,19 @@ def test_everything_is_written(run_command, network, faces, tmp_path):
     assert code is None, err
     moved = np.asarray(PIL.Image.open(tmp_path / 'moved' / 'pc0.png'))[::12, ::12]
     assert np.abs(moved - picture[:, 8:].astype(int)).max() <= 1
+
+
+def test_there_is_a_sign_of_life_without_a_terminal(run_command, network, faces, monkeypatch):
+    """Also before the first report of the optimisation, which is when the starts are chosen and all is compiled."""
+    monkeypatch.setattr(project, '_BEAT', 0.02)
+    code, out, err = run_command(
+        *(project, f'--network={network}', f'--image={faces[0]}', '--outdir=out', '--vgg=none'),
+        *('--steps=12', '--restarts=2', '--candidates=10'),
+    )
+    assert code is None, err
+    said = [line for line in out.splitlines() if line.endswith('s)')]
+    assert re.fullmatch(r'choosing the starts, and compiling \(\d+s\)', said[0])
+    assert any(re.fullmatch(r'\d+ of 12 steps, distance \d\.\d{4}, \d+\.\d dB \(\d+s\)', line) for line in said)
 
 
 def test_official_pickle_has_its_discriminator(run_command, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import typing
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.run import Config, DataConfig
+from stylegan_jax.data.drawn_images import DrawnImages
 from stylegan_jax.data.fitted_pictures import FittedPictures
 from stylegan_jax.data.prepared import PreparedImages, fourth_channel_of, is_prepared, read_info
 from stylegan_jax.data.sources.base import TRAINING
@@ -92,8 +94,8 @@ class Dataset:
           UserError: a file that is read on demand cannot be decoded.
         """
         indices = np.asarray(indices, np.int64)
-        if stage == self.image.num_stages - 1 and self._images.pixels is not None:
-            return self._images.pixels[indices]
+        if stage == self.image.num_stages - 1 and (images := self._images.ready(indices)) is not None:
+            return images
         shape = (*self.image.stage_shape(stage), self.image.channels)
         if not self._keeps or not fits_memory(len(self), shape):
             return self._images.stage_images(indices, stage)
@@ -104,6 +106,10 @@ class Dataset:
             cache.pixels[missing] = self._images.stage_images(missing, stage)
             cache.filled[missing] = True
         return cache.pixels[indices]
+
+    def prepare(self) -> None:
+        """Makes what would otherwise be made when images are first asked for, where that takes long (drawing)."""
+        self._images.prepare()
 
     def __getstate__(self):
         # Copies in processes that read ahead keep nothing, because each would keep as much as this one may.
@@ -160,6 +166,21 @@ class DataOpener:
             return read_info(self._data.path)['image']['label_dim']
         return self._labelled_source().labels.shape[1]
 
+    def available(self) -> int:
+        """Returns the number of images that `open` finds, or more if some cannot be used; it reads none of them.
+
+        Raises:
+          UserError: there are no images, or fewer than `data.count`.
+        """
+        data = self._data
+        if data.source == 'toy_faces':
+            return data.count or TOY_FACES_COUNT
+        if data.path and is_prepared(data.path):
+            return min(data.count or math.inf, read_info(data.path)['count'])
+        if not data.path:
+            raise _no_path()
+        return self._count(self._open_source('none', quiet=True))
+
     def open(self, image: ImageConfig) -> Dataset:
         """Opens the images themselves.
 
@@ -180,11 +201,7 @@ class DataOpener:
                 )
             return Dataset(_open_toy_faces(image, data.count or TOY_FACES_COUNT))
         if not data.path:
-            raise UserError(
-                'it is empty, so that there are no images to train on',
-                field='data.path',
-                remedy='give a prepared data set, a folder or a zip of images',
-            )
+            raise _no_path()
         if is_prepared(data.path):
             return Dataset(PreparedImages(data.path, image, data.count))
         if image.channels not in (1, 3, 4):
@@ -199,7 +216,7 @@ class DataOpener:
             self._source = self._open_source('auto', label_dim)
         return self._source
 
-    def _open_source(self, labels, label_dim=0):
+    def _open_source(self, labels, label_dim=0, quiet=False):
         data = self._data
         if kind_of(data.path, TRAINING) is PictureFiles:
             source = PictureFiles(data.path, labels=labels, count=data.count, settings=TRAINING, label_dim=label_dim)
@@ -207,7 +224,7 @@ class DataOpener:
             source = open_source(data.path, labels=labels, settings=TRAINING)
         if data.max_skipped is not None:
             source.max_skipped = data.max_skipped
-        for note in source.notes:
+        for note in () if quiet else source.notes:
             _log.warning('%s', note)
         return source
 
@@ -250,6 +267,14 @@ class DataOpener:
         return count or len(source)
 
 
+def _no_path():
+    return UserError(
+        'it is empty, so that there are no images to train on',
+        field='data.path',
+        remedy='give a prepared data set, a folder or a zip of images',
+    )
+
+
 def with_found_labels(config: Config) -> Config:
     """Returns a Config whose `image.label_dim` is that of the images; see `DataOpener.with_found_labels`."""
     return DataOpener(config.data).with_found_labels(config)
@@ -282,6 +307,9 @@ def _open_toy_faces(image, count):
             remedy=f'set image.label_dim={num_attributes}, or 0 for no labels',
         )
     source = DrawnFaces(f'toy_faces:{count}@{height}', labels='attributes' if image.label_dim else 'none')
+    signature = f'ToyFaces {count}'  # by which runs resume, and measured results are found again
+    if fits_memory(count, image.shape):
+        return DrawnImages(source, image, signature)
     faces = FittedPictures(source, image, source.labels, source.label_names)
-    faces.signature = f'ToyFaces {count}'  # by which runs resume, and measured results are found again
+    faces.signature = signature
     return faces

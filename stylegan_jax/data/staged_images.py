@@ -37,6 +37,18 @@ class StagedImages(abc.ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    def ready(self, indices: np.ndarray) -> np.ndarray | None:
+        """Returns full-size images, uint8 [n, H, W, C], where they are kept in memory; None where they are not.
+
+        Args:
+          indices: which images, int [n].
+        """
+        return None if self.pixels is None else self.pixels[indices]
+
+    def prepare(self) -> None:
+        """Makes what would otherwise be made when images are first asked for, where that takes long."""
+        return
+
     @abc.abstractmethod
     def full_size(self, index: int) -> np.ndarray:
         """Returns one image, uint8 [H, W, C].

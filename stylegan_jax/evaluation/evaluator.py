@@ -34,6 +34,7 @@ class Evaluator:
         store: Store,
         *,
         dataset: Dataset | None = None,
+        available: int | None = None,
         lod: float = 0.0,
         devices: Sequence[jax.Device] | None = None,
         networks: FeatureNetworks | None = None,
@@ -47,13 +48,15 @@ class Evaluator:
           options: how to measure.
           store: keeps the outputs of feature networks.
           dataset: real images of the generator's size; None where no metric needs any.
+          available: number of real images, for `check` before a data set is opened; None for that of the data set.
           lod: level of detail that the generator has reached.
           devices: of this process; None for all.
           networks: those of another Evaluator with the same options; None for new ones.
           poll: called between batches. If it raises, the measuring ends, and all outputs so far are kept.
           quiet: whether to show no progress bars.
         """
-        self._options, self._store, self._dataset = options, store, dataset
+        self._options, self._store, self._dataset, self._generator = options, store, dataset, generator
+        self._available = len(dataset) if dataset is not None else available
         self._poll, self._quiet = poll, quiet
         self._devices = tuple(devices or jax.local_devices())
         self._networks = networks or FeatureNetworks(options, self._devices)
@@ -61,11 +64,13 @@ class Evaluator:
         self._wanted, self.passes = {}, []
 
     def check(self, metrics: Sequence[Metric]) -> None:
-        """Raises UserError for images, weights or a fitting size that would otherwise be found missing after hours."""
+        """Raises UserError for what would otherwise be found missing after hours: images, labels, weights, a size."""
+        passes = [each for metric in metrics for each in self._passes(metric)]
         shape = jax.ShapeDtypeStruct((GROUP * len(self._devices), *self.sources.image.shape), np.uint8)
-        for metric in metrics:
-            for _, network, _ in self._passes(metric):
-                self._networks.get(network).run.check(shape)
+        for source, network, _ in passes:
+            self._networks.get(network).run.check(shape)
+            if self._generator is not None and (self._dataset is not None or self._available is None):
+                self.sources.open(source, network)  # which computes nothing
 
     def measure(self, metrics: Sequence[Metric]) -> Iterator[tuple[Metric, list[dict]]]:
         """Measures one metric after another.
@@ -88,23 +93,8 @@ class Evaluator:
     def _passes(self, metric):
         """[(source, network, count)] of the passes that a metric needs, that of real images first."""
         fakes = metric.kind.source, metric.kind.network, metric.count
-        return [('reals', metric.kind.network, self._num_reals(metric)), fakes] if metric.kind.with_reals else [fakes]
-
-    def _num_reals(self, metric):
-        if self._dataset is None:
-            raise UserError(
-                f'{metric.name} compares with real images',
-                field='data',
-                remedy='give them (toy_faces, for drawn faces)',
-            )
-        there = len(self._dataset)
-        if metric.reals is not None and metric.reals > there:
-            kind = metric.kind.name
-            raise UserError(
-                f'{metric.name} needs {metric.reals:,} real images, and the data set has {there:,}',
-                remedy=f'ask for fewer ({kind}{there}), or for all of them ({kind}{metric.count}_full)',
-            )
-        return there if metric.reals is None else metric.reals
+        reals = check_reals(metric, self._available)
+        return [('reals', metric.kind.network, reals), fakes] if metric.kind.with_reals else [fakes]
 
     def _results(self, metric):
         """Computes a metric; returns its results."""
@@ -147,6 +137,34 @@ class Evaluator:
             quiet=self._quiet,
         )
         return kept, identity
+
+
+def check_reals(metric: Metric, available: int | None) -> int:
+    """Returns the number of real images that a metric takes.
+
+    Args:
+      metric: the metric.
+      available: number of images that there are; None if no images were named.
+
+    Raises:
+      UserError: it needs more.
+    """
+    if not metric.kind.with_reals:
+        return 0
+    if available is None:
+        raise UserError(
+            f'{metric.name} compares with real images',
+            field='data',
+            remedy='give them (toy_faces, for drawn faces)',
+        )
+    if metric.reals is not None and metric.reals > available:
+        kind = metric.kind.name
+        fewer = f'ask for fewer ({kind}{available}), or ' if available >= metric.kind.fewest else 'ask '
+        raise UserError(
+            f'{metric.name} needs {metric.reals:,} real images, and the data set has {available:,}',
+            remedy=f'{fewer}for all of them ({kind}{metric.count}_full)',
+        )
+    return available if metric.reals is None else metric.reals
 
 
 def _result(name, value: Value, how):

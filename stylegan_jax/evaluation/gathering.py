@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +20,7 @@ from stylegan_jax.metrics.moments import Moments
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.folder_lock import FolderLock
 
+_SAY_EVERY = 60.0  # seconds between two lines about the progress, where there is no terminal
 _SAVE_EVERY = 30.0  # seconds, for ends that no signal announces
 
 
@@ -128,6 +130,7 @@ class _Pass:
     def run(self, count, produce, title, poll, quiet):
         # Parts may differ in length after a kill. Each ignores samples that it has (`kept`).
         done, saved = min(part.done for part in self.parts.values()), time.monotonic()
+        said = saved
         names = {name for name, _ in self.parts}
         with tqdm.tqdm(
             total=count,
@@ -148,6 +151,9 @@ class _Pass:
                         part.add(done, _finite(outputs[name], name))
                 done += size
                 bar.update(size)
+                if bar.disable and not quiet and time.monotonic() >= said + _SAY_EVERY:
+                    print(f'{title}: {done:,} of {count:,}', file=sys.stderr, flush=True)
+                    said = time.monotonic()
                 if done >= count:
                     return
                 poll()

@@ -1,6 +1,7 @@
 """Results as lines of JSON, each with how it was obtained; and tables of results that were obtained in the same way."""
 
 import datetime
+import errno
 import importlib.metadata
 import json
 import os
@@ -40,6 +41,20 @@ def complete(result: dict, **about: object) -> dict:
     return {**result, **about, **versions, 'time': now}
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises a UserError where results could not be written into a file, before they are worked for; writes nothing."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        reason = os.strerror(errno.EISDIR)
+    elif not os.path.isdir(folder):
+        reason = f'there is no folder {folder}'
+    elif not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        reason = os.strerror(errno.EACCES)
+    else:
+        return
+    raise _unwritable(path, reason)
+
+
 def append(path: str | os.PathLike, results: Sequence[dict]) -> None:
     """Adds results to a file, one line for each; all of them or none.
 
@@ -49,9 +64,11 @@ def append(path: str | os.PathLike, results: Sequence[dict]) -> None:
     try:
         atomic.append_lines(path, ''.join(json.dumps(result) + '\n' for result in results).encode())
     except OSError as error:
-        raise UserError(
-            f'results cannot be written ({error.strerror})', field='results', value=path, remedy='choose another file'
-        ) from error
+        raise _unwritable(path, error.strerror) from error
+
+
+def _unwritable(path, reason):
+    return UserError(f'results cannot be written ({reason})', field='results', value=path, remedy='choose another file')
 
 
 def read(path: str | os.PathLike) -> list[dict]:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import atomic
+from stylegan_jax.runtime.cache_folder import cache_folder
 from stylegan_jax.runtime.progress import progress_bar
 
 _HERE = pathlib.Path(__file__).parent
@@ -92,17 +93,6 @@ def find(
             f'fetch it (from {weights.url})'
         )
     return _fetch(weights, where)
-
-
-def cache_folder() -> str:
-    """Returns the folder for weights and metrics that are kept between runs.
-
-    It is $STYLEGAN_JAX_CACHE, else stylegan_jax in $XDG_CACHE_HOME or ~/.cache. Compiled programs are in the same
-    folder by default, but do not follow $STYLEGAN_JAX_CACHE: see `runtime.compile_cache`.
-    """
-    caches = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
-    own = os.environ.get('STYLEGAN_JAX_CACHE') or os.path.join(caches, 'stylegan_jax')
-    return os.path.abspath(os.path.expanduser(own))
 
 
 def folder() -> str:

@@ -9,6 +9,7 @@ from stylegan_jax.cli.experiments import experiments_package, load_experiment
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import resolve
 from stylegan_jax.errors import UserError
+from stylegan_jax.report.proposed_metrics import proposed
 from stylegan_jax.report.reading import Run
 
 
@@ -28,7 +29,7 @@ def commands(run: Run) -> list[tuple[str, list[str]]]:
     return [
         *listed,
         ('Make pictures', [_line('generate', f'--network={folder}', f'--outdir={folder}/generated', '--seeds=0-15')]),
-        ('Measure', [_line('evaluate', f'--network={folder}', f'--metrics={_metrics(run)}')]),
+        *([('Measure', [_line('evaluate', f'--network={folder}', *flags)])] if (flags := proposed(run)) else []),
         ('Make this page anew', [_line('report', f'--run={folder}')]),
     ]
 
@@ -78,12 +79,6 @@ def _going_on(run, folder):
             *(f'--config.{name}={value_text(value)}' for name, _, value in changes),
         )
     ]
-
-
-def _metrics(run):
-    if run.config and run.config.metrics:
-        return run.config.metrics
-    return 'fd_toy' if run.config and run.config.data.source == 'toy_faces' else 'fid50k'
 
 
 def _line(module, *arguments):

@@ -18,7 +18,10 @@ _PLOTS = [
     ('Memory [GiB]', 'zero', ['host_memory_gib', 'device_memory_gib']),
     ('Share of steps that were skipped', 'zero', ['g_skipped', 'd_skipped']),
 ]
-_IN_NO_PLOT = 'tick', 'nimg', 'kimg', 'lod', 'alpha', 'batch', 'seconds', 'tick_seconds', 'maintenance_seconds'
+_IN_NO_PLOT = (
+    *('tick', 'nimg', 'kimg', 'lod', 'alpha', 'batch'),
+    *('seconds', 'tick_seconds', 'maintenance_seconds', 'waited_seconds', 'seconds_left', 'seconds_left_at_most'),
+)
 _MOST_METRICS, _MOST_OTHERS = 12, 6  # plots of metrics, and of unknown numbers: a limit for the size of the page
 
 

@@ -1,6 +1,7 @@
 """The page of a run's report: one HTML file that loads nothing, made of sections (`visuals`, `records`)."""
 
 import datetime
+import math
 import os
 import pathlib
 
@@ -8,7 +9,7 @@ from stylegan_jax.report import curves, reading, records, visuals
 from stylegan_jax.report.markup import Markup, data, element, joined
 from stylegan_jax.report.pictures import Pictures, spread
 from stylegan_jax.runtime import atomic
-from stylegan_jax.runtime.progress import duration
+from stylegan_jax.runtime.progress import duration, time_range
 
 FILE = 'report.html'
 _STATES = {'start': 'training', 'resume': 'training', 'stop': 'stopped', 'done': 'finished', 'broken': 'given up'}
@@ -77,6 +78,7 @@ def _summary(run, name):
         ('Images shown', f'{run.nimg / 1000:.6g}' + (f' of {total:g}' if total else '') + ' kimg'),
         ('Resolution', last.get('resolution')),
         ('Time', reading.number_text(last, 'seconds', duration)),
+        ('Time left', None if states[-1:] == ['finished'] else _time_left(last)),
         ('Speed in the last tick', reading.number_text(last, 'images_per_second', lambda value: f'{value:.4g} img/s')),
         ('Images a step', reading.number_text(last, 'batch', lambda value: f'{value:g}')),
     ]
@@ -103,6 +105,12 @@ def _summary(run, name):
             class_='cards',
         ),
     )
+
+
+def _time_left(entry):
+    """The time to the end of the run as its newest tick told it; None where that was not known."""
+    left = [reading.number(entry.get(name)) for name in ('seconds_left', 'seconds_left_at_most')]
+    return None if any(map(math.isnan, left)) else time_range(*left)
 
 
 def _own_file(name):

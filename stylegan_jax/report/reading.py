@@ -57,7 +57,7 @@ def read(workdir: str | os.PathLike) -> Run:
             remedy='give the folder that a training wrote',
         )
     config, text, problem = _config(os.path.join(workdir, 'config.json'))
-    entries = _in_order(_lines(os.path.join(workdir, 'log.jsonl')), lambda entry: entry['nimg'])
+    entries = log_entries(workdir)
     metrics = _in_order(
         _lines(os.path.join(workdir, 'metrics.jsonl')), lambda result: (result['nimg'], str(result.get('metric')))
     )
@@ -72,6 +72,11 @@ def read(workdir: str | os.PathLike) -> Run:
         _pictures(workdir, entries),
         stage_table(resolve(config)) if config else [],
     )
+
+
+def log_entries(workdir: str | os.PathLike) -> list[dict[str, Any]]:
+    """Returns the ticks in a run's log, in the order of the images shown; none where there is no log."""
+    return _in_order(_lines(os.path.join(workdir, 'log.jsonl')), lambda entry: entry['nimg'])
 
 
 def number(value: object) -> float:

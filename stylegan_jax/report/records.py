@@ -12,6 +12,7 @@ _WARNINGS = 'skipped', 'damaged', 'broken', 'disk', 'lock', 'report'  # kinds of
 _MOST_EVENTS = 400
 _MOST_LETTERS = 2000  # of an event
 _FACTS = {
+    'images': 'Training images',
     'device': 'Device',
     'platform': 'Platform',
     'count': 'Number of devices',

@@ -1,5 +1,7 @@
 """Describes a run as text, without training: config, networks layer by layer, schedule and memory stage by stage."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
@@ -96,7 +98,7 @@ def _table(name, params, outputs):
             )
         )
     total = sum(leaf.size for leaf in jax.tree.leaves(params))
-    return _aligned([*rows, ('---',) * 4, ('Total', f'{total:,}', '', '')])
+    return aligned([*rows, ('---',) * 4, ('Total', f'{total:,}', '', '')])
 
 
 def _by_size(path):
@@ -118,7 +120,7 @@ def _schedule_table(config):
                 f'{span.steps:,}',
             )
         )
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _plan_table(config):
@@ -139,9 +141,10 @@ def _plan_table(config):
                 plan.verdict(memory),
             )
         )
-    return f'{_aligned(rows)}\nEstimates; a device has {memory / 1e9:.3g} GB ({source})'
+    return f'{aligned(rows)}\nEstimates; a device has {memory / 1e9:.3g} GB ({source})'
 
 
-def _aligned(rows):
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of cells as a table, whose columns are aligned."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

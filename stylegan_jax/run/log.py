@@ -1,4 +1,4 @@
-"""The log of a run, for people and programs: the progress line, a line per tick, log.jsonl and TensorBoard scalars.
+"""The log of a run, for people and programs: the live line, a line per tick, log.jsonl and TensorBoard scalars.
 
 If the disk is full, lines wait in memory until there is room. No line is ever written by half.
 """
@@ -16,6 +16,9 @@ import tensorboardX.proto.event_pb2
 import tensorboardX.summary
 import tqdm
 
+from stylegan_jax.run.live_line import LiveLine
+from stylegan_jax.run.speeds import seconds_per_image
+from stylegan_jax.run.time_left import TimeLeft
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import duration
 
@@ -23,13 +26,14 @@ from stylegan_jax.runtime.progress import duration
 class RunLog:
     """The log of one run. Opened again after an interruption, it goes on at the position of the checkpoint."""
 
-    def __init__(self, workdir: str, *, nimg: int, total_nimg: int):
+    def __init__(self, workdir: str, *, nimg: int, total_nimg: int, time_left: TimeLeft | None = None):
         """Opens the log.
 
         Args:
           workdir: the run's folder.
           nimg: images shown so far; entries beyond them belong to work that was lost, and are dropped.
           total_nimg: images shown at the end of the run.
+          time_left: knows the schedule and the speeds that were measured; None to tell no times.
         """
         path = os.path.join(workdir, 'log.jsonl')
         with contextlib.suppress(OSError):  # If the disk is full, the log will have some entries twice.
@@ -38,31 +42,22 @@ class RunLog:
             _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt')
         )
         self._board = _Scalars(os.path.join(workdir, 'tensorboard'), nimg)
-        self._bar = tqdm.tqdm(
-            total=total_nimg,
-            initial=nimg,
-            unit='img',
-            smoothing=0.1,
-            dynamic_ncols=True,
-            disable=None,  # That is, where stderr is not a terminal.
-            bar_format='{desc} {percentage:3.0f}% |{bar}| {postfix} {rate_fmt}, {remaining} left',
-            file=sys.stderr,
-        )
+        self._time_left, self._waited = time_left, 0.0  # for the compiler, since the newest tick [s]
+        self.live = LiveLine(nimg, total_nimg, time_left, _print)
         self._failing = set()
 
     def progress(self, shown: int, resolution: str, alpha: float, nimg: int) -> None:
-        """Moves the progress line by `shown` images, to `nimg` images in all."""
-        self._bar.set_description_str(f'{resolution} alpha {alpha:.2f}', refresh=False)
-        self._bar.set_postfix_str(f'{nimg / 1000:.1f} kimg', refresh=False)
-        self._bar.update(shown)
+        """Moves the live line by `shown` images, to `nimg` images in all."""
+        self.live.progress(shown, resolution, alpha, nimg)
 
     def activity(self, text: str) -> None:
-        """Shows on the progress line what the run is waiting for."""
-        self._bar.set_description_str(text)
+        """Shows on the live line what the run does, or waits for, in place of training."""
+        self.live.activity(text)
 
     def message(self, text: str) -> None:
-        """Prints a line without disturbing the progress line, and keeps it in log.txt."""
+        """Prints a line without disturbing the live line, and keeps it in log.txt."""
         _print(text)
+        self.live.spoken()
         with self.attempt('log.txt'):
             self._text.write(text)
 
@@ -116,10 +111,15 @@ class RunLog:
           entry: numbers and strings by name: `kimg`, `tick`, `resolution`, `alpha`, `batch`, `seconds`,
             `tick_seconds`, `images_per_second`, `maintenance_seconds`, and the mean of each of the steps' metrics.
         """
+        entry, self._waited = entry | {'waited_seconds': self._waited}, 0.0
+        left = self._left(entry)
+        if left:
+            entry |= {'seconds_left': left.least, 'seconds_left_at_most': left.most}
         self.message(
             'tick {tick:<4d} kimg {kimg:<8.1f} {resolution:>9s} alpha {alpha:4.2f}  batch {batch:<4d} '
             'time {time:<11s} {images_per_second:7.1f} img/s  maintenance {maintenance_seconds:4.1f}s  '
             'loss G {g_loss:6.3f} D {d_loss:6.3f}'.format(time=duration(entry['seconds']), **entry)
+            + (f'  left {left}' if left else '')
         )
         # JSON has no numbers for infinity and NaN.
         finite = {
@@ -138,11 +138,44 @@ class RunLog:
                 },
             )
 
-    def waiting(self, resolution: str, batch: int, steps: int) -> None:
-        """Says that the run waits for the program of a resolution, a batch size and `steps` iterations per dispatch."""
-        self.message(f'waiting for the compiler: {_program(resolution, batch, steps)}')
+    def _left(self, entry):
+        """Returns the time to the end of the run, with that for pictures and checkpoints; None if it is not known."""
+        seconds = seconds_per_image(entry)
+        if self._time_left is None or seconds is None:
+            return None
+        self._time_left.measure(entry['resolution'], seconds)
+        return self._time_left.until_end(entry['nimg'])
 
-    def compiled(self, resolution: str, batch: int, steps: int, seconds: float, waited: float, nimg: int) -> None:
+    def waiting(self, resolution: str, batch: int, steps: int, last: float | None, folder: str | None) -> None:
+        """Says that the run waits for a program.
+
+        Args:
+          resolution: of the program's stage.
+          batch: images of one iteration.
+          steps: iterations per dispatch.
+          last: how long compiling it took the last time [s]; None if that is not known.
+          folder: where it is kept for the next start; None if nothing is kept.
+        """
+        if last is not None:
+            words = f'it took {duration(last)} last time'
+        elif folder:
+            words = f'it is kept in {folder}, where later starts find it'
+        else:
+            words = 'nothing is kept (compilation_cache=none), so every start compiles it'
+        self.message(f'waiting for the compiler: {_program(resolution, batch, steps)} ({words})')
+
+    def compiled(
+        self,
+        resolution: str,
+        batch: int,
+        steps: int,
+        seconds: float,
+        waited: float,
+        nimg: int,
+        *,
+        from_cache: bool = False,
+        without: float | None = None,
+    ) -> None:
         """Records that the program of a resolution, a batch size and `steps` iterations per dispatch was compiled.
 
         Args:
@@ -152,17 +185,24 @@ class RunLog:
           seconds: how long compiling took.
           waited: how long the run could not go on without the program [s]; 0 for a short wait.
           nimg: images shown.
+          from_cache: whether the persistent cache had the program.
+          without: how long compiling takes without the cache [s]; None if that is not known.
         """
+        self._waited += waited
         wait = f', of which the run waited {waited:.1f}s' if waited else ''
+        spared = ''
+        if from_cache:
+            spared = ', from the cache' + (f' ({without:.1f}s without it)' if without else '')
         self.event(
             'compile',
-            f'compiled {_program(resolution, batch, steps)}: {seconds:.1f}s{wait}',
+            f'compiled {_program(resolution, batch, steps)}: {seconds:.1f}s{spared}{wait}',
             nimg,
             resolution=resolution,
             batch=batch,
             steps=steps,
             seconds=seconds,
             waited=waited,
+            from_cache=from_cache,
         )
 
     def metrics(self, results: list[dict], nimg: int) -> None:
@@ -189,9 +229,9 @@ class RunLog:
                 lines.flush()
 
     def close(self) -> None:
-        """Writes the lines that wait, and ends the progress line."""
+        """Writes the lines that wait, and ends the live line."""
         self.flush()
-        self._bar.close()
+        self.live.close()
         with contextlib.suppress(OSError):
             self._board.close()
 

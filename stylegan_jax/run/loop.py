@@ -18,20 +18,21 @@ from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.run.dispatches import black_batch, dispatches, with_batches
+from stylegan_jax.run.metrics import check_before_data
 from stylegan_jax.run.records import Records
 from stylegan_jax.run.resume import resume, send_to_all
 from stylegan_jax.runtime import cluster
 from stylegan_jax.runtime.compiling import Compilation
 from stylegan_jax.runtime.interruption import Interrupted, Interruption
 from stylegan_jax.runtime.platforms import resolved
-from stylegan_jax.runtime.progress import duration
+from stylegan_jax.runtime.progress import Heartbeat, duration
 from stylegan_jax.runtime.threads import NUM_THREADS
 from stylegan_jax.training import Devices, enter_setting, first_bad_tensor
 
 _FAILED = 255  # stands for a signal's number when the processes agree to stop because one of them failed
 _IN_FLIGHT = 2  # dispatches that the host runs ahead of the device, and whose batches are read ahead of time
 _MANY_CORES = 4  # with as many, two programs are compiled at the same time
-_SHORT_WAIT = 2.0  # seconds that the run waits for a program without a word
+_SHORT_WAIT = 1.0  # seconds that the run waits for a program without a word
 
 
 def train(config: Config, workdir: str) -> int:
@@ -53,11 +54,13 @@ def train(config: Config, workdir: str) -> int:
     opener = DataOpener(config.data)
     config = cluster.agree(lambda: resolve(opener.with_found_labels(config)))
     config = dataclasses.replace(config, precision=resolved(config.precision))
+    cluster.agree(lambda: check_before_data(config, opener))
     devices = cluster.agree(lambda: Devices(config))
     records = cluster.agree(lambda: Records(config, workdir) if cluster.is_primary() else None)
     try:
         # Until the run is there a signal stops the process at once: there is nothing to save.
-        run = _Run(config, devices, records, opener)
+        with Heartbeat(records.log.live.beat, 1.0) if records else contextlib.nullcontext():
+            run = _Run(config, devices, records, opener)
         with Interruption() as interruption:
             return run.train(interruption)
     finally:
@@ -80,7 +83,9 @@ class _Run:
 
     def __init__(self, config, devices, records, opener):
         self.config, self.devices, self.records = config, devices, records
+        self._show('opening the images')
         self.dataset = cluster.agree(lambda: opener.open(config.image))
+        self._show('making the networks')
         start = cluster.agree(lambda: resume(config, records and records.folder, self.dataset))
         self.start = start._replace(state=None)  # so that the memory of this copy is free while the run trains
         state = send_to_all(start.state)
@@ -91,7 +96,16 @@ class _Run:
         # Processes may find the same data under different paths, so the data set is compared instead of its config.
         cluster.check_same('config', serialization.to_json(dataclasses.replace(config, data=DataConfig())))
         cluster.check_same('data set', f'{len(self.dataset)} {self.dataset.signature}')
-        cluster.agree(lambda: records and records.begin(self.dataset, start, devices.describe()))
+        lines = devices.describe() + cluster.describe_processes()
+        cluster.agree(lambda: records and records.begin(self.dataset, start, lines))
+        if not is_finished(config, self.nimg):  # A run that has nothing left to do needs no images.
+            self._show('preparing the images')
+            cluster.agree(self.dataset.prepare)
+
+    def _show(self, text):
+        """Shows on the live line what the start of the run takes its time for."""
+        if self.records:
+            self.records.log.live.activity(text)
 
     def train(self, interruption):
         """Trains until the end or a signal; returns the exit code, see the function `train`."""
@@ -131,7 +145,8 @@ class _Run:
         setting = setting_at(self.config, self.group_nimg)
         # With several processes all must stop at the same turn, so a signal may not interrupt waiting in one of them.
         stop_request = cluster.stop_requests(lag=_IN_FLIGHT)
-        poll = interruption.poll if jax.process_count() == 1 else lambda: None
+        poll = self._with_sign_of_life(interruption.poll if jax.process_count() == 1 else lambda: None)
+        poll_measuring = self._with_sign_of_life(interruption.poll)
         skipped_in_flight = collections.deque()
         try:
             while True:
@@ -140,7 +155,7 @@ class _Run:
                 if number := stop_request(_FAILED if self.failure else interruption.signal or 0):
                     return number
                 # 2. End the tick if it is time to.
-                self._guarded(lambda: self._tick_if_due(setting, poll, interruption.poll))
+                self._guarded(lambda: self._tick_if_due(setting, poll, poll_measuring))
                 # 3. Evaluate the schedule, between two groups of iterations.
                 if not self.group_nimg < self.nimg < self._group_end(setting):
                     if is_finished(self.config, self.nimg):
@@ -166,6 +181,17 @@ class _Run:
                         self._give_up(batch, setting)
         except Interrupted:
             return interruption.signal
+
+    def _with_sign_of_life(self, poll):
+        """Returns a function that is called where the loop waits: it calls `poll`, and keeps the live line alive."""
+        live = self.records.log.live if self.records else None
+
+        def poll_and_beat():
+            poll()
+            if live:
+                live.beat()
+
+        return poll_and_beat
 
     def _tick_if_due(self, setting, poll, poll_measuring):
         """Ends a tick and measures metrics if it is time to; a signal interrupts both, to be repeated after a restart.
@@ -213,7 +239,7 @@ class _Run:
         waits = {dispatch.program: self._wait(compilation, dispatch.program, poll)}
         for program, seconds in self.step.compiled():
             if self.records:
-                self.records.log.compiled(*self._named(program), seconds, waits.get(program, 0.0), self.nimg)
+                self._note_compiled(program, seconds, waits.get(program, 0.0))
         if dispatch.program != self.program:
             self.program = dispatch.program
             self._prepare_next()
@@ -222,7 +248,7 @@ class _Run:
         """Waits for a program, and returns the seconds, 0 for a short wait. The log says when a wait becomes longer."""
         start, is_long = time.monotonic(), False
         if not compilation.is_done and self.records:
-            self.records.log.activity(f'compiling {self._resolution(program[0])}')
+            self.records.log.activity(f'waiting for the compiler: {self._resolution(program[0])}')
 
         def poll_and_say():
             nonlocal is_long
@@ -230,10 +256,21 @@ class _Run:
             if not is_long and time.monotonic() - start > _SHORT_WAIT:
                 is_long = True
                 if self.records:
-                    self.records.log.waiting(*self._named(program))
+                    times = self.records.compile_times
+                    self.records.log.waiting(*self._named(program), times.last(program), times.folder)
 
         compilation.result(poll_and_say)
         return time.monotonic() - start if is_long else 0.0
+
+    def _note_compiled(self, program, seconds, waited):
+        """Writes down that a program was compiled, or found in the cache, and how long that took."""
+        times, from_cache = self.records.compile_times, self._prepare(*program).from_cache
+        if not from_cache:
+            times.note(program, seconds)
+        without = times.last(program) if from_cache else None
+        self.records.log.compiled(
+            *self._named(program), seconds, waited, self.nimg, from_cache=from_cache, without=without
+        )
 
     def _prepare_next(self):
         """Begins to compile the programs that the run needs after the newest one, see `_programs_ahead`.

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import jax
 
 from stylegan_jax.config import Config
-from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.dataset import DataOpener, Dataset
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
-from stylegan_jax.evaluation.evaluator import Evaluator
+from stylegan_jax.evaluation.evaluator import Evaluator, check_reals
 from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.options import Options
 from stylegan_jax.run.log import drop_entries_beyond
@@ -21,6 +21,20 @@ from stylegan_jax.training import TrainState, network
 FILE = 'metrics.jsonl'
 BEST = 'best'
 _STORE = 'metrics'
+
+
+def check_before_data(config: Config, opener: DataOpener) -> None:
+    """Raises a UserError for metrics that need more images than there are, before any is read.
+
+    Args:
+      config: a Config.
+      opener: of its data.
+    """
+    metrics = metric_names.parse(config.metrics)
+    if any(metric.kind.with_reals for metric in metrics):
+        available = opener.available()
+        for metric in metrics:
+            check_reals(metric, available)
 
 
 class RunMetrics:

@@ -12,13 +12,16 @@ import jax
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.run import sample_grid
+from stylegan_jax.run.compile_times import CompileTimes
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.log import RunLog
 from stylegan_jax.run.metrics import RunMetrics
 from stylegan_jax.run.reporting import Reporting
 from stylegan_jax.run.resume import Start
 from stylegan_jax.run.saving import Saving
+from stylegan_jax.run.speeds import measured_speeds
 from stylegan_jax.run.ticks import Ticks
+from stylegan_jax.run.time_left import TimeLeft
 from stylegan_jax.runtime import atomic, machine
 
 
@@ -29,6 +32,7 @@ class Records:
       folder: a `RunFolder`.
       log: a `RunLog`.
       saving: a `Saving`.
+      compile_times: a `CompileTimes`.
       ticks: a `Ticks`; None until `begin`.
     """
 
@@ -45,7 +49,9 @@ class Records:
         self._config = config
         self.folder = RunFolder(config, workdir)
         nimg = self.folder.saved.nimg if self.folder.saved else 0
-        self.log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000))
+        time_left = TimeLeft(config, measured_speeds(workdir, nimg))
+        self.log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000), time_left=time_left)
+        self.compile_times = CompileTimes(config)
         self.saving = Saving(config, self.folder, self.log)
         self._reporting = Reporting(workdir, self.log)
         self.ticks = None
@@ -75,7 +81,7 @@ class Records:
                 sample_grid.save(workdir, 'reals.png', grid.reals(dataset))
         for line in [*start.lines, *lines]:
             log.event('begin', line, nimg)
-        self._describe_machine(nimg)
+        self._describe_machine(nimg, len(dataset))
         with log.attempt('config.json', nimg):
             with atomic.writing(os.path.join(workdir, 'config.json')) as file:
                 file.write(serialization.to_json(config))
@@ -104,11 +110,11 @@ class Records:
         finally:
             self.folder.release()
 
-    def _describe_machine(self, nimg):
+    def _describe_machine(self, nimg, images):
         try:
             facts = machine.describe_run(
                 jax.local_devices()[0], count=jax.device_count(), processes=jax.process_count()
             )
-            self.log.event('machine', machine.heading(facts), nimg, aloud=False, **facts)
+            self.log.event('machine', machine.heading(facts), nimg, aloud=False, images=images, **facts)
         except Exception as error:  # Facts that only the report shows are not worth a training.
             self.log.event('machine', f'warning: this machine cannot be described ({error})', nimg, aloud=False)

@@ -87,6 +87,7 @@ class Ticks:
         self._are_restored = False
         self._sums = metrics if self._sums is None else self._add(self._sums, metrics)
         self._count += steps
+        self._log.live.expect_picture(self.nimg + setting.tick_kimg * 1000)
         self._log.progress(setting.batch * steps, resolution, setting.alpha, nimg)
 
     def is_due(self, setting: Setting, nimg: int) -> bool:
@@ -114,6 +115,7 @@ class Ticks:
         # Fetching the metrics waits for the device, so the clock is read after it.
         means = {key: float(value) / self._count for key, value in jax.device_get(self._sums).items()}
         seconds, maintenance = time.time() - self._clock, time.time()
+        self._log.activity(f'drawing {_fakes_name(self._config, nimg)}')
         picture = self.grid.fakes(state, poll)
         with self._log.attempt('a sample picture', nimg):
             sample_grid.save(self._workdir, _fakes_name(self._config, nimg), picture)

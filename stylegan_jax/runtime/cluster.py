@@ -6,7 +6,9 @@ One process is enough for one machine. With several, process 0 alone reads and w
 import collections
 import collections.abc
 import hashlib
+import json
 import os
+import platform
 import typing
 
 import jax
@@ -14,6 +16,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import slurm
 
 _LONGEST_MESSAGE = 1000  # bytes; processes exchange messages as arrays of one size
 
@@ -29,29 +32,35 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
       process_id: the number of this process, from 0.
 
     Raises:
-      UserError: only some of the three are given, or the others cannot be reached.
+      UserError: only some of the three are given, the others cannot be reached, or there are too few GPUs.
     """
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if any(given) and not all(given):
         raise UserError('coordinator, num_processes and process_id go together', remedy='give all three or none')
-    if (not any(given) and int(os.environ.get('SLURM_STEP_NUM_TASKS', 1)) < 2) or num_processes == 1:
+    if (not any(given) and slurm.num_tasks(os.environ) < 2) or num_processes == 1:
         return
     if num_processes is not None and not 0 <= process_id < num_processes:
         raise UserError(
             f'with num_processes={num_processes} give 0 to {num_processes - 1}', field='process_id', value=process_id
         )
+    devices = slurm.devices_of_task(os.environ)
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')  # CPUs have no other way to exchange arrays.
     jax.config.update('jax_enable_preemption_service', False)  # see `stop_requests`
     try:
-        jax.distributed.initialize(
-            coordinator, num_processes, process_id, local_device_ids=None if any(given) else _devices_of_task()
-        )
+        jax.distributed.initialize(coordinator, num_processes, process_id, local_device_ids=devices)
     except (RuntimeError, ValueError) as error:
         message = ' '.join(str(error).split())
         raise UserError(
             f'the processes of this run do not find one another ({message})',
             remedy=f'check coordinator={coordinator} and that all of them were started',
         ) from error
+
+
+def _gathered(text):
+    """Returns the text of each process, in the order of their numbers."""
+    padded = text.encode()[:_LONGEST_MESSAGE].ljust(_LONGEST_MESSAGE)
+    texts = multihost_utils.process_allgather(np.frombuffer(padded, np.uint8))
+    return [bytes(each).decode(errors='replace').strip() for each in texts]
 
 
 def is_primary() -> bool:
@@ -78,18 +87,46 @@ def agree(function: collections.abc.Callable[[], _Result]) -> _Result:
         result = function()
     except Exception as own:  # Every kind of error counts: the others must not wait.
         error = own
-    text = ' '.join((str(error) or type(error).__name__).split()).encode()[:_LONGEST_MESSAGE] if error else b''
-    texts = multihost_utils.process_allgather(np.frombuffer(text.ljust(_LONGEST_MESSAGE), np.uint8))
-    failed = [
-        (number, bytes(text).decode(errors='replace').strip())
-        for number, text in enumerate(texts)
-        if bytes(text).strip()
-    ]
+    text = ' '.join((str(error) or type(error).__name__).split()) if error else ''
+    failed = [(number, text) for number, text in enumerate(_gathered(text)) if text]
     if error is not None:
         raise error
     if failed:
         raise UserError(f'process {failed[0][0]}: {failed[0][1]}')
     return result
+
+
+def describe_processes() -> list[str]:
+    """Returns a line about the devices of each process, and one about GPUs of Slurm that nobody uses.
+
+    Every process calls it. A process that runs alone has no lines.
+    """
+    if jax.process_count() == 1:
+        return []
+    mine = jax.local_devices()
+    gpus = slurm.gpus_of_step(os.environ) if mine[0].platform == 'gpu' else 0
+    facts = [platform.node(), len(mine), mine[0].device_kind, gpus]
+    return process_lines([json.loads(text) for text in _gathered(json.dumps(facts))])
+
+
+def process_lines(facts: collections.abc.Sequence[tuple[str, int, str, int]]) -> list[str]:
+    """Returns the lines of `describe_processes`.
+
+    Args:
+      facts: (host, number of devices, kind of device, GPUs that Slurm gave on the host or 0) of each process.
+    """
+    lines, used, given = [], collections.Counter(), {}
+    for number, (host, count, kind, gpus) in enumerate(facts):
+        lines.append(f'process {number} on {host}: {count} x {kind}')
+        used[host] += count
+        given[host] = gpus
+    for host, gpus in given.items():
+        if gpus > used[host]:
+            lines.append(
+                f'warning: {gpus - used[host]} of the {gpus} GPUs that Slurm gave on {host} are idle; '
+                'start a number of tasks a node that divides them'
+            )
+    return lines
 
 
 def from_primary(tree: typing.Any) -> typing.Any:
@@ -143,14 +180,3 @@ def stop_requests(lag: int = 0) -> collections.abc.Callable[[int], int]:
         return int(asked.popleft()) if len(asked) > lag else 0
 
     return ask
-
-
-def _devices_of_task():
-    """Returns the numbers of the devices of a Slurm task that is alone on its node; None for other tasks.
-
-    JAX gives each task one device. That is right if there is a task per device, and wrong if there is one per node.
-    """
-    visible = os.environ.get('CUDA_VISIBLE_DEVICES', '')
-    if os.environ.get('SLURM_STEP_NUM_TASKS') != os.environ.get('SLURM_STEP_NUM_NODES') or not visible:
-        return None
-    return list(range(len(visible.split(','))))

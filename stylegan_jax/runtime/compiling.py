@@ -23,12 +23,24 @@ tracing = threading.Lock()
 
 _running = set()  # the threads that compile
 
+_HIT = '/jax/compilation_cache/cache_hits'  # the event of a program that the persistent cache had
+_found = threading.local()  # `count`: programs that the cache had for this thread
+
+
+def _listen(event, **_):
+    if event == _HIT:  # JAX calls this in the thread that compiles
+        _found.count = getattr(_found, 'count', 0) + 1
+
+
+jax.monitoring.register_event_listener(_listen)
+
 
 class Compilation:
     """One compilation, which runs in a thread of its own from the moment that this is made.
 
     Attributes:
       seconds: how long it took, with the wait for `tracing`; None until it is done.
+      from_cache: whether the persistent cache had the program.
     """
 
     def __init__(self, compile_it: collections.abc.Callable[[], object]):
@@ -39,6 +51,7 @@ class Compilation:
         """
         self._compile, self._done = compile_it, threading.Event()
         self._result = self._error = self.seconds = None
+        self.from_cache = False
         # JAX keeps the setting for double precision per thread, so the new thread has to be told.
         self._x64 = jax.config.jax_enable_x64
         thread = threading.Thread(target=self._run, name='compilation', daemon=True)
@@ -75,6 +88,7 @@ class Compilation:
             self._error = error
         finally:
             self._compile, self.seconds = None, time.monotonic() - start
+            self.from_cache = getattr(_found, 'count', 0) > 0
             self._done.set()
             _running.discard(threading.current_thread())
 

@@ -1,6 +1,7 @@
 """The interface to data sets: the pyramid of stages, its cache, toy faces, and what cannot be opened."""
 
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from stylegan_jax.config import Config, DataConfig, ImageConfig
 from stylegan_jax.data.dataset import Dataset, open_dataset, with_found_labels
 from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.data.toy_faces import faces as toy_faces
-from stylegan_jax.data.toy_faces import pool
+from stylegan_jax.data.toy_faces import kept, pool
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import threads
 
@@ -120,6 +121,20 @@ def test_toy_faces():
     assert dataset.labels.shape == (5, 0) and dataset.label_names is None
 
 
+def test_toy_faces_are_drawn_when_they_are_asked_for(monkeypatch):
+    """So that a mistake is found, and a finished run knows that it is, before anything is drawn."""
+    drawn, draw = [], kept.draw_some
+    monkeypatch.setattr(kept, 'draw_some', lambda *args: drawn.append(args) or draw(*args))
+    dataset = open_dataset(DataConfig(source='toy_faces', count=5), ImageConfig(16, label_dim=16))
+    assert len(dataset) == 5 and dataset.labels.shape == (5, 16) and dataset.in_memory and dataset.signature
+    assert not drawn
+    dataset.images([0], 2)
+    assert len(drawn) == 1
+    copy = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(copy.images(range(5), 0), dataset.images(range(5), 0))
+    assert len(drawn) == 1
+
+
 def test_toy_faces_with_attributes():
     names = tuple(toy_faces.ATTRIBUTES)
     dataset = open_dataset(DataConfig(source='toy_faces', count=4), ImageConfig(4, label_dim=len(names)))
@@ -137,14 +152,14 @@ def test_processes_draw_the_same_faces(monkeypatch):
     monkeypatch.setattr(pool, 'SMALL', 0)
     monkeypatch.setattr(pool, 'NUM_THREADS', 2)
     expected = np.stack([toy_faces.draw(index, 8) for index in range(5)])
-    np.testing.assert_array_equal(pool.draw_all(5, 8), expected)
+    np.testing.assert_array_equal(pool.draw_some(range(5), 8), expected)
 
 
 def test_failing_process_is_reported(monkeypatch, capfd):
     monkeypatch.setattr(pool, 'SMALL', 0)
     monkeypatch.setattr(pool, 'NUM_THREADS', 2)
     with pytest.raises(RuntimeError, match='drawing toy face 0 failed: exit code 1'):
-        pool.draw_all(5, toy_faces.MAX_RESOLUTION + 1)
+        pool.draw_some(range(5), toy_faces.MAX_RESOLUTION + 1)
     assert 'ValueError' in capfd.readouterr().err
 
 

@@ -147,3 +147,11 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match='file.*cannot be written'):
         gather(Store(tmp_path / 'file'))
+
+
+def test_there_is_a_sign_of_life_without_a_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('stylegan_jax.evaluation.gathering._SAY_EVERY', 0.0)
+    Store(tmp_path).gather(IDENTITY, 10, {('logits', 'rows')}, produce, title='real images')
+    assert capsys.readouterr().err == 'real images: 4 of 10\nreal images: 8 of 10\nreal images: 10 of 10\n'
+    gather(Store(tmp_path))
+    assert capsys.readouterr().err == ''

@@ -305,6 +305,18 @@ def test_users_settings_of_matplotlib_stay(run):
     assert '>kimg</text>' in text
 
 
+@pytest.mark.parametrize(
+    'left, end, shown',
+    [((60.0, 60.0), None, '1m 00s'), ((60.0, 7200.0), 'stop', '1m 00s to 2h 00m 00s'), ((0.0, 0.0), 'done', None)],
+)
+def test_time_that_is_left_is_shown_until_the_end(tmp_path, left, end, shown):
+    entry = {'nimg': 100, 'seconds_left': left[0], 'seconds_left_at_most': left[1]}
+    events = [{'nimg': 0, 'event': kind} for kind in ('start', end) if kind]
+    write_run(tmp_path / 'run', entries=[entry], events=events)
+    page = page_of(tmp_path / 'run')
+    assert ('Time left' in page.text_in('dt')) == bool(shown) and (shown is None or shown in page.text_in('dd'))
+
+
 def test_failing_report_does_not_end_a_training(tmp_path, monkeypatch):
     calls = []
 

@@ -16,7 +16,10 @@ import tiny
 import tiny_run
 
 TESTS = pathlib.Path(__file__).parents[1]
-PER_RUN = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib')
+PER_RUN = (
+    *('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib'),
+    *('waited_seconds', 'seconds_left', 'seconds_left_at_most'),
+)
 
 
 class Training:

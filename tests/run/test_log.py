@@ -5,7 +5,9 @@ import os
 
 import pytest
 
+import tiny_run
 from stylegan_jax.run.log import RunLog
+from stylegan_jax.run.time_left import TimeLeft
 from stylegan_jax.runtime.progress import duration
 
 ENTRY = {
@@ -71,7 +73,9 @@ def test_a_tick_is_a_line_for_people_and_one_for_programs(open_log, tmp_path, ca
     ):
         assert text in line, text
     assert (tmp_path / 'log.txt').read_text() == line and line.count('\n') == 1
-    assert [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()] == [ENTRY]
+    assert [json.loads(line) for line in (tmp_path / 'log.jsonl').read_text().splitlines()] == [
+        ENTRY | {'waited_seconds': 0.0}
+    ]
 
 
 def test_numbers_go_to_tensorboard_and_texts_do_not(open_log, tmp_path):
@@ -104,3 +108,40 @@ def test_the_progress_line_stays_off_a_file(open_log, capsys):
     log.activity('compiling 8x8')
     log.progress(4, '8x8', 0.5, 4)
     assert capsys.readouterr().err == ''
+
+
+def test_a_tick_tells_the_time_that_is_left(tmp_path, capsys):
+    """For people, for programs and for the report; that for pictures and checkpoints included."""
+    log = RunLog(str(tmp_path), nimg=0, total_nimg=160, time_left=TimeLeft(tiny_run.run_config(), {'4x4': 9.0}))
+    log.compiled('8x8', 4, 1, 25.0, 20.0, 0)  # a wait that does not come again
+    capsys.readouterr()
+    log.tick(ENTRY | {'tick_seconds': 50.0, 'maintenance_seconds': 10.0, 'images_per_second': 0.6, 'nimg': 100})
+    log.close()
+    assert capsys.readouterr().out.endswith('D  1.500  left 1m 20s\n')  # 60 images of 40 / 30 seconds
+    (entry,) = map(json.loads, (tmp_path / 'log.jsonl').read_text().splitlines())
+    assert entry['seconds_left'] == entry['seconds_left_at_most'] == pytest.approx(80.0)
+    assert entry['waited_seconds'] == 20.0
+
+
+@pytest.mark.parametrize(
+    'last, folder, words',
+    [
+        (37.2, '/cache', 'it took 37s last time'),
+        (None, '/cache', 'it is kept in /cache, where later starts find it'),
+        (None, None, 'nothing is kept (compilation_cache=none), so every start compiles it'),
+    ],
+)
+def test_a_wait_for_the_compiler_says_how_long_it_may_take(open_log, capsys, last, folder, words):
+    open_log().waiting('8x8', 32, 16, last, folder)
+    program = '8x8, batch 32, 16 iterations per dispatch'
+    assert capsys.readouterr().out == f'waiting for the compiler: {program} ({words})\n'
+
+
+def test_a_program_of_the_cache_says_what_was_spared(open_log, capsys):
+    log = open_log()
+    log.compiled('8x8', 32, 1, 1.9, 1.5, 0, from_cache=True, without=37.0)
+    log.compiled('8x8', 32, 1, 1.9, 0.0, 0, from_cache=True)
+    assert capsys.readouterr().out.splitlines() == [
+        'compiled 8x8, batch 32: 1.9s, from the cache (37.0s without it), of which the run waited 1.5s',
+        'compiled 8x8, batch 32: 1.9s, from the cache',
+    ]

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,8 @@ from stylegan_jax.config import (
     serialization,
 )
 from stylegan_jax.config.schedule import resolve
+from stylegan_jax.data.dataset import DataOpener
+from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.errors import UserError
 from stylegan_jax.run import loop
 from stylegan_jax.run.log import RunLog
@@ -38,7 +41,10 @@ from stylegan_jax.runtime.compiling import is_compiling
 from stylegan_jax.storage import checkpoint
 
 # What differs from run to run.
-TIMES = ('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib')
+TIMES = (
+    *('seconds', 'tick_seconds', 'images_per_second', 'maintenance_seconds', 'host_memory_gib'),
+    *('waited_seconds', 'seconds_left', 'seconds_left_at_most'),
+)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -304,7 +310,9 @@ def test_another_seed_is_refused(finished):
         loop.train(tiny_run.run_config(seed=4), str(finished))
 
 
-def test_a_finished_run_stays_as_it_is(finished, capsys):
+def test_a_finished_run_stays_as_it_is(finished, capsys, monkeypatch):
+    monkeypatch.setattr(kept, 'draw_some', None)  # nothing is drawn
+
     def lasting():
         return {
             path: state
@@ -319,6 +327,14 @@ def test_a_finished_run_stays_as_it_is(finished, capsys):
         f'nothing to do: {finished} has reached 0.2 kimg before, and the run ends at 0.16'
     )
     assert lasting() == before and text_of(finished, 'config.json') == config
+
+
+def test_metrics_that_the_images_are_too_few_for_are_refused_before_any_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(DataOpener, 'open', None)
+    config = tiny_run.run_config(metrics='ppl_zend8,fd_toy41')
+    with pytest.raises(UserError, match='fd_toy41 needs 41 real images, and the data set has 40'):
+        loop.train(config, str(tmp_path / 'run'))
+    assert not (tmp_path / 'run').exists()
 
 
 def test_a_finished_run_goes_on_when_it_is_made_longer(finished):
@@ -555,11 +571,13 @@ def test_a_long_wait_for_a_program_is_said_once(tmp_path, monkeypatch, capsys):
     )
     assert 0.2 < event['waited'] <= event['seconds'] + 0.1
     seconds, waited = (f'{event[name]:.1f}s' for name in ('seconds', 'waited'))
+    cached = r', from the cache( \(\d+\.\ds without it\))?' if event['from_cache'] else ''
     said = (
-        f'waiting for the compiler: 4x4, batch 4\ncompiled 4x4, batch 4: {seconds}, of which the run waited {waited}\n'
+        r'waiting for the compiler: 4x4, batch 4 \(it (took \S+ last time|is kept in \S+, where later '
+        rf'starts find it)\)\ncompiled 4x4, batch 4: {seconds}{cached}, of which the run waited {waited}\n'
     )
     for text in (text_of(tmp_path, 'log.txt'), capsys.readouterr().out):
-        assert said in text and text.count('waiting') == 1
+        assert re.search(said, text) and text.count('waiting') == 1
 
 
 def test_a_signal_ends_the_wait_for_a_program(tmp_path, monkeypatch):

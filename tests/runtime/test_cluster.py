@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -82,6 +83,7 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(start, tmp_path):
     codes, ends = codes_of(start(tmp_path / 'undisturbed'))
     assert codes == [0, 0], ends
     assert '2 devices run 1 of 2 replicas each, 1 at once, in 2 processes' in ends[0][1] and 'tick' not in ends[1][1]
+    assert re.search(r'process 0 on \S+: 1 x cpu\nprocess 1 on \S+: 1 x cpu\n', ends[0][1])
 
     processes = start(tmp_path / 'stopped')
     first = ''.join(
@@ -138,7 +140,22 @@ def test_number_of_a_process_that_does_not_exist():
         cluster.join('localhost:1', 2, 2)
 
 
-def test_one_process_needs_nobody():
+def test_lines_about_processes_name_idle_gpus():
+    facts = [('a', 2, 'H100', 8), ('a', 2, 'H100', 8), ('a', 2, 'H100', 8), ('b', 8, 'H100', 8), ('c', 1, 'cpu', 0)]
+    lines = cluster.process_lines(facts)
+    assert (
+        lines[:2] == ['process 0 on a: 2 x H100', 'process 1 on a: 2 x H100'] and lines[4] == 'process 4 on c: 1 x cpu'
+    )
+    assert lines[5:] == [
+        'warning: 2 of the 8 GPUs that Slurm gave on a are idle; start a number of tasks a node that divides them'
+    ]
+
+
+def test_one_process_needs_nobody(monkeypatch):
+    assert cluster.describe_processes() == []
+    monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '')
+    cluster.join()
+    monkeypatch.delenv('SLURM_STEP_NUM_TASKS')
     cluster.join()
     cluster.join('localhost:1', 1, 0)
     assert cluster.is_primary() and cluster.agree(lambda: 7) == 7 and cluster.stop_requests()(15) == 15

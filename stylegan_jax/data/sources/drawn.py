@@ -8,7 +8,7 @@ import PIL
 
 from stylegan_jax.data.sources.base import PREPARATION, PictureSource, SettingNames, check_labels_choice
 from stylegan_jax.data.toy_faces import faces as toy_faces
-from stylegan_jax.data.toy_faces.pool import draw_all
+from stylegan_jax.data.toy_faces.kept import Faces
 from stylegan_jax.errors import UserError
 
 _COUNT, _RESOLUTION = 10000, 256  # where the name does not say
@@ -62,8 +62,12 @@ class DrawnFaces(PictureSource):
         return self._resolution, self._resolution
 
     def all_pixels(self, shape: tuple[int, int, int]) -> np.ndarray | None:
+        if shape != (*self.common_size(), 3):
+            return None
         # Drawing holds Python's lock, so that processes are needed in place of threads.
-        return draw_all(len(self), self._resolution) if shape == (*self.common_size(), 3) else None
+        faces = Faces(len(self), self._resolution)
+        faces.bring(np.arange(len(self)))
+        return faces.pixels
 
     def fingerprints(self) -> dict[str, str]:
         return {self.path: f'{len(self)} faces at {self._resolution} by Pillow {PIL.__version__}'}

@@ -9,6 +9,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,43 +21,43 @@ SMALL = 200  # faces, which are drawn here in the time that processes take to st
 
 # An empty package stands in for stylegan_jax, whose __init__ imports JAX. Ctrl-C is for the parent.
 _CHILD = """
-import signal, sys, types
+import array, signal, sys, types
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-package, first, count, step, resolution = sys.argv[1], *map(int, sys.argv[2:])
+package, resolution = sys.argv[1], int(sys.argv[2])
 sys.modules['stylegan_jax'] = types.ModuleType('stylegan_jax')
 sys.modules['stylegan_jax'].__path__ = [package]
 from stylegan_jax.data.toy_faces import faces as toy_faces
 assert 'jax' not in sys.modules
-for index in range(first, count, step):
+for index in array.array('q', sys.stdin.buffer.read()):
     sys.stdout.buffer.write(toy_faces.draw(index, resolution).tobytes())
 """
 
 
-def draw_all(count: int, resolution: int) -> np.ndarray:
-    """Draws the faces 0 to count - 1, with a progress bar.
+def draw_some(indices: Sequence[int], resolution: int) -> np.ndarray:
+    """Draws faces, with a progress bar.
 
     Args:
-      count: how many faces.
+      indices: which faces, [n].
       resolution: R, in pixels.
 
     Returns:
-      uint8 [count, R, R, 3].
+      uint8 [n, R, R, 3].
     """
-    faces = np.empty([count, resolution, resolution, 3], np.uint8)
-    with progress_bar(count, 'drawing toy faces') as bar:
-        drawn = _draw_here if count <= SMALL or NUM_THREADS == 1 else _draw_in_processes
-        for index, face in enumerate(drawn(count, resolution)):
-            faces[index] = face
+    faces = np.empty([len(indices), resolution, resolution, 3], np.uint8)
+    with progress_bar(len(indices), 'drawing toy faces') as bar:
+        drawn = _draw_here if len(indices) <= SMALL or NUM_THREADS == 1 else _draw_in_processes
+        for place, face in enumerate(drawn(indices, resolution)):
+            faces[place] = face
             bar.update()
     return faces
 
 
-def _draw_here(count, resolution):
-    for index in range(count):
+def _draw_here(indices, resolution):
+    for index in indices:
         yield toy_faces.draw(index, resolution)
 
 
-def _draw_in_processes(count, resolution):
+def _draw_in_processes(indices, resolution):
     package = pathlib.Path(__file__).parents[2]
     # There is a child for every core, so BLAS threads in each would only be in the way.
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1'}
@@ -65,17 +66,18 @@ def _draw_in_processes(count, resolution):
     children = []
     try:
         for first in range(NUM_THREADS):
-            arguments = [package, first, count, NUM_THREADS, resolution]
-            children.append(
-                subprocess.Popen(
-                    [sys.executable, '-c', _CHILD, *map(str, arguments)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    env=environment,
-                )
+            child = subprocess.Popen(
+                [sys.executable, '-c', _CHILD, str(package), str(resolution)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
             )
-        for index in range(count):  # child k draws the faces k, k + NUM_THREADS, ..., so they are read in turn
-            child = children[index % NUM_THREADS]
+            children.append(child)
+            # A child reads all of its indices before it draws, so that neither side waits for the other.
+            child.stdin.write(np.asarray(indices[first::NUM_THREADS], np.int64).tobytes())
+            child.stdin.close()
+        for place, index in enumerate(indices):  # the children take turns, so they are read in turn
+            child = children[place % NUM_THREADS]
             content = child.stdout.read(size)
             if len(content) < size:
                 raise RuntimeError(
@@ -85,4 +87,5 @@ def _draw_in_processes(count, resolution):
     finally:
         for child in children:
             child.kill()
-            child.communicate()
+            child.stdout.close()
+            child.wait()
