@@ -37,7 +37,7 @@ from stylegan_jax.storage.loading import load
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
+_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'label', 'lod'))
 _IMAGE = flags.DEFINE_list(
     'image', None, 'Files of the pictures (PNG, JPEG or WebP), with commas between them.', flag_values=FLAGS
 )
@@ -135,11 +135,12 @@ def main(argv: list[str]) -> None:
             field='video',
             remedy='project fewer at a time',
         )
+    labels = _NETWORK.labels(generator)
     if generator.label_dim:
-        print('this network has labels: latents w are searched near those of no class')
+        print(f'this network has labels: latents w are searched near those of {labels.listed() or "no class"}')
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
-        _project(generator, targets, lod)
+        _project(generator, targets, labels, lod)
     except OSError as error:
         raise unwritable('outdir', _OUTDIR.value, error) from None
 
@@ -204,7 +205,7 @@ def _targets(generator, lod):
     return np.stack(targets)
 
 
-def _project(generator, targets, lod):
+def _project(generator, targets, labels, lod):
     """Projects batch after batch, and writes the results."""
     from stylegan_jax.editing import latent_file, projection
 
@@ -235,6 +236,7 @@ def _project(generator, targets, lod):
                     discriminator=discriminator,
                     lpips=lpips,
                     options=options,
+                    label=labels,
                     lod=lod,
                     every=_EVERY,
                     report=watcher.batch(first),

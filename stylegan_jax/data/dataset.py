@@ -11,6 +11,7 @@ from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.run import Config, DataConfig
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitted_pictures import FittedPictures
+from stylegan_jax.data.label_names import names_of_folders
 from stylegan_jax.data.prepared import PreparedImages, is_prepared, read_info
 from stylegan_jax.data.sources.base import TRAINING
 from stylegan_jax.data.sources.drawn import DrawnFaces
@@ -209,7 +210,7 @@ class DataOpener:
         names = files.names[: self._count(files)]
         text = self._label_text if image.label_dim else None
         labels = labels_module.read_labels(text, self._label_path, names, image.label_dim, TRAINING.without_labels)
-        return FittedPictures(files, image, labels)
+        return FittedPictures(files, image, labels, names_of_folders(names, labels))
 
     def _open_others(self, image):
         """Opens any other source, with the labels that a preparation takes by itself."""

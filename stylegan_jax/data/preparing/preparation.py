@@ -182,6 +182,7 @@ def _finish(job, plan, say):
         'count': len(members),
         'image': to_dict(image) | {'label_dim': labels.shape[1]},
         'label_names': job.source.label_names,
+        **_class_names(job.source),
         'one_hot': job.one_hot,
         'source': plan['source'],
         'content_hash': _hash([stamp['content'] for stamp in stamps]),
@@ -200,6 +201,12 @@ def _finish(job, plan, say):
     shutil.rmtree(os.path.join(job.out, WORK))
     say(f'{job.out}: {len(members)} images' + (f', {len(skipped)} skipped' if skipped else ''))
     return done
+
+
+def _class_names(source):
+    """Returns an entry of prepared.json for names that come from folders alone, of which tfds is not told."""
+    names = getattr(source, 'class_names', None)
+    return {} if source.label_names or not names else {'class_names': names}
 
 
 def _write_tfds_files(job, stage, stamps):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from stylegan_jax.data import labels as labels_module
 from stylegan_jax.data.fitting import Unusable
+from stylegan_jax.data.label_names import names_of_folders
 from stylegan_jax.data.sources.base import (
     PREPARATION,
     PerProcess,
@@ -66,6 +67,7 @@ class PictureFiles(PictureSource):
 
     Attributes:
       names: relative path of every picture, with forward slashes.
+      class_names: of the K entries of a label, from the folders of a dataset.json's classes; or None.
       container: the folder or zip.
     """
 
@@ -111,6 +113,7 @@ class PictureFiles(PictureSource):
             self.labels = labels_module.find_labels(
                 text, container.path / labels_module.FILE_NAME, self.names, settings.without_labels
             )
+        self.class_names = self.label_names or names_of_folders(self.names, self.labels)
 
     def name(self, index: int) -> str:
         return self.names[index]
