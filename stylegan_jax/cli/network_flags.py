@@ -100,14 +100,14 @@ class NetworkFlags:
         meaning = labels.generator.label_meaning
         if meaning is not None and meaning.examples and not self.asks_for_label:
             return (
-                f'labels: those of the first {len(labels)} images of the training in turn; '
-                f'seed n has that of image n modulo {len(labels)}; give another as --label={_example(labels)}'
+                f'a label for each seed in turn, those of the first {len(labels)} images of the training (seed n: that '
+                f'of image n modulo {len(labels)}); --label={_example(labels)} gives another'
             )
-        more = '' if self.asks_for_label else '; for one of them give --class, for a row of each --class=all'
-        unknown = (
-            '' if meaning or self.asks_for_label else ' (the network does not tell which of them it was trained on)'
-        )
-        return f'classes in turn, seed n modulo {len(labels)}: {labels.listed()}{unknown}{more}'
+        line = f'a class for each seed in turn (seed n: number n modulo {len(labels)}): {labels.listed()}'
+        if self.asks_for_label:
+            return line
+        unknown = '' if meaning else '; the network does not tell which of these it was trained on'
+        return f'{line}{unknown}; --class shows one of them, by number or name'
 
     def _check_labels(self, generator):
         for name in LABELS:

@@ -128,9 +128,6 @@ def project(
       every: number of steps between reports.
       report: called with (steps done, Projection) during the optimisation and at its end.
 
-    Returns:
-      A Projection.
-
     Raises:
       UserError: a shape does not fit, the network has no w or no noise inputs, or numbers became infinite.
     """

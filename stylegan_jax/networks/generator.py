@@ -112,7 +112,7 @@ class Generator:
         w: Real[AnyArray, 'N W'] | Real[AnyArray, 'N L W'],
         psi: float | Real[AnyArray, '...'] | None = None,
         cutoff: int | Integer[AnyArray, ''] | None = None,
-        center: Real[AnyArray, 'W'] | Real[AnyArray, 'N W'] | None = None,
+        center: Real[AnyArray, ' W'] | Real[AnyArray, 'N W'] | None = None,
     ) -> Float[Array, 'N L W']:
         """Broadcasts w to layers and applies the truncation trick: w' = w_avg + psi * (w - w_avg) (Appendix B).
 
