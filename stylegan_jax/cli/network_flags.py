@@ -10,7 +10,7 @@ import numpy as np
 from absl import flags
 
 from stylegan_jax.cli.parsing import parse_classes, parse_label
-from stylegan_jax.data.label_meaning import meaning_of_run
+from stylegan_jax.data.meaning_of_labels import meaning_of_run
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling import sampler

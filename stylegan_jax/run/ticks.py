@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, is_finished
 from stylegan_jax.data.dataset import Dataset
-from stylegan_jax.data.label_meaning import meaning_of_labels
+from stylegan_jax.data.meaning_of_labels import meaning_of_labels
 from stylegan_jax.errors import UserError
 from stylegan_jax.run import metrics as run_metrics
 from stylegan_jax.run import sample_grid
