@@ -75,5 +75,5 @@ def test_truncation_goes_to_the_given_center():
     expected = centers + 0.25 * (w - centers)
     np.testing.assert_allclose(ws[:, 0], expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(ws[:, 2], w)
-    np.testing.assert_allclose(GENERATOR.truncate(w, 0.0, 2, centers[0])[:, 0], centers[[0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(GENERATOR.truncate(w, 0.0, 2, centers[0])[:, 0], np.stack([centers[0]] * 2), rtol=1e-6)
     np.testing.assert_array_equal(GENERATOR.truncate(w, 0.25, 2, GENERATOR.w_avg), GENERATOR.truncate(w, 0.25, 2))
