@@ -55,9 +55,9 @@ class SeedLabels:
         return np.stack([self._average(place) for place in self.places(numbers)])
 
     def caption(self, seed: int) -> str:
-        """Returns words for a seed's image, such as 'seed 5' or 'seed 5, cat'."""
+        """Returns words for a seed's image, such as 'seed 5' or 'seed 5 (cat)'."""
         name = self.names[self.places([seed])[0]] if len(self.rows) > 1 else ''
-        return f'seed {seed}' + (f', {name}' if name else '')
+        return f'seed {seed}' + (f' ({name})' if name else '')
 
     def alone(self, place: int) -> 'SeedLabels':
         """Returns the label at one place alone, which then is that of all seeds."""

@@ -20,13 +20,13 @@ def test_classes_come_in_turn_by_the_seed_alone():
     labels = labels_in_turn(GENERATOR)
     np.testing.assert_array_equal(labels([0, 5, 3, 4]), np.eye(4)[[0, 1, 3, 0]])
     np.testing.assert_array_equal(labels([2**32 - 1]), np.eye(4)[[3]])
-    assert labels.listed() == 'class 0, class 1, class 2, class 3' and labels.caption(6) == 'seed 6, class 2'
+    assert labels.listed() == 'class 0, class 1, class 2, class 3' and labels.caption(6) == 'seed 6 (class 2)'
 
 
 def test_classes_without_images_have_no_turn():
     labels = labels_in_turn(NAMED)
     np.testing.assert_array_equal(labels([0, 1, 2, 3]), np.eye(4)[[1, 2, 3, 1]])
-    assert labels.listed() == 'dog, owl, ant' and labels.caption(3) == 'seed 3, dog'
+    assert labels.listed() == 'dog, owl, ant' and labels.caption(3) == 'seed 3 (dog)'
 
 
 def test_labels_that_are_no_classes_are_those_of_the_first_images():
