@@ -27,7 +27,10 @@ def commands(run: Run) -> list[tuple[str, list[str]]]:
         listed.append(('Go on with the training, or longer with --config.train.total_kimg=…', lines))
     return [
         *listed,
-        ('Make pictures', [_line('generate', f'--network={folder}', f'--outdir={folder}/generated', '--seeds=0-15')]),
+        (
+            _pictures_title(run),
+            [_line('generate', f'--network={folder}', f'--outdir={folder}/generated', '--seeds=0-15')],
+        ),
         ('Measure', [_line('evaluate', f'--network={folder}', f'--metrics={_metrics(run)}')]),
         ('Make this page anew', [_line('report', f'--run={folder}')]),
     ]
@@ -54,6 +57,11 @@ def changed_settings(config: Config | None) -> list[tuple[str, Any, Any]] | None
         for name, there, here in serialization.differences(experiment, config)
         if there not in ('auto', None)
     ]
+
+
+def _pictures_title(run):
+    has_labels = run.config and run.config.image.label_dim
+    return 'Make pictures' + (', of all classes in turn; of one with --class=NAME or NUMBER' if has_labels else '')
 
 
 def _ships(name):

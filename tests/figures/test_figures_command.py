@@ -82,6 +82,7 @@ def test_flags_choose_what_is_drawn(network, figures):
         '--ranges=fine,0-2',
         '--psis=1,-0.5',
         '--class=1',
+        '--truncate_to=network',
         '--truncation_seeds=7',
         '--psi=0.5',
     )
