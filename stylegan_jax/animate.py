@@ -101,16 +101,19 @@ def _film_of_network():
     columns, rows = _grid()
     fps = _FPS.value or 30
     generator, lod = _NETWORK.load()
+    labels = _NETWORK.labels(generator)
     seconds = _SECONDS_A_SEED * len(seeds) / (columns * rows) if _KIND.value in ('walk', 'mixing') else _SECONDS_ELSE
     count = round((_SECONDS.value or seconds) * fps)
     if not 1 <= count <= _MOST_FRAMES:
         raise UserError(f'{count} frames: a film has 1 to {_MOST_FRAMES:,}; change seconds or fps')
     with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
-        artist = Painter(generator, label=_NETWORK['class'], lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
+        artist = Painter(generator, label=labels, lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
         frames, places = _scene(artist, seeds, count, columns, rows)
         bar.total = count * places
         film.write(_OUT.value, frames, count, fps)
     print(f'{_OUT.value}: {count} frames at {fps:g} a second')
+    if line := _NETWORK.about_labels(labels):
+        print(line)
 
 
 def _scene(artist, seeds, count, columns, rows):

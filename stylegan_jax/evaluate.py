@@ -35,7 +35,7 @@ if typing.TYPE_CHECKING:
 
 FLAGS = flags.FlagValues()
 flags.declare_key_flag('compilation_cache')
-_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
+_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'label', 'lod'))
 _METRICS = flags.DEFINE_list('metrics', None, 'Names of metrics; see above.', flag_values=FLAGS)
 _DATA = flags.DEFINE_string(
     'data',
@@ -137,6 +137,15 @@ def main(argv: list[str]) -> int:
     if not np.isfinite(_PSI.value):
         raise UserError('give a number', field='psi', value=_PSI.value)
     metrics = metric_names.parse(','.join(_METRICS.value))
+    for metric in metrics:
+        if _NETWORK.asks_for_label and metric.kind.with_reals:
+            name = 'label' if _NETWORK['class'] is None else 'class'
+            raise UserError(
+                f'{metric.name} compares with real images of all classes',
+                field=name,
+                value=_NETWORK[name],
+                remedy='ask for metrics without them, such as ppl_wend, or prepare the images of the class as data',
+            )
     compile_cache.use_cache(compile_cache.CACHE.value)
     # These are slow to import, and mistakes in flags are found without them.
     from stylegan_jax.evaluation.evaluator import Evaluator
@@ -163,6 +172,7 @@ def main(argv: list[str]) -> int:
                 dataset=dataset,
                 networks=networks,
                 lod=subject.lod if _NETWORK['lod'] is None else _NETWORK['lod'],
+                labels=_NETWORK.labels(subject.generator) if _NETWORK.asks_for_label else None,
             )
             evaluator.check(metrics)
             for _, found in evaluator.measure(metrics):

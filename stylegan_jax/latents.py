@@ -20,7 +20,7 @@ import tqdm
 from absl import flags
 
 from stylegan_jax.cli import command
-from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.network_flags import LABELS, NetworkFlags
 from stylegan_jax.cli.parsing import parse_layers, parse_seeds, parse_strengths
 from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime import compile_cache
@@ -29,7 +29,7 @@ from stylegan_jax.sampling.latents import latents as seeded_latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'lod', 'psi'))
+_NETWORK = NetworkFlags(FLAGS, ('network', 'which', *LABELS, 'lod', 'psi'))
 _WHAT = flags.DEFINE_enum(
     'what',
     'attributes',
@@ -134,6 +134,7 @@ def _analyse():
     from stylegan_jax.editing import latent_file
 
     generator, lod = _NETWORK.load()
+    labels = _NETWORK.labels(generator)
     about = {
         'network': _NETWORK['network'],
         'which': _NETWORK['which'],
@@ -144,12 +145,14 @@ def _analyse():
     }
     directory = os.path.dirname(_OUT.value)
     os.makedirs(directory or '.', exist_ok=True)
+    if _NETWORK['label'] is not None:
+        about['label'] = _NETWORK['label']
     if _WHAT.value == 'attributes':
-        directions = _attributes(generator, lod)
+        directions = _attributes(generator, labels, lod)
         moments = directions.moments
         about |= {'classifiers': _CLASSIFIERS.value}
     else:
-        moments = editing.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class'])
+        moments = editing.statistics(generator, _SAMPLES.value, seed=_SEED.value, label=labels)
     if _WHAT.value == 'principal':
         directions = editing.principal_directions(moments, _COUNT.value or min(_MOST_PRINCIPAL, generator.w_dim))
     spread = np.sqrt(np.maximum(np.linalg.eigvalsh(moments.covariance())[::-1], 0))
@@ -163,6 +166,8 @@ def _analyse():
     else:
         latent_file.save_directions(_OUT.value, directions, about=about)
         print(f'{len(directions.names)} directions: {", ".join(directions.names)}')
+    if line := _NETWORK.about_labels(labels):
+        print(line)
     print(f'they are in {_OUT.value}')
 
 
@@ -172,7 +177,7 @@ def _needed_for(spread, share):
     return int(np.searchsorted(np.cumsum(variances), share * variances.sum())) + 1
 
 
-def _attributes(generator, lod):
+def _attributes(generator, labels, lod):
     """Returns the Directions of attributes, which classifiers look for in the images of samples."""
     from stylegan_jax.editing import directions as editing
     from stylegan_jax.feature_networks.classifier import Classifier
@@ -188,7 +193,7 @@ def _attributes(generator, lod):
             remedy='give one of them',
         )
     ws, logits = [], []
-    for w, images in _sampled(generator, lod):
+    for w, images in _sampled(generator, labels, lod):
         logits.append(np.concatenate([_logits(each, images) for each in classifiers], axis=1))
         ws.append(w)
     w, logits = np.concatenate(ws), np.concatenate(logits)
@@ -199,18 +204,20 @@ def _attributes(generator, lod):
     return directions
 
 
-def _sampled(generator, lod):
+def _sampled(generator, labels, lod):
     """Yields (w, uint8 images) of the samples, batch after batch, without truncation."""
     from stylegan_jax.editing import directions as editing
     from stylegan_jax.sampling.sampler import Sampler
 
-    # A network without w or without the class is refused before anything is compiled.
-    generator.map(np.zeros((1, generator.z_dim)), _label(generator, 1))
+    # A network without w is refused before anything is compiled.
+    generator.map(np.zeros((1, generator.z_dim)), labels([0]))
     sampler = Sampler(generator, lod=lod, psi=1, noise=_NOISE.value, count=_SAMPLES.value)
+    done = 0
     with tqdm.tqdm(total=_SAMPLES.value, unit='img', disable=None, delay=2) as bar:
-        for z, w in editing.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=_NETWORK['class']):
+        for z, w in editing.mapped_samples(generator, _SAMPLES.value, seed=_SEED.value, label=labels):
             pieces = [slice(start, start + sampler.batch) for start in range(0, len(z), sampler.batch)]
-            label = _label(generator, len(z))
+            label = labels(np.arange(done, done + len(z)))
+            done += len(z)
             images = sampler.stream((z[piece], label[piece]) for piece in pieces)
             for piece, made in zip(pieces, images):
                 yield w[piece], made
@@ -241,7 +248,7 @@ def _apply():
             remedy='give those of this network',
         )
     layers = range(generator.num_ws) if _LAYERS.value is None else parse_layers(_LAYERS.value, generator.num_ws)
-    subjects = _subjects(generator, lod)
+    subjects = _subjects(generator, _NETWORK.labels(generator), lod)
     others = directions.names if _WITHOUT.value == ['all'] else _WITHOUT.value
     steps = {name: directions.step(name, others) for name in _DIRECTION.value}
     os.makedirs(_OUTDIR.value, exist_ok=True)
@@ -263,15 +270,15 @@ def _apply():
     )
 
 
-def _subjects(generator, lod):
+def _subjects(generator, labels, lod):
     """Returns the Latents that are moved: those of a file, or those of --seeds."""
     from stylegan_jax.editing import latent_file
 
     if _LATENTS.value is None:
         seeds = parse_seeds(_SEEDS.value)
-        w = generator.map(seeded_latents(seeds, generator.z_dim), _label(generator, len(seeds)))
-        ws = np.asarray(generator.truncate(w, _NETWORK['psi']))
-        return latent_file.Latents(ws, tuple(f'seed {seed}' for seed in seeds), _NOISE.value, lod)
+        w = generator.map(seeded_latents(seeds, generator.z_dim), labels(seeds))
+        ws = np.asarray(generator.truncate(w, _NETWORK['psi'], center=labels.centers(seeds)))
+        return latent_file.Latents(ws, tuple(map(labels.caption, seeds)), _NOISE.value, lod)
     found = latent_file.Latents.load(_LATENTS.value)
     if found.ws.shape[1:] != (generator.num_ws, generator.w_dim):
         raise UserError(
@@ -299,15 +306,6 @@ def _save_figure(path, generator, subjects, moved):
     ]
     picture = grid.image_grid(np.concatenate(rows), len(moved))
     grid.save_png(path, grid.enlarge(picture, max(1, _SMALLEST_CELL // rows[0].shape[1])))
-
-
-def _label(generator, count):
-    """Returns the labels [N, K] of --class for as many latents."""
-    from stylegan_jax.networks.labels import as_label
-
-    return np.asarray(
-        as_label(None if _NETWORK['class'] is None else np.full(count, _NETWORK['class']), count, generator.label_dim)
-    )
 
 
 if __name__ == '__main__':

@@ -38,7 +38,7 @@ from stylegan_jax.storage.loading import load
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'lod'))
+_NETWORK = NetworkFlags(FLAGS, ('network', 'which', 'class', 'label', 'lod'))
 _IMAGE = flags.DEFINE_list(
     'image',
     None,
@@ -141,11 +141,12 @@ def main(argv: list[str]) -> None:
             field='video',
             remedy='project fewer at a time',
         )
+    labels = _NETWORK.labels(generator)
     if generator.label_dim:
-        print('this network has labels: latents w are searched near those of no class')
+        print(f'this network has labels: latents w are searched near those of {labels.listed() or "no class"}')
     try:
         os.makedirs(_OUTDIR.value, exist_ok=True)
-        _project(generator, targets, lod)
+        _project(generator, targets, labels, lod)
     except OSError as error:
         raise unwritable('outdir', _OUTDIR.value, error) from None
 
@@ -210,7 +211,7 @@ def _targets(generator, lod):
     return np.stack(targets)
 
 
-def _project(generator, targets, lod):
+def _project(generator, targets, labels, lod):
     """Projects batch after batch, and writes the results."""
     from stylegan_jax.editing import latent_file, projection
 
@@ -241,6 +242,7 @@ def _project(generator, targets, lod):
                     discriminator=discriminator,
                     lpips=lpips,
                     options=options,
+                    label=labels,
                     lod=lod,
                     every=_EVERY,
                     report=watcher.batch(first),

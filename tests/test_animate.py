@@ -17,6 +17,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.sampling import grid
 from stylegan_jax.sampling.latents import latents
 from stylegan_jax.sampling.painter import Painter
+from stylegan_jax.sampling.seed_labels import average_w, class_labels
 
 CONFIG = tiny.generator_config(image=ImageConfig(16, base_shape=(4, 3)))
 
@@ -374,3 +375,47 @@ def test_ffmpeg_that_is_missing(error, network, monkeypatch):
 def test_folder_that_cannot_be_written(error, network, tmp_path):
     (tmp_path / 'file').write_text('')
     assert 'cannot be written' in error(f'--network={network}', f'--out={tmp_path}/file/film.gif')
+
+
+# Classes.
+
+LABELLED = tiny.generator(tiny.generator_config(image=ImageConfig(8, label_dim=3)))
+
+
+@pytest.fixture(scope='module')
+def artist_of_classes():
+    return Painter(LABELLED, label=class_labels(LABELLED, [0, 1, 2]))
+
+
+@pytest.mark.parametrize('space', ['z', 'w'])
+def test_a_walk_passes_each_seed_in_its_class(artist_of_classes, space):
+    frames = list(scenes.walk(artist_of_classes, [1, 2, 3], count=6, space=space, psi=0.5))
+    for place, seed in enumerate((1, 2, 3)):
+        center = average_w(LABELLED, np.eye(3, dtype=np.float32)[seed % 3])
+        ws = LABELLED.truncate(LABELLED.map(latents([seed], 6), [seed % 3]), 0.5, center=center)
+        expected = grid.enlarge(grid.to_uint8(LABELLED.synthesize(ws))[0], 32)
+        assert_near(frames[2 * place], expected)
+
+
+def test_between_two_classes_the_label_goes_straight(artist_of_classes):
+    """Half of the way between two seeds of one latent that are in other classes."""
+    z = np.repeat(latents([4], 6), 2, axis=0)
+    label = np.float32([[0.5, 0.5, 0]])
+    ws = artist_of_classes.ws_of_z(z[:1], 1.0, label=label)
+    np.testing.assert_allclose(ws[0, 0], LABELLED.map(z[:1], label)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_truncation_film_passes_the_average_of_the_class(artist_of_classes):
+    frames = list(scenes.truncation(artist_of_classes, [4, 5], count=4, first=1, last=-1, columns=2))
+    centers = np.stack([average_w(LABELLED, np.eye(3, dtype=np.float32)[number]) for number in (1, 2)])
+    images = grid.to_uint8(LABELLED.synthesize(LABELLED.truncate(centers, 1)))
+    assert_near(frames[1], grid.enlarge(grid.image_grid(images, 2), 16))
+
+
+def test_the_command_tells_the_classes(run_command, tmp_path_factory):
+    network = tiny.saved(LABELLED, tmp_path_factory)
+    flags = f'--network={network}', '--out=film.gif', '--seeds=0-2', '--seconds=1', '--fps=4'
+    code, out, err = run_command(animate, *flags)
+    assert code is None and 'number n modulo 3): class 0, class 1, class 2' in out, err
+    code, out, err = run_command(animate, *flags, '--class=1')
+    assert code is None and 'class' not in out, err

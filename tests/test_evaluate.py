@@ -202,3 +202,18 @@ def test_data_set_of_another_size(error, network, run_command, tmp_path):
     assert code == 0, err
     message = error(f'--network={network}', '--metrics=fd_toy10', '--data=set')
     assert '16' in message and '32' in message
+
+
+def test_a_class_is_for_metrics_without_real_images(run, error, tmp_path_factory):
+    generator = tiny.generator(tiny.generator_config(image=ImageConfig(32, label_dim=3)))
+    network = tiny.saved(generator, tmp_path_factory)
+    message = error(f'--network={network}', '--metrics=fd_toy24', '--class=1')
+    assert '--class=1: fd_toy24 compares with real images of all classes' in message
+    assert 'class 3 does not exist' in error(f'--network={network}', '--metrics=ls24', '--class=3')
+    code, _, err = run(f'--network={network}', '--metrics=ls24', '--class=1')
+    assert code == 0, err
+    assert results.read('metrics.jsonl')[0]['labels'].startswith('class 1 (')
+
+
+def test_a_class_for_a_network_without(error, network):
+    assert 'network without labels' in error(f'--network={network}', '--metrics=ls24', '--class=1')

@@ -1,5 +1,6 @@
 """The command that makes pictures: its flags, the networks it takes, and what it says to wrong ones."""
 
+import dataclasses
 import os
 import pickle
 import shutil
@@ -15,8 +16,10 @@ import tiny_run
 from stylegan_jax import generate, load, training
 from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.config import ImageConfig
+from stylegan_jax.config.label_meaning import LabelMeaning
 from stylegan_jax.errors import UserError
 from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.seed_labels import average_w
 from stylegan_jax.storage import networks_of_runs
 from stylegan_jax.storage.checkpoint import Checkpoints
 
@@ -128,18 +131,20 @@ def test_a_seed_is_the_same_picture_whatever_the_others(network, pictures):
 def test_pictures_are_those_of_the_library(network, pictures):
     generator = load(network)
     images = generator(generate.latents([5], 6), [2], psi=0.5, noise='none')
-    made = pictures(network, seeds='5', psi=0.5, noise='none', **{'class': 2})
+    made = pictures(network, seeds='5', psi=0.5, noise='none', truncate_to='network', **{'class': 2})
     np.testing.assert_array_equal(made['seed0005.png'], grid.to_uint8(images)[0])
 
 
 def test_random_noise_is_that_of_the_seed(network, pictures):
     expected = grid.to_uint8(load(network)(generate.latents([5], 6), noise=jax.random.key(5)))[0]
-    made = pictures(network, seeds='3,5', noise='random')
+    made = pictures(network, seeds='3,5', noise='random', **{'class': 'none'})
     np.testing.assert_allclose(made['seed0005.png'], expected, atol=1)
 
 
 @pytest.mark.parametrize(
-    'given', [{'psi': 0.1}, {'noise': 'none'}, {'noise': 'random'}, {'class': 1}, {'lod': 0.5}], ids=str
+    'given',
+    [{'psi': 0.1}, {'noise': 'none'}, {'noise': 'random'}, {'class': 1}, {'lod': 0.5}, {'truncate_to': 'network'}],
+    ids=str,
 )
 def test_flags_change_pictures(network, pictures, given):
     assert differ(pictures(network, seeds='5'), pictures(network, seeds='5', **given))
@@ -196,9 +201,99 @@ def test_run_has_two_generators(run_dir, pictures):
 @pytest.mark.parametrize('case', ['a32', 'f32-labels'])
 def test_official_pickle(pictures, case):
     generator = load(reference_case.pickle_path(case))
-    images = generator(generate.latents([0], generator.z_dim))
-    made = pictures(reference_case.pickle_path(case), seeds='0')
+    images = generator(
+        generate.latents([0], generator.z_dim),
+        [0] if generator.label_dim else None,
+        psi=1.0 if generator.label_dim else None,
+    )
+    made = pictures(reference_case.pickle_path(case), seeds='0', psi=1 if generator.label_dim else None)
     np.testing.assert_array_equal(made['seed0000.png'], grid.to_uint8(images)[0])
+
+
+# Classes.
+
+
+@pytest.fixture(scope='module')
+def named(tmp_path_factory):
+    """Path of a saved network with three classes that have names, the first of them without images."""
+    meaning = LabelMeaning(('cat', 'dog', 'owl'), (1, 2))
+    return tiny.saved(dataclasses.replace(tiny.generator(CONFIG), label_meaning=meaning), tmp_path_factory)
+
+
+def expected_picture(seed, label, psi=None):
+    """The image of a seed with a label, truncated towards the average w of the label."""
+    generator, label = tiny.generator(CONFIG), np.float32(label)
+    w = generator.map(generate.latents([seed], 6), label[None])
+    ws = generator.truncate(w, psi, center=average_w(generator, label))
+    return grid.to_uint8(generator.synthesize(ws))[0]
+
+
+def assert_same(picture, expected):
+    np.testing.assert_allclose(picture, expected.astype(int), atol=1)
+
+
+def test_each_seed_has_a_class_in_turn(network, pictures, capsys):
+    made = pictures(network, seeds='4-7')
+    for seed in range(4, 8):
+        assert_same(made[f'seed{seed:04d}.png'], expected_picture(seed, np.eye(3)[seed % 3]))
+    out = capsys.readouterr().out
+    assert 'a class for each seed in turn (seed n: number n modulo 3): class 0, class 1, class 2; the network' in out
+    assert differ(made, pictures(network, seeds='5', **{'class': 'none'}))
+
+
+def test_classes_without_images_are_not_drawn_and_names_are_said(named, pictures, capsys):
+    made = pictures(named, seeds='5,6')
+    assert_same(made['seed0005.png'], expected_picture(5, [0, 0, 1]))
+    assert_same(made['seed0006.png'], expected_picture(6, [0, 1, 0]))
+    assert '(seed n: number n modulo 2): dog, owl; --class' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('given', ['owl', '2', 'OWL', 'number:2', 'name:owl'])
+def test_a_class_by_its_name_or_number(named, pictures, given):
+    assert_same(pictures(named, seeds='5', **{'class': given})['seed0005.png'], expected_picture(5, [0, 0, 1]))
+
+
+def test_several_classes_have_a_row_each(named, pictures, capsys):
+    made = pictures(named, seeds='3-5', psi=0.4, **{'class': 'owl,1'})
+    names = [[f'seed000{seed}-class{number}.png' for seed in (3, 4, 5)] for number in (2, 1)]
+    assert set(made) == {'grid.png', *names[0], *names[1]}
+    for row, number in zip(names, (2, 1)):
+        for seed, name in zip((3, 4, 5), row):
+            assert_same(made[name], expected_picture(seed, np.eye(3)[number], 0.4))
+    rows = [np.hstack([made[name] for name in row]) for row in names]
+    np.testing.assert_array_equal(made['grid.png'], np.vstack(rows))
+    assert 'grid.png has a row for each class: owl, dog' in capsys.readouterr().out
+
+
+def test_all_classes_are_those_that_have_images(named, pictures):
+    made = pictures(named, seeds='7', **{'class': 'all'})
+    assert list(made) == ['grid.png', 'seed0007-class1.png', 'seed0007-class2.png']
+
+
+def test_the_grid_shows_all_classes_of_as_many_seeds_as_it_has_places_for(network, pictures, capsys):
+    made = pictures(network, seeds='0-39', **{'class': 'all'})
+    assert len(made) == 121 and made['grid.png'].shape == (3 * 8, 21 * 8, 3)
+    np.testing.assert_array_equal(made['grid.png'][8:16, 160:], made['seed0020-class1.png'])
+    assert 'grid.png of 3 classes and 21 seeds are in' in capsys.readouterr().out
+
+
+def test_a_label_by_its_numbers(network, pictures):
+    made = pictures(network, seeds='5', label='0,1,0.5')
+    assert_same(made['seed0005.png'], expected_picture(5, [0, 1, 0.5]))
+
+
+def test_labels_that_are_no_classes_are_those_of_the_training(pictures, capsys, tmp_path_factory):
+    meaning = LabelMeaning(None, None, ((0.5, 0, 1), (1, 1, 0)))
+    generator = dataclasses.replace(tiny.generator(CONFIG), label_meaning=meaning)
+    made = pictures(tiny.saved(generator, tmp_path_factory), seeds='5')
+    expected = generator(generate.latents([5], 6), np.float32([[1, 1, 0]]))
+    assert_same(made['seed0005.png'], grid.to_uint8(expected)[0])
+    assert '--label=0.5,0,1 gives another' in capsys.readouterr().out
+
+
+def test_a_class_without_images_is_drawn_with_a_warning(named, run_command):
+    code, _, err = run_command(generate, f'--network={named}', '--outdir=out', '--seeds=0', '--class=cat')
+    assert code is None and 'warning: class 0 had no images in the training' in err
 
 
 # What users get wrong.
@@ -209,6 +304,9 @@ def test_official_pickle(pictures, case):
     [
         ({'class': 3}, ['class 3 does not exist', '0 to 2']),
         ({'class': -1}, ['class -1 does not exist']),
+        ({'class': 'dog'}, ['class dog does not exist', 'names are not known']),
+        ({'label': '0,1'}, ['--label=0,1: give 3 numbers']),
+        ({'label': '0,1,0', 'class': 1}, ['--label=0,1,0', 'give one of both']),
         ({'lod': 2.5}, ['lod=2.5', 'from 0 (8 pixels) to 1 (4 pixels)']),
         ({'lod': -1.0}, ['lod=-1.0']),
         ({'seeds': '5-3'}, ['--seeds=5-3']),
@@ -224,6 +322,8 @@ def test_wrong_flag(network, error, given, expected):
 
 def test_class_for_a_network_without(run_dir, error):
     assert 'network without labels' in error(network=run_dir, **{'class': 1})
+    assert '--label=1: this is a network without labels' in error(network=run_dir, label='1')
+    assert '--truncate_to=class: this is a network without labels' in error(network=run_dir, truncate_to='class')
 
 
 @pytest.mark.parametrize('given', [{'psi': 0.5}, {'noise': 'none'}, {'noise': 'random'}], ids=str)

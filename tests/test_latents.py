@@ -13,6 +13,7 @@ from stylegan_jax.editing import latent_file
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.sampling import grid
 from stylegan_jax.sampling.latents import draw_latents
+from stylegan_jax.sampling.seed_labels import average_w
 
 GENERATOR = tiny.generator(tiny.generator_config(resolution=8))
 
@@ -187,3 +188,28 @@ def test_class_for_a_network_with_labels(run, tmp_path_factory, tmp_path):
     run(network=network, what='statistics', samples=20, out='s.npz', **{'class': 2})
     expected = latent_space.statistics(generator, 20, label=2).mean
     np.testing.assert_allclose(latent_file.load_statistics(tmp_path / 's.npz').mean, expected)
+
+
+LABELLED = tiny.generator(tiny.generator_config(image=ImageConfig(8, label_dim=3)))
+
+
+@pytest.mark.parametrize('given, classes', [(None, [0, 1, 2]), ('2,0', [2, 0])])
+def test_samples_have_classes_in_turn(run, given, classes, tmp_path_factory, tmp_path):
+    network, flags = tiny.saved(LABELLED, tmp_path_factory), {'class': given} if given else {}
+    out = run(network=network, what='statistics', samples=20, out='s.npz', **flags)
+    numbers = [classes[number % len(classes)] for number in range(20)]
+    expected = LABELLED.map(draw_latents(0, 0, 20, 6), numbers).mean(axis=0)
+    found = latent_file.load_statistics(tmp_path / 's.npz')
+    np.testing.assert_allclose(found.mean, expected, rtol=1e-5, atol=1e-6)
+    assert f'number n modulo {len(classes)}): class {classes[0]}, ' in out
+
+
+def test_seeds_that_are_moved_have_classes_in_turn(run, tmp_path_factory, tmp_path):
+    network = tiny.saved(LABELLED, tmp_path_factory)
+    run(network=network, what='principal', samples=20, count=1, out='d.npz')
+    out = run('--apply', network=network, directions='d.npz', direction='pc0', seeds='4,5', strengths='0', outdir='o')
+    assert 'rows are seed 4 (class 1), seed 5 (class 2); columns' in out
+    centers = np.stack([average_w(LABELLED, np.eye(3, dtype=np.float32)[number]) for number in (1, 2)])
+    w = LABELLED.map(generate.latents([4, 5], 6), [1, 2])
+    moved = latent_file.Latents.load(tmp_path / 'o' / 'pc0.npz')
+    np.testing.assert_allclose(moved.ws, LABELLED.truncate(w, center=centers), rtol=1e-5, atol=1e-6)

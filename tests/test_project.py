@@ -9,6 +9,7 @@ import pytest
 import reference_case
 import tiny
 from stylegan_jax import latents, project
+from stylegan_jax.config import ImageConfig
 from stylegan_jax.editing.latent_file import Latents
 from stylegan_jax.errors import UserError
 from stylegan_jax.sampling import grid
@@ -210,3 +211,15 @@ def test_weights_that_were_named_must_be_there(run_command, network):
 def test_outdir_that_is_a_file(error, network, faces, tmp_path):
     (tmp_path / 'file').write_text('')
     assert '--outdir=file: cannot be written' in error(network=network, image=faces[0], outdir='file')
+
+
+@pytest.mark.parametrize(
+    'given, expected', [({}, 'class 0, class 1'), ({'class': '1'}, 'class 1'), ({'label': '0,1'}, 'the label')]
+)
+def test_a_network_with_labels_is_searched_near_its_classes(run_command, faces, given, expected, tmp_path_factory):
+    generator = tiny.generator(tiny.generator_config(image=ImageConfig(8, label_dim=2)))
+    flags = {'network': tiny.saved(generator, tmp_path_factory), 'image': faces[0], 'outdir': 'out'} | given
+    few = '--steps=2', '--restarts=1', '--candidates=2', '--vgg=none'
+    code, out, err = run_command(project, *(f'--{name}={value}' for name, value in flags.items()), *few)
+    assert code is None, err
+    assert f'latents w are searched near those of {expected}\n' in out

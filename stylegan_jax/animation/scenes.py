@@ -72,10 +72,20 @@ def walk(
         ws = np.stack([route(some) for some in np.split(points, places)], axis=1)
     else:
         points = latents(seeds, artist.generator.z_dim)
-        z = np.stack([paths.path(some, count, kind) for some in np.split(points, places)], axis=1)
-        ws = artist.ws_of_z(z.reshape(-1, z.shape[-1]), psi)
+        # Between seeds of different classes the label goes straight from one to the other, and so does the center.
+        z, label = _along(points, places, count, kind), _along(artist.labels(seeds), places, count, 'linear')
+        centers = artist.labels.centers(seeds)
+        if centers is not None:
+            centers = _along(centers, places, count, 'linear')
+        ws = artist.ws_of_z(z, psi, label=label, centers=centers)
         ws = ws.reshape(count, places, *ws.shape[1:])
     return _frames(artist, ws, columns)
+
+
+def _along(points, places, count, kind):
+    """Returns a path of each place, [count * places, ...], through its share of points [P, ...]."""
+    routes = np.stack([paths.path(some, count, kind) for some in np.split(points, places)], axis=1)
+    return routes.reshape(count * places, routes.shape[-1])
 
 
 def mixing(
@@ -140,7 +150,8 @@ def truncation(
     if not artist.config.mapping_layers:
         raise UserError('without a mapping network there is no W to truncate in', field='kind', value='truncation')
     w = artist.ws(seeds, 1.0)
-    average = np.asarray(artist.generator.w_avg)
+    centers = artist.labels.centers(seeds)
+    average = np.asarray(artist.generator.w_avg) if centers is None else centers[:, None]
     psis = paths.there_and_back(first, last, count).astype(w.dtype)
     return _frames(artist, average + (w - average) * psis[:, None, None, None], columns)
 

@@ -7,6 +7,7 @@ import re
 from stylegan_jax.errors import UserError
 
 _MOST_SEEDS = 100_000
+_MOST_LISTED = 20  # names of classes in an error
 
 
 def parse_seeds(text: str, flag: str = 'seeds') -> list[int]:
@@ -63,6 +64,73 @@ def parse_strengths(texts: collections.abc.Sequence[str]) -> list[float]:
     if not strengths or not all(map(math.isfinite, strengths)):
         raise UserError('give numbers, such as -3,0,3', field='strengths', value=','.join(texts))
     return strengths
+
+
+def parse_classes(text: str, label_dim: int, names: collections.abc.Sequence[str] | None = None) -> list[int]:
+    """Parses classes, such as '2', 'cat', '0-3' or 'cat,dog,7'.
+
+    Args:
+      text: numbers, ranges and names with commas between them. 'name:7' is the class of that name, and 'number:7' that
+        of the number, where both could be meant.
+      label_dim: K, the number of classes.
+      names: of the classes; None if they have none.
+
+    Returns:
+      The numbers of the classes, in the order of the text.
+
+    Raises:
+      UserError: there is no such class, or two could be meant.
+    """
+    names = list(names or ())
+    if text in names:  # a name may have commas in it
+        return [_class_of(text, label_dim, names)]
+    found = []
+    for part in map(str.strip, text.split(',')):
+        ends = re.fullmatch(r'(\d+)\s*-\s*(\d+)', part, re.ASCII)
+        if ends and part not in names and int(ends[1]) <= int(ends[2]) < label_dim:
+            found += range(int(ends[1]), int(ends[2]) + 1)
+        else:
+            found.append(_class_of(part, label_dim, names))
+    return found
+
+
+def _class_of(text, label_dim, names):
+    """Returns the number of the class that a text names."""
+    kind, _, rest = text.partition(':')
+    by_name = [number for number, name in enumerate(names) if name == text]
+    by_name = by_name or [number for number, name in enumerate(names) if name.casefold() == text.casefold()]
+    if kind == 'name' and rest in names:
+        by_name, text = [names.index(rest)], ''
+    number = re.fullmatch(r'(?:number:)?([+-]?\d+)', text, re.ASCII)
+    by_number = [int(number[1])] if number and 0 <= int(number[1]) < label_dim else []
+    found = set(by_name + by_number)
+    if len(found) > 1:
+        raise UserError(
+            f'{text!r} could be several classes: ' + ', '.join(f'{one} ({names[one]})' for one in sorted(found)),
+            field='class',
+            value=text,
+            remedy='write name:... or number:...',
+        )
+    if found:
+        return found.pop()
+    known = ', '.join(names[:_MOST_LISTED]) + (', ...' if len(names) > _MOST_LISTED else '')
+    raise UserError(
+        f'class {text} does not exist; this network has classes 0 to {label_dim - 1}'
+        + (f' ({known})' if names else ('' if number else ', whose names are not known'))
+    )
+
+
+def parse_label(text: str, label_dim: int) -> list[float]:
+    """Parses a label such as '0,1,0.5'; raises UserError unless it is `label_dim` finite numbers."""
+    try:
+        label = [float(part) for part in text.split(',')]
+    except ValueError:
+        label = []
+    if len(label) != label_dim or not all(map(math.isfinite, label)):
+        raise UserError(
+            f'give {label_dim} numbers with commas, which the labels of this network have', field='label', value=text
+        )
+    return label
 
 
 def _ranges(text):

@@ -251,7 +251,7 @@ class DataOpener:
             source,
             image,
             source.labels[:count, : image.label_dim],
-            source.label_names if image.label_dim else None,
+            getattr(source, 'class_names', source.label_names) if image.label_dim else None,
             self._data.fourth_channel,
         )
 

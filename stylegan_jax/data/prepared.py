@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -78,7 +78,8 @@ class PreparedImages(StagedImages):
         self.labels = np.zeros([self._count, 0], np.float32)
         if image.label_dim:
             self.labels = self._read_labels(image)
-        self.label_names = tuple(self.info['label_names']) if self.info['label_names'] and image.label_dim else None
+        names = names_of_labels(self.info)
+        self.label_names = names if image.label_dim else None
         self._readers = collections.OrderedDict()
 
     def __len__(self) -> int:
@@ -180,6 +181,12 @@ def is_prepared(path: str | os.PathLike) -> bool:
     """Says whether there is a prepared data set, or one that was begun, in a folder."""
     path = os.path.expanduser(path)
     return bool(path) and (os.path.exists(os.path.join(path, MARKER)) or os.path.isdir(os.path.join(path, WORK)))
+
+
+def names_of_labels(info: Mapping[str, typing.Any]) -> tuple[str, ...] | None:
+    """Returns the names of the entries of labels, from the content of prepared.json; None if they have none."""
+    names = info['label_names'] or info.get('class_names')
+    return tuple(names) if names else None
 
 
 def read_info(path: str | os.PathLike) -> dict[str, typing.Any]:

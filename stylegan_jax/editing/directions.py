@@ -17,6 +17,8 @@ from stylegan_jax.metrics.separability import separate
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling.latents import draw_latents
 
+# A class, a function of numbers of samples that returns labels, or None for zeros.
+Label = int | collections.abc.Callable[[np.ndarray], np.ndarray] | None
 _PIECE = 4096  # latents that are mapped at a time
 _SMALLEST = 1e-9  # share of a variance; smaller ones are rounding errors
 
@@ -92,7 +94,7 @@ class Directions:
 
 
 def mapped_samples(
-    generator: Generator, count: int, *, seed: int = 0, label: int | None = None
+    generator: Generator, count: int, *, seed: int = 0, label: Label = None
 ) -> collections.abc.Iterator[tuple[np.ndarray, np.ndarray]]:
     """Maps random latents, a piece at a time.
 
@@ -100,7 +102,8 @@ def mapped_samples(
       generator: a Generator with a mapping network, or with an input for w.
       count: number of latents.
       seed: see `draw_latents`.
-      label: class index, or None for zeros.
+      label: class index, a function of the numbers of samples [n] that returns their labels [n, K] (such as a
+        `sampling.seed_labels.SeedLabels`), or None for zeros.
 
     Yields:
       (z [n, Z], w [n, W]), arrays in host memory.
@@ -111,11 +114,12 @@ def mapped_samples(
     for start in range(0, count, _PIECE):
         size = min(_PIECE, count - start)
         z = draw_latents(seed, start, size, generator.z_dim)
-        w = generator.map(z, None if label is None else jnp.full(size, label))
+        labels = label(np.arange(start, start + size)) if callable(label) else label
+        w = generator.map(z, jnp.full(size, labels) if isinstance(labels, int) else labels)
         yield np.asarray(z), np.asarray(w)
 
 
-def statistics(generator: Generator, count: int, *, seed: int = 0, label: int | None = None) -> Moments:
+def statistics(generator: Generator, count: int, *, seed: int = 0, label: Label = None) -> Moments:
     """Returns the Moments (mean and covariance) of W; see `mapped_samples`."""
     moments = Moments.empty(generator.w_dim)
     for _, w in mapped_samples(generator, count, seed=seed, label=label):

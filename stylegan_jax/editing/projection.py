@@ -110,6 +110,7 @@ def project(
     discriminator: Discriminator | None = None,
     lpips: LPIPS | None = None,
     options: Options = Options(),
+    label: directions.Label = None,
     lod: float = 0.0,
     every: int = 25,
     report: collections.abc.Callable[[int, Projection], None] = lambda step, found: None,
@@ -122,17 +123,15 @@ def project(
       discriminator: a Discriminator of the same training, whose features are compared; or None.
       lpips: an LPIPS, which is used in place of the discriminator; or None.
       options: the Options.
+      label: of the samples of W near which latents are searched, see `editing.directions.mapped_samples`.
       lod: see `Generator.synthesize`.
       every: number of steps between reports.
       report: called with (steps done, Projection) during the optimisation and at its end.
 
-    Returns:
-      A Projection.
-
     Raises:
       UserError: a shape does not fit, the network has no w or no noise inputs, or numbers became infinite.
     """
-    problem, first = _posed(generator, targets, discriminator, lpips, options, lod)
+    problem, first = _posed(generator, targets, discriminator, lpips, options, label, lod)
     advance, show = _compiled(jax.devices()[0].platform)
     # The batch: which target, and which of its starts, each row belongs to.
     rows = np.repeat(np.arange(len(targets)), options.restarts)
@@ -201,7 +200,7 @@ class _State(typing.NamedTuple):
     step: jax.Array
 
 
-def _posed(generator, targets, discriminator, lpips, options, lod):
+def _posed(generator, targets, discriminator, lpips, options, label, lod):
     """Returns the _Problem, and the coordinates of each target's starts, [N, restarts, W]."""
     stage, alpha = stage_and_alpha(generator.config.image, lod)
     shape = (*generator.config.image.stage_shape(stage), generator.config.image.channels)
@@ -221,8 +220,10 @@ def _posed(generator, targets, discriminator, lpips, options, lod):
         raise UserError('the discriminator is for other images than the generator', remedy='leave it out')
     if lpips is not None and min(shape[:2]) < LPIPS_LEAST:
         raise UserError(f'LPIPS needs images of {LPIPS_LEAST} pixels or more; these are {shape[1]}x{shape[0]}')
-    sampled = [w for _, w in directions.mapped_samples(generator, max(_SAMPLES, options.candidates), seed=options.seed)]
-    sampled = np.concatenate(sampled)
+    count = max(_SAMPLES, options.candidates)
+    sampled = np.concatenate(
+        [w for _, w in directions.mapped_samples(generator, count, seed=options.seed, label=label)]
+    )
     moments = Moments.of(sampled)
     # Coordinates in which W has unit covariance, so that one learning rate suits all networks: w = mean + B x, where
     # the columns of B are the principal directions times their standard deviations.

@@ -15,6 +15,7 @@ from stylegan_jax.evaluation.options import Options
 from stylegan_jax.evaluation.sources import GROUP, Sources
 from stylegan_jax.metrics.kind import Samples, Value
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.sampling.seed_labels import SeedLabels
 
 _FORMAT = 1  # of kept outputs; raised whenever the same settings come to mean other numbers
 _TITLES = {'reals': 'real images', 'fakes': 'generated images'}  # of progress bars
@@ -40,6 +41,7 @@ class Evaluator:
         networks: FeatureNetworks | None = None,
         poll: Callable[[], object] = lambda: None,
         quiet: bool = False,
+        labels: SeedLabels | None = None,
     ):
         """Loads nothing yet.
 
@@ -54,13 +56,16 @@ class Evaluator:
           networks: those of another Evaluator with the same options; None for new ones.
           poll: called between batches. If it raises, the measuring ends, and all outputs so far are kept.
           quiet: whether to show no progress bars.
+          labels: of all generated samples by their numbers; None for labels that are drawn from the data set.
         """
         self._options, self._store, self._dataset, self._generator = options, store, dataset, generator
         self._available = len(dataset) if dataset is not None else available
         self._poll, self._quiet = poll, quiet
         self._devices = tuple(devices or jax.local_devices())
         self._networks = networks or FeatureNetworks(options, self._devices)
-        self.sources = Sources(generator, options, self._networks, dataset=dataset, lod=lod, devices=self._devices)
+        self.sources = Sources(
+            generator, options, self._networks, dataset=dataset, lod=lod, devices=self._devices, labels=labels
+        )
         self._wanted, self.passes = {}, []
 
     def check(self, metrics: Sequence[Metric]) -> None:

@@ -16,12 +16,14 @@ from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.pipeline import random_labels
 from stylegan_jax.errors import UserError
+from stylegan_jax.feature_networks.arrays import digest
 from stylegan_jax.metrics import path_length
 from stylegan_jax.networks.generator import Generator, broadcast_w, map_latents, synthesize_images
 from stylegan_jax.runtime.on_devices import OnDevices
 from stylegan_jax.sampling.engine import noise_of_keys, rows_of_batch
 from stylegan_jax.sampling.latents import draw_keys, draw_normal, draw_uniform
 from stylegan_jax.sampling.sampler import Sampler
+from stylegan_jax.sampling.seed_labels import SeedLabels, labels_in_turn
 
 # Folded into the key of the seed, so that random numbers for different purposes are independent.
 _LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _PATH_NOISE, _MIRRORED = range(6)
@@ -87,6 +89,7 @@ class Fakes:
         batch: int | None,
         devices: tuple[jax.Device, ...],
         precision: str,
+        labels: SeedLabels | None = None,
     ):
         """Compiles nothing yet.
 
@@ -100,25 +103,27 @@ class Fakes:
           batch: images at a time over all devices; None for what suits them.
           devices: a tuple of devices of this process.
           precision: see `sampling.sampler.Sampler`.
+          labels: those of the samples by their numbers; None for labels that are drawn from the data set.
 
         Raises:
           UserError: labels are needed and there are none.
         """
         config = generator.config
-        _check_labels(config.image.label_dim, dataset)
+        if labels is None:
+            _check_labels(config.image.label_dim, dataset)
         psi, noise = None if config.is_progan else psi, 'random' if config.use_noise else 'const'
         self._sampler = Sampler(
             generator, lod=lod, psi=psi, noise=noise, batch=batch, devices=devices, precision=precision
         )
         self.batch, self._noise = self._sampler.batch, noise == 'random'
         self._factor = config.image.shape[0] // self._sampler.shape[0]
-        self._dataset, self._generator, self._seed = dataset, generator, seed
+        self._generator, self._seed = generator, seed
         # The weights of synthesis are not needed here, and the sampler has placed them already.
         mapping = {'mapping': generator.params['mapping']}
         self._map = OnDevices(
             lambda params, z, label: map_latents(config, params, z, label), mapping, devices, precision
         )
-        labels = {'labels': dataset.signature} if config.image.label_dim else {}
+        self._labels = labels or _drawn_labels(config.image.label_dim, dataset, seed)
         self.identity = {
             'source': 'fakes',
             'network': digest,
@@ -127,7 +132,7 @@ class Fakes:
             'psi': psi,
             'noise': noise,
             'sample_precision': self._sampler.precision,
-            **labels,
+            **_identity_of_labels(config.image.label_dim, labels, dataset),
         }
 
     def batches(self, start: int) -> Iterator[jax.Array]:
@@ -147,10 +152,7 @@ class Fakes:
         key, config = self._key(_LATENTS), self._generator.config
         while True:
             numbers = np.arange(start, start + self.batch)
-            label = np.zeros((self.batch, 0), np.float32)
-            if config.image.label_dim:
-                label = random_labels(self._dataset, self._seed, start, self.batch)
-            yield numbers, draw_normal(key, numbers, config.z_dim), label
+            yield numbers, draw_normal(key, numbers, config.z_dim), self._labels(numbers)
             start += self.batch
 
     def map(self, z: jax.Array, label: np.ndarray) -> jax.Array:
@@ -183,6 +185,8 @@ class Steps:
         seed: int,
         batch: int,
         devices: tuple[jax.Device, ...],
+        dataset: Dataset | None = None,
+        labels: SeedLabels | None = None,
     ):
         """Compiles nothing yet.
 
@@ -197,6 +201,9 @@ class Steps:
           seed: of latents, places on the paths and noise.
           batch: steps at a time, a multiple of the devices.
           devices: devices of this process.
+          dataset: where the labels of paths are drawn from, one for both ends of a path; None, or a data set without
+            such labels, for all labels of the network in turn.
+          labels: those of the paths by their numbers, in the place of all these; see `Fakes`.
 
         Raises:
           UserError: the network has no such space.
@@ -208,6 +215,10 @@ class Steps:
         distances = functools.partial(_distances, config=config, stage=stage, alpha=alpha, space=space, crop=crop)
         self._run = OnDevices(distances, (generator.params, perceptual), devices, 'float32')
         self._seed, self._batch, self._ends, self._z_dim = seed, batch, ends, config.z_dim
+        label_dim = config.image.label_dim
+        if labels is None and (dataset is None or dataset.labels.shape[1] != label_dim):
+            labels = labels_in_turn(generator)
+        self._labels = labels or _drawn_labels(label_dim, dataset, seed)
         self.identity = {
             'source': 'steps',
             'network': digest,
@@ -219,6 +230,7 @@ class Steps:
             'noise': 'random' if config.use_noise else 'const',
             'feature_network': perceptual.name,
             'feature_digest': perceptual.digest,
+            **_identity_of_labels(label_dim, labels, dataset),
         }
 
     def distances(self, start: int) -> Iterator[dict[str, jax.Array]]:
@@ -232,19 +244,22 @@ class Steps:
             # Rows 2i and 2i + 1 are the ends of path i, so that a device gets both.
             z = draw_normal(keys[0], np.stack([2 * numbers, 2 * numbers + 1], axis=1).reshape(-1), self._z_dim)
             t = draw_uniform(keys[1], numbers) * (0 if self._ends else 1)
-            yield self._run(z, t, draw_keys(keys[2], numbers))
+            yield self._run(z, t, draw_keys(keys[2], numbers), self._labels(numbers))
             start += self._batch
 
 
-def _distances(networks, z, t, keys, *, config, stage, alpha, space, crop):
-    """The function that devices run for `Steps`: {'distances': [n, 1]} of steps at t [n] on paths between z [2n, Z]."""
+def _distances(networks, z, t, keys, label, *, config, stage, alpha, space, crop):
+    """The function that devices run for `Steps`: {'distances': [n, 1]} of steps at t [n] on paths between z [2n, Z].
+
+    Both ends of a path have the same label [n, K].
+    """
     params, perceptual = networks
     # Fresh for each step, and the same in both images of it.
     noise = tuple(jnp.repeat(layer, 2, axis=0) for layer in noise_of_keys(config, keys, stage))
     factor = config.image.shape[0] // config.image.stage_shape(stage)[0]
 
     def mapped(z):
-        return map_latents(config, params, z, jnp.zeros((len(z), config.image.label_dim)))
+        return map_latents(config, params, z, jnp.repeat(label, 2, axis=0))
 
     def synthesize(w):
         images = synthesize_images(config, params, broadcast_w(config, w), noise, stage=stage, alpha=alpha)
@@ -254,6 +269,26 @@ def _distances(networks, z, t, keys, *, config, stage, alpha, space, crop):
         z, t, space=space, map_latents=mapped, synthesize=synthesize, perceptual=perceptual.distance, crop=crop
     )
     return {'distances': found[:, None]}
+
+
+def _drawn_labels(label_dim, dataset, seed):
+    """Returns a function of numbers of samples, which follow one another, that draws labels from a data set."""
+
+    def drawn(numbers):
+        if not label_dim:
+            return np.zeros((len(numbers), 0), np.float32)
+        return random_labels(dataset, seed, int(numbers[0]), len(numbers))
+
+    return drawn
+
+
+def _identity_of_labels(label_dim, labels, dataset):
+    """Returns what the labels of samples depend on, as a part of their identity; nothing without labels."""
+    if not label_dim:
+        return {}
+    if labels is None:
+        return {'labels': dataset.signature}
+    return {'labels': f'{labels.listed()} ({digest({"rows": labels.rows})})'}
 
 
 def _check_labels(label_dim, dataset):

@@ -16,6 +16,7 @@ from stylegan_jax.feature_networks.arrays import digest
 from stylegan_jax.metrics.kind import Paths
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling.sampler import fitting_batch
+from stylegan_jax.sampling.seed_labels import SeedLabels
 
 GROUP = 4  # divides the images of each device: pairs stay whole, and so do the groups that official classifiers take
 
@@ -38,10 +39,11 @@ class Sources:
         dataset: Dataset | None,
         lod: float,
         devices: Sequence[jax.Device],
+        labels: SeedLabels | None = None,
     ):
         """Computes nothing yet; arguments are those of `evaluator.Evaluator`."""
         self._generator, self._options, self._networks = generator, options, networks
-        self._dataset, self._lod, self._devices = dataset, lod, tuple(devices)
+        self._dataset, self._lod, self._devices, self._labels = dataset, lod, tuple(devices), labels
 
     @property
     def image(self) -> ImageConfig:
@@ -101,6 +103,8 @@ class Sources:
             seed=self._options.seed,
             batch=self._batch // 2,  # a step has two images
             devices=self._devices,
+            dataset=self._dataset,
+            labels=self._labels,
         )
 
     @functools.cached_property
@@ -116,6 +120,7 @@ class Sources:
             batch=self._batch,
             devices=self._devices,
             precision=self._options.precision,
+            labels=self._labels,
         )
 
     @functools.cached_property

@@ -104,12 +104,13 @@ def main(argv: list[str]) -> None:
         if FLAGS[field.name].value is not None
     }
     generator, lod = _NETWORK.load()
+    labels = _NETWORK.labels(generator)
     names, absent = catalogue.asked_for(_FIGURE.value, generator.config)
     for name, why in absent.items():
         print(f'no {name}: {why}')
     look = Look(_CAPTIONS.value, _GUTTER.value, _SCALE.value)
     with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
-        artist = Painter(generator, label=_NETWORK['class'], lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
+        artist = Painter(generator, label=labels, lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
         settings = figure_settings.chosen(generator.config.image, artist.stage, _NETWORK['network'], _PAPER.value)
         settings = dataclasses.replace(settings, **given)
         _written(os.makedirs, _OUTDIR.value, exist_ok=True)
@@ -121,6 +122,8 @@ def main(argv: list[str]) -> None:
             _written(grid.save_png, path, figure.picture)
             height, width = figure.picture.shape[:2]
             bar.write(f'{path}: {width}x{height}')
+    if line := _NETWORK.about_labels(labels):
+        print(line)
 
 
 def _given(name):

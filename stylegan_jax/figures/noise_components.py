@@ -43,7 +43,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
         height=drawn[0].shape[1],
         columns=columns,
         title='Noise at different layers',
-        beside=[f'seed {seed}' for seed in settings.component_seeds],
+        beside=[artist.labels.caption(seed) for seed in settings.component_seeds],
     )
 
 

@@ -69,7 +69,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
         height=height * scale,
         title='Stochastic variation: the same latents with other noise',
         columns=['image', 'details', f'std. deviation of {settings.samples}'],
-        beside=[f'seed {seed}' for seed in settings.detail_seeds],
+        beside=[artist.labels.caption(seed) for seed in settings.detail_seeds],
     )
 
 

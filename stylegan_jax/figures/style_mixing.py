@@ -57,7 +57,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
     # The corner above the destinations is empty.
     rows = [[None, *above], *([one, *some] for one, some in zip(left, np.split(rest, len(destinations))))]
     beside = [''] + [
-        _words(text, layers, image) + f'\nof the source\ninto seed {seed}'
+        _words(text, layers, image) + f'\nof the source\ninto {artist.labels.caption(seed)}'
         for text, layers, seed in zip(settings.ranges, ranges, settings.destinations)
     ]
     return look.table(
@@ -67,7 +67,7 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
         header_columns=1,
         beside=beside,
         title='Style mixing: each row copies a range of styles from the sources above',
-        columns=['destination', *(f'seed {seed}' for seed in settings.sources)],
+        columns=['destination', *map(artist.labels.caption, settings.sources)],
     )
 
 

@@ -55,8 +55,8 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
         height=drawn.shape[1],
         header_rows=1,
         header_columns=1,
-        title=f'Styles by resolution: seed {first} with the styles of other seeds at one resolution',
-        columns=[f'seed {first}', *(f'styles of seed {seed}' for seed in more)],
+        title=f'Styles by resolution: {artist.labels.caption(first)} with the styles of other seeds at one resolution',
+        columns=[artist.labels.caption(first), *(f'styles of {artist.labels.caption(seed)}' for seed in more)],
     )
 
 

@@ -37,10 +37,11 @@ def draw(artist: Painter, settings: Settings, look: Look, psi: float | None = No
     ws = [artist.ws(settings.truncation_seeds, value, artist.config.num_ws) for value in settings.psis]
     drawn = look.enlarge(artist.images(np.concatenate(ws)))
     columns = np.split(drawn, len(settings.psis))
+    own = ' of the class' if artist.labels.own_average else ''
     return look.table(
         list(map(list, zip(*columns))),
         height=drawn.shape[1],
-        title='Truncation: psi = 0 is the average w, negative values are opposites',
+        title=f'Truncation: psi = 0 is the average w{own}, negative values are opposites',
         columns=[f'psi = {value:g}' for value in settings.psis],
-        beside=[f'seed {seed}' for seed in settings.truncation_seeds],
+        beside=[artist.labels.caption(seed) for seed in settings.truncation_seeds],
     )

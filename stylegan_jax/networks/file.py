@@ -23,6 +23,7 @@ def write(
     config: GeneratorConfig | DiscriminatorConfig | ClassifierConfig,
     arrays: Mapping[str, object],
     dtype: str | None = None,
+    labels: Mapping[str, object] | None = None,
 ) -> None:
     """Writes a network file atomically: it appears complete or not at all.
 
@@ -32,8 +33,10 @@ def write(
       config: of the network.
       arrays: {name: array}.
       dtype: number type of the stored arrays, such as 'float16' for half the size; None for their own.
+      labels: the meaning of the network's labels, a dict for JSON; None for nothing about them.
     """
     header = {'format': 'stylegan_jax', 'version': 1, 'kind': kind, 'config': serialization.to_dict(config)}
+    header |= {} if labels is None else {'labels': labels}
     npz_file.write(path, header, {name: np.asarray(array, dtype) for name, array in arrays.items()})
 
 
@@ -48,6 +51,13 @@ def read(
     Raises:
       UserError: the file is damaged or is not a network file.
     """
+    return read_with_labels(path)[:3]
+
+
+def read_with_labels(
+    path: str | os.PathLike,
+) -> tuple[str, GeneratorConfig | DiscriminatorConfig | ClassifierConfig, dict[str, np.ndarray], object]:
+    """Reads a file as `read` does; returns as a fourth the labels that `write` got, None if the file has none."""
 
     def build(header, arrays):
         if not header:
@@ -58,7 +68,8 @@ def read(
                 f'kind {header.get("kind")!r}); a newer stylegan_jax may have written it'
             )
         config = serialization.from_dict(_KINDS[header['kind']], header['config'])
-        return header['kind'], config, {name: _at_least_float32(array) for name, array in arrays.items()}
+        arrays = {name: _at_least_float32(array) for name, array in arrays.items()}
+        return header['kind'], config, arrays, header.get('labels')
 
     return npz_file.read(path, build, 'network file')
 

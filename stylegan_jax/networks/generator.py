@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import Array, Float, Integer, Real
 
+from stylegan_jax.config.label_meaning import LabelMeaning
 from stylegan_jax.config.network import GeneratorConfig, stage_and_alpha
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
@@ -34,12 +35,14 @@ class Generator:
         while JAX transforms the pytree, so that their annotations are weak.)
       w_avg: average w, the centre of the truncation trick, [W].
       noise: the stored noise inputs, one [1, h, w, 1] per layer; empty for a network without noise.
+      label_meaning: what the labels that it was trained with mean, such as names of classes; None if that is not known.
     """
 
     config: GeneratorConfig = dataclasses.field(metadata={'static': True})
     params: typing.Any
     w_avg: typing.Any
     noise: tuple
+    label_meaning: LabelMeaning | None = dataclasses.field(default=None, metadata={'static': True})
 
     @classmethod
     def init(cls, key: jax.Array, config: GeneratorConfig) -> 'Generator':
@@ -109,6 +112,7 @@ class Generator:
         w: Real[AnyArray, 'N W'] | Real[AnyArray, 'N L W'],
         psi: float | Real[AnyArray, '...'] | None = None,
         cutoff: int | Integer[AnyArray, ''] | None = None,
+        center: Real[AnyArray, ' W'] | Real[AnyArray, 'N W'] | None = None,
     ) -> Float[Array, 'N L W']:
         """Broadcasts w to layers and applies the truncation trick: w' = w_avg + psi * (w - w_avg) (Appendix B).
 
@@ -116,6 +120,7 @@ class Generator:
           w: [N, W], or [N, L, W] where layers have a w of their own.
           psi: 1 changes nothing, 0 means the average w; None is the network's own default.
           cutoff: number of layers that are truncated, from the first; None is the network's own default.
+          center: what takes the place of w_avg, such as the average w of a class, [W] or [N, W]; None for w_avg.
 
         Returns:
           ws [N, L, W].
@@ -124,7 +129,7 @@ class Generator:
           UserError: the shape of w does not fit, or the network is Progressive GAN's.
         """
         self._refuse_progan('truncate')
-        return self._truncate(w, psi, cutoff)
+        return self._truncate(w, psi, cutoff, center)
 
     def synthesize(
         self,
@@ -194,7 +199,10 @@ class Generator:
           path: of the file; an existing one is replaced.
           dtype: number type of the stored arrays: 'float16' for half the size and three digits; None for their own.
         """
-        network_file.write(path, kind='generator', config=self.config, arrays=self.named_arrays(), dtype=dtype)
+        labels = None if self.label_meaning is None else self.label_meaning.to_dict()
+        network_file.write(
+            path, kind='generator', config=self.config, arrays=self.named_arrays(), dtype=dtype, labels=labels
+        )
 
     @classmethod
     def from_arrays(cls, config: GeneratorConfig, arrays: dict[str, jax.typing.ArrayLike]) -> 'Generator':
@@ -230,7 +238,7 @@ class Generator:
         label = as_label(label, z.shape[0], self.label_dim, z.dtype)
         return _map_compiled(self.config, self.params, z, label)
 
-    def _truncate(self, w, psi, cutoff):
+    def _truncate(self, w, psi, cutoff, center=None):
         w = jnp.asarray(w, self.w_avg.dtype)
         if w.shape[1:] not in ((self.w_dim,), (self.num_ws, self.w_dim)):
             raise UserError(f'w has shape {w.shape}; give [N, {self.w_dim}] or [N, {self.num_ws}, {self.w_dim}]')
@@ -242,7 +250,11 @@ class Generator:
             return ws
         truncated = (jnp.arange(self.num_ws) < cutoff)[:, None]
         # psi may be traced. With 1 the layers keep w to the bit, which the product would round.
-        return jnp.where(truncated & (jnp.asarray(psi) != 1), self.w_avg + (ws - self.w_avg) * psi, ws)
+        if center is None:
+            center = self.w_avg
+        elif jnp.ndim(center) == 2:
+            center = jnp.asarray(center, self.w_avg.dtype)[:, None]  # the same for all layers
+        return jnp.where(truncated & (jnp.asarray(psi) != 1), center + (ws - center) * psi, ws)
 
     def _noise_inputs(self, noise, batch, stage):
         """Returns the noise inputs of the layers up to a stage, for each form of the argument `noise`."""

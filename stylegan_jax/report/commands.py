@@ -28,7 +28,7 @@ def commands(run: Run) -> list[tuple[str, list[str]]]:
         listed.append(('Go on with the training, or longer with --config.train.total_kimg=…', lines))
     return [
         *listed,
-        ('Make pictures', [_line('generate', f'--network={folder}', f'--outdir={folder}/generated', '--seeds=0-15')]),
+        (_pictures(run), [_line('generate', f'--network={folder}', f'--outdir={folder}/generated', '--seeds=0-15')]),
         *([('Measure', [_line('evaluate', f'--network={folder}', *flags)])] if (flags := proposed(run)) else []),
         ('Make this page anew', [_line('report', f'--run={folder}')]),
     ]
@@ -55,6 +55,12 @@ def changed_settings(config: Config | None) -> list[tuple[str, Any, Any]] | None
         for name, there, here in serialization.differences(experiment, config)
         if there not in ('auto', None)
     ]
+
+
+def _pictures(run):
+    """The title of the command that draws: without a class, it draws all of them."""
+    has_labels = run.config and run.config.image.label_dim
+    return 'Make pictures' + (' of all labels in turn, or of one class with --class=…' if has_labels else '')
 
 
 def _ships(name):

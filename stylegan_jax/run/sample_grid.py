@@ -21,7 +21,7 @@ _SMALLEST_SIDE = 64  # pixels; smaller images are enlarged by whole factors, so 
 
 
 class SampleGrid:
-    """Fixed latents and labels, laid out as a grid; if there are classes, each row has one.
+    """Fixed latents and labels, laid out as a grid; if there are classes, each row has one that has images.
 
     Attributes:
       z: the latents [N, Z].
@@ -42,8 +42,10 @@ class SampleGrid:
         if classes is None:
             labels = dataset.labels[np.arange(rows * columns) % len(dataset)]
         else:
-            rows = min(classes, rows if config.log.grid_size else _MOST_CLASS_ROWS)
-            labels = np.eye(classes, dtype=np.float32)[np.repeat(np.arange(rows), columns)]
+            # A class without images is never trained.
+            there = np.flatnonzero(dataset.labels.any(axis=0))
+            rows = min(len(there), rows if config.log.grid_size else _MOST_CLASS_ROWS)
+            labels = np.eye(classes, dtype=np.float32)[np.repeat(there[:rows], columns)]
         self.columns, self.labels = columns, labels
         key = jax.random.fold_in(run_key(config), _GRID_PURPOSE)
         self.z = np.asarray(jax.random.normal(key, (len(labels), config.generator.z_dim)))

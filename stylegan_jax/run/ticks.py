@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, is_finished
 from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.meaning_of_labels import meaning_of_labels
 from stylegan_jax.errors import UserError
 from stylegan_jax.run import metrics as run_metrics
 from stylegan_jax.run import sample_grid
@@ -61,6 +62,8 @@ class Ticks:
         """
         self._config, self._workdir = config, workdir
         self._data = {'images': len(dataset), 'data': dataset.signature}
+        if meaning := meaning_of_labels(dataset.labels, dataset.label_names):
+            self._data['labels'] = meaning.to_dict()  # for those who draw with the network
         self.grid, self._metrics = grid, metrics
         self._log, self._saving, self._reporting = log, saving, reporting
         progress = start.progress

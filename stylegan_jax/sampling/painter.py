@@ -13,7 +13,6 @@ import numpy as np
 from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.generator import Generator, broadcast_w, map_latents, synthesize_images
-from stylegan_jax.networks.labels import as_label
 from stylegan_jax.runtime.platforms import matmul_precision
 from stylegan_jax.sampling.engine import (
     chosen_precision,
@@ -26,18 +25,20 @@ from stylegan_jax.sampling.engine import (
     to_uint8_on_device,
 )
 from stylegan_jax.sampling.latents import draw_keys, latents
+from stylegan_jax.sampling.seed_labels import SeedLabels, same_label
 
 # 'const' (the stored inputs), 'none', typed JAX keys [N], or arrays [1 or N, h, w, 1], one a layer.
 Noise: TypeAlias = str | jax.Array | Sequence[jax.Array | np.ndarray]
 
 
 class Painter:
-    """A generator at one level of detail, for one class, on the first device.
+    """A generator at one level of detail, with a label for each seed, on the first device.
 
     A figure has few images, and a second device would be given copies of the last one for most of them.
 
     Attributes:
       generator: the Generator.
+      labels: the SeedLabels.
       config: its GeneratorConfig.
       stage: the last stage in use.
       num_layers: how many layers of the synthesis network are in use.
@@ -50,7 +51,7 @@ class Painter:
         self,
         generator: Generator,
         *,
-        label: int | None = None,
+        label: int | SeedLabels | None = None,
         lod: float = 0.0,
         precision: str = 'float32',
         drawn: Callable[[int], object] = lambda count: None,
@@ -59,7 +60,7 @@ class Painter:
 
         Args:
           generator: a Generator.
-          label: a class, or None for none.
+          label: a class, the SeedLabels of its seeds, or None for none.
           lod: level of detail, see `Generator.synthesize`.
           precision: see `sampling.sampler.Sampler`.
           drawn: called with the number of images after each batch of them.
@@ -74,7 +75,7 @@ class Painter:
         self.shape = (*self.config.image.stage_shape(self.stage), self.config.image.channels)
         self._precision = chosen_precision(precision, devices[0])
         self.dtype = generator.w_avg.dtype
-        self._label = np.asarray(as_label(None if label is None else [label], 1, generator.label_dim, self.dtype))
+        self.labels = label if isinstance(label, SeedLabels) else same_label(generator, label)
         self.batch, self._drawn = fitting_batch(self.shape, devices), drawn
         self._alpha = np.asarray(alpha, self.dtype)
         self._program = kept_program(
@@ -86,14 +87,14 @@ class Painter:
             dtype=synthesis_dtype(self._precision),
         )
 
-    def w(self, z: np.ndarray) -> np.ndarray:
-        """Maps latents [N, Z] to w [N, W]."""
-        label = np.repeat(self._label, len(z), axis=0)
+    def w(self, z: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
+        """Maps latents [N, Z], with labels [N, K] or those of the seeds from 0 on, to w [N, W]."""
+        label = self.labels(range(len(z))) if label is None else np.asarray(label, self.dtype)
         with matmul_precision(self._precision):
             return np.asarray(_map(self.config, self.generator.params, np.asarray(z, self.dtype), label))
 
     def ws(self, seeds: Sequence[int], psi: float | None = None, cutoff: int | None = None) -> np.ndarray:
-        """Returns the ws [N, L, W] of seeds.
+        """Returns the ws [N, L, W] of seeds, each with its own label.
 
         Args:
           seeds: numbers, see `sampling.latents.latents`.
@@ -103,13 +104,33 @@ class Painter:
         Raises:
           UserError: psi is given, and the network is Progressive GAN's.
         """
-        return self.ws_of_z(latents(seeds, self.generator.z_dim), psi, cutoff)
+        w = self.w(latents(seeds, self.generator.z_dim), self.labels(seeds))
+        return self._truncated(w, psi, cutoff, None if psi == 1 else self.labels.centers(seeds))
 
-    def ws_of_z(self, z: np.ndarray, psi: float | None = None, cutoff: int | None = None) -> np.ndarray:
-        """Returns the ws [N, L, W] of latents [N, Z]; see `ws`."""
-        w = self.w(z)
+    def ws_of_z(
+        self,
+        z: np.ndarray,
+        psi: float | None = None,
+        cutoff: int | None = None,
+        *,
+        label: np.ndarray | None = None,
+        centers: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Returns the ws [N, L, W] of latents [N, Z]; see `ws`.
+
+        Args:
+          z: [N, Z].
+          psi, cutoff: see `ws`.
+          label: [N, K]; None for the labels of the seeds from 0 on, whose centers are then taken as well.
+          centers: the w that truncation goes to, [N, W]; None for the average w of the network.
+        """
+        if label is None and psi != 1:
+            centers = self.labels.centers(range(len(z)))
+        return self._truncated(self.w(z, label), psi, cutoff, centers)
+
+    def _truncated(self, w, psi, cutoff, centers):
         if not self.config.is_progan:
-            return np.asarray(self.generator.truncate(w, psi, cutoff))
+            return np.asarray(self.generator.truncate(w, psi, cutoff, centers))
         if psi is not None:
             raise UserError(
                 'a Progressive GAN generator has no truncation', field='psi', value=f'{psi:g}', remedy='leave it out'

@@ -108,6 +108,7 @@ class Sampler:
         z: jax.Array | np.ndarray,
         label: jax.Array | np.ndarray | None = None,
         keys: jax.Array | None = None,
+        centers: jax.Array | np.ndarray | None = None,
     ) -> jax.Array:
         """Makes images; returns before they are done.
 
@@ -115,6 +116,7 @@ class Sampler:
           z: [N, Z], N at most `batch`; in host memory or on devices.
           label: vectors [N, K] (`networks.labels.as_label` makes them), or None for zeros.
           keys: typed JAX keys [N] for random noise inputs, and only for those.
+          centers: the w that truncation pulls each image to, [N, W]; None for the average w of the network.
 
         Returns:
           uint8 [N, H, W, C] on the devices: the floats of `Generator.__call__` as `sampling.grid.to_uint8` has them.
@@ -122,27 +124,29 @@ class Sampler:
         Raises:
           UserError: a shape does not fit.
         """
-        return self.make(z, label, keys)[0]
+        return self.make(z, label, keys, centers)[0]
 
     def make(
         self,
         z: jax.Array | np.ndarray,
         label: jax.Array | np.ndarray | None = None,
         keys: jax.Array | None = None,
+        centers: jax.Array | np.ndarray | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Makes images as `__call__` does, and says of each whether it was finite before it became uint8.
 
         Returns:
           (uint8 [N, H, W, C], bool [N]), on the devices.
         """
-        made = self._padded(z, label, keys)
+        made = self._padded(z, label, keys, centers)
         return made if len(z) == self.batch else tuple(x[: len(z)] for x in made)
 
     def stream(self, inputs: Iterable[Sequence[Any]]) -> Iterator[np.ndarray]:
         """Makes images batch after batch; a batch is fetched while the devices work on the next one.
 
         Args:
-          inputs: an iterable of arguments for `__call__`: (z,), (z, label) or (z, label, keys).
+          inputs: an iterable of arguments for `__call__`: (z,), (z, label), (z, label, keys) or (z, label, keys,
+            centers).
 
         Yields:
           uint8 [N, H, W, C] in host memory, one for each of the inputs.
@@ -154,19 +158,20 @@ class Sampler:
         z: jax.Array | np.ndarray,
         label: jax.Array | np.ndarray | None = None,
         keys: jax.Array | None = None,
+        centers: jax.Array | np.ndarray | None = None,
     ) -> tuple[Any, Any]:
         """Returns what the compiled program takes for a call with these arguments, on the devices; for measurements."""
-        return self._placed, self._program.split(self._full_batch(z, label, keys))
+        return self._placed, self._program.split(self._full_batch(z, label, keys, centers))
 
     @functools.cached_property
     def _placed(self):
         return self._program.place((self._generator, *self._settings))
 
-    def _padded(self, z, label=None, keys=None):
+    def _padded(self, z, label=None, keys=None, centers=None):
         """What `make` returns, filled up to `batch` with copies of the last image."""
-        return self._program(self._placed, self._full_batch(z, label, keys))
+        return self._program(self._placed, self._full_batch(z, label, keys, centers))
 
-    def _full_batch(self, z, label, keys):
+    def _full_batch(self, z, label, keys, centers):
         z = z if isinstance(z, jax.Array) else np.asarray(z)
         count, image = len(z), self._generator.config.image
         if z.shape[1:] != (self._generator.z_dim,) or not 1 <= count <= self.batch:
@@ -176,10 +181,15 @@ class Sampler:
             raise UserError(f'label has shape {np.shape(label)}; give vectors [{count}, {image.label_dim}]')
         if (keys is not None) != (self._noise == 'random') or (keys is not None and keys.shape != (count,)):
             raise UserError(f"keys: give [{count}] with noise='random', and none otherwise")
+        if centers is not None and np.shape(centers) != (count, self._shapes.w_avg.shape[0]):
+            raise UserError(f'centers have shape {np.shape(centers)}; give [{count}, {self._shapes.w_avg.shape[0]}]')
         # What is on a device stays there: fetching it would wait for all that the device has to do before.
-        z, label = (x.astype(self._dtype) if isinstance(x, jax.Array) else np.array(x, self._dtype) for x in (z, label))
+        z, label, centers = (
+            x if x is None else x.astype(self._dtype) if isinstance(x, jax.Array) else np.array(x, self._dtype)
+            for x in (z, label, centers)
+        )
         rows = rows_of_batch(0, self.batch, count)
-        return tuple(x if x is None or count == self.batch else x[rows] for x in (z, label, keys))
+        return tuple(x if x is None or count == self.batch else x[rows] for x in (z, label, keys, centers))
 
     def _argument_shapes(self):
         """What `arguments` returns, as shapes and types alone; weights are not needed for it."""
@@ -187,15 +197,15 @@ class Sampler:
         keys = array((self.batch,), jax.eval_shape(jax.random.key, 0).dtype) if self._noise == 'random' else None
         z = array((self.batch, config.z_dim), self._dtype)
         label = array((self.batch, config.image.label_dim), self._dtype)
-        return (self._shapes, *self._settings), (z, label, keys)
+        return (self._shapes, *self._settings), (z, label, keys, None)
 
 
 def _draw(network, batch, *, stage, noise, dtype):
     """Latents to uint8 images [N, H, W, C], and whether each was finite, bool [N]; see `Sampler`."""
-    (generator, truncation, alpha), (z, label, keys) = network, batch
+    (generator, truncation, alpha), (z, label, keys, centers) = network, batch
     config, params = generator.config, generator.params
     w = map_latents(config, params, z, label)
-    ws = broadcast_w(config, w) if truncation is None else generator.truncate(w, *truncation)
+    ws = broadcast_w(config, w) if truncation is None else generator.truncate(w, *truncation, centers)
     inputs = generator.noise[: 2 * (stage + 1)] if noise == 'const' else ()  # two layers a stage
     if noise == 'random':
         inputs = noise_of_keys(config, keys, stage, ws.dtype)

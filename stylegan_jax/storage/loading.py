@@ -1,8 +1,10 @@
 """From a path to a Generator or a Discriminator, whatever kind of file it is."""
 
+import dataclasses
 import os
 import pathlib
 
+from stylegan_jax.config.label_meaning import meaning_of
 from stylegan_jax.errors import UserError, require
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
@@ -74,10 +76,14 @@ def _load_file(path, which):
         raise UserError(f'{path}: not a network', remedy=_GIVE)
     if magic != _ZIP_MAGIC:
         return official.load(path, which)
-    kind, config, arrays = network_file.read(path)
+    kind, config, arrays, labels = network_file.read_with_labels(path)
     if kind != ('discriminator' if which == 'D' else 'generator'):
         raise UserError(f'{path}: this file holds a {kind}, and {which!r} was asked for')
     try:
-        return (Discriminator if kind == 'discriminator' else Generator).from_arrays(config, arrays)
+        if kind == 'discriminator':
+            return Discriminator.from_arrays(config, arrays)
+        generator = Generator.from_arrays(config, arrays)
+        meaning = meaning_of(labels, generator.label_dim)
+        return dataclasses.replace(generator, label_meaning=meaning)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None

@@ -5,12 +5,14 @@ Importing this module imports Orbax, which takes a second: `storage.loading` doe
 
 import collections.abc
 import contextlib
+import dataclasses
 import os
 import sys
 
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.config.label_meaning import meaning_of
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
@@ -38,7 +40,11 @@ def load_with_run(
         saved = checkpoints.restore(nimg=nimg)
     for line in saved.damaged:
         print(f'warning: {line}; the one before it is used', file=sys.stderr)
-    return jax.tree.map(jnp.asarray, network(saved.config, saved.state, which)), saved
+    found = jax.tree.map(jnp.asarray, network(saved.config, saved.state, which))
+    if which != 'D':
+        meaning = meaning_of(saved.progress.get('labels'), found.label_dim)
+        found = dataclasses.replace(found, label_meaning=meaning)
+    return found, saved
 
 
 def all_nimg(workdir: str | os.PathLike) -> list[int]:

@@ -15,6 +15,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.lpips import LPIPS
 from stylegan_jax.feature_networks.vgg import random_arrays
 from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.seed_labels import class_labels, labels_in_turn
 
 GENERATOR = tiny.generator(tiny.generator_config(resolution=8))
 DISCRIMINATOR = tiny.discriminator(tiny.discriminator_config(resolution=8))
@@ -210,3 +211,18 @@ def test_the_rate_ramps_as_in_the_reference():
         0.1 * (0.5 - 0.5 * np.cos(np.pi * 0.004)),
     ]
     np.testing.assert_allclose(rate, expected, rtol=1e-3)
+
+
+def test_latents_are_searched_near_those_of_the_class():
+    """The first start, which all steps of size 0 leave where it is, is the mean w of the samples of the label."""
+    generator = tiny.generator(tiny.generator_config(image=ImageConfig(8, label_dim=3)))
+    options = dataclasses.replace(QUICK, restarts=1, rate=0.0, steps=1)
+    targets = own_images(generator, 1, label=[2])
+    means = {}
+    for name, label in {'class': 2, 'turn': class_labels(generator, [2]), 'all': labels_in_turn(generator)}.items():
+        means[name] = project(generator, targets, options, label=label).ws[0, 0]
+    expected = np.asarray(generator.map(tiny.normal(20_000, 6), np.full(20_000, 2)))
+    near = 6 * expected.std(axis=0) / np.sqrt(10_000)
+    assert (np.abs(means['class'] - expected.mean(axis=0)) < near).all()
+    np.testing.assert_allclose(means['turn'], means['class'], rtol=1e-5, atol=1e-6)
+    assert np.abs(means['all'] - means['class']).max() > 0.05

@@ -10,9 +10,11 @@ import pytest
 import tiny
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset
+from stylegan_jax.data.pipeline import random_labels
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.metric_samples import Fakes, Reals, Steps
 from stylegan_jax.metrics import path_length
+from stylegan_jax.sampling.seed_labels import class_labels
 
 IMAGE = ImageConfig(8)
 CONFIG = tiny.generator_config(image=IMAGE)
@@ -204,3 +206,45 @@ def test_progressive_gan_has_no_w():
     assert np.all(distances(steps(config, space='z'), 4) > 0)
     with pytest.raises(UserError, match='ppl_w: a Progressive GAN generator has no intermediate latents'):
         steps(config, space='w')
+
+
+# Classes.
+
+CLASSES = tiny.generator_config(image=ImageConfig(8, label_dim=3))
+
+
+def expected_distance(label):
+    """The distance of the first path, from the generator's own methods; both ends have the label."""
+    generator = tiny.generator(CLASSES)
+    key = jax.random.fold_in(jax.random.key(3), 2)
+    z = [jax.random.normal(jax.random.fold_in(key, end), (1, 6)) for end in range(2)]
+    w = [generator.map(one, np.float32([label])) for one in z]
+    with jax.default_matmul_precision('highest'):
+        ws = [jnp.repeat((w[0] + (w[1] - w[0]) * t)[:, None], CLASSES.num_ws, axis=1) for t in (0, path_length.EPSILON)]
+        noise = jax.random.fold_in(jax.random.fold_in(jax.random.key(3), 4), 0)
+        a, b = (generator.synthesize(one, noise=noise) * 127.5 for one in ws)
+    return float(jnp.mean((a - b) ** 2)) / path_length.EPSILON**2
+
+
+def test_paths_have_classes_in_turn_or_the_one_that_is_asked_for():
+    generator = tiny.generator(CLASSES)
+    in_turn = steps(CLASSES, ends=True)
+    assert distances(in_turn, 1)[0] == pytest.approx(expected_distance([1, 0, 0]), rel=0.02)
+    one = steps(CLASSES, ends=True, labels=class_labels(generator, [2]))
+    assert distances(one, 1)[0] == pytest.approx(expected_distance([0, 0, 1]), rel=0.02)
+    assert one.identity['labels'] != in_turn.identity['labels'] and 'class 2' in one.identity['labels']
+    assert 'labels' not in steps().identity
+
+
+def test_paths_have_labels_of_the_data_set_where_there_is_one():
+    image = ImageConfig(8, label_dim=16)
+    config, faces = tiny.generator_config(image=image), open_dataset(DataConfig(source='toy_faces', count=10), image)
+    some = steps(config, dataset=faces)
+    assert some.identity['labels'] == faces.signature
+    np.testing.assert_array_equal(some._labels(np.arange(4, 8)), random_labels(faces, 3, 4, 4))
+
+
+def test_images_of_one_class_need_no_data_set():
+    some = fakes(CLASSES, labels=class_labels(tiny.generator(CLASSES), [2]))
+    np.testing.assert_array_equal(next(some.latents(5))[2], np.eye(3)[[2] * 4])
+    assert next(some.batches(0)).shape == (4, 8, 8, 3)

@@ -12,7 +12,10 @@ from stylegan_jax.config import ImageConfig
 from stylegan_jax.figures import __main__ as command
 from stylegan_jax.figures import settings, style_mixing, truncation
 from stylegan_jax.figures.look import Look
+from stylegan_jax.sampling import grid
+from stylegan_jax.sampling.latents import latents
 from stylegan_jax.sampling.painter import Painter
+from stylegan_jax.sampling.seed_labels import average_w, labels_in_turn
 
 CONFIG = tiny.generator_config(image=ImageConfig(16, label_dim=2))
 FEW = ['--samples=5']
@@ -79,6 +82,7 @@ def test_flags_choose_what_is_drawn(network, figures):
         '--ranges=fine,0-2',
         '--psis=1,-0.5',
         '--class=1',
+        '--truncate_to=network',
         '--truncation_seeds=7',
         '--psi=0.5',
     )
@@ -167,3 +171,28 @@ def test_psi_for_progressive_gan(error):
 def test_outdir_that_is_a_file(error, tmp_path):
     (tmp_path / 'file').write_text('')
     assert 'cannot be written' in error(f'--outdir={tmp_path}/file', '--figure=truncation')
+
+
+@pytest.mark.parametrize('given', ['0,2', None])
+def test_seeds_have_classes_in_turn(figures, given, tmp_path_factory):
+    generator = tiny.generator(tiny.generator_config(image=ImageConfig(8, label_dim=3)))
+    network, flags = tiny.saved(generator, tmp_path_factory), [f'--class={given}'] if given else []
+    made, out = figures(
+        network, '--figure=truncation,uncurated', '--nocaptions', '--gutter=0', '--scale=1', '--psis=1,0',
+        '--truncation_seeds=3,5', '--rows=2', '--lods=0', *flags
+    )  # fmt: skip
+    classes = [0, 2] if given else [0, 1, 2]
+    of_seed = [classes[seed % len(classes)] for seed in (3, 5)]
+    w = generator.map(latents([3, 5], 6), of_seed)
+    centers = np.stack([average_w(generator, np.eye(3, dtype=np.float32)[number]) for number in of_seed])
+    both = [np.asarray(generator.truncate(some, 1)) for some in (w, centers)]
+    rows = [np.hstack([grid.to_uint8(generator.synthesize(ws[row : row + 1]))[0] for ws in both]) for row in (0, 1)]
+    np.testing.assert_allclose(made['truncation.png'].astype(int), np.vstack(rows), atol=1)
+    assert made['uncurated.png'].shape == (16, 8, 3)
+    assert f'a class for each seed in turn (seed n: number n modulo {len(classes)}): class 0, ' in out
+
+
+def test_captions_name_the_class():
+    generator = tiny.generator(tiny.generator_config(image=ImageConfig(8, label_dim=3)))
+    assert Painter(generator, label=labels_in_turn(generator)).labels.caption(5) == 'seed 5 (class 2)'
+    assert Painter(generator, label=1).labels.caption(5) == 'seed 5'

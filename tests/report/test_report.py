@@ -17,7 +17,7 @@ import pytest
 
 import tiny_run
 from stylegan_jax import report
-from stylegan_jax.config import serialization
+from stylegan_jax.config import ImageConfig, serialization
 from stylegan_jax.report import __main__ as command
 from stylegan_jax.report import commands, curves, pictures, plots, reading
 from stylegan_jax.report.markup import data, element
@@ -194,6 +194,16 @@ def test_command_of_a_shipped_experiment_names_what_was_changed(tmp_path):
     )
     cells = page_of(tmp_path / 'run').text_in('td')
     assert '9.0' in cells and '80.0' in cells
+
+
+@pytest.mark.parametrize('label_dim', [0, 3])
+def test_the_command_for_pictures_says_that_it_draws_all_classes(tmp_path, label_dim):
+    write_run(tmp_path / 'run', config=tiny_run.run_config(image=ImageConfig(8, label_dim=label_dim)))
+    lines = dict(commands.commands(reading.read(str(tmp_path / 'run'))))
+    title = 'Make pictures of all labels in turn, or of one class with --class=…' if label_dim else 'Make pictures'
+    assert lines[title] == [
+        f'python -m stylegan_jax.generate --network={tmp_path}/run --outdir={tmp_path}/run/generated --seeds=0-15'
+    ]
 
 
 def test_experiment_of_ones_own_is_not_run(tmp_path, monkeypatch):

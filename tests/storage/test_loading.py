@@ -1,5 +1,6 @@
 """`load` knows every kind of file by itself."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -11,6 +12,11 @@ import pytest
 import reference_case
 import stylegan_jax as sgj
 import tiny
+import tiny_run
+from stylegan_jax import training
+from stylegan_jax.config import ImageConfig
+from stylegan_jax.config.label_meaning import LabelMeaning
+from stylegan_jax.storage.checkpoint import Checkpoints
 
 PICKLE = reference_case.pickle_path('c32')
 
@@ -88,3 +94,34 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     network = tiny.generator(tiny.generator_config())
     network.save('toyfaces')
     assert sgj.load('toyfaces').shape == network.shape
+
+
+def test_a_saved_network_keeps_what_its_labels_mean(tmp_path):
+    meaning = LabelMeaning(('cat', 'dog', 'owl'), (0, 2))
+    G = tiny.generator(tiny.generator_config(image=ImageConfig(8, label_dim=3)))
+    dataclasses.replace(G, label_meaning=meaning).save(tmp_path / 'named')
+    found = sgj.load(tmp_path / 'named')
+    assert found.label_meaning == meaning and tiny.trees_equal(found, G)
+    G.save(tmp_path / 'nameless')
+    assert sgj.load(tmp_path / 'nameless').label_meaning is None
+
+
+def test_a_network_without_labels_is_saved_as_before(tmp_path):
+    G = tiny.generator(tiny.generator_config(resolution=8))
+    G.save(tmp_path / 'network')
+    with np.load(tmp_path / 'network') as file:
+        assert json.loads(str(file['header'])).keys() == {'format', 'version', 'kind', 'config'}
+
+
+def test_networks_of_a_run_know_what_its_labels_mean(tmp_path):
+    config = tiny_run.run_config(image=ImageConfig(8, label_dim=3))
+    meaning = LabelMeaning(('cat', 'dog', 'owl'), (0, 2))
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(16, training.create_state(config), config, {'labels': meaning.to_dict()})
+    checkpoints.wait()
+    checkpoints.close()
+    for which in ('ema', 'G'):
+        assert sgj.load(tmp_path, which).label_meaning == meaning
+    assert isinstance(sgj.load(tmp_path, 'D'), sgj.Discriminator)
+    sgj.load(tmp_path).save(tmp_path / 'network')
+    assert sgj.load(tmp_path / 'network').label_meaning == meaning

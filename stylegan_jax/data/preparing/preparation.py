@@ -216,6 +216,7 @@ def _finish(job, plan, say):
         'count': len(members),
         'image': to_dict(image) | {'label_dim': labels.shape[1]},
         'label_names': job.source.label_names,
+        **_class_names(job.source),
         'one_hot': job.one_hot,
         'source': plan['source'],
         'content_hash': _hash([stamp['content'] for stamp in stamps]),
@@ -239,6 +240,12 @@ def _finish(job, plan, say):
         for line in filter(None, [values.warning_of(extrema) or values.described(extrema)]):
             say(line)
     return done
+
+
+def _class_names(source):
+    """Returns an entry of prepared.json for names that come from folders alone, of which tfds is not told."""
+    names = getattr(source, 'class_names', None)
+    return {} if source.label_names or not names else {'class_names': names}
 
 
 def _write_tfds_files(job, stage, stamps):

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from stylegan_jax.data import labels as labels_module
+from stylegan_jax.data.label_names import names_of_folders
 from stylegan_jax.data.sources import label_files
 from stylegan_jax.data.sources.base import (
     PREPARATION,
@@ -36,6 +37,7 @@ class PictureFiles(PictureSource):
 
     Attributes:
       names: relative path of every picture, with forward slashes.
+      class_names: of the K entries of a label, from the folders of a dataset.json's classes; or None.
       container: the folder or zip.
       absence: the reason why labels that were looked for are not there, else None.
     """
@@ -79,6 +81,7 @@ class PictureFiles(PictureSource):
             self.labels, self._label_files, self.absence = own.labels, own.files, own.absence
             notes += own.notes
         self.notes = (*container.notes, *notes)
+        self.class_names = self.label_names or names_of_folders(self.names, self.labels)
 
     def name(self, index: int) -> str:
         return self.names[index]
