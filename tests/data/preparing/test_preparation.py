@@ -15,6 +15,7 @@ import pytest
 import tensorflow_datasets as tfds
 from test_pipeline import is_running
 
+import stylegan_jax
 import tiny_run
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data import prepared
@@ -238,6 +239,43 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     while any(map(is_running, children)):
         assert time.monotonic() < limit, 'processes outlive the one that started them'
         time.sleep(0.02)
+
+
+WATCHED = """
+import contextlib, multiprocessing.util, sys, traceback
+from multiprocessing.synchronize import SemLock
+from etils import epy
+
+lazy_imports = epy.lazy_imports
+
+@contextlib.contextmanager
+def watched(*args, **kwargs):
+    waiting = [each for each in multiprocessing.util._finalizer_registry.values() if each._callback is SemLock._cleanup]
+    assert not waiting, f'{len(waiting)} semaphores'
+    with lazy_imports(*args, **kwargs):
+        print('watched', flush=True)
+        yield
+
+epy.lazy_imports = watched
+
+if __name__ == '__main__':
+    from stylegan_jax import prepare_data
+    from stylegan_jax.cli import command
+
+    command.run(prepare_data.main, prepare_data.FLAGS)
+"""
+
+
+def test_nothing_is_left_to_clean_up_while_tfds_replaces_the_import_statement(pictures, tmp_path):
+    """Semaphores of a pool that is gone would be, at an instant that chance decides, and fail with a traceback."""
+    (tmp_path / 'program.py').write_text(WATCHED)
+    arguments = [f'--source={pictures}', f'--out={tmp_path / "out"}', '--resolution=8', '--workers=1']
+    command = [sys.executable, tmp_path / 'program.py', *arguments]
+    root = os.path.dirname(os.path.dirname(stylegan_jax.__file__))
+    done = subprocess.run(command, env=os.environ | {'PYTHONPATH': root}, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert 'watched' in done.stdout and '150 images' in done.stdout
+    assert not [line for line in done.stderr.splitlines() if line.strip() and 'preparing' not in line]
 
 
 def test_a_stamp_without_its_files_is_not_believed(whole, pictures, tmp_path, small_shards, monkeypatch):
