@@ -134,8 +134,8 @@ def make_shards(job: Job, workers: int, say: Callable[[str], object], title: str
             for shard in missing:
                 _make_shard(job, shard, bar.update)
             return
-        # While TensorFlow Datasets is imported for the first time, it replaces the import statement by one that fails in
-        # whatever multiprocessing cleans up at that moment. So that comes before there is anything to clean up ...
+        # While TensorFlow Datasets is imported for the first time, it replaces the import statement by one that fails
+        # in whatever multiprocessing cleans up at that moment. So it is imported before there is anything to clean up
         _ = job.format_of(0).features
         context, others = multiprocessing.get_context('spawn'), set(multiprocessing.active_children())
         pool = concurrent.futures.ProcessPoolExecutor(min(workers, len(missing) or 1), context, _begin_worker, (job,))
@@ -154,7 +154,7 @@ def make_shards(job: Job, workers: int, say: Callable[[str], object], title: str
                 process.terminate()
             raise
         finally:
-            # ... and the pool's threads and queues end here, not at some later moment.
+            # Threads and queues end here, and not at some later moment.
             pool.shutdown(cancel_futures=True)
 
 
