@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
 
 from stylegan_jax.config.run import Config
-from stylegan_jax.errors import require
+from stylegan_jax.errors import UserError, require
 
 ConfigClass = typing.TypeVar('ConfigClass')
 # The types in which JSON may have a field's value; those of numbers are not told apart.
@@ -38,7 +39,9 @@ def from_dict(cls: type[ConfigClass], values: Mapping[str, typing.Any], where: s
     hints = typing.get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}
     for name in values:
-        require(name in known, f'{where}{name}', values[name], f'unknown field of {cls.__name__}')
+        if name not in known:
+            shown = reprlib.repr(values[name])  # not all of whatever is there
+            raise UserError(f'unknown field of {cls.__name__}', field=f'{where}{name[:80]}', value=shown)
     return cls(**{name: _from_plain(hints[name], value, f'{where}{name}') for name, value in values.items()})
 
 

@@ -19,7 +19,7 @@ _HEADER = 'header'  # the name of the array of no dimensions whose one value is 
 # weights a tenth smaller, and pictures that are mostly of one colour perhaps ten times smaller.
 _MOST_GROWTH = 20
 _HARMLESS = 64 << 20  # bytes that an archive may hold in any case
-_HARMLESS_HEADER = 16 << 20
+_HARMLESS_HEADER = 4 << 20
 _T = typing.TypeVar('_T')
 
 

@@ -5,7 +5,6 @@
 
 import os
 import re
-import reprlib
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.layers import stage_name
+from stylegan_jax.runtime.bounded_pickle import shown
 from stylegan_jax.storage import official_pickle
 
 _NUMBERS = (bool, int, float, np.number, np.bool_)
@@ -139,8 +139,8 @@ def _converted(path, network, convert):
         raise UserError(f'{path}: not a pickle of (G, D, Gs) as the official code writes it') from None
     try:
         if type(version) is not int or version not in (2, 3):
-            shown = version[:40] if isinstance(version, str) else reprlib.repr(version)
-            raise UserError(f'network state of version {shown}; versions 2 and 3 can be read')
+            text = version[:40] if isinstance(version, str) else shown(version)
+            raise UserError(f'network state of version {text}; versions 2 and 3 can be read')
         return convert(network)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
@@ -164,7 +164,11 @@ def _convert_generator(network):
             ('mapping', *_mapping_name(name)): value
             for name, value in _variables(state['components']['mapping'].state).items()
         }
-        noise = {int(name[5:]): value for name, value in synthesis.items() if re.fullmatch(r'noise\d{1,2}', name)}
+        noise = {int(name[5:]): value for name, value in synthesis.items() if re.fullmatch(r'noise\d+', name)}
+        if noise and max(noise) >= config.num_layers:  # sizes of such layers would be beyond any memory
+            raise UserError(
+                f'the network has a noise input for layer {shown(max(noise))}, and {config.num_layers} layers'
+            )
         w_avg = variables['dlatent_avg']
         if config.mapping_layers == 0:  # w is z with its label, and the official average of another length
             w_avg = np.zeros(config.mapped_dim, np.float32) if w_avg.shape != (config.mapped_dim,) else w_avg
@@ -269,11 +273,9 @@ def _fields(state, table):
     kwargs = state['static_kwargs']
     for name, value in kwargs.items():
         if name in _FIXED and (_plain(name, value) or False) != _FIXED[name]:
-            raise UserError(f'a network built with {name}={reprlib.repr(value)} cannot be expressed here')
+            raise UserError(f'a network built with {name}={shown(value)} cannot be expressed here')
         if name not in _FIXED and name not in _IRRELEVANT and name not in table:
-            raise UserError(
-                f'a network built with the unknown argument {reprlib.repr(name)[1:-1]}={reprlib.repr(value)}'
-            )
+            raise UserError(f'a network built with the unknown argument {name[:80]}={shown(value)}')
     return {field: _plain(name, kwargs.get(name, default)) for name, (field, default) in table.items()}
 
 
