@@ -52,7 +52,8 @@ def read(path: str | os.PathLike, build: Callable[[dict, dict[str, np.ndarray]],
     """
     try:
         # Without pickles, an archive can hold nothing that would be executed.
-        with open(path, 'rb') as stream, np.load(stream, allow_pickle=False) as file:
+        with open(path, 'rb') as stream:
+            file = np.load(stream, allow_pickle=False)
             check_sizes(file, os.fstat(stream.fileno()).st_size)
             header = json.loads(str(file[_HEADER])) if _HEADER in file.files else {}
             return build(header, {name: file[name] for name in file.files if name != _HEADER})

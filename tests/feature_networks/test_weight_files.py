@@ -292,3 +292,11 @@ def test_npz_without_pickles(tmp_path):
     with open(path, 'wb') as file:
         np.save(file, arrays['a.weight'])
     assert 'no .npz file' in refused(path)
+
+
+@CONTAINERS
+def test_nested_keys_are_refused_before_they_are_hashed(written, container, monkeypatch):
+    """With some more of it, in pairs, hashing would have no end."""
+    nested = b'\x80\x02})\x85\x85Ns.'
+    monkeypatch.setattr(torch_writer, '_pickled', lambda content, protocol, rest: (nested, {}))
+    assert 'one of its keys is of type tuple' in refused(written({}, container=container))

@@ -12,6 +12,10 @@ import resource
 import sys
 import time
 
+_UNLIKELY = (
+    *(None, True, False, -1, 0, 1, 7, 0.5, 1e9, 1e300, float('nan'), float('inf'), 10**9, 10**18, '', '8', 'relu'),
+    *([], [1], [1, 2], [[1]], [1.5] * 3, {}, {'1': 2}, 'x' * 1000, [0] * 1000),
+)
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)  # where sizes and signs end
 
 
@@ -54,20 +58,25 @@ def damaged(content: bytes, places: list[int], chance: random.Random) -> bytes:
     return bytes(content)
 
 
-def written_number(content: bytes, chance: random.Random) -> bytes:
-    """A copy of a text in which a digit, a word or a bracket is another."""
-    text = bytearray(content)
+def miswritten(header: dict, chance: random.Random) -> dict:
+    """A copy of a header in which one to three entries, at any depth, have an unlikely value."""
+    header = json.loads(json.dumps(header))
     for _ in range(chance.randint(1, 3)):
-        places = [place for place, byte in enumerate(text) if chr(byte) in '0123456789tfn[]{},:"']
-        place = chance.choice(places)
-        text[place : place + 1] = chance.choice(
-            (b'', b'9' * chance.randint(1, 12), b'-1', b'[', b']', b'{}', b'""', b'null', b'1e9', b'NaN', b'Infinity')
-        )
-    return bytes(text)
+        table = header
+        while True:
+            name = chance.choice(list(table))
+            if not isinstance(table[name], dict) or not table[name] or chance.random() < 0.1:
+                break
+            table = table[name]
+        table[name] = chance.choice(_UNLIKELY)
+    return header
 
 
 def main() -> None:
-    """Reads files that are named on standard input; prints a line of JSON for each."""
+    """Reads files that are named on standard input; prints a line of JSON for each.
+
+    It is [path, 'network' or the error, seconds of the processor, most memory so far in MiB].
+    """
     from stylegan_jax import UserError, load
 
     # A fault of the bounds must not take the machine's memory.
@@ -75,7 +84,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     for line in sys.stdin:
         path, which = line.split()
-        start, outcome = time.perf_counter(), 'network'
+        start, outcome = time.process_time(), 'network'
         try:
             load(path, which)
         except UserError as error:
@@ -83,7 +92,7 @@ def main() -> None:
         except BaseException as error:
             outcome = f'{type(error).__name__}!'
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps([path, outcome, time.perf_counter() - start, peak / 2**10]), flush=True)
+        print(json.dumps([path, outcome, time.process_time() - start, peak / 2**10]), flush=True)
 
 
 if __name__ == '__main__':
