@@ -28,6 +28,7 @@ WITHOUT_JAX = [
     'report',
     'run.log',
     'runtime.atomic',
+    'runtime.bounded_pickle',
     'runtime.folder_lock',
     'runtime.interruption',
     'runtime.npz_file',
