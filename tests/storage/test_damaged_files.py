@@ -7,10 +7,10 @@ import random
 import subprocess
 import sys
 
-import damaged_files
 import numpy as np
 import pytest
 
+import damaged_files
 import reference_case
 import tiny
 

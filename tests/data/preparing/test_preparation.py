@@ -1,5 +1,6 @@
 """Prepared data sets: what is in them, that interruptions change nothing, that nothing half-made passes for whole."""
 
+import io
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import pytest
 import tensorflow_datasets as tfds
 from test_pipeline import is_running
 
+import damaged_files
 import stylegan_jax
 import tiny_run
 from stylegan_jax.config import DataConfig, ImageConfig
@@ -433,6 +435,23 @@ def test_labels_of_another_length_are_named(own_copy):
 def test_a_run_that_asks_for_something_else_is_refused(whole, image, message):
     with pytest.raises(UserError, match=message):
         open_dataset(DataConfig(path=str(whole)), image)
+
+
+@pytest.mark.parametrize('count', [100, pytest.param(1100, marks=pytest.mark.slow)])
+def test_pictures_with_random_damage_are_used_or_skipped(tmp_path, count):
+    """And nothing else: no crash, and no error that ends the whole."""
+    chance, random = damaged_files.random.Random(count), np.random.default_rng(0)
+    (tmp_path / 'pictures').mkdir()
+    for kind in ('png', 'jpeg', 'webp'):
+        picture, file = PIL.Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)), io.BytesIO()
+        picture.save(file, kind)
+        for number in range(count):
+            content = damaged_files.damaged(file.getvalue(), range(len(file.getvalue())), chance)
+            (tmp_path / 'pictures' / f'{number}.{kind}').write_bytes(content)
+    picture.save(tmp_path / 'pictures' / 'whole.png')
+    prepare(tmp_path / 'pictures', tmp_path / 'out', image=ImageConfig(8), max_skipped=1)
+    info = read_info(tmp_path / 'out')
+    assert info['num_skipped'] + info['count'] == 3 * count + 1 and min(info['num_skipped'], info['count']) > count / 10
 
 
 def test_no_room(pictures, tmp_path):
