@@ -3,6 +3,7 @@
 The damage is that of disks, transfers and editors: nothing here is made to do harm.
 """
 
+import copy
 import itertools
 import json
 import os
@@ -68,7 +69,7 @@ def miswritten(header: dict, chance: random.Random) -> dict:
             if not isinstance(table[name], dict) or not table[name] or chance.random() < 0.1:
                 break
             table = table[name]
-        table[name] = chance.choice(_UNLIKELY)
+        table[name] = copy.deepcopy(chance.choice(_UNLIKELY))
     return header
 
 

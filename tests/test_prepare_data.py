@@ -131,6 +131,7 @@ def test_it_trains_conditionally_on_what_it_prepared(run, pictures, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_thirty_preparations_print_their_result_alone(pictures, tmp_path):
     """Semaphores that are cleaned up during an import once printed tracebacks in one run of eight."""
     command = [sys.executable, '-m', 'stylegan_jax.prepare_data', f'--source={tmp_path / pictures}', '--resolution=8']
