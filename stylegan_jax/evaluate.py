@@ -180,6 +180,7 @@ def main(argv: list[str]) -> int:
             passes += evaluator.passes
         for identity, count in passes:  # at the very end, because a command that was stopped goes on with them
             store.forget(identity, count)
+    print(f'written to {path}')
     return 0
 
 

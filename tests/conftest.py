@@ -1,5 +1,6 @@
 """Settings and fixtures for all tests."""
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -136,6 +137,26 @@ def forms(request):
     if request.param == 'accelerator':
         request.getfixturevalue('accelerator_forms')
     return request.param
+
+
+@pytest.fixture
+def without_rights(tmp_path):
+    """Returns a context manager in which nothing below the test's folder may be read or written, not even by root."""
+
+    @contextlib.contextmanager
+    def context():
+        as_root = os.geteuid() == 0
+        tmp_path.chmod(0)
+        if as_root:
+            os.seteuid(65534)  # nobody
+        try:
+            yield
+        finally:
+            if as_root:
+                os.seteuid(0)
+            tmp_path.chmod(0o700)
+
+    return context
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ WITHOUT_JAX = [
     'run.time_left',
     'runtime.atomic',
     'runtime.cache_folder',
+    'runtime.bounded_pickle',
     'runtime.folder_lock',
     'runtime.interruption',
     'runtime.memory',

@@ -68,7 +68,9 @@ def test_saved_network(run, network):
     )
     assert code == 0, err
     one, other = results.read('metrics.jsonl')
-    assert [line.split()[0] for line in out.splitlines()] == ['fd_toy24', 'fd_toy24_full']
+    *lines, last = out.splitlines()
+    assert [line.split()[0] for line in lines] == ['fd_toy24', 'fd_toy24_full']
+    assert last == 'written to metrics.jsonl'
     assert (one['reals'], other['reals'], one['network_path']) == (24, 40, network)
     assert one['devices'] == jax.local_device_count() and 'nimg' not in one
 
@@ -81,7 +83,9 @@ def test_run_knows_its_images_and_its_place(run, run_dir):
     assert (newest['nimg'], first['nimg'], newest['lod']) == (32, 16, 0)
     assert newest['data'] == 'ToyFaces 40' and newest['network'] != first['network']
     code, out, _ = run(f'--network={run_dir}', '--metrics=fd_toy24', '--kimg=all', '--results=all.jsonl')
-    assert code == 0 and [line.split()[:3] for line in out.splitlines()] == [['0.0', 'kimg', 'fd_toy24']] * 2
+    *lines, last = out.splitlines()
+    assert code == 0 and [line.split()[:3] for line in lines] == [['0.0', 'kimg', 'fd_toy24']] * 2
+    assert last == 'written to all.jsonl'
     assert [result['value'] for result in results.read('all.jsonl')] == pytest.approx([first['value'], newest['value']])
     code, out, _ = run(f'--compare={run_dir}/metrics.jsonl')
     assert code == 0 and out.split()[-3:] == ['fd_toy24', f'{newest["value"]:.6g}', f'{first["value"]:.6g}']

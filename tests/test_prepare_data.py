@@ -160,3 +160,20 @@ def test_it_trains_conditionally_on_what_it_prepared(run, pictures, tmp_path):
     assert done.returncode == 0, done.stderr
     assert '20 images' in done.stdout
     assert json.loads((tmp_path / 'run' / 'config.json').read_text())['image']['label_dim'] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_thirty_preparations_print_their_result_alone(pictures, tmp_path):
+    """Semaphores that are cleaned up during an import once printed tracebacks in one run of eight."""
+    command = [sys.executable, '-m', 'stylegan_jax.prepare_data', f'--source={tmp_path / pictures}', '--resolution=8']
+    for number in range(30):
+        out = tmp_path / f'set{number}'
+        done = subprocess.run([*command, f'--out={out}', '--workers=2'], text=True, capture_output=True)
+        assert done.returncode == 0
+        assert done.stdout.splitlines() == [
+            f'{out}: 20 images',
+            f'train on it with --config.data.path={out}, look at it with --describe={out}',
+        ]
+        lines = done.stderr.replace('\r', '\n').splitlines()
+        assert not [line for line in lines if line.strip() and not line.startswith('preparing')], number

@@ -9,6 +9,9 @@ import typing
 from stylegan_jax.errors import UserError, require, require_choice
 
 _LARGEST_RESOLUTION = 8192
+# Beyond any network; settings from a file may ask for anything.
+_MOST_LAYERS = 256
+_MOST_TAPS = 63
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,7 @@ def _check_fmaps(config, name):
 def _check_blur(config, name):
     object.__setattr__(config, 'blur_filter', tuple(config.blur_filter))      # hashable, for compiled functions
     taps = config.blur_filter
+    require(len(taps) <= _MOST_TAPS, f'{name}.blur_filter', f'{len(taps)} taps', f'give {_MOST_TAPS} at most')
     require(not taps or (len(taps) % 2 == 1 and sum(taps) != 0), f'{name}.blur_filter', taps,
             'give an odd number of taps that do not add up to 0, such as (1, 2, 1), or () for none')
 
@@ -112,7 +116,8 @@ class GeneratorConfig:
             require_choice(f'generator.{name}', getattr(self, name), ('lrelu', 'relu'))
         for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
             require(getattr(self, name) >= 1, f'generator.{name}', getattr(self, name), 'give at least 1')
-        require(self.mapping_layers >= 0, 'generator.mapping_layers', self.mapping_layers, 'give 0 or more')
+        require(0 <= self.mapping_layers <= _MOST_LAYERS, 'generator.mapping_layers', self.mapping_layers,
+                f'give 0 to {_MOST_LAYERS}')
         _check_fmaps(self, 'generator')
         require(self.mapping_lr_multiplier > 0, 'generator.mapping_lr_multiplier', self.mapping_lr_multiplier,
                 'give more than 0')

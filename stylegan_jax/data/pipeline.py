@@ -11,9 +11,11 @@ import functools
 import math
 import multiprocessing
 import os
+import secrets
 import shutil
 import signal
 import sys
+import time
 import typing
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker, util
@@ -35,6 +37,7 @@ _READ_AHEAD = 2  # batches, where a thread reads
 _HELD_BY_WORKER = 4  # batches in shared memory: those being made, queued, and taken from the queue
 _MOST_WORKERS = 8  # where data.workers is None
 _SHARED_MEMORY = '/dev/shm'  # of Linux
+_ASYNC_PATIENCE = 0.3  # seconds for a thread to free shared memory
 # Purposes keep streams of random numbers apart that share a seed.
 _SHUFFLE = 1
 _GENERATOR_LABELS = 2
@@ -119,6 +122,7 @@ class Batches:
 
         workers = default_workers(dataset) if workers is None else workers
         self._workers = min(workers, len(iterations))
+        self._memory = f'sgj{secrets.token_hex(4)}'  # the beginning of the names of the readers' shared memory
         batches = _BatchesByIteration(dataset, iterations, seed, {size: part(size) for size in iterations.batches})
         # A process reads one batch after another in any case, and has a queue of its own.
         options = (
@@ -132,7 +136,8 @@ class Batches:
             if not _fits_shared_memory(dataset, iterations.batches, self._workers):
                 # Arrays below the least size for shared memory go through pipes.
                 made = WithOptionsIterDataset(made, DatasetOptions(min_shm_size=sys.maxsize))
-            made = made.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers), worker.end_with_parent)
+            begin = functools.partial(worker.begin, self._memory)
+            made = made.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers), begin)
         self._iterator = iter(made)
         self._started, self._others = False, set(multiprocessing.active_children())
 
@@ -161,6 +166,9 @@ class Batches:
             for child in self._own_children():
                 child.kill()
                 child.join(_PATIENCE)
+            # Batches that were read ahead go with the iterator, and with them most of the shared memory.
+            self._iterator = iter(())
+            _free_shared_memory(self._memory)
 
     def _next(self):
         try:
@@ -193,6 +201,25 @@ def _fits_shared_memory(dataset, sizes, workers):
     return not os.path.isdir(_SHARED_MEMORY) or (
         shutil.disk_usage(_SHARED_MEMORY).free > workers * _HELD_BY_WORKER * batch
     )
+
+
+def _free_shared_memory(prefix):
+    """Frees the blocks whose names begin so, which processes that were killed, or batches that nobody took, left."""
+
+    def names():
+        return [name for name in os.listdir(_SHARED_MEMORY) if name.startswith(prefix)]
+
+    if not os.path.isdir(_SHARED_MEMORY):
+        return
+    end = time.monotonic() + _ASYNC_PATIENCE
+    while names() and time.monotonic() < end:  # a thread of Grain's frees what this process had opened
+        time.sleep(0.01)
+    for name in names():
+        # The process that warns of leaks learns of a name when a block is made, but for one that was killed meanwhile.
+        resource_tracker.register(f'/{name}', 'shared_memory')
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(_SHARED_MEMORY, name))
+        resource_tracker.unregister(f'/{name}', 'shared_memory')
 
 
 class _BatchesByIteration:

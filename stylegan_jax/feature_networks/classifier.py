@@ -86,7 +86,9 @@ class Classifier:
         Raises:
           UserError: the arrays do not fit `config`; the message begins with `where`, the file that they came from.
         """
-        template = jax.eval_shape(lambda key: init_params(key, config), jax.random.key(0))
+        template = network_file.template_of(
+            lambda: jax.eval_shape(lambda key: init_params(key, config), jax.random.key(0))
+        )
         try:
             network_file.check_arrays(arrays, _named(template))
         except UserError as error:

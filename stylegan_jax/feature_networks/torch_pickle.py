@@ -4,11 +4,10 @@
 storages follow. Both hold a pickle in which tensors are calls of a few known functions. All other names are refused.
 """
 
+import functools
 import io
 import math
 import os
-import pickle
-import pickletools
 import struct
 import typing
 import zipfile
@@ -16,6 +15,7 @@ import zipfile
 import numpy as np
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import bounded_pickle
 
 _MAGIC = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.'  # the number at the start of a stream, after the protocol
 _BFLOAT16 = 'BFloat16'  # NumPy lacks this type: the upper 16 bits of a float32
@@ -51,14 +51,13 @@ class _Tensor(typing.NamedTuple):
 
 
 class _Dict(dict):
-    """Stands in for OrderedDict; the attributes that PyTorch adds to one (versions of modules) are dropped."""
-
-    def __setstate__(self, state):
-        pass
+    """Stands in for OrderedDict."""
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *_):
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+    if not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        raise UserError('it has a tensor without a proper shape')
+    return _Tensor(storage, offset, shape, strides)
 
 
 def _rebuild_parameter(tensor, *_):
@@ -75,18 +74,28 @@ _KNOWN = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file):
-        super().__init__(file, encoding='latin1')
+class _Unpickler(bounded_pickle.Unpickler):
+    writer = 'PyTorch'
+
+    def __init__(self, file, size):
+        super().__init__(file, size, encoding='latin1')
         self.storages = {}
 
     def find_class(self, module, name):
         if (module, name) not in _KNOWN:
-            raise UserError(f'the file asks for {module}.{name}, which is no part of weights; refused')
-        return _KNOWN[module, name]
+            asked = f'{module[:80]}.{name[:80]}'
+            raise UserError(f'the file asks for {asked}, which is no part of weights; refused')
+        known = _KNOWN[module, name]
+        return functools.partial(self.container, known) if known in (_Dict, tuple) else known
+
+    def build(self, built, state):
+        if not isinstance(built, _Dict):  # whose attributes, the versions of modules, are dropped
+            super().build(built, state)
 
     def persistent_load(self, pid):
         what, kind, key, _, count, *view = pid
+        if not (isinstance(key, (str, int)) and isinstance(kind, str)):
+            raise UserError('it has storages of an unknown kind')
         if what != 'storage' or kind not in _TYPES or any(part is not None for part in view):
             raise UserError('it has storages of an unknown kind')
         storage = _Storage(key, kind, count)
@@ -132,6 +141,8 @@ def _read_stream(data):
     keys, _ = _unpickle(file)
     storages = {}
     for key in keys:
+        if not isinstance(key, (str, int)):
+            raise UserError('it has storages of an unknown kind')
         storage = claimed[key]
         (count,) = struct.unpack('<q', file.read(8))
         size = np.dtype(_TYPES[storage.kind]).itemsize * storage.count
@@ -173,15 +184,7 @@ def _entry(archive, name):
 
 def _unpickle(file):
     """Reads the next pickle of a file; returns what it holds, and {key: storage} of what it mentions."""
-    start = file.tell()
-    for opcode, argument, position in pickletools.genops(file):
-        # A pickle numbers the objects that it memoises from 0 up. A large number would make the unpickler allocate
-        # memory for all smaller ones, so a number beyond the bytes read so far is refused.
-        if 'PUT' in opcode.name and argument > position - start:
-            raise UserError('its pickle is not one that PyTorch writes')
-    end = file.tell()
-    file.seek(start)
-    unpickler = _Unpickler(io.BytesIO(file.read(end - start)))
+    unpickler = _Unpickler(file, file.getbuffer().nbytes)
     return unpickler.load(), unpickler.storages
 
 

@@ -11,6 +11,7 @@ import safetensors
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks import torch_pickle
+from stylegan_jax.runtime import npz_file
 from stylegan_jax.runtime.stand_ins import stand_in_at
 
 _SAFETENSORS_TYPES = {
@@ -73,8 +74,7 @@ def _read_safetensors(path):
 def _read_npz(path):
     with open(path, 'rb') as stream:  # np.load leaves a damaged file open
         file = np.load(stream, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise UserError('this is no .npz file')
+        npz_file.check_sizes(file, os.fstat(stream.fileno()).st_size)
         with file:
             return dict(file)
 

@@ -259,7 +259,9 @@ class Discriminator:
         Raises:
           UserError: they are not those of a network of this config.
         """
-        template = jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
+        template = network_file.template_of(
+            lambda: jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
+        )
         network_file.check_arrays(arrays, traverse_util.flatten_dict({'params': template.params}, sep='/'))
         params = {tuple(name.split('/')[1:]): jnp.asarray(array) for name, array in arrays.items()}
         return cls(config, traverse_util.unflatten_dict(params))

@@ -4,7 +4,8 @@ Not for training state: that is `checkpoint`'s.
 """
 
 import os
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, G
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import npz_file
 
+_T = typing.TypeVar('_T')
 _KINDS = {'generator': GeneratorConfig, 'discriminator': DiscriminatorConfig, 'classifier': ClassifierConfig}
 
 
@@ -78,6 +80,21 @@ def _at_least_float32(array):
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
+def template_of(make: Callable[[], _T]) -> _T:
+    """Returns what `make` makes of a config that came with arrays, such as a template for `check_arrays`.
+
+    Raises:
+      UserError: it fails, because the config describes no network.
+    """
+    try:
+        return make()
+    except UserError:
+        raise
+    except Exception as error:  # JAX and Flax raise errors of many types for sizes that cannot be
+        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+        raise UserError(f'its settings describe no network ({message})') from error
+
+
 def check_arrays(arrays: Mapping[str, object], template: Mapping[str, object]) -> None:
     """Compares the names and shapes of arrays with those of a template.
 
@@ -86,7 +103,7 @@ def check_arrays(arrays: Mapping[str, object], template: Mapping[str, object]) -
       template: {name: array or jax.ShapeDtypeStruct}, as the config of the network means them.
 
     Raises:
-      UserError: an array is missing, too many, or of another shape; the message names it.
+      UserError: an array is missing, too many, of another shape, or not of numbers; the message names it.
     """
     missing = sorted(template.keys() - arrays.keys())
     if missing:
@@ -97,3 +114,6 @@ def check_arrays(arrays: Mapping[str, object], template: Mapping[str, object]) -
     for name, expected in template.items():
         if np.shape(arrays[name]) != expected.shape:
             raise UserError(f'{name} has shape {np.shape(arrays[name])}; its settings mean {expected.shape}')
+        kind = np.dtype(arrays[name].dtype)
+        if kind.kind not in 'fiub' and kind.name != 'bfloat16':
+            raise UserError(f'{name} has values of type {kind}, which are no weights')

@@ -211,7 +211,9 @@ class Generator:
         Raises:
           UserError: they are not those of a network of this config.
         """
-        template = jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
+        template = network_file.template_of(
+            lambda: jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
+        )
         network_file.check_arrays(arrays, template.named_arrays())
         arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
         params = {tuple(name.split('/')[1:]): a for name, a in arrays.items() if name.startswith('params/')}

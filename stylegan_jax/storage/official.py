@@ -13,6 +13,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.layers import stage_name
+from stylegan_jax.runtime.bounded_pickle import shown
 from stylegan_jax.storage import official_pickle
 
 _STYLEGAN2 = {'G_main', 'G_mapping', 'G_synthesis', 'G_synthesis_stylegan2', 'G_synthesis_stylegan_revised'} | {
@@ -20,6 +21,7 @@ _STYLEGAN2 = {'G_main', 'G_mapping', 'G_synthesis', 'G_synthesis_stylegan2', 'G_
     'D_stylegan2',
     'D_stylegan',
 }  # functions that build the networks of StyleGAN2 and of StyleGAN2-ADA in TensorFlow
+_NUMBERS = (bool, int, float, np.number, np.bool_)
 _NEVER = 1 << 30  # flip_from of a network whose up convolutions are nowhere fused: beyond any size
 
 # Official argument -> field of GeneratorConfig or DiscriminatorConfig, with the official default.
@@ -138,26 +140,28 @@ def _converted(path, network, convert):
     """Returns convert(network); errors get the path before their message."""
     try:
         version = network.state['version']
-    except (AttributeError, KeyError, TypeError):
+    except Exception:  # of any type, since the file may hold anything in the place of a state
         raise UserError(f'{path}: not a pickle of (G, D, Gs) as the official code writes it') from None
-    if version not in (2, 3) and str(network.state.get('build_func_name')) in _STYLEGAN2:
-        raise UserError(
-            f'{path}: this is a network of StyleGAN2 (state of version {version}); those of StyleGAN and Progressive '
-            'GAN can be read'
-        )
-    if version not in (2, 3):
-        raise UserError(f'{path}: network state of version {version}; versions 2 and 3 can be read')
     try:
+        if type(version) is not int or version not in (2, 3):
+            if isinstance(network.state, dict) and network.state.get('build_func_name') in _STYLEGAN2:
+                raise UserError(
+                    f'this is a network of StyleGAN2 (state of version {version}); those of StyleGAN and Progressive GAN '
+                    'can be read'
+                )
+            text = version[:40] if isinstance(version, str) else shown(version)
+            raise UserError(f'network state of version {text}; versions 2 and 3 can be read')
         return convert(network)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a part is missing
-        raise UserError(f'{path}: damaged network ({type(error).__name__}: {error})') from error
+    except Exception as error:  # parts that are missing or of other types raise errors of many types
+        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+        raise UserError(f'{path}: damaged network ({message})') from error
 
 
 def _convert_generator(network):
     state = network.state
-    function = str(state['build_func_name'])
+    function = _text(state['build_func_name'])
     variables = _variables(state)
     if function == 'G_paper':  # Progressive GAN: one network, without noise inputs or w
         config = _progan_generator_config(network, variables)
@@ -171,6 +175,10 @@ def _convert_generator(network):
             for name, value in _variables(state['components']['mapping'].state).items()
         }
         noise = {int(name[5:]): value for name, value in synthesis.items() if re.fullmatch(r'noise\d+', name)}
+        if noise and max(noise) >= config.num_layers:  # sizes of such layers would be beyond any memory
+            raise UserError(
+                f'the network has a noise input for layer {shown(max(noise))}, and {config.num_layers} layers'
+            )
         w_avg = variables['dlatent_avg']
         if config.mapping_layers == 0:  # w is z with its label, and the official average of another length
             w_avg = np.zeros(config.mapped_dim, np.float32) if w_avg.shape != (config.mapped_dim,) else w_avg
@@ -202,7 +210,7 @@ def _convert_classifier(network):
 
 def _discriminator_arrays(network):
     state = network.state
-    function = str(state['build_func_name'])
+    function = _text(state['build_func_name'])
     if function not in ('D_basic', 'D_paper'):
         raise UserError(f'a network built by {function}; D_basic and D_paper are known')
     variables = _variables(state)
@@ -224,12 +232,29 @@ def _discriminator_arrays(network):
 
 def _variables(state):
     """Returns the variables of a network as {name: array}."""
-    return {str(name): np.asarray(value) for name, value in dict(state['variables']).items()}
+    variables = state['variables']
+    return {
+        _text(name): _as_array(name, value)
+        for name, value in (variables.items() if isinstance(variables, dict) else variables)
+    }
+
+
+def _text(value):
+    if type(value) is not str:
+        raise TypeError(f'a {type(value).__name__} where a name should be')
+    return value
+
+
+def _as_array(name, value):
+    # NumPy would follow nested lists, however often these have one another as entries.
+    if not isinstance(value, (official_pickle.PickledArray, np.ndarray, *_NUMBERS)):
+        raise TypeError(f'{name[:80]} is a {type(value).__name__}')
+    return np.asarray(value)
 
 
 def _style_generator_config(state, synthesis):
     fields = _fields(state, _STYLE_GENERATOR)
-    fused = state['static_kwargs'].get('fused_scale', 'auto')
+    fused = _plain('fused_scale', state['static_kwargs'].get('fused_scale', 'auto'))
     return GeneratorConfig(
         _image_config(state['static_kwargs'], synthesis, 'ToRGB'),
         blur_filter=_blur_filter(state),
@@ -257,16 +282,23 @@ def _fields(state, table):
     """Translates official arguments to fields; refuses a network that cannot be expressed here."""
     kwargs = state['static_kwargs']
     for name, value in kwargs.items():
-        if name in _FIXED and (value or False) != _FIXED[name]:
-            raise UserError(f'a network built with {name}={value!r} cannot be expressed here')
+        if name in _FIXED and (_plain(name, value) or False) != _FIXED[name]:
+            raise UserError(f'a network built with {name}={shown(value)} cannot be expressed here')
         if name not in _FIXED and name not in _IRRELEVANT and name not in table:
-            raise UserError(f'a network built with the unknown argument {name}={value!r}')
-    return {field: kwargs.get(name, default) for name, (field, default) in table.items()}
+            raise UserError(f'a network built with the unknown argument {name[:80]}={shown(value)}')
+    return {field: _plain(name, kwargs.get(name, default)) for name, (field, default) in table.items()}
+
+
+def _plain(name, value):
+    """Returns the value of an argument, which is a number, a word or none."""
+    if value is not None and not isinstance(value, (str, *_NUMBERS)):
+        raise TypeError(f'{name} is a {type(value).__name__}')
+    return value
 
 
 def _blur_filter(state):
     taps = state['static_kwargs'].get('blur_filter', (1, 2, 1))
-    return tuple(taps) if taps is not None else ()
+    return tuple(_plain('blur_filter', tap) for tap in taps) if taps is not None else ()
 
 
 def _image_config(kwargs, variables, prefix):
@@ -290,7 +322,7 @@ _PARTS = {
 
 def _layer_name(name, image):
     """'8x8/Conv0_up/Noise/weight' -> ('8x8', 'conv0_up', 'noise_strength')."""
-    colours = re.fullmatch(r'(To|From)RGB_lod(\d+)/(\w+)', name)
+    colours = re.fullmatch(r'(To|From)RGB_lod(\d{1,2})/(\w+)', name)
     if colours:
         side = image.resolution >> int(colours[2])
         return f'{side}x{side}', f'{colours[1].lower()}_rgb', colours[3]

@@ -1,18 +1,25 @@
-"""A pickle reader for the official network files that executes nothing.
+"""A pickle reader for the official network files that executes nothing, and that a small file cannot keep busy.
 
 A pickle is a program that may call any function that it names. This reader knows containers, numpy arrays and the names
-of the official classes, and refuses every other name. `official` translates the networks inside.
+of the official classes, and refuses every other name. It takes no more steps and copies no more bytes than the file of
+a network needs. `official` translates the networks inside.
 """
 
 import collections
+import functools
 import os
-import pickle
 import re
 import typing
 
 import numpy as np
 
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime import bounded_pickle
+from stylegan_jax.runtime.bounded_pickle import shown
+
+_MOST_STEPS = 200_000  # the files of networks of 1024x1024 take less than 20,000
+_COPIES = 3  # bytes that may be copied for each byte of the file; arrays take two
+_SPARE = 1 << 20  # bytes that may be copied besides
 
 
 class OfficialNetwork:
@@ -32,15 +39,9 @@ class OfficialNetwork:
 class EasyDict(dict):
     """Takes the place of the official dict with attribute access; its attributes are never set."""
 
-    def __setstate__(self, state):
-        self.update(state)
-
-
-def _encode(text, encoding):
-    """Takes the place of `codecs.encode`, by which pickle protocols 0 to 2 write bytes, always in latin1."""
-    if encoding != 'latin1':
-        raise UserError(f'unexpected text encoding {encoding!r}')
-    return text.encode('latin1')
+    def __init__(self):
+        """Makes an empty one; the reader fills it."""
+        super().__init__()
 
 
 class PickledDtype:
@@ -52,9 +53,9 @@ class PickledDtype:
 
     def __init__(self, name: str, align: bool = False, copy: bool = False):
         """Takes the arguments that numpy pickles; only the name counts, such as 'f4'."""
-        if not re.fullmatch(r'[biufcSU]\d{1,4}', str(name)):
-            raise UserError(f'arrays of type {str(name)[:20]!r} are not read')
-        self.dtype = np.dtype(str(name))
+        if type(name) is not str or not re.fullmatch(r'[biufcSU]\d{1,4}', name):
+            raise UserError(f'arrays of type {shown(name)} are not read')
+        self.dtype = np.dtype(name)
 
     def __setstate__(self, state):
         if state[1] in ('<', '>'):  # the byte order; '|' and '=' need no change
@@ -66,63 +67,93 @@ class PickledArray:
 
     array = np.zeros(0)
 
-    def __setstate__(self, state):
-        _, shape, kind, is_fortran, raw = state
-        self.array = _from_buffer(_to_bytes(raw), kind, shape, 'F' if is_fortran else 'C')
-
     def __array__(self, dtype=None, copy=None):
         return self.array if dtype is None else self.array.astype(dtype)
 
 
 def _reconstruct(subtype, shape, kind):
-    return PickledArray()  # empty; `__setstate__` follows with shape, type and values
-
-
-def _scalar(kind, raw):
-    return _from_buffer(_to_bytes(raw), kind, (), 'C')[()]
-
-
-def _from_buffer(raw, kind, shape, order):
-    # frombuffer refuses a size that does not fit; the copy is writable.
-    return np.frombuffer(raw, kind.dtype).reshape(shape, order=order).copy()
-
-
-def _to_bytes(raw):
-    return raw.encode('latin1') if isinstance(raw, str) else raw  # pickled by Python 2
+    return PickledArray()  # empty; its shape, type and values follow
 
 
 _NETWORK_MODULES = ('dnnlib.tflib.network', 'dnnlib.tflib', 'tfutil')
-_KNOWN = {
+_CLASSES = {
     ('numpy', 'dtype'): PickledDtype,
     ('numpy', 'ndarray'): PickledArray,
-    **{
-        (f'{core}.{module}', name): function
-        for core in ('numpy.core', 'numpy._core')  # as numpy 1 and 2 have them
-        for module, name, function in (
-            ('multiarray', '_reconstruct', _reconstruct),
-            ('multiarray', 'scalar', _scalar),
-            ('numeric', '_frombuffer', _from_buffer),
-        )
-    },
-    ('collections', 'OrderedDict'): collections.OrderedDict,
-    ('_codecs', 'encode'): _encode,
-    **{
-        (module, kind.__name__): kind
-        for module in ('builtins', '__builtin__')
-        for kind in (dict, list, tuple, set, frozenset)
-    },
     **{(module, 'EasyDict'): EasyDict for module in ('dnnlib.util', 'dnnlib', 'tfutil')},
+    # A class for each module, since that tells which version of the official code wrote the network.
+    **{
+        (module, 'Network'): type('OfficialNetwork', (OfficialNetwork,), {'module': module})
+        for module in _NETWORK_MODULES
+    },
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(bounded_pickle.Unpickler):
+    writer = 'the official code'
+    most_steps = _MOST_STEPS
+
+    def __init__(self, file, size):
+        # latin1: the published files hold byte strings of Python 2 and arrays written by it.
+        super().__init__(file, size, encoding='latin1')
+        self._bytes_left = _COPIES * size + _SPARE
+        self.known = {
+            **{
+                (f'{core}.{module}', name): function
+                for core in ('numpy.core', 'numpy._core')  # as numpy 1 and 2 have them
+                for module, name, function in (
+                    ('multiarray', '_reconstruct', _reconstruct),
+                    ('multiarray', 'scalar', self._scalar),
+                    ('numeric', '_frombuffer', self._array),
+                )
+            },
+            ('_codecs', 'encode'): self._encode,
+            ('collections', 'OrderedDict'): functools.partial(self.container, collections.OrderedDict),
+            **{
+                (module, kind.__name__): functools.partial(self.container, kind)
+                for module in ('builtins', '__builtin__')
+                for kind in (dict, list, tuple, set, frozenset)
+            },
+        }
+
     def find_class(self, module, name):
-        if name == 'Network' and module in _NETWORK_MODULES:
-            # A class for each network, since the module tells which version of the official code wrote it.
-            return type('OfficialNetwork', (OfficialNetwork,), {'module': module})
-        if (module, name) not in _KNOWN:
-            raise UserError(f'the file asks for {module}.{name}, which is not part of an official network; refused')
-        return _KNOWN[module, name]
+        known = self.known | _CLASSES
+        if (module, name) not in known:
+            asked = f'{module[:80]}.{name[:80]}'
+            raise UserError(f'the file asks for {asked}, which is not part of an official network; refused')
+        return known[module, name]
+
+    def build(self, built, state):
+        if isinstance(built, PickledArray):
+            _, shape, kind, is_fortran, raw = state
+            built.array = self._array(raw, kind, shape, 'F' if is_fortran else 'C')
+        elif isinstance(built, EasyDict):
+            self.fill(built, state)
+        elif isinstance(built, (OfficialNetwork, PickledDtype)):
+            built.__setstate__(state)
+        else:
+            super().build(built, state)
+
+    def _encode(self, text, encoding):
+        """Takes the place of `codecs.encode`, by which protocols 0 to 2 write bytes, always in latin1."""
+        if encoding != 'latin1':
+            raise UserError(f'unexpected text encoding {shown(encoding)}')
+        self._copy(len(text))
+        return text.encode('latin1')
+
+    def _scalar(self, kind, raw):
+        return self._array(raw, kind, (), 'C')[()]
+
+    def _array(self, raw, kind, shape, order):
+        if isinstance(raw, str):  # pickled by Python 2
+            raw = self._encode(raw, 'latin1')
+        values = np.frombuffer(raw, kind.dtype)
+        self._copy(values.nbytes)
+        return values.reshape(shape, order=order).copy()  # writable; a size that does not fit is an error
+
+    def _copy(self, size):
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise UserError('its arrays are larger than the file')
 
 
 def read(path: str | os.PathLike) -> typing.Any:
@@ -139,10 +170,9 @@ def read(path: str | os.PathLike) -> typing.Any:
     """
     with open(path, 'rb') as file:
         try:
-            # latin1: the published files hold byte strings of Python 2 and arrays written by it.
-            return _Unpickler(file, encoding='latin1').load()
+            return _Unpickler(file, os.fstat(file.fileno()).st_size).load()
         except UserError as error:
             raise UserError(f'{path}: {error}') from None
         except Exception as error:  # damaged pickles raise errors of many types
-            message = ' '.join(f'{type(error).__name__}: {error}'.split())
+            message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
             raise UserError(f'{path}: not a complete pickle file ({message})') from error

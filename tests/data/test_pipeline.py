@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -252,6 +253,56 @@ def test_closing_ends_the_readers(dataset, first):
         assert len(readers()) == 3
         start = time.monotonic()
     assert not readers() and time.monotonic() - start < 10
+
+
+VANISHING = """
+import contextlib, os, sys
+import numpy as np
+import test_pipeline
+from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.pipeline import Batches
+from stylegan_jax.errors import UserError
+
+class Vanishing(test_pipeline.BrokenImages):
+    def full_size(self, index):
+        if not os.path.exists('data'):
+            return super().full_size(index)
+        return np.full([8, 8, 3], index, np.uint8)
+
+def main():
+    os.mkdir('data')
+    iterations = test_pipeline.iterations_of(10 ** 6)
+    try:
+        with contextlib.closing(Batches(Dataset(Vanishing()), iterations, 0, workers=int(sys.argv[1]))) as batches:
+            for number, batch in enumerate(batches):
+                if number == 10:
+                    prefix = batches._memory
+                    os.rmdir('data')
+    except UserError as error:
+        print(error)
+    assert not [name for name in os.listdir('/dev/shm') if name.startswith(prefix)]
+
+if __name__ == '__main__':
+    main()
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir('/dev/shm'), reason='needs shared memory that can be listed')
+@pytest.mark.parametrize('workers', [1, 3])
+def test_nothing_of_readers_is_left_where_their_images_vanish(tmp_path, workers):
+    """Python would warn of leaked shared memory, below the error."""
+    (tmp_path / 'program.py').write_text(VANISHING)
+    path = os.pathsep.join([os.path.dirname(__file__), os.path.dirname(os.path.dirname(stylegan_jax.__file__))])
+    done = subprocess.run(
+        [sys.executable, 'program.py', str(workers)],
+        cwd=tmp_path,
+        env=os.environ | {'PYTHONPATH': path},
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and done.stderr == ''
+    assert re.fullmatch(r'\d.png: this is no picture\n', done.stdout)
 
 
 PROGRAM = """

@@ -308,3 +308,11 @@ def test_a_page_or_pointer_in_place_of_weights_is_named(tmp_path, suffix, conten
     path.write_bytes(content)
     with pytest.raises(UserError, match=rf'weights\.{suffix}: this is no file of weights: it is {kind}'):
         read_arrays(path)
+
+
+@CONTAINERS
+def test_nested_keys_are_refused_before_they_are_hashed(written, container, monkeypatch):
+    """With some more of it, in pairs, hashing would have no end."""
+    nested = b'\x80\x02})\x85\x85Ns.'
+    monkeypatch.setattr(torch_writer, '_pickled', lambda content, protocol, rest: (nested, {}))
+    assert 'one of its keys is of type tuple' in refused(written({}, container=container))

@@ -1,5 +1,6 @@
 """The project's own network files: exact round trips, and damage."""
 
+import json
 import os
 
 import jax
@@ -155,3 +156,31 @@ def test_half_the_size_and_three_digits(tmp_path):
         assert {leaf.dtype for leaf in jax.tree.leaves(again)} == {np.dtype('float32')}
         tiny.assert_trees_close(again, network, rtol=1e-3 if dtype else 0, atol=1e-6 if dtype else 0)
     assert sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize(
+    'settings, says',
+    [
+        ({'mapping_layers': 10**7}, 'mapping_layers=10000000: give 0 to 256'),
+        ({'blur_filter': [1] * 10001}, '10001 taps'),
+        ({'z_dim': 10**18}, 'its settings mean'),
+        ({'z_dim': 1e300}, ''),
+        ({'z_dim': [4]}, 'z_dim=[4]: give int'),
+        ({'z_dim': 2.5}, 'its settings describe no network'),
+        ({'fmap_base': float('inf')}, 'its settings describe no network'),
+        ({'truncation_psi': {'1': 2}}, 'give float or NoneType'),
+        ({'flip_from': 'x'}, 'give int'),
+        ({'image': 3}, 'image=3: give a table of fields'),
+        ({'image': {'resolution': 8, 'channels': 10**12}}, ''),
+        ({'x' * 1000: 'y' * 1000}, 'unknown field of GeneratorConfig'),
+    ],
+)
+def test_impossible_settings_are_refused_at_once(saved, settings, says):
+    with np.load(saved) as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays.pop('header')))
+    header['config'] |= settings
+    np.savez(saved, header=np.array(json.dumps(header)), **arrays)
+    with pytest.raises(UserError) as info:
+        load(saved)
+    assert says in str(info.value) and len(str(info.value)) < 500

@@ -221,6 +221,11 @@ def test_folder_that_cannot_be_written(tmp_path):
         FolderLock(tmp_path / 'file' / 'run', field='out').__enter__()
 
 
+def test_folder_without_rights(tmp_path, without_rights):
+    with without_rights(), pytest.raises(UserError, match='cannot be written .Permission denied.; choose another'):
+        FolderLock(tmp_path, field='out').__enter__()
+
+
 def test_full_disk(tmp_path, monkeypatch):
     def fsync(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

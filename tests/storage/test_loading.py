@@ -59,6 +59,13 @@ def test_a_missing_path_is_refused(tmp_path, monkeypatch, path):
         sgj.load(path)
 
 
+def test_a_file_that_may_not_be_read_is_refused(tmp_path, without_rights):
+    shutil.copy(PICKLE, tmp_path / 'network.pkl')
+    with without_rights(), pytest.raises(sgj.UserError, match='network.pkl: Permission denied'):
+        sgj.load(tmp_path / 'network.pkl')
+    sgj.load(tmp_path / 'network.pkl')
+
+
 def test_damaged_files_are_refused(tmp_path):
     for content in (b'', b'PK', b'PK\x03\x04', b'text\n'):
         path = tmp_path / 'network'

@@ -8,6 +8,7 @@ import pickle
 import re
 import struct
 import sys
+import tracemalloc
 import types
 
 import jax
@@ -474,11 +475,155 @@ def test_pickles_of_something_else_are_refused(tmp_path, value, which):
     assert_refused(path, says='not a pickle of (G, D, Gs)', which=which)
 
 
-@pytest.mark.parametrize('version', [1, 4, '3'])
+@pytest.mark.parametrize('version', [1, 4, '3', ((2,),)])
 def test_other_versions_are_refused(rewrite, version):
     states = read_states('c32')
     states[2]['version'] = version
     assert_refused(rewrite(states), says=f'version {version}')
+
+
+def test_a_version_of_a_thousand_digits_is_refused(rewrite):
+    states = read_states('c32')
+    states[2]['version'] = 10**5000
+    assert_refused(rewrite(states), says='damaged network')
+
+
+# What a small file could keep a reader busy with. The sizes here are harmless; `test_damaged_files` measures.
+
+
+def text(value):
+    return b'X' + struct.pack('<I', len(value)) + value
+
+
+NESTED = b')\x85\x85'  # (((),),): with more of it, in pairs, hashing would have no end
+NAMES = {name: f'cbuiltins\n{name}\n'.encode() for name in ('dict', 'set', 'frozenset')} | {
+    'OrderedDict': b'ccollections\nOrderedDict\n'
+}
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'}' + NESTED + b'Ns.',
+        b'}(' + NESTED + b'Nu.',
+        b'(' + NESTED + b'Nd.',
+        b'\x8f(' + NESTED + b'\x90.',
+        b'(' + NESTED + b'\x91.',
+        *(NAMES[name] + b'](' + NESTED + b'N\x86e\x85R.' for name in ('dict', 'OrderedDict')),
+        *(NAMES[name] + b'](' + NESTED + b'e\x85R.' for name in ('set', 'frozenset')),
+        b'cdnnlib\nEasyDict\n)\x81](' + NESTED + b'N\x86eb.',
+    ],
+)
+def test_nested_keys_are_refused_before_they_are_hashed(tmp_path, content):
+    path = tmp_path / 'network.pkl'
+    path.write_bytes(b'\x80\x04' + content)
+    assert_refused(path, says='one of its keys is of type tuple')
+
+
+@pytest.mark.parametrize('put', [b'r' + struct.pack('<I', 10**7), b'p10000000\n', b'p-1\n'])
+def test_numbers_of_objects_beyond_the_size_of_the_file_are_refused(tmp_path, put):
+    """Python's reader in C makes room for all objects up to the number."""
+    path = tmp_path / 'network.pkl'
+    path.write_bytes(b'\x80\x02N' + put + b'.')
+    tracemalloc.start()
+    try:
+        assert_refused(path, says='not one that the official code writes')
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    'opcode, form', [('X', '<I'), ('B', '<I'), ('T', '<i'), ('\x8d', '<Q'), ('\x8e', '<Q'), ('\x96', '<Q')]
+)
+def test_sizes_beyond_that_of_the_file_reserve_nothing(tmp_path, opcode, form):
+    path = tmp_path / 'network.pkl'
+    path.write_bytes(b'\x80\x05' + opcode.encode('latin1') + struct.pack(form, 10**8) + b'abc.')
+    tracemalloc.start()
+    try:
+        assert_refused(path, says='bytes should follow, and there are 4')
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    'content', [b'N2' * 50, b'}' * 120, b'](' + b'N' * 60 + b'eq\x00' + NAMES['set'] + b'h\x00\x85R']
+)
+def test_steps_and_copied_entries_are_counted(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(official_pickle._Unpickler, 'most_steps', 100)
+    path = tmp_path / 'network.pkl'
+    path.write_bytes(b'\x80\x04' + content + b'.')
+    assert_refused(path, says='more parts than the official code writes')
+
+
+@pytest.mark.parametrize('case', reference_case.CASES)
+def test_official_files_are_far_from_the_bounds(monkeypatch, case):
+    monkeypatch.setattr(official_pickle._Unpickler, 'most_steps', official_pickle._MOST_STEPS // 20)
+    monkeypatch.setattr(official_pickle, '_SPARE', 0)
+    load_all(reference_case.pickle_path(case))
+
+
+def test_one_text_as_many_arrays_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(official_pickle, '_SPARE', 0)
+    one = b'h\x00h\x01\x86R'  # encode(text, 'latin1')
+    begin = b'\x80\x02' + text(b'a' * 100) + b'q\x00' + text(b'latin1') + b'q\x01c_codecs\nencode\nq\x02'
+    path = tmp_path / 'network.pkl'
+    path.write_bytes(begin + one + b'.')
+    assert_refused(path, says='not a pickle of (G, D, Gs)')
+    path.write_bytes(begin + one + (b'h\x02' + one) * 20 + b'.')
+    assert_refused(path, says='its arrays are larger than the file')
+
+
+@pytest.mark.parametrize('built', [b'cnumpy.core.multiarray\n_reconstruct\n', b']', NAMES['OrderedDict'] + b')R'])
+def test_nothing_else_takes_a_state(tmp_path, built):
+    """The defaults of a function, such as `_reconstruct`, would change for all files to come."""
+    path = tmp_path / 'network.pkl'
+    path.write_bytes(b'\x80\x02' + built + b'N}' + text(b'__defaults__') + b')s\x86b.')
+    assert_refused(path, says='a state of a')
+    assert official_pickle._reconstruct.__defaults__ is None
+
+
+@pytest.mark.parametrize(
+    'argument, value, says',
+    [
+        ('mapping_layers', 10**7, 'mapping_layers=10000000: give 0 to 256'),
+        ('blur_filter', [1] * 10001, '10001 taps'),
+        ('blur_filter', [[1], [2]], 'blur_filter is a list'),
+        ('fused_scale', ((1,),), 'fused_scale is a tuple'),
+        ('nonlinearity', ['lrelu'], 'nonlinearity is a list'),
+        ('latent_size', 10**18, 'its settings mean (1000000000000000000, 28)'),
+        ('latent_size', 10**400, ''),
+        ('fmap_base', float('inf'), 'OverflowError'),
+        ('label_size', 10**400, ''),
+        ('use_wscale', ((), ()), 'use_wscale is a tuple'),
+        ('other', 'x' * 10**6, 'other='),
+    ],
+)
+def test_impossible_arguments_are_refused_at_once(rewrite, argument, value, says):
+    states = read_states('c32')
+    states[2]['static_kwargs'][argument] = value
+    assert_refused(rewrite(states), says=says)
+
+
+def test_a_noise_input_of_no_layer_is_refused(rewrite):
+    """The size of its layer would be a number of gigabytes."""
+    states = sabotaged('c32', 2, 'synthesis', lambda names: names.update({'noise99999999999': np.zeros(1)}))
+    assert_refused(rewrite(states), says='a noise input for layer 99999999999, and 8 layers')
+
+
+@pytest.mark.parametrize('kind', ['U3', 'c8'])
+def test_arrays_of_other_than_real_numbers_are_refused(rewrite, kind):
+    def change(variables):
+        variables['8x8/Conv0_up/weight'] = np.zeros(variables['8x8/Conv0_up/weight'].shape, kind)
+
+    assert_refused(rewrite(sabotaged('c32', 2, 'synthesis', change)), says='which are no weights')
+
+
+@pytest.mark.parametrize('value', [((),), [[1.0]], 'x', None])
+def test_variables_that_are_no_arrays_are_refused(rewrite, value):
+    states = sabotaged('c32', 2, 'synthesis', lambda names: names.update({'8x8/Conv1/bias': value}))
+    assert_refused(rewrite(states), says='8x8/Conv1/bias is a')
 
 
 def sabotaged(case, index, component, change):

@@ -167,7 +167,10 @@ def make_shards(job: Job, workers: int, say: Callable[[str], object], title: str
             for shard in missing:
                 _make_shard(job, shard, bar.update)
             return
-        context = multiprocessing.get_context('spawn')
+        # While TensorFlow Datasets is imported for the first time, it replaces the import statement by one that fails
+        # in whatever multiprocessing cleans up at that moment. So it is imported before there is anything to clean up
+        _ = job.format_of(0).features
+        context, others = multiprocessing.get_context('spawn'), set(multiprocessing.active_children())
         pool = concurrent.futures.ProcessPoolExecutor(min(workers, len(missing) or 1), context, _begin_worker, (job,))
         try:
             futures = {pool.submit(_make_shard_in_worker, shard): shard for shard in missing}
@@ -179,10 +182,13 @@ def make_shards(job: Job, workers: int, say: Callable[[str], object], title: str
                 'a process that prepares died, perhaps for lack of memory',
                 remedy='start the same command again, with fewer workers',
             ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
+        except BaseException:  # the others would finish their shards first
+            for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
+            raise
+        finally:
+            # Threads and queues end here, and not at some later moment.
+            pool.shutdown(cancel_futures=True)
 
 
 def missing_shards(job: Job) -> list[int]:

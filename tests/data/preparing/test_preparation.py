@@ -1,5 +1,6 @@
 """Prepared data sets: what is in them, that interruptions change nothing, that nothing half-made passes for whole."""
 
+import io
 import json
 import os
 import pathlib
@@ -15,6 +16,8 @@ import pytest
 import tensorflow_datasets as tfds
 from test_pipeline import is_running
 
+import damaged_files
+import stylegan_jax
 import tiny_run
 from stylegan_jax.config import Config, DataConfig, ImageConfig
 from stylegan_jax.data import prepared
@@ -322,6 +325,43 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
         time.sleep(0.02)
 
 
+WATCHED = """
+import contextlib, multiprocessing.util, sys, traceback
+from multiprocessing.synchronize import SemLock
+from etils import epy
+
+lazy_imports = epy.lazy_imports
+
+@contextlib.contextmanager
+def watched(*args, **kwargs):
+    waiting = [each for each in multiprocessing.util._finalizer_registry.values() if each._callback is SemLock._cleanup]
+    assert not waiting, f'{len(waiting)} semaphores'
+    with lazy_imports(*args, **kwargs):
+        print('watched', flush=True)
+        yield
+
+epy.lazy_imports = watched
+
+if __name__ == '__main__':
+    from stylegan_jax import prepare_data
+    from stylegan_jax.cli import command
+
+    command.run(prepare_data.main, prepare_data.FLAGS)
+"""
+
+
+def test_nothing_is_left_to_clean_up_while_tfds_replaces_the_import_statement(pictures, tmp_path):
+    """Semaphores of a pool that is gone would be, at an instant that chance decides, and fail with a traceback."""
+    (tmp_path / 'program.py').write_text(WATCHED)
+    arguments = [f'--source={pictures}', f'--out={tmp_path / "out"}', '--resolution=8', '--workers=1']
+    command = [sys.executable, tmp_path / 'program.py', *arguments]
+    root = os.path.dirname(os.path.dirname(stylegan_jax.__file__))
+    done = subprocess.run(command, env=os.environ | {'PYTHONPATH': root}, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert 'watched' in done.stdout and '150 images' in done.stdout
+    assert not [line for line in done.stderr.splitlines() if line.strip() and 'preparing' not in line]
+
+
 def test_a_stamp_without_its_files_is_not_believed(whole, pictures, tmp_path, small_shards, monkeypatch):
     """As a machine leaves it that lost its power."""
     out, finish = tmp_path / 'My Set', preparation._finish
@@ -477,6 +517,23 @@ def test_labels_of_another_length_are_named(own_copy):
 def test_a_run_that_asks_for_something_else_is_refused(whole, image, message):
     with pytest.raises(UserError, match=message):
         open_dataset(DataConfig(path=str(whole)), image)
+
+
+@pytest.mark.parametrize('count', [100, pytest.param(1100, marks=pytest.mark.slow)])
+def test_pictures_with_random_damage_are_used_or_skipped(tmp_path, count):
+    """And nothing else: no crash, and no error that ends the whole."""
+    chance, random = damaged_files.random.Random(count), np.random.default_rng(0)
+    (tmp_path / 'pictures').mkdir()
+    for kind in ('png', 'jpeg', 'webp'):
+        picture, file = PIL.Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)), io.BytesIO()
+        picture.save(file, kind)
+        for number in range(count):
+            content = damaged_files.damaged(file.getvalue(), range(len(file.getvalue())), chance)
+            (tmp_path / 'pictures' / f'{number}.{kind}').write_bytes(content)
+    picture.save(tmp_path / 'pictures' / 'whole.png')
+    prepare(tmp_path / 'pictures', tmp_path / 'out', image=ImageConfig(8), max_skipped=1)
+    info = read_info(tmp_path / 'out')
+    assert info['num_skipped'] + info['count'] == 3 * count + 1 and min(info['num_skipped'], info['count']) > count / 10
 
 
 def test_no_room(pictures, tmp_path, monkeypatch):
