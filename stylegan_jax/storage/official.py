@@ -146,8 +146,8 @@ def _converted(path, network, convert):
         if type(version) is not int or version not in (2, 3):
             if isinstance(network.state, dict) and network.state.get('build_func_name') in _STYLEGAN2:
                 raise UserError(
-                    f'this is a network of StyleGAN2 (state of version {version}); those of StyleGAN and Progressive GAN '
-                    'can be read'
+                    f'this is a network of StyleGAN2 (state of version {version}); those of StyleGAN and Progressive '
+                    'GAN can be read'
                 )
             text = version[:40] if isinstance(version, str) else shown(version)
             raise UserError(f'network state of version {text}; versions 2 and 3 can be read')
