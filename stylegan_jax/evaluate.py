@@ -161,9 +161,12 @@ def main(argv: list[str]) -> int:
         for subject in _subjects(is_run):
             options = _options(subject)
             networks = networks or FeatureNetworks(options, jax.local_devices())
+            labels = _NETWORK.labels(subject.generator) if _NETWORK.asks_for_label else None
             if dataset is None:  # What is missing is found before a data set is read, which may take long.
                 available = _available(subject)
-                Evaluator(subject.generator, options, store, available=available, networks=networks).check(metrics)
+                Evaluator(
+                    subject.generator, options, store, available=available, networks=networks, labels=labels
+                ).check(metrics)
                 dataset = _dataset(subject)
             evaluator = Evaluator(
                 subject.generator,
@@ -172,7 +175,7 @@ def main(argv: list[str]) -> int:
                 dataset=dataset,
                 networks=networks,
                 lod=subject.lod if _NETWORK['lod'] is None else _NETWORK['lod'],
-                labels=_NETWORK.labels(subject.generator) if _NETWORK.asks_for_label else None,
+                labels=labels,
             )
             evaluator.check(metrics)
             for _, found in evaluator.measure(metrics):

@@ -42,7 +42,8 @@ def test_the_seed_decides_everything(faces, trained):
 
 def test_only_the_images_given_are_learned_from(faces, trained):
     blind = open_dataset(DataConfig('toy_faces', count=64), IMAGE)
-    blind._images.pixels[32:], blind.labels[32:] = 0, np.nan
+    blind.prepare()
+    blind._images._faces.pixels[32:], blind.labels[32:] = 0, np.nan
     losses = train(blind, np.arange(32), CONFIG, OPTIONS, title=None)[1]
     assert np.isfinite(losses).all() and not np.array_equal(losses, trained[1])
 
@@ -51,7 +52,9 @@ def test_mirrored_images_are_learned_from_where_asked_for(faces, trained):
     options = Options(kimg=0.96, batch=32, lr=0.03, mirror=True)
     assert not tiny.trees_equal(train(faces, np.arange(64), CONFIG, options, title=None), trained)
     pair = open_dataset(DataConfig('toy_faces', count=64), IMAGE)
-    pair._images.pixels[:] = pair._images.pixels // 2 + pair._images.pixels[:, :, ::-1] // 2  # symmetric
+    pair.prepare()
+    pixels = pair._images._faces.pixels
+    pixels[:] = pixels // 2 + pixels[:, :, ::-1] // 2  # symmetric
     assert tiny.trees_equal(
         *(train(pair, np.arange(64), CONFIG, Options(0.096, 32, mirror=mirror), title=None) for mirror in (False, True))
     )
