@@ -100,7 +100,8 @@ class LiveLine:
                 self._time_left.measure(resolution, 1 / speed)
                 words.append(f'{self._time_left.until_end(nimg)} left')
             if self._next_picture is not None:
-                words.append(f'picture in {duration(max(0.0, self._next_picture - nimg) / speed)}')
+                left = min(self._next_picture, self._total) - nimg  # there is one at the end as well
+                words.append(f'picture in {duration(max(0.0, left) / speed)}')
         return ', '.join(words)
 
     def close(self) -> None:
