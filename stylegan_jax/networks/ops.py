@@ -180,11 +180,10 @@ def _sum_rows(x, kept, summed):
         # rows of 32 features, measured).
         # Sums in another layout would not come from the kernel that makes the summands.
         rows = jax.lax.optimization_barrier(row_major(jnp.sum(x, axis=axes[-1])))
-        if len(axes) > 2 and math.prod(summed[:-1]) > _LONG_SUM:
-            rows, axes_left = jax.lax.optimization_barrier(jnp.sum(rows, axis=axes[-2])), axes[:-2]
-        else:
-            axes_left = axes[:-1]
-        return jnp.sum(rows, axis=axes_left)
+        left = axes[:-1]
+        if len(left) > 1 and math.prod(summed[:-1]) > _LONG_SUM:
+            rows, left = jax.lax.optimization_barrier(jnp.sum(rows, axis=left[-1])), left[:-1]
+        return jnp.sum(rows, axis=left)
 
     return by_platform(x, cpu=on_cpu, default=on_accelerator)
 

@@ -67,8 +67,6 @@ def _count_equation(equation, wanted):
         return 0, everything
     if name == 'scan':
         return params['length'] * _all_of(inner[0]), everything
-    if name == 'cond' and params.get('branches_platforms'):  # `platform_dependent`: count the default, plain form
-        return _all_of(inner[-1]), everything
     if name == 'cond':
         return max(map(_all_of, inner)), everything
     if name == 'while':

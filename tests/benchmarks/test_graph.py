@@ -4,18 +4,13 @@ How to get the compiler is said in stylegan_jax/benchmarks/h100.py; without it t
 """
 
 import functools
-import json
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import jax
 import pytest
 
-from stylegan_jax.benchmarks.h100 import compiler_library
-from stylegan_jax.errors import UserError
+import h100_script
 
 PRECISION = 'bfloat16'
 BATCH = 4
@@ -32,24 +27,7 @@ RESOLUTIONS = [64, 256, pytest.param(1024, marks=pytest.mark.slow)]
 @functools.cache
 def graph_of(resolution):
     """Compiles once for all tests."""
-    try:
-        compiler_library()
-    except UserError as error:
-        pytest.skip(str(error))
-    script = pathlib.Path(__file__).with_name('step_graph.py')
-    environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {
-        'JAX_PLATFORMS': 'cpu',
-        'PYTHONPATH': str(pathlib.Path(__file__).parents[2]),
-    }
-    done = subprocess.run(
-        [sys.executable, script, str(resolution), str(BATCH), PRECISION],
-        env=environment,
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    print(done.stderr)
-    return json.loads(done.stdout)
+    return h100_script.run(pathlib.Path(__file__).with_name('step_graph.py'), resolution, BATCH, PRECISION)
 
 
 @pytest.mark.parametrize('resolution', RESOLUTIONS)

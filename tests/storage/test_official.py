@@ -520,17 +520,21 @@ def test_nested_keys_are_refused_before_they_are_hashed(tmp_path, content):
     assert_refused(path, says='one of its keys is of type tuple')
 
 
+def assert_refused_in_little_memory(path, says):
+    tracemalloc.start()
+    try:
+        assert_refused(path, says=says)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize('put', [b'r' + struct.pack('<I', 10**7), b'p10000000\n', b'p-1\n'])
 def test_numbers_of_objects_beyond_the_size_of_the_file_are_refused(tmp_path, put):
     """Python's reader in C makes room for all objects up to the number."""
     path = tmp_path / 'network.pkl'
     path.write_bytes(b'\x80\x02N' + put + b'.')
-    tracemalloc.start()
-    try:
-        assert_refused(path, says='not one that the official code writes')
-        assert tracemalloc.get_traced_memory()[1] < 1e6
-    finally:
-        tracemalloc.stop()
+    assert_refused_in_little_memory(path, says='not one that the official code writes')
 
 
 @pytest.mark.parametrize(
@@ -539,12 +543,7 @@ def test_numbers_of_objects_beyond_the_size_of_the_file_are_refused(tmp_path, pu
 def test_sizes_beyond_that_of_the_file_reserve_nothing(tmp_path, opcode, form):
     path = tmp_path / 'network.pkl'
     path.write_bytes(b'\x80\x05' + opcode.encode('latin1') + struct.pack(form, 10**8) + b'abc.')
-    tracemalloc.start()
-    try:
-        assert_refused(path, says='bytes should follow, and there are 4')
-        assert tracemalloc.get_traced_memory()[1] < 1e6
-    finally:
-        tracemalloc.stop()
+    assert_refused_in_little_memory(path, says='bytes should follow, and there are 4')
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ Accelerators get library convolutions; where the size is halved or doubled these
 are [O, k, k, I] (cuDNN's layout for NHWC images), so that one array in memory serves all three functions. CPUs get
 matrix products (`minimal_filtering`) where those are faster.
 
-GPUs take neighbouring pixels as one where images in half precision have few features (`row_packing`). Each of the three
-functions is then computed as the same function of blocks of pixels, so that its derivatives stay as they are.
+NVIDIA GPUs take neighbouring pixels as one where images in half precision have few features (`row_packing`). Each of
+the three functions is then computed as the same function of blocks of pixels, so that its derivatives stay as they are.
 """
 
 import functools

@@ -39,7 +39,7 @@ def features_of_colours(
     if is_half_precision(dtype):
         return _half_precision_features(images, weight, bias, nonlinearity, dtype)
     # The bias is the weight of one more channel, which is 1 everywhere. Then its gradient is part of a matrix product.
-    images = _with_ones(images)
+    images = jnp.concatenate([images, jnp.ones_like(images[..., :1])], axis=-1)
     # Flattened to a matrix [N * H * W, channels], or XLA transposes the features for the gradient of the weight.
     pixels = images.reshape(-1, images.shape[-1])
     features = ops.dense(pixels, jnp.concatenate([weight, bias[None]]))
@@ -121,11 +121,6 @@ _masked.defvjp(
         _masked(*saved[0], d, nonlinearity, 0).astype(saved[1].dtype),
     ),
 )
-
-
-def _with_ones(images):
-    """Appends a channel that is 1 everywhere: the one whose weights are the biases."""
-    return jnp.concatenate([images, jnp.ones_like(images[..., :1])], axis=-1)
 
 
 def _behind_barriers(x, recomputation):

@@ -24,9 +24,9 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.networks import ops
+from stylegan_jax.networks.kernels.storage import is_half_precision
 
 _FEATURES = 64  # of one tile of cuDNN
-PACKED_TYPES = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
 
 
 def pixels_per_block(width: int, features: int, dtype: jnp.dtype) -> int:
@@ -47,7 +47,7 @@ def pixels_per_block(width: int, features: int, dtype: jnp.dtype) -> int:
       A power of two that divides the width.
     """
     pixels = _FEATURES // features
-    if pixels < 2 or jnp.dtype(dtype) not in PACKED_TYPES:
+    if pixels < 2 or not is_half_precision(dtype):
         return 1
     pixels = 1 << (pixels.bit_length() - 1)  # the power of two at or below
     return 1 if width % pixels else pixels

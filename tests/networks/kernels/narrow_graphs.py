@@ -61,7 +61,7 @@ def describe(layer, images, features):
 def main():
     """Compiles each layer in blocks of pixels and pixel by pixel."""
     packed = {name: describe(*layer) for name, layer in LAYERS.items()}
-    row_packing.PACKED_TYPES = ()
+    row_packing.is_half_precision = lambda dtype: False
     plain = {name: describe(*layer) for name, layer in LAYERS.items()}
     print(json.dumps({name: {'packed': packed[name], 'plain': plain[name]} for name in LAYERS}))
 

@@ -1,11 +1,7 @@
 """Blocks of neighbouring pixels: their number, and their kernels against convolutions of pixels."""
 
 import functools
-import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +9,8 @@ import numpy as np
 import pytest
 from jax import lax
 
+import h100_script
 import tiny
-from stylegan_jax.benchmarks.h100 import compiler_library
-from stylegan_jax.errors import UserError
 from stylegan_jax.networks.kernels import row_packing
 from stylegan_jax.networks.kernels.row_packing import pixels_per_block
 
@@ -74,18 +69,7 @@ def test_adjoint_of_the_kernel(float64, size, stride, pixels):
 @functools.cache
 def graphs():
     """Compiles once for all tests."""
-    try:
-        compiler_library()
-    except UserError as error:
-        pytest.skip(str(error))
-    script = pathlib.Path(__file__).with_name('narrow_graphs.py')
-    environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {
-        'JAX_PLATFORMS': 'cpu',
-        'PYTHONPATH': str(pathlib.Path(__file__).parents[3]),
-    }
-    done = subprocess.run([sys.executable, script], env=environment, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return h100_script.run(pathlib.Path(__file__).with_name('narrow_graphs.py'))
 
 
 @pytest.mark.full
