@@ -60,7 +60,7 @@ class Graph:
         """
         if name in self._names:
             return name
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order='C')
         if self._dtype == 'float16' and array.dtype == np.float32 and array.size >= _LEAST_ROUNDED:
             if np.abs(array).max() > np.finfo(np.float16).max:
                 raise UserError(f'{name} has weights beyond its range', field='dtype', value='float16')
