@@ -1,4 +1,4 @@
-"""ONNX files, run by onnxruntime: they draw what the network draws, official numbers included, and have no dead part."""
+"""ONNX files, run by onnxruntime: they draw what the network draws, official numbers included, with no dead part."""
 
 import collections
 import json
@@ -30,18 +30,18 @@ NETWORKS = {
     'fade of a lower stage': ('F', {}, {'lod': 1.3}),
     'labels': ('F', {'image': LABELLED}, {}),
     'labels without mapping layers': ('F', {'image': LABELLED, 'mapping_layers': 0}, {}),
-    'latents as they are': ('F', {'normalize_latents': False}, {'psi': 0.9}),
+    'latents as they are': ('F', {'image': ImageConfig(8), 'normalize_latents': False}, {'psi': 0.9}),
     'grey and non-square': ('F', {'image': GREY}, {'lod': 0.25}),
-    'B': ('B', {}, {}),
-    'C': ('C', {}, {}),
+    'B': ('B', {'image': ImageConfig(8)}, {}),
+    'C': ('C', {'image': ImageConfig(8)}, {}),
     'D': ('D', {}, {'lod': 0.5}),
     'A': ('A', {}, {'lod': 0.75}),
     'A with labels, grey and non-square': ('A', {'image': ImageConfig(8, (2, 4), 1, 3)}, {}),
-    'no blur': ('F', {'blur_filter': ()}, {}),
-    'long blur': ('F', {'blur_filter': (1, 3, 5, 2, 4)}, {}),
+    'no blur': ('F', {'image': ImageConfig(8), 'blur_filter': ()}, {}),
+    'long blur': ('F', {'image': ImageConfig(8), 'blur_filter': (1, 3, 5, 2, 4)}, {}),
     'up convolutions reversed': ('F', {'flip_from': 8}, {}),
-    'plain rectifiers': ('F', {'nonlinearity': 'relu', 'mapping_nonlinearity': 'relu'}, {}),
-    'pixel norm': ('F', {'use_pixel_norm': True, 'use_instance_norm': False}, {}),
+    'plain rectifiers': ('F', {'image': ImageConfig(8), 'nonlinearity': 'relu', 'mapping_nonlinearity': 'relu'}, {}),
+    'pixel norm': ('F', {'image': ImageConfig(8), 'use_pixel_norm': True, 'use_instance_norm': False}, {}),
 }
 
 
@@ -56,7 +56,9 @@ def check_parts(path):
     onnx.checker.check_model(model, full_check=True)
     graph = model.graph
     used = collections.Counter(name for node in graph.node for name in node.input) + collections.Counter(['images'])
-    made = [value.name for value in [*graph.input, *graph.initializer]] + [o for node in graph.node for o in node.output]
+    made = [value.name for value in [*graph.input, *graph.initializer]] + [
+        o for node in graph.node for o in node.output
+    ]
     assert not set(made) - set(used) and len(set(made)) == len(made)
     assert {node.domain for node in graph.node} == {''} and [o.domain for o in model.opset_import] == ['']
     return {value.name for value in graph.input}
