@@ -4,6 +4,7 @@ import os
 import zipfile
 
 from stylegan_jax.runtime.stand_ins import stand_in
+from stylegan_jax.storage import safetensors_file
 
 _LOOKED_AT = 1 << 20  # bytes of a pickle; names come before numbers
 _TORCH_STREAM = b'l\xfc\x9cF\xf9 j\xa8P\x19.'  # the end of the number at the start of files of torch.save until 1.6
@@ -44,8 +45,8 @@ def kind_of(path: str | os.PathLike) -> str | None:
         return _kind_of_zip(path)
     if content.startswith(b'\x80'):
         return _kind_of_pickle(content)
-    if content[8:9] == b'{' and b'"data_offsets"' in content:
-        return 'a file of safetensors'
+    if content[8:9] == b'{' and b'"data_offsets"' in content and not safetensors_file.is_one(content):
+        return 'a file of safetensors, which this package did not write'
     return next((kind for start, kind in _STARTS if content.startswith(start)), None)
 
 

@@ -1,0 +1,154 @@
+"""Whether a written file is what it should be: both sides draw the same latents, and the images are compared."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from stylegan_jax.config.network import stage_and_alpha
+from stylegan_jax.conversion.forms import Form
+from stylegan_jax.conversion.request import CheckInputs, Request
+from stylegan_jax.errors import UserError
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator
+from stylegan_jax.runtime.platforms import matmul_precision
+from stylegan_jax.sampling.seed_labels import labels_in_turn
+from stylegan_jax.storage import loading
+from stylegan_jax.storage.stored_networks import StoredNetworks
+
+_SEED = 20191  # of latents that nobody else draws
+_IMAGES, _LARGE, _LARGE_IMAGES = 8, 512, 4  # fewer where images are large
+_PSIS = 1.0, 0.5  # where psi is an input
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far the two sides are apart for one network at one level of detail.
+
+    Attributes:
+      which: 'ema', 'G' or 'D'.
+      size: (H, W) of the images.
+      count: number of images.
+      largest: largest difference of a value of an image, of [-1, 1]; for a discriminator that of a score, relative to
+        the score where this is above 1.
+      mean: mean difference.
+    """
+
+    which: str
+    size: tuple[int, int]
+    count: int
+    largest: float
+    mean: float
+
+    def __str__(self):
+        what = 'scores of images' if self.which == 'D' else 'images'
+        height, width = self.size
+        return (
+            f'{self.which}: {self.count} {what} of {height}x{width} differ by {self.largest:.2g} at most, '
+            f'by {self.mean:.2g} on average'
+        )
+
+
+def compare(path: str, form: Form, request: Request) -> list[Difference]:
+    """Compares a written file with the networks that it was written from.
+
+    Args:
+      path: of the file.
+      form: its Form.
+      request: what was written.
+
+    Returns:
+      A Difference for each network; for each of its stages where the arrays are not the same.
+
+    Raises:
+      UserError: the file cannot be read, or has other arrays where they should be the same.
+    """
+    stored = loading.open_networks(path) if form.draw is None else None
+    with matmul_precision('float32'):
+        return [
+            _compared(path, form, request, stored, which, lod)
+            for which, network in request.networks.items()
+            for lod in _lods(form, request, network, stored and stored.load(which))
+        ]
+
+
+def _lods(form, request, ours, theirs):
+    """Returns the levels of detail that a network is compared at."""
+    if form.exact:
+        _require_same_arrays(ours, theirs, request.dtype)
+    if form.exact or form.draw is not None:  # the same arrays, or a program that has one level of detail
+        return [request.lod]
+    whole = range(math.ceil(request.lod), ours.config.image.num_stages)
+    return sorted({request.lod, *map(float, whole)})
+
+
+def _require_same_arrays(ours, theirs, dtype):
+    ours, theirs = ours.named_arrays(), theirs.named_arrays()
+    for name, array in ours.items():
+        array = np.asarray(array)
+        expected = array if dtype is None else array.astype(dtype).astype(array.dtype)
+        if name not in theirs or expected.tobytes() != np.asarray(theirs[name]).tobytes():
+            raise UserError(f'the file was written, but its array {name} is not the same when it is read')
+    if theirs.keys() != ours.keys():
+        raise UserError('the file was written, but it has other arrays when it is read')
+
+
+def _compared(path, form, request, stored: StoredNetworks | None, which, lod):
+    ours = request.networks[which]
+    if isinstance(ours, Discriminator):
+        images, label = _images(ours, lod)
+        expected = np.asarray(ours(images, label, lod=lod))
+        gap = np.abs(expected - np.asarray(stored.load(which)(images, label, lod=lod)))
+        gap /= np.maximum(1, np.abs(expected))
+        return _difference(which, images.shape[1:3], len(images), gap)
+    gaps = []
+    for psi in _PSIS if request.psi == 'input' else (request.psi,):
+        inputs = _inputs(ours, request, lod, psi)
+        expected = np.asarray(drawn(ours, inputs, request.inputs))
+        found = drawn(stored.load(which), inputs, 'z') if form.draw is None else form.draw(path, request, inputs)
+        if np.shape(found) != expected.shape:
+            raise UserError(f'the file was written, but its images have shape {np.shape(found)}, not {expected.shape}')
+        gaps.append(np.abs(expected - np.asarray(found, expected.dtype)))
+    return _difference(which, expected.shape[1:3], len(expected), np.stack(gaps))
+
+
+def _difference(which, size, count, gap):
+    return Difference(which, tuple(size), count, float(gap.max()), float(gap.mean()))
+
+
+def drawn(generator: Generator, inputs: CheckInputs, kind: str) -> np.ndarray:
+    """Returns the images [N, H, W, C] that a generator draws from CheckInputs whose latents are 'z' or 'ws'."""
+    if kind == 'ws':
+        return np.asarray(generator.synthesize(inputs.latents, noise=inputs.noise, lod=inputs.lod))
+    return np.asarray(generator(inputs.latents, inputs.label, psi=inputs.psi, noise=inputs.noise, lod=inputs.lod))
+
+
+def _count(image):
+    return _LARGE_IMAGES if image.resolution >= _LARGE else _IMAGES
+
+
+def _inputs(generator, request, lod, psi):
+    """Draws CheckInputs; labels come in turn."""
+    config, random = generator.config, np.random.default_rng(_SEED)
+    count = _count(config.image)
+    latents = random.standard_normal((count, generator.z_dim)).astype(np.float32)
+    label = labels_in_turn(generator)(range(count))
+    if request.inputs == 'ws':
+        latents = np.asarray(generator.truncate(generator.map(latents, label), psi))
+    noise = request.noise
+    if noise == 'inputs':
+        stage, _ = stage_and_alpha(config.image, lod)
+        noise = tuple(
+            random.standard_normal((count, *config.noise_shape(layer)[1:])).astype(np.float32)
+            for layer in range(2 * (stage + 1))
+        )
+    return CheckInputs(latents, label, lod, psi, noise)
+
+
+def _images(discriminator, lod):
+    """Draws (images, labels) for a discriminator: noise, of which each pixel is another."""
+    image, random = discriminator.config.image, np.random.default_rng(_SEED)
+    stage, _ = stage_and_alpha(image, lod)
+    count = _count(image)
+    images = random.uniform(-1, 1, (count, *image.stage_shape(stage), image.channels)).astype(np.float32)
+    return images, np.eye(count, image.label_dim, dtype=np.float32)
