@@ -110,9 +110,10 @@ def main(argv: list[str]) -> None:
         print('it replaces a file of that name')
     for line in done.lost:
         print(f'not in the file: {line}')
-    same = 'all arrays are the same to the bit when it is read; ' if FORMS[done.form].exact else ''
+    if FORMS[done.form].exact:
+        print('checked: read back, all arrays are the same' + (' byte for byte' if _DTYPE.value is None else ''))
     for difference in done.differences:
-        print(f'checked: {same}{difference} (bound {done.bound:g})')
+        print(f'checked: {difference}')
 
 
 def _psi():

@@ -1,6 +1,7 @@
 """Whether a written file is what it should be: both sides draw the same latents, and the images are compared."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -14,7 +15,6 @@ from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runtime.platforms import matmul_precision
 from stylegan_jax.sampling.seed_labels import labels_in_turn
 from stylegan_jax.storage import loading
-from stylegan_jax.storage.stored_networks import StoredNetworks
 
 _SEED = 20191  # of latents that nobody else draws
 _IMAGES, _LARGE, _LARGE_IMAGES = 8, 512, 4  # fewer where images are large
@@ -29,8 +29,8 @@ class Difference:
       which: 'ema', 'G' or 'D'.
       size: (H, W) of the images.
       count: number of images.
-      largest: largest difference of a value of an image, of [-1, 1]; for a discriminator that of a score, relative to
-        the score where this is above 1.
+      largest: largest difference of a value of an image, or of a score. Images are in [-1, 1]; where values are larger,
+        as those of untrained networks are, it is relative to the largest of them.
       mean: mean difference.
     """
 
@@ -58,27 +58,35 @@ def compare(path: str, form: Form, request: Request) -> list[Difference]:
       request: what was written.
 
     Returns:
-      A Difference for each network; for each of its stages where the arrays are not the same.
+      A Difference for each network; for each of its stages where the file was written in another way than byte for
+      byte, and holds them all.
 
     Raises:
       UserError: the file cannot be read, or has other arrays where they should be the same.
     """
-    stored = loading.open_networks(path) if form.draw is None else None
+    stored, found = None if form.draw else loading.open_networks(path), []
     with matmul_precision('float32'):
-        return [
-            _compared(path, form, request, stored, which, lod)
-            for which, network in request.networks.items()
-            for lod in _lods(form, request, network, stored and stored.load(which))
-        ]
+        for which, ours in request.networks.items():
+            theirs = stored and stored.load(which)
+            if form.exact:
+                _require_same_arrays(ours, theirs, request.dtype)
+            if form.draw:
+                draw = functools.partial(form.draw, path, request)
+            else:
+                draw = functools.partial(drawn, theirs, kind='z')
+            for lod in _lods(form, request, ours):
+                if isinstance(ours, Discriminator):
+                    found.append(_compared_scores(which, ours, theirs, lod))
+                else:
+                    found.append(_compared_images(which, ours, draw, form, request, lod))
+    return found
 
 
-def _lods(form, request, ours, theirs):
+def _lods(form, request, network):
     """Returns the levels of detail that a network is compared at."""
-    if form.exact:
-        _require_same_arrays(ours, theirs, request.dtype)
-    if form.exact or form.draw is not None:  # the same arrays, or a program that has one level of detail
+    if form.exact or form.draw:  # the same arrays, or a program that has one level of detail
         return [request.lod]
-    whole = range(math.ceil(request.lod), ours.config.image.num_stages)
+    whole = range(math.ceil(request.lod), network.config.image.num_stages)
     return sorted({request.lod, *map(float, whole)})
 
 
@@ -93,50 +101,55 @@ def _require_same_arrays(ours, theirs, dtype):
         raise UserError('the file was written, but it has other arrays when it is read')
 
 
-def _compared(path, form, request, stored: StoredNetworks | None, which, lod):
-    ours = request.networks[which]
-    if isinstance(ours, Discriminator):
-        images, label = _images(ours, lod)
-        expected = np.asarray(ours(images, label, lod=lod))
-        gap = np.abs(expected - np.asarray(stored.load(which)(images, label, lod=lod)))
-        gap /= np.maximum(1, np.abs(expected))
-        return _difference(which, images.shape[1:3], len(images), gap)
-    gaps = []
-    for psi in _PSIS if request.psi == 'input' else (request.psi,):
-        inputs = _inputs(ours, request, lod, psi)
-        expected = np.asarray(drawn(ours, inputs, request.inputs))
-        found = drawn(stored.load(which), inputs, 'z') if form.draw is None else form.draw(path, request, inputs)
-        if np.shape(found) != expected.shape:
-            raise UserError(f'the file was written, but its images have shape {np.shape(found)}, not {expected.shape}')
-        gaps.append(np.abs(expected - np.asarray(found, expected.dtype)))
-    return _difference(which, expected.shape[1:3], len(expected), np.stack(gaps))
+def _compared_scores(which, ours, theirs, lod):
+    images, label = _images(ours, lod)
+    expected = np.asarray(ours(images, label, lod=lod))
+    return _difference(which, images.shape[1:3], [expected], [np.asarray(theirs(images, label, lod=lod))])
 
 
-def _difference(which, size, count, gap):
-    return Difference(which, tuple(size), count, float(gap.max()), float(gap.mean()))
+def _compared_images(which, ours, draw, form, request, lod):
+    psis = _PSIS if request.psi == 'input' else (request.psi,)
+    inputs = [_inputs(ours, form, request, lod, psi) for psi in psis]
+    expected = [drawn(ours, one, kind=request.inputs) for one in inputs]
+    found = [np.asarray(draw(one), np.float32) for one in inputs]
+    if found[0].shape != expected[0].shape:
+        raise UserError(
+            f'the file was written, but its images have shape {found[0].shape} in place of {expected[0].shape}'
+        )
+    return _difference(which, expected[0].shape[1:3], expected, found)
 
 
-def drawn(generator: Generator, inputs: CheckInputs, kind: str) -> np.ndarray:
+def _difference(which, size, expected, found):
+    expected, found = np.stack(expected), np.stack(found)
+    gap = np.abs(expected - found) / max(1.0, np.abs(expected).max())
+    return Difference(which, tuple(size), expected.shape[1], float(gap.max()), float(gap.mean()))
+
+
+def drawn(generator: Generator, inputs: CheckInputs, *, kind: str) -> np.ndarray:
     """Returns the images [N, H, W, C] that a generator draws from CheckInputs whose latents are 'z' or 'ws'."""
     if kind == 'ws':
-        return np.asarray(generator.synthesize(inputs.latents, noise=inputs.noise, lod=inputs.lod))
-    return np.asarray(generator(inputs.latents, inputs.label, psi=inputs.psi, noise=inputs.noise, lod=inputs.lod))
+        images = generator.synthesize(inputs.latents, noise=inputs.noise, lod=inputs.lod)
+    else:
+        images = generator(inputs.latents, inputs.label, psi=inputs.psi, noise=inputs.noise, lod=inputs.lod)
+    return np.asarray(images, np.float32)
 
 
 def _count(image):
     return _LARGE_IMAGES if image.resolution >= _LARGE else _IMAGES
 
 
-def _inputs(generator, request, lod, psi):
+def _inputs(generator, form, request, lod, psi):
     """Draws CheckInputs; labels come in turn."""
     config, random = generator.config, np.random.default_rng(_SEED)
     count = _count(config.image)
     latents = random.standard_normal((count, generator.z_dim)).astype(np.float32)
     label = labels_in_turn(generator)(range(count))
+    if form.weights_only and not config.is_progan:  # neither side has the other's average w
+        psi = 1.0
     if request.inputs == 'ws':
         latents = np.asarray(generator.truncate(generator.map(latents, label), psi))
     noise = request.noise
-    if noise == 'inputs':
+    if noise == 'inputs' or (form.weights_only and config.use_noise):
         stage, _ = stage_and_alpha(config.image, lod)
         noise = tuple(
             random.standard_normal((count, *config.noise_shape(layer)[1:])).astype(np.float32)

@@ -97,14 +97,11 @@ def convert(
 
 def _check_options(form, options):
     for name, value in options.items():
-        if name == 'dtype':
-            require_choice('dtype', value, tuple(kind for kind in form.bounds if kind))
-        elif name not in form.options:
+        choices = tuple(kind for kind in form.bounds if kind) if name == 'dtype' else CHOICES.get(name, ('input',))
+        if not (choices if name == 'dtype' else name in form.options):
             raise UserError(f'the form {form.name} has no such choice', field=name, value=value, remedy='leave it out')
-        elif name in CHOICES:
-            require_choice(name, value, CHOICES[name])
-        elif isinstance(value, str):
-            require_choice(name, value, ('input',))
+        if isinstance(value, str):
+            require_choice(name, value, choices)
 
 
 def _check_place(network, out, form):

@@ -39,7 +39,7 @@ tags:
 
 {about}
 
-![Images of seeds 0 to {last}, drawn at random]({samples})
+![Images of seeds 0 to {last}, as `stylegan_jax.generate` draws them]({samples})
 
 ## Use
 
@@ -49,8 +49,8 @@ With `stylegan_jax` installed, in this folder:
 {example}
 ```
 
-`{weights}` holds {networks}: plain arrays and their settings, nothing that is executed. `config.json` repeats the
-settings.
+`{weights}` holds {networks}, as plain arrays and their settings.
+Nothing in it is executed. `config.json` repeats the settings.
 
 ## Licence and data
 
