@@ -30,8 +30,8 @@ _SPEEDS = flags.DEFINE_string(
 _INIT_FROM = flags.DEFINE_string(
     'init_from',
     None,
-    'Weights to start a new run from: an official pickle, a run '
-    'directory, or a saved network. Short for --config.init_from.',
+    'Weights to start a new run from: an official pickle, a run directory, a saved network, or a file or folder that '
+    'convert wrote. Short for --config.init_from.',
 )
 _COORDINATOR = flags.DEFINE_string(
     'coordinator', None, 'HOST:PORT of process 0, where several processes train together; Slurm tells by itself.'

@@ -70,7 +70,7 @@ def program_form(
       name, about, ending, bounds, describe: see `Form`.
       export: takes a Generator, a path, and by name `lod`, `inputs`, `psi`, `noise`, further `options`, and `dtype` if
         `bounds` has 'float16'.
-      draw: takes a path, latents, labels, and by name `psi` and `noise`, which are None where they are no inputs.
+      draw: takes a path, latents, labels, and by name `psi` and `noise`; those that are no inputs are None.
       options: beyond `inputs`, `psi` and `noise`.
     """
     options = frozenset({'inputs', 'psi', 'noise', *options})
@@ -84,7 +84,8 @@ def program_form(
     def run(path, request, inputs):
         psi = inputs.psi if request.psi == 'input' else None
         noise = inputs.noise if request.noise == 'inputs' else None
-        return draw(path, inputs.latents, inputs.label, psi=psi, noise=noise)
+        label = inputs.label if inputs.label.size and request.inputs == 'z' else None
+        return draw(path, inputs.latents, label, psi=psi, noise=noise)
 
     return Form(
         name, about, write, (ending,), ('ema', 'G'), bounds=bounds, options=options, draw=run, describe=describe

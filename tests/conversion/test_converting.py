@@ -238,6 +238,7 @@ def program(calls, error=0.0):
 
     def draw(path, latents, label, *, psi, noise):
         generator, options = networks[0]
+        assert (label is None) == (not generator.label_dim or options['inputs'] == 'ws')
         assert (psi is None) == (options['psi'] != 'input') and (noise is None) == (options['noise'] != 'inputs')
         noise = options['noise'] if noise is None else noise
         if options['inputs'] == 'ws':
