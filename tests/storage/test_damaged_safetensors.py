@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import test_damaged_files
+from test_damaged_files import COUNTS, chance_of
 
 import damaged_files
-import test_damaged_files
 import tiny
 from stylegan_jax.errors import UserError
 from stylegan_jax.storage import loading, safetensors_file
-from test_damaged_files import COUNTS, chance_of
 
 
 def parts_of(path):
