@@ -9,6 +9,7 @@ import numpy as np
 
 import torch_writer
 
+BLUR = np.outer((1, 2, 1), (1, 2, 1)).astype(np.float32) / 16  # the filter that ports keep copies of
 FOLDER = pathlib.Path(__file__).parent / 'reference' / 'ports'
 
 

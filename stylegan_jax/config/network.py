@@ -89,7 +89,7 @@ def _check_blur(config, name):
 class GeneratorConfig:
     """A generator: style-based (configurations B to F of the paper's Table 1) or Progressive GAN's (A)."""
     image: ImageConfig = ImageConfig()
-    architecture: str = 'stylegan'           # 'stylegan', 'progan', or as rosinality's PyTorch code has it: 'rosinality',
+    architecture: str = 'stylegan'           # 'stylegan', 'progan', or one of rosinality's PyTorch code: 'rosinality',
                                              # 'rosinality_2019_03', 'rosinality_2019_02', 'rosinality_2019_01'
     z_dim: int = 512                         # size of the latent z
     w_dim: int = 512                         # size of the intermediate latent w
@@ -130,8 +130,8 @@ class GeneratorConfig:
             raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
                             'start from GeneratorConfig.progan()')
         if self.architecture in PORTS and not (self.use_styles and self.use_instance_norm and not self.use_pixel_norm):
-            raise UserError(f'generator.architecture={self.architecture!r}: its layers have styles and instance norm, and '
-                            'no pixel norm; leave use_styles, use_instance_norm and use_pixel_norm as they are')
+            raise UserError(f'generator.architecture={self.architecture!r}: its layers have styles and instance norm, '
+                            'and no pixel norm; leave use_styles, use_instance_norm and use_pixel_norm as they are')
 
     @classmethod
     def progan(cls, image: ImageConfig = ImageConfig(), **fields: typing.Any) -> 'GeneratorConfig':

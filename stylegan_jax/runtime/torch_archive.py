@@ -64,7 +64,7 @@ class _Pickle:
             self._add_tensor(np.asarray(value, '<f4'))
 
     def _add_tensor(self, array):
-        """Appends the call that PyTorch makes a tensor with: (storage, offset, shape, strides, no gradient, no hooks)."""
+        """Appends the call that makes a tensor: of storage, offset, shape, strides, no gradient and no hooks."""
         self.opcodes += b'ctorch._utils\n_rebuild_tensor_v2\n(('
         self.add('storage')
         self.opcodes += b'ctorch\nFloatStorage\n'

@@ -98,7 +98,9 @@ def _cannot(which, state):
     if 'progression.0.conv.0.conv.weight_orig' in state:
         return 'its discriminator is that of the code until July 2019, which cannot be expressed here'
     if 'from_rgb.0.conv.weight_orig' in state:
-        return 'its discriminator has no rectifier after from_rgb (no_from_rgb_activate), which cannot be expressed here'
+        return (
+            'its discriminator has no rectifier after from_rgb (no_from_rgb_activate), which cannot be expressed here'
+        )
     return None
 
 
