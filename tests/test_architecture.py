@@ -41,8 +41,12 @@ WITHOUT_JAX = [
     'runtime.stand_ins',
     'runtime.slurm',
     'runtime.threads',
+    'runtime.torch_archive',
+    'runtime.torch_pickle',
     'sampling.grid',
     'storage.official_pickle',
+    'storage.port_arrays',
+    'storage.rosinality_names',
 ]
 LEAST_ANNOTATED = 0.99  # share of public arguments
 

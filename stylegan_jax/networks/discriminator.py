@@ -66,7 +66,9 @@ class DiscriminatorBlock(nn.Module):
         features = num_fmaps(config, stage + 1)
         self.from_rgb = FromRGB(features, config.nonlinearity)
         if stage:
-            self.conv0 = DiscriminatorLayer(config, features, blurs=True)
+            # The first convolution keeps the number of features; in rosinality's code it is the one that doubles it.
+            first = num_fmaps(config, stage) if config.architecture == 'rosinality' else features
+            self.conv0 = DiscriminatorLayer(config, first, blurs=True)
             self.conv1_down = DiscriminatorLayer(config, num_fmaps(config, stage), down=True)
         else:
             self.conv = DiscriminatorLayer(config, features)

@@ -11,14 +11,14 @@ _TORCH_STREAM = b'l\xfc\x9cF\xf9 j\xa8P\x19.'  # the end of the number at the st
 _PERSISTENT = b'torch_utils.persistence'  # NVIDIA's module that pickles networks with their source code
 # Bytes that only some project's files have, and what they are then.
 _TORCH_PORTS = (
-    (b'g_running', 'a network of the PyTorch port rosinality/style-based-gan-pytorch'),
-    (b'generator_smooth', 'a network of GenForce, in PyTorch'),
     (b'g_synthesis', "a network of lernapparat's PyTorch port of StyleGAN"),
     (b'synthesis.b4.', 'a network of StyleGAN2 or StyleGAN3, as weights of PyTorch'),
     (b'GE.initial_block', 'a network of lucidrains/stylegan2-pytorch'),
     (b'g_ema', 'a network of the PyTorch port rosinality/stylegan2-pytorch, or of one of its kind'),
 )
 _TORCH = 'a file of PyTorch'
+# Those that can be read, or whose readers say why not: `storage.rosinality` and `storage.genforce`.
+_READ = (b'g_running', b'generator.to_rgb.', b'generator_smooth')
 _STARTS = (
     (b'\x89HDF\r\n\x1a\n', 'a file of HDF5, as Keras writes weights'),
     (b'\x89PNG', 'a picture (PNG)'),
@@ -78,4 +78,6 @@ def _kind_of_pickle(content):
 
 
 def _port(content):
+    if any(mark in content for mark in _READ):
+        return None
     return next((kind for mark, kind in _TORCH_PORTS if mark in content), _TORCH)
