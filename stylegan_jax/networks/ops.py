@@ -16,7 +16,7 @@ import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
-from stylegan_jax.runtime.by_platform import by_platform
+from stylegan_jax.runtime.by_platform import PORTABLE, by_platform, traced_for
 
 AnyArray = Array | np.ndarray  # JAX takes arrays of NumPy wherever it takes its own
 _LEAK = 0.2  # negative slope of the leaky rectifier (ProGAN Appendix A.1)
@@ -56,6 +56,8 @@ def row_major(x: Float[AnyArray, '...']) -> Float[Array, '...']:
 
     Otherwise XLA:GPU picks layouts by the first user of an array, and spreads them to the arrays that it is made from.
     """
+    if traced_for.value == PORTABLE:
+        return x
     return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
 
 

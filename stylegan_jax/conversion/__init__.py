@@ -1,0 +1,1 @@
+"""Networks from one form of file to another."""
