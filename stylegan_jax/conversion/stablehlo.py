@@ -141,8 +141,9 @@ def draw(
         raise UserError(f'{path}: this program takes {"an input" if name in takes else "no input"} {name}')
     try:
         return jax.jit(exported.call)(**given)
-    except ValueError as error:  # of shapes or names that are not those of the program, or of another platform
-        raise UserError(f'{path}: cannot be run with these inputs ({_one_line(error)})') from None
+    except (ValueError, RuntimeError) as error:
+        # Other shapes or names than those of the program; a device of another platform; a program of a newer JAX.
+        raise UserError(f'{path}: cannot be run with these inputs here ({_one_line(error)})') from None
 
 
 def describe(path: str | os.PathLike) -> list[str]:

@@ -1,5 +1,6 @@
 """Exported programs against the networks themselves, also in a process that has JAX alone, and damaged files."""
 
+import dataclasses
 import hashlib
 import pathlib
 import random
@@ -19,8 +20,10 @@ from stylegan_jax.config import ImageConfig
 
 pytest.importorskip('flatbuffers')
 
-from stylegan_jax.conversion import stablehlo  # noqa: E402  it is of no use without
+from stylegan_jax.conversion import stablehlo
 
+# A program and the images that it drew, as JAX 0.10.2 wrote them.
+WRITTEN_BEFORE = pathlib.Path(__file__).parent / 'written_by_jax_0_10_2.stablehlo'
 PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'stablehlo.md'
 # Runs a program as users do, in a process to which this package does not exist.
 ALONE = """
@@ -149,6 +152,23 @@ def test_program_contains_what_jax_promises_to_read_again(tmp_path):
     assert exported.platforms == stablehlo.PLATFORMS and not exported.disabled_safety_checks
     assert set(re.findall(r'custom_call @(\w+)', exported.mlir_module())) <= {'shape_assertion'}
     assert re.search(r'stablehlo\.case', exported.mlir_module())
+
+
+def test_program_of_an_older_jax_draws_what_it_drew():
+    expected = np.load(WRITTEN_BEFORE.with_suffix('.npz'))
+    images = stablehlo.draw(WRITTEN_BEFORE, expected['z'], [0, 1])
+    np.testing.assert_allclose(images, expected['images'], atol=1e-5 * np.max(np.abs(expected['images'])))
+
+
+def test_forms_for_accelerators_draw_the_same(tmp_path, monkeypatch):
+    """A program for another platform alone holds its forms of the operations, and a CPU computes them as well."""
+    generator = tiny.generator(tiny.generator_config(resolution=8))
+    stablehlo.export(generator, tmp_path / 'network', platforms=['cuda'])
+    with pytest.raises(UserError, match='cannot be run with these inputs here'):
+        stablehlo.draw(tmp_path / 'network', tiny.normal(1, 6))
+    exported = dataclasses.replace(stablehlo._read(tmp_path / 'network'), platforms=('cpu',))
+    monkeypatch.setattr(stablehlo, '_read', lambda path: exported)
+    assert images_differ(tmp_path / 'network', generator) < 1e-5
 
 
 @pytest.mark.parametrize(
