@@ -6,6 +6,9 @@ Activations may be bfloat16 or float16: whatever adds up many of them converts t
 "StyleGAN" is Karras et al. 2019 (arXiv:1812.04948), "ProGAN" is Karras et al. 2018 (arXiv:1710.10196).
 """
 
+# Annotations stay text: building those with shapes takes time at each start, and only tests need them built.
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Sequence
