@@ -4,6 +4,9 @@
 leaves and the config as static data.
 """
 
+# Annotations stay text: building those with shapes takes time at each start, and only tests need them built.
+from __future__ import annotations
+
 import dataclasses
 import functools
 import os

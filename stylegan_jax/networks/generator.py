@@ -3,6 +3,9 @@
 The functions at the end are called by the object and by the training steps alike.
 """
 
+# Annotations stay text: building those with shapes takes time at each start, and only tests need them built.
+from __future__ import annotations
+
 import dataclasses
 import functools
 import os

@@ -6,6 +6,9 @@ Activations may be bfloat16 or float16: whatever adds up many of them converts t
 "StyleGAN" is Karras et al. 2019 (arXiv:1812.04948), "ProGAN" is Karras et al. 2018 (arXiv:1710.10196).
 """
 
+# Annotations stay text: building those with shapes takes time at each start, and only tests need them built.
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
-from stylegan_jax.runtime.by_platform import by_platform
+from stylegan_jax.runtime.by_platform import PORTABLE, by_platform, traced_for
 
 AnyArray = Array | np.ndarray  # JAX takes arrays of NumPy wherever it takes its own
 _LEAK = 0.2  # negative slope of the leaky rectifier (ProGAN Appendix A.1)
@@ -56,6 +59,8 @@ def row_major(x: Float[AnyArray, '...']) -> Float[Array, '...']:
 
     Otherwise XLA:GPU picks layouts by the first user of an array, and spreads them to the arrays that it is made from.
     """
+    if traced_for.value == PORTABLE:
+        return x
     return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
 
 
