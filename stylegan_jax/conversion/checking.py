@@ -17,7 +17,8 @@ from stylegan_jax.sampling.seed_labels import labels_in_turn
 from stylegan_jax.storage import loading
 
 _SEED = 20191  # of latents that nobody else draws
-_IMAGES, _LARGE, _LARGE_IMAGES = 8, 512, 4  # fewer where images are large
+_IMAGES = 8  # more than a group of the minibatch standard deviation
+_LARGE, _LARGE_IMAGES = 512, 4  # a generator makes fewer images where these are large
 _PSIS = 1.0, 0.5  # where psi is an input
 
 
@@ -162,6 +163,5 @@ def _images(discriminator, lod):
     """Draws (images, labels) for a discriminator: noise, of which each pixel is another."""
     image, random = discriminator.config.image, np.random.default_rng(_SEED)
     stage, _ = stage_and_alpha(image, lod)
-    count = _count(image)
-    images = random.uniform(-1, 1, (count, *image.stage_shape(stage), image.channels)).astype(np.float32)
-    return images, np.eye(count, image.label_dim, dtype=np.float32)
+    images = random.uniform(-1, 1, (_IMAGES, *image.stage_shape(stage), image.channels)).astype(np.float32)
+    return images, np.eye(_IMAGES, image.label_dim, dtype=np.float32)

@@ -135,7 +135,7 @@ def open_file(path: str | os.PathLike) -> StoredNetworks:
             network = None  # `_converted` refuses it
         return _converted(path, network, _convert_discriminator if which == 'D' else _convert_generator)
 
-    return StoredNetworks(os.fspath(path), FORM, names, read)
+    return StoredNetworks(os.fspath(path), FORM, names, read, explains=True)
 
 
 def _is_discriminator(network):

@@ -25,6 +25,7 @@ class StoredNetworks:
       read: takes one of `names`, and returns the Generator or Discriminator.
       lod: level of detail that the training has reached; 0 is full size.
       nimg: real images that the training has shown; None where that is not known.
+      explains: whether `read` says for any other of 'ema', 'G' and 'D' why it cannot be read.
       contents: what it holds, for errors; None for its `names`.
       place: the file or folder that the networks are in; None for `path`.
     """
@@ -35,6 +36,7 @@ class StoredNetworks:
     read: Callable[[str], Generator | Discriminator]
     lod: float = 0.0
     nimg: int | None = None
+    explains: bool = False
     contents: str | None = None
     place: str | None = None
 
@@ -53,10 +55,10 @@ class StoredNetworks:
           UserError: there is no such network, or it is damaged.
         """
         name = self._source_of(which)
-        if name is None:
+        if name is None and not self.explains:
             contents = self.contents or ' and '.join(self.names)
             raise UserError(f'{self.path}: this file holds {contents}, and {which!r} was asked for')
-        return self.read(name)
+        return self.read(name or which)
 
     def _source_of(self, which):
         """Returns the name of the network that serves as another one; None without any."""
