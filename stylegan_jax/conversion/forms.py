@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from stylegan_jax.conversion import hub
+from stylegan_jax.conversion import hub, onnx_file, onnx_runtime, stablehlo
 from stylegan_jax.conversion.request import CheckInputs, Request
 from stylegan_jax.errors import UserError, require_choice
-from stylegan_jax.storage import safetensors_file
+from stylegan_jax.storage import rosinality, safetensors_file
 
 # Weights of float16: a network of 32x32 whose weights were moved at random was 0.007 away at most, networks of random
 # weights up to 0.006 of their largest value.
@@ -104,6 +104,11 @@ def _write_safetensors(path, request):
     return []
 
 
+def _write_rosinality(path, request):
+    rosinality.write(path, request.networks)
+    return rosinality.not_carried_over(request.networks)
+
+
 _EXACT = {None: 0.0, 'float32': 0.0, 'float16': _HALF}
 FORMS = {
     form.name: form
@@ -119,6 +124,34 @@ FORMS = {
             exact=True,
         ),
         Form('hub', 'a folder for a model hub', hub.write, holds_several=True, bounds=_EXACT, exact=True),
+        Form(
+            'rosinality',
+            'a file of rosinality/style-based-gan-pytorch',
+            _write_rosinality,
+            ('.pt', '.model'),
+            holds_several=True,
+            bounds={None: 1e-4},
+            weights_only=True,
+        ),
+        program_form(
+            'onnx',
+            'an ONNX model',
+            '.onnx',
+            onnx_file.export,
+            onnx_runtime.draw,
+            bounds={None: onnx_runtime.BOUNDS['float32'], **onnx_runtime.BOUNDS},
+            describe=onnx_runtime.describe,
+        ),
+        program_form(
+            'stablehlo',
+            'a StableHLO program',
+            '.stablehlo',
+            stablehlo.export,
+            stablehlo.draw,
+            bounds={None: 1e-4},
+            options=('weights',),
+            describe=stablehlo.describe,
+        ),
     )
 }
 

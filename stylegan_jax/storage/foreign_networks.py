@@ -7,7 +7,7 @@ from stylegan_jax.runtime.stand_ins import stand_in
 from stylegan_jax.storage import safetensors_file
 
 _LOOKED_AT = 1 << 20  # bytes of a pickle; names come before numbers
-_TORCH_STREAM = b'l\xfc\x9cF\xf9 j\xa8P\x19.'  # the end of the number at the start of files of torch.save until 1.6
+TORCH_STREAM = b'l\xfc\x9cF\xf9 j\xa8P\x19.'  # the end of the number at the start of files of torch.save until 1.6
 _PERSISTENT = b'torch_utils.persistence'  # NVIDIA's module that pickles networks with their source code
 # Bytes that only some project's files have, and what they are then.
 _TORCH_PORTS = (
@@ -65,7 +65,7 @@ def _kind_of_zip(path):
 
 
 def _kind_of_pickle(content):
-    if _TORCH_STREAM in content[:32]:
+    if TORCH_STREAM in content[:32]:
         return _port(content)
     if _PERSISTENT not in content:
         return None

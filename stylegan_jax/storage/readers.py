@@ -12,13 +12,14 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.storage import official, safetensors_file
+from stylegan_jax.storage import foreign_networks, genforce, official, port_arrays, rosinality, safetensors_file
 from stylegan_jax.storage.stored_networks import NETWORKS, StoredNetworks
 
 LOOKED_AT = 1 << 20  # bytes of a file, by which readers know it
 SAVED_FORM = 'a saved network (.npz)'
 # The file of networks in a folder that `conversion.hub` writes.
 HUB_FILE = 'model.safetensors'
+_ZIP_MAGIC = b'PK\x03\x04'
 _KINDS = {'generator': 'ema', 'discriminator': 'D'}
 
 
@@ -81,9 +82,28 @@ def open_shipped(folder: pathlib.Path) -> StoredNetworks:
     )
 
 
+def is_torch(path: str, start: bytes) -> bool:
+    """Says whether a file is one that `torch.save` wrote, of either container."""
+    return foreign_networks.TORCH_STREAM in start[:32] or (start.startswith(_ZIP_MAGIC) and b'/data.pkl' in start)
+
+
+def open_port(path: str) -> StoredNetworks:
+    """Opens a file of one of the PyTorch ports that are read."""
+    with port_arrays.opened(path) as file:
+        is_rosinality = rosinality.is_one(file.content)
+    if is_rosinality:
+        form, port, lod = 'a file of rosinality/style-based-gan-pytorch', rosinality, 0.0
+        names = rosinality.networks_in(path)
+    else:
+        form, port, names = 'a file of GenForce', genforce, genforce.networks_in(path)
+        lod = genforce.load_with_lod(path, names[0])[1] if names else 0.0
+    return StoredNetworks(path, form, names, lambda which: port.load(path, which), lod, explains=True)
+
+
 # In the order in which they are asked; each knows its own files by the first bytes, whatever they are called.
 READERS = (
     Reader(lambda path, start: safetensors_file.is_one(start), safetensors_file.open_file),
-    Reader(lambda path, start: start.startswith(b'PK\x03\x04'), open_saved),
+    Reader(is_torch, open_port),
+    Reader(lambda path, start: start.startswith(_ZIP_MAGIC), open_saved),
     Reader(lambda path, start: start.startswith(b'\x80'), official.open_file),
 )

@@ -56,7 +56,9 @@ def check_parts(path):
     onnx.checker.check_model(model, full_check=True)
     graph = model.graph
     used = collections.Counter(name for node in graph.node for name in node.input) + collections.Counter(['images'])
-    made = [value.name for value in [*graph.input, *graph.initializer]] + [o for node in graph.node for o in node.output]
+    made = [value.name for value in [*graph.input, *graph.initializer]] + [
+        o for node in graph.node for o in node.output
+    ]
     assert not set(made) - set(used) and len(set(made)) == len(made)
     assert {node.domain for node in graph.node} == {''} and [o.domain for o in model.opset_import] == ['']
     return {value.name for value in graph.input}
