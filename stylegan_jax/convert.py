@@ -11,6 +11,8 @@ fails and leaves nothing behind; --bound accepts more. A file of that name is re
 docs/conversion.md has the table of forms.
 """
 
+import os
+
 from absl import flags
 
 from stylegan_jax.cli import command
@@ -106,14 +108,19 @@ def main(argv: list[str]) -> None:
         weights=_WEIGHTS.value,
     )
     print(f'{done.out}: {" and ".join(done.names)} as {FORMS[done.form].about}, {describing.megabytes(done.nbytes)}')
+    for file in done.files:
+        if FORMS[done.form].endings and file != os.path.basename(done.out):
+            print(f'beside it: {file}')
     if done.replaced:
         print('it replaces a file of that name')
     for line in done.lost:
         print(f'not in the file: {line}')
     if FORMS[done.form].exact:
         print('checked: read back, all arrays are the same' + (' byte for byte' if _DTYPE.value is None else ''))
-    for difference in done.differences:
-        print(f'checked: {difference}')
+    for name in done.names:
+        differences = [difference for difference in done.differences if difference.which == name]
+        worst = max(differences, key=lambda difference: difference.largest)
+        print(f'checked: {worst}' + (f'; {len(differences)} sizes were compared' if len(differences) > 1 else ''))
 
 
 def _psi():

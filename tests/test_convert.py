@@ -77,6 +77,23 @@ def test_every_form_is_in_the_table_of_the_documentation():
         assert form.endings or f'--form={name}' in document
 
 
+def test_what_is_beside_the_file_and_what_is_lost_is_said(run_command, monkeypatch):
+    def write(path, request):
+        safetensors_file.write(path, request.networks)
+        safetensors_file.write(f'{path}.beside', request.networks)
+        return ['the digits']
+
+    form = forms.Form('other', 'another file', write, ('.other',), bounds={None: 1e-3})
+    monkeypatch.setitem(forms.FORMS, 'other', form)
+    code, out, _ = run_command(convert, '--network=toyfaces', '--out=toy.other')
+    assert not code
+    assert out.splitlines()[1:] == [
+        'beside it: toy.other.beside',
+        'not in the file: the digits',
+        'checked: ema: 8 images of 32x32 differ by 0 at most, by 0 on average; 4 sizes were compared',
+    ]
+
+
 # What other commands make of the files.
 
 

@@ -145,12 +145,12 @@ def _written(out, form, request, bound):
         path = os.path.join(folder, name)
         lost = form.write(path, request)
         differences = checking.compare(path, form, request)
-        worst = max(differences, key=lambda difference: difference.largest)
-        if not worst.largest <= bound:  # also where it is not a number
-            raise UserError(
-                f'{out}: {worst}, more than {bound:g}; nothing was written',
-                remedy='a larger bound accepts it',
-            )
+        for difference in differences:
+            if not difference.largest <= bound:  # also where it is not a number
+                raise UserError(
+                    f'{out}: {difference}, more than {bound:g}; nothing was written',
+                    remedy='a larger bound accepts it',
+                )
         files = sorted(
             os.path.relpath(os.path.join(where, file), path if os.path.isdir(path) else folder)
             for where, _, inside in os.walk(folder)

@@ -123,9 +123,8 @@ def test_a_file_is_replaced_only_by_one_that_was_checked(small, tmp_path, monkey
     out = tmp_path / 'network.safetensors'
     out.write_bytes(b'before')
     with monkeypatch.context() as patch:
-        patch.setattr(
-            checking, 'compare', lambda *args: [checking.Difference('ema', (8, 8), 8, largest=float('nan'), mean=0.1)]
-        )
+        found = [checking.Difference('ema', (8, 8), 8, largest=largest, mean=0.1) for largest in (0.0, float('nan'))]
+        patch.setattr(checking, 'compare', lambda *args: found)
         with pytest.raises(UserError, match=r'ema: 8 images of 8x8 differ by nan at most.* nothing was written'):
             conversion.convert(small, out)
     assert out.read_bytes() == b'before' and os.listdir(tmp_path) == [out.name]
