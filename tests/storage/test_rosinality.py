@@ -111,6 +111,20 @@ def test_discriminators_score_as_their_own_code_does(tmp_path):
         assert_close(D(np.transpose(images, (0, 2, 3, 1)), lod=lod), expected)
 
 
+@pytest.mark.full
+def test_full_width_at_1024_pixels(tmp_path):
+    """The published size, all stages: images and scores."""
+    content = {key: port_files.tensors(state_of('full', key)) for key in ('generator', 'discriminator')}
+    path = written(tmp_path / 'train_step-9.model', content)
+    G, D = (rosinality.load(path, which) for which in ('G', 'D'))
+    assert G.config == GeneratorConfig(ImageConfig(1024), architecture='rosinality', truncation_cutoff=18)
+    arrays, _ = port_files.recorded('rosinality')
+    images = G(port_files.latents(512), psi=1, noise=noise_of(8))
+    assert_close(port_files.picked(images), arrays['full/images_8_1.0'])
+    reals = np.random.RandomState(7 + 8).uniform(-1, 1, (2, 3, 1024, 1024)).astype(np.float32)
+    assert_close(D(np.transpose(reals, (0, 2, 3, 1))), arrays['full/scores_8_1.0'])
+
+
 def test_the_average_w_is_that_of_many_latents(version):
     _, path = version
     G = rosinality.load(path)
