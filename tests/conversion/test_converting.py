@@ -181,6 +181,47 @@ def test_files_that_cannot_be_written_are_refused(small, tmp_path, without_right
         conversion.convert('toyfaces', tmp_path / 'network.npz')
 
 
+PROGRAMS = {'onnx': ('onnx', 'onnxruntime'), 'stablehlo': ('flatbuffers',)}
+OPTIONS = [{}, {'psi': 'input', 'noise': 'inputs'}, {'inputs': 'ws', 'lod': 0.5}, {'lod': 1.0, 'noise': 'none'}]
+
+
+@pytest.mark.parametrize('options', OPTIONS, ids=str)
+@pytest.mark.parametrize('form', PROGRAMS)
+def test_programs_draw_what_the_network_draws(network, form, options, tmp_path):
+    for package in PROGRAMS[form]:
+        pytest.importorskip(package)
+    if sgj.load(network).config.is_progan:  # it has neither w nor truncation nor noise
+        for name, value in options.items():
+            if name != 'lod':
+                refused(name, network, f'{tmp_path}/network.{form}', **{name: value})
+        options = {'lod': options.get('lod', 0.0)}
+    done = conversion.convert(network, f'{tmp_path}/network.{form}', **options)
+    assert done.differences[0].largest < 1e-4 == done.bound
+    lines = conversion.describe(f'{tmp_path}/network.{form}')
+    assert len(lines) > 2 and any('images' in line for line in lines)
+
+
+@pytest.mark.parametrize('form', ['rosinality'])
+def test_networks_that_a_port_cannot_have_are_refused(network, form, tmp_path):
+    refused('has .*, and rosinality/style-based-gan-pytorch has', network, tmp_path / 'network.pt')
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.full
+def test_a_network_of_a_port_at_full_width(tmp_path):
+    """All three are the same at every size after a way through the port's file, and then byte for byte."""
+    image, kind = ImageConfig(32), 'rosinality'
+    config = sgj.GeneratorConfig(image=image, architecture=kind, truncation_cutoff=None)
+    G = tiny.filled(sgj.Generator.init(jax.random.key(0), config))
+    config = sgj.DiscriminatorConfig(image=image, architecture=kind, mbstd_group_size=4096)
+    D = tiny.filled(sgj.Discriminator.init(jax.random.key(1), config))
+    networks = {'ema': G, 'G': tiny.filled(G, seed=3), 'D': D}
+    safetensors_file.write(tmp_path / 'all.safetensors', networks)
+    done = conversion.convert(tmp_path / 'all.safetensors', tmp_path / 'all.pt', which='all')
+    assert len(done.differences) == 12 and max(difference.largest for difference in done.differences) < 1e-4
+    assert conversion.convert(tmp_path / 'all.pt', tmp_path / 'again.safetensors', which='all').names == done.names
+
+
 # Forms that do not come back byte for byte, and forms that are programs: these stand in for them.
 
 
