@@ -118,7 +118,7 @@ def _request(network, form, which, lod, options):
     """Opens the path once, and returns a Request with the networks that were asked for."""
     require_choice('which', which, (*NETWORKS, 'all'))
     stored = loading.open_networks(network)
-    names = stored.names if which == 'all' else (which,)
+    names = (stored.names or ('ema',)) if which == 'all' else (which,)  # loading says why there are none
     if len(names) > 1 and not form.holds_several:
         raise UserError(
             f'the form {form.name} holds one network, and there are {" and ".join(names)}',

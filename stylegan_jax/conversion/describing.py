@@ -31,9 +31,8 @@ def describe(path: str | os.PathLike) -> list[str]:
             raise UserError(f'{path}: no such file')
         return [f'{path}: {form.about}, {megabytes(os.path.getsize(path))}', *form.describe(path)]
     stored = loading.open_networks(path)
-    networks = {name: stored.load(name) for name in stored.names}
-    if not networks:
-        raise UserError(f'{path}: this file holds {stored.contents}, and no network that makes or scores images')
+    # Of a file without any the loading says what it holds.
+    networks = {name: stored.load(name) for name in stored.names or ('ema',)}
     config = next(iter(networks.values())).config
     return [
         f'{path}: {stored.form}, {megabytes(_size(stored))}',

@@ -69,5 +69,7 @@ def test_other_files_are_named(tmp_path):
     with pytest.raises(sgj.UserError, match=r'this is a picture \(PNG\)'):
         conversion.describe(tmp_path / 'picture')
     classifier = pathlib.Path(sgj.__file__).parent / 'feature_networks' / 'toy-faces-classifier.npz'
-    with pytest.raises(sgj.UserError, match='this file holds a classifier, and no network that makes or scores images'):
+    with pytest.raises(sgj.UserError, match="this file holds a classifier, and 'ema' was asked for"):
         conversion.describe(classifier)
+    with pytest.raises(sgj.UserError, match="this file holds a classifier, and 'ema' was asked for"):
+        conversion.convert(classifier, tmp_path / 'all.safetensors', which='all')
