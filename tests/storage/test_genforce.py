@@ -8,7 +8,9 @@ import pytest
 import port_files
 import stylegan_jax as sgj
 import torch_writer
-from stylegan_jax.storage import genforce
+from stylegan_jax import conversion
+from stylegan_jax.errors import UserError
+from stylegan_jax.storage import genforce, loading
 
 BOUND = 1e-4
 CASES = 'stylegan', 'labels', 'dense', 'pggan'
@@ -113,3 +115,17 @@ def test_the_discriminator_of_progressive_gan_is_refused(tmp_path):
     state = {'layer0.weight': zeros(2, 2, 3, 3), 'layer1.weight': zeros(2, 2, 3, 3)}
     path = written(tmp_path / 'network.pth', {'discriminator': port_files.tensors(state)})
     assert 'Progressive GAN' in refused(path, 'D') and genforce.networks_in(path) == ()
+
+
+def test_files_are_found_and_converted_like_any_other(tmp_path):
+    """`load`, `--init_from` and `convert` know them, and the level of detail comes along."""
+    state = state_of('labels') | {'synthesis.lod': np.float32(1.25)}
+    content = {'generator': port_files.tensors(state_of('labels')), 'generator_smooth': port_files.tensors(state)}
+    path = written(tmp_path / 'checkpoint.pth', content)
+    stored = loading.open_networks(path)
+    assert (stored.names, stored.lod, stored.form) == (('ema', 'G'), 1.25, 'a file of GenForce')
+    done = conversion.convert(path, tmp_path / 'all.safetensors', which='all')
+    assert done.names == ('ema', 'G') and loading.open_networks(tmp_path / 'all.safetensors').lod == 1.25
+    assert 'a file of GenForce' in conversion.describe(path)[0]
+    with pytest.raises(UserError, match="it holds .*, and 'D' was asked for"):
+        loading.load(path, 'D')

@@ -15,10 +15,11 @@ import tiny
 import torch_writer
 from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.config.network import PORTS
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks import ports
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.storage import rosinality, rosinality_names
+from stylegan_jax.storage import loading, rosinality, rosinality_names
 
 BOUND = 1e-4  # of the largest number
 VERSIONS = 'rosinality', 'rosinality_2019_03', 'rosinality_2019_02', 'rosinality_2019_01'
@@ -373,3 +374,12 @@ def test_a_network_of_full_width_that_the_code_itself_wrote(code, tmp_path):
     difference = np.abs(images_of(G) - expected).max()
     print(difference, np.abs(expected).max())
     assert difference < BOUND * np.abs(expected).max()  # its own differs as much from that in double precision
+
+
+def test_files_of_every_version_are_found_like_any_other(version):
+    name, path = version
+    stored = loading.open_networks(path)
+    assert stored.names == ('ema',) and stored.form == 'a file of rosinality/style-based-gan-pytorch'
+    assert stored.load('G').config.architecture == name  # the average serves as either
+    with pytest.raises(UserError, match="it holds ema, and 'D' was asked for"):
+        stored.load('D')
