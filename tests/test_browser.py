@@ -18,9 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import stylegan_jax
-from stylegan_jax import generate
-from stylegan_jax.conversion import onnx_file
+from stylegan_jax import convert, generate
 from stylegan_jax.sampling.latents import latents
 
 pytestmark = pytest.mark.browser
@@ -116,7 +114,9 @@ def test_page_draws_the_faces_of_generate(dtype, browser, site, address, tmp_pat
     code, _, errors = run_command(generate, '--network=toyfaces', '--outdir=out', '--seeds=0-7')
     assert not code, errors
     expected = [np.asarray(Image.open(tmp_path / 'out' / f'seed{seed:04d}.png')) for seed in SEEDS]
-    onnx_file.export(stylegan_jax.load('toyfaces'), site / 'toyfaces.onnx', dtype=dtype)
+    arguments = '--network=toyfaces', f'--out={site / "toyfaces.onnx"}', f'--dtype={dtype}'
+    code, _, errors = run_command(convert, *arguments)
+    assert not code, errors
     address, answers = address
     net_log = tmp_path / 'net.json'
     own = [f'--user-data-dir={tmp_path / "profile"}', f'--log-net-log={net_log}', address]

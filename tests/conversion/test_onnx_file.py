@@ -1,4 +1,4 @@
-"""ONNX files, run by onnxruntime: they draw what the network draws, official numbers included, with no dead part."""
+"""ONNX files, run by onnxruntime: they draw what the network draws, official numbers included; no part is dead."""
 
 import collections
 import json
