@@ -36,13 +36,16 @@ def load(path: str | os.PathLike, which: str = 'ema') -> Generator | Discriminat
     return load_with_lod(path, which)[0]
 
 
-def load_with_lod(path: str | os.PathLike, which: str = 'ema') -> tuple[Generator | Discriminator, float]:
+def load_with_lod(
+    path: str | os.PathLike, which: str = 'ema', nimg: int | None = None
+) -> tuple[Generator | Discriminator, float]:
     """Loads a network, and the level of detail that its training has reached.
 
     Both come from one opening: while a run trains, a second opening may find a newer checkpoint of another stage.
 
     Args:
       path, which: see `load`.
+      nimg: images shown at the checkpoint of a run that is wanted; None for the newest that can be read.
 
     Returns:
       (Generator or Discriminator, level of detail); the latter is 0, full size, for anything but a run directory.
@@ -57,8 +60,9 @@ def load_with_lod(path: str | os.PathLike, which: str = 'ema') -> tuple[Generato
     if os.path.isdir(path):
         from stylegan_jax.storage import networks_of_runs  # imports Orbax, which takes a second
 
-        network, saved = networks_of_runs.load_with_run(path, which)
+        network, saved = networks_of_runs.load_with_run(path, which, nimg)
         return network, float(saved.state.lod)
+    require(nimg is None, 'nimg', nimg, 'only a run directory has checkpoints')
     return _load_file(path, which), 0.0
 
 
