@@ -44,8 +44,8 @@ class Source:
     Attributes:
       kind: 'seed', 'walk', 'loop' or 'file'.
       seeds: of a seed, the seed; of a loop, those that it passes.
-      place: of a walk, (x, y) in a plane where whole numbers are the seeds x + 100 y, and w is bilinear between them; of
-        a loop, how many seeds it has passed, along a closed spline in W.
+      place: of a walk, (x, y) in a plane where whole numbers are the seeds x + 100 y, and w is bilinear between them;
+        of a loop, how many seeds it has passed, along a closed spline in W.
       name: of a file of latents.
       row: of a file, the number of the latent.
     """

@@ -151,7 +151,7 @@ class RecipeLatents:
             found = self.saved(source if checked else dataclasses.replace(source, row=0))
             return np.array(found.ws[source.row % len(found.ws)], self._dtype)
         labels = self.labels(recipe)
-        weights = {seed: None for seed in source.seeds} if source.kind == 'loop' else source.weights()
+        weights = dict.fromkeys(source.seeds) if source.kind == 'loop' else source.weights()
         seeds = list(source.seeds if source.kind == 'loop' else weights)
         points = np.stack([self._w_of(seed, labels, recipe) for seed in seeds])
         is_truncated = recipe.psi != 1 and not self.generator.config.is_progan
