@@ -17,8 +17,10 @@ from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.editing.recipe_painter import RecipePainter
 from stylegan_jax.viewer.networks import ShownNetwork
 
-_MOVING = 0.035  # seconds of drawing that a picture may take while a hand moves
-_FIRST_SIDE = 64  # pixels of the stage that is compiled first
+# Seconds of drawing that a picture may take while a hand moves; where that would leave less than 64 pixels to see,
+# pictures may come more slowly.
+_MOVING, _MOVING_SMALL = 0.035, 0.12
+_FIRST_SIDE, _LEAST_SIDE = 64, 16  # pixels of the stage that is compiled first, and of the smallest that is
 _SMOOTHING = 0.3  # weight of the newest time among those before
 
 
@@ -60,7 +62,7 @@ class Drawing:
         self._compiler = thread(1, 'compiler')
         self._compiling, self._seconds, self._lock = {}, {}, threading.Lock()
         for painter in (network.painter() for network in networks):
-            self._warm_up(painter, _first_stage(painter))
+            self._warm_up(painter, _stage_of(painter, _FIRST_SIDE))
 
     def close(self) -> None:
         """Ends the threads after the work under way; what waits is dropped."""
@@ -87,7 +89,7 @@ class Drawing:
         if not painter.latents.is_prepared(recipe):
             await loop.run_in_executor(self._compiler, painter.latents.prepare, recipe)
         if not self._ready(painter, wanted):  # nothing can be shown before the first program is there
-            future = self._compile(painter, min(wanted, _first_stage(painter)))
+            future = self._compile(painter, min(wanted, _stage_of(painter, _FIRST_SIDE)))
             await asyncio.wrap_future(future)
         waiting = None
         if moving:
@@ -126,8 +128,12 @@ class Drawing:
     def _fast_stage(self, painter, wanted, cells):
         """The largest stage that is compiled, and fast enough for a hand that moves."""
         ready = sorted(self._ready(painter, wanted))
-        fast = [stage for stage in ready if (self.seconds(painter, stage) or 0) * cells <= _MOVING]
+        fast = [stage for stage in ready if self._is_fast(painter, stage, cells)]
         return fast[-1] if fast else ready[0]
+
+    def _is_fast(self, painter, stage, cells=1):
+        is_small = stage <= _stage_of(painter, _FIRST_SIDE)
+        return (self.seconds(painter, stage) or 0) * cells <= (_MOVING_SMALL if is_small else _MOVING)
 
     def _ready(self, painter, wanted):
         """The stages up to the wanted one whose programs are compiled."""
@@ -158,19 +164,23 @@ class Drawing:
             self._said(None)
 
     def _warm_up(self, painter, stage):
-        """Queues the stages that a hand will need: from a stage on while they are fast, and then the full one."""
-        wanted = painter.stage_and_alpha(Recipe())[0]
-        if stage < wanted and (self.seconds(painter, stage) or 0) > _MOVING:
-            stage = wanted
-        self._compile(painter, min(stage, wanted))
-        if stage < wanted:
-            self._compiler.submit(self._warm_up, painter, stage + 1)
+        """Queues the stages that a hand will need: the fast ones from 64 pixels on, or smaller ones; then the full one."""
+        wanted, first = painter.stage_and_alpha(Recipe())[0], _stage_of(painter, _FIRST_SIDE)
+        least = _stage_of(painter, _LEAST_SIDE)
+        if self.seconds(painter, stage) is None:
+            following = stage  # nothing was measured yet
+        elif not self._is_fast(painter, stage):
+            following = stage - 1 if least < stage <= first else wanted
+        else:
+            following = stage + 1 if stage >= first else wanted
+        self._compile(painter, min(following, wanted))
+        if following < wanted:
+            self._compiler.submit(self._warm_up, painter, following)
         else:
             self._compiler.submit(painter.latents.prepare, Recipe())
 
 
-def _first_stage(painter):
-    """The largest stage of at most 64 pixels."""
+def _stage_of(painter, most):
+    """The largest stage of a network with at most this many pixels."""
     image = painter.config.image
-    sides = [image.stage_resolution(stage) for stage in range(image.num_stages)]
-    return max([stage for stage, side in enumerate(sides) if side <= _FIRST_SIDE] or [0])
+    return max([0] + [stage for stage in range(image.num_stages) if image.stage_resolution(stage) <= most])

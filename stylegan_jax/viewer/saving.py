@@ -41,7 +41,7 @@ def command_line(network: ShownNetwork, recipe: Recipe, sources: Sources) -> str
         words.append(f'--which={network.which}')
     if network.precision != 'auto':
         words.append(f'--precision={network.precision}')
-    return shlex.join([*words, f'--recipe={recipe}'])
+    return f'{shlex.join(words)} --recipe={shlex.quote(str(recipe))}'
 
 
 def _checkpoint(network, recipe):

@@ -34,10 +34,11 @@ export function slider(label, { min, max, step, help, format = String, onchange 
   return row;
 }
 
-/** A labelled control of any kind. */
-export function labelled(label, control, help = null) {
+/** A labelled control of any kind, with buttons beside it. */
+export function labelled(label, control, help = null, ...buttons) {
   control.id = control.id || `control-${made += 1}`;
-  return make('div', { className: 'control' }, make('label', { for: control.id }, label), control,
+  return make('div', { className: 'control' }, make('label', { for: control.id }, label),
+    buttons.length ? make('div', { className: 'buttons' }, control, ...buttons) : control,
     help ? make('p', { className: 'help' }, help) : null);
 }
 
@@ -51,6 +52,9 @@ export function choice(legend, options, onchange, help = null) {
   const field = make('fieldset', { className: 'choice' }, make('legend', {}, legend),
     make('div', { className: 'options' }, ...inputs), help ? make('p', { className: 'help' }, help) : null);
   field.set = (value) => { for (const label of inputs) label.firstChild.checked = label.firstChild.value === value; };
+  field.enable = (value, can) => {
+    for (const label of inputs) if (label.firstChild.value === value) label.firstChild.disabled = !can;
+  };
   return field;
 }
 

@@ -23,11 +23,11 @@ export class Look {
     const step = (by) => () => this.setSeed(Math.max(0, this.seedNow() + by));
     const any = () => this.setSeed(Math.floor(Math.random() * 100000));
     this.place = make('p', { className: 'help' });
-    const row = labelled('Seed', this.seed);
-    row.append(make('div', { className: 'buttons' },
+    const row = labelled('Seed', this.seed, '',
       make('button', { type: 'button', onclick: step(-1), 'aria-label': 'Previous seed' }, '−'),
       make('button', { type: 'button', onclick: step(1), 'aria-label': 'Next seed' }, '+'),
-      make('button', { type: 'button', onclick: any }, 'Any')), this.place);
+      make('button', { type: 'button', onclick: any }, 'Any'));
+    row.append(this.place);
     this.grid = choice('Show', GRIDS, (value) => this.viewer.change({ grid: value.split('x').map(Number) }));
     return make('div', { className: 'group' }, row, this.grid);
   }
@@ -51,7 +51,7 @@ export class Look {
         min: -1, max: 1.5, step: 0.01, format: (value) => value.toFixed(2), onchange: change('psi'),
         help: '1 is the full variety; less is more typical; 0 is the average.',
       });
-      this.cutoff = slider('Layers that psi counts for', {
+      this.cutoff = slider('Layers it counts for', {
         min: 0, max: this.network.layers.length, step: 1, onchange: change('cutoff'),
         format: (value) => (value ? `first ${value}` : 'none'),
       });
@@ -106,7 +106,7 @@ export class Look {
 
   noises() {
     if (!this.network.noise) return [];
-    this.noise = choice('Noise', [['const', 'Constant'], ['random', 'Random'], ['none', 'None'], ['file', 'Of a photo']],
+    this.noise = choice('Noise', [['const', 'Fixed'], ['random', 'Random'], ['none', 'None'], ['file', 'Photo']],
       (kind) => this.setNoise(kind), 'Small details that no style decides: hairs, pores, grain.');
     this.noiseSeed = make('input', {
       type: 'number', min: 0, max: LARGEST_SEED, step: 1, value: 0, onchange: () => this.setNoise('random'),
@@ -152,14 +152,14 @@ export class Look {
 
   loop() {
     this.loopSeeds = make('input', { type: 'text', value: '0-5', spellcheck: false });
+    this.play = make('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.toggle() }, 'Play');
     this.speed = slider('Seconds from seed to seed', {
       min: 0.25, max: 5, step: 0.25, format: (value) => value.toFixed(2), onchange: () => {},
     });
     this.speed.set(1.5);
-    this.play = make('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.toggle() }, 'Play');
     return make('div', { className: 'group' },
-      labelled('Loop of seeds', this.loopSeeds, 'Numbers and ranges, such as 0-5,12. Save makes a film of it.'),
-      this.speed, make('div', { className: 'buttons' }, this.play));
+      labelled('Loop of seeds', this.loopSeeds, 'Numbers and ranges, such as 0-5,12. Save makes a film of it.', this.play),
+      this.speed);
   }
 
   toggle() {
@@ -193,7 +193,8 @@ export class Look {
     this.network = this.viewer.networks[0];
     if (this.noiseFile) {
       const noisy = this.viewer.sources.latents.filter((one) => one.noise).map((one) => [one.id, one.title]);
-      setOptions(this.noiseFile, noisy.length ? noisy : [['', 'no photo was projected yet']]);
+      setOptions(this.noiseFile, noisy);
+      this.noise.enable('file', noisy.length > 0);
     }
     if (this.checkpoint) this.checkpoint.input.max = Math.max(0, this.nimgs().length - 1);
   }

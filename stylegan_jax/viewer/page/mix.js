@@ -23,8 +23,7 @@ export class Mix {
       this.show(this.viewer.recipe);
     };
     this.seed.addEventListener('keydown', (event) => { if (event.key === 'Enter') add(); });
-    const adding = labelled('A seed to mix in', this.seed);
-    adding.append(make('div', { className: 'buttons' }, make('button', { type: 'button', onclick: add }, 'Add')));
+    const adding = labelled('Mix in seed', this.seed, null, make('button', { type: 'button', onclick: add }, 'Add'));
     this.groups = Object.fromEntries(Object.entries(GROUPS)
       .filter(([name]) => this.network.layers.some((layer) => layer.group === name))
       .map(([name, words]) => [name, this.selectFor(`${name} layers`, this.layersOf(name), words)]));

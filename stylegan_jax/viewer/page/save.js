@@ -18,7 +18,7 @@ export class Save {
     const buttons = KINDS.map(([kind, label, help]) => make('button', {
       type: 'button', className: 'save', id: `save-${kind}`, onclick: (event) => this.save(kind, event.currentTarget),
     }, make('strong', {}, label), make('span', {}, help)));
-    this.text = make('textarea', { readOnly: true, rows: 5, spellcheck: false });
+    this.text = make('textarea', { className: 'code', readOnly: true, rows: 5, spellcheck: false });
     this.link = make('button', { type: 'button', onclick: () => this.copy(location.href, 'The link') }, 'Copy the link');
     place.append(
       make('div', { className: 'group' }, this.whichRow, make('div', { className: 'saves' }, ...buttons), this.said),

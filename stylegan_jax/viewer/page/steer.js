@@ -19,7 +19,7 @@ export class Steer {
       onchange: () => this.setLayers(this.own.value.replace(/\s/g, '') || null),
     });
     const groups = [...new Set(viewer.networks[0].layers.map((layer) => layer.group))];
-    this.which = choice('Layers that move', [['', 'All'], ...groups.map((name) => [name, name]), ['own', 'Own']], (value) => {
+    this.which = choice('Layers that move', [['', 'All'], ...groups.map((name) => [name, name[0].toUpperCase() + name.slice(1)]), ['own', 'Own']], (value) => {
       this.own.hidden = value !== 'own';
       if (value !== 'own') this.setLayers(value || null);
       else this.own.focus();
