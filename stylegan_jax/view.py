@@ -112,10 +112,10 @@ async def _serve(viewer):
     loop, stopped = asyncio.get_running_loop(), asyncio.Future()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda number=number: stopped.done() or stopped.set_result(number))
-    runner = web.AppRunner(viewer.application, handler_cancellation=True, access_log=None)
+    runner = viewer.runner()
     await runner.setup()
     listening = _listening_socket()
-    await web.SockSite(runner, listening, shutdown_timeout=0).start()
+    await web.SockSite(runner, listening).start()
     _announce(listening.getsockname()[1], viewer.guard.token)
     number = await stopped
     print('stopped', flush=True)

@@ -164,7 +164,7 @@ class Drawing:
             self._said(None)
 
     def _warm_up(self, painter, stage):
-        """Queues the stages that a hand will need: the fast ones from 64 pixels on, or smaller ones; then the full one."""
+        """Queues the stages that a hand will need: fast ones from 64 pixels on, or smaller ones; then the full one."""
         wanted, first = painter.stage_and_alpha(Recipe())[0], _stage_of(painter, _FIRST_SIDE)
         least = _stage_of(painter, _LEAST_SIDE)
         if self.seconds(painter, stage) is None:

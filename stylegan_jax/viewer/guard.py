@@ -87,7 +87,7 @@ class Guard:
         if self.token:
             if _same(request.query.get('token', ''), self.token):
                 # The token leaves the address, so that it is not in links that are handed on.
-                answer = web.HTTPSeeOther('/', headers=_HEADERS)
+                answer = web.Response(status=303, headers=_HEADERS | {'Location': '/'})
                 answer.set_cookie(_COOKIE, self.token, httponly=True, samesite='Strict')
                 return answer
             if not _same(request.cookies.get(_COOKIE, ''), self.token):

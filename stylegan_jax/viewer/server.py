@@ -58,6 +58,10 @@ class Viewer:
         ])  # fmt: skip
         self.application.cleanup_ctx.append(self._life)
 
+    def runner(self) -> web.AppRunner:
+        """Returns what serves the application: a file that is made is dropped where its browser has gone."""
+        return web.AppRunner(self.application, handler_cancellation=True, access_log=None, shutdown_timeout=0)
+
     async def _life(self, application):
         """Everything that works beside the requests."""
         self._loop = asyncio.get_running_loop()

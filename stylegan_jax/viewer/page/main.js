@@ -22,6 +22,7 @@ class Viewer {
     this.parts = [];
     this.changedAt = null;
     this.asked = false;
+    this.resting = null;
     this.link = new Link((values, pixels) => this.hear(values, pixels), (open) => this.connected(open));
     this.views = new Views(this, by('views'), by('facts'));
     activateTabs(by('tabs'));
@@ -33,12 +34,18 @@ class Viewer {
     Object.assign(this.recipe, changes);
     this.changedAt ??= performance.now();
     clearTimeout(this.resting);
-    if (moving) this.resting = setTimeout(() => this.draw(false), REST);
+    this.resting = moving ? setTimeout(() => { this.resting = null; this.draw(false); }, REST) : null;
     if (this.asked) { this.moving &&= moving; return; }
     this.asked = true;
     this.moving = moving;
     // Many changes in one frame of the screen are one request.
     requestAnimationFrame(() => { this.asked = false; this.draw(this.moving); });
+  }
+
+  /** Whether the picture on the page is that of the recipe, at full size. */
+  get isSettled() {
+    return !this.asked && this.resting === null && this.views.all.length > 0
+      && this.views.all.every(({ asked, canvas }) => asked.size === 0 && canvas.dataset.full === 'true');
   }
 
   draw(moving) {
