@@ -1,8 +1,8 @@
 """The page of the viewer in Chromium: every control changes what it should, and no request leaves the machine."""
 
 import contextlib
+import dataclasses
 import os
-import pathlib
 import re
 import shlex
 import shutil
@@ -18,7 +18,6 @@ import PIL.Image
 import pytest
 
 import tiny
-import tiny_run
 from stylegan_jax import load, mix
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.label_meaning import LabelMeaning
@@ -42,6 +41,13 @@ ARGUMENTS = [
 ]
 TOYFACES = load('toyfaces')
 SETTLED = 'window.viewer?.isSettled'
+NAME = 'c => c.ariaLabel || [...(c.labels ?? [])].map((label) => label.textContent).join("") || c.textContent'
+READ = """canvas => {
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    return [canvas.height, canvas.width, Array.from(copy.getImageData(0, 0, canvas.width, canvas.height).data)];
+}"""
+LOUD = 'error', 'warning'  # kinds of messages in the console that no page may write
 
 
 @contextlib.contextmanager
@@ -88,7 +94,13 @@ def browser():
 
 
 @pytest.fixture
-def opened(browser):
+def allowed():
+    """Parts of messages that a test expects in the console."""
+    return []
+
+
+@pytest.fixture
+def opened(browser, allowed):
     """Returns a function that opens a page; what it logged, and which requests it made, is looked at in the end."""
     contexts, bad = [], []
 
@@ -109,16 +121,13 @@ def opened(browser):
         page.on('console', lambda message: bad.append(f'console: {message.text}') if message.type in LOUD else None)
         page.on('pageerror', lambda error: bad.append(f'error: {error}'))
         page.goto(address)
-        page.wait_for_function(SETTLED)
+        wait(page, SETTLED)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert not bad
-
-
-LOUD = 'error', 'warning'
+    assert not [line for line in bad if not any(part in line for part in allowed)]
 
 
 @pytest.fixture
@@ -126,9 +135,17 @@ def page(opened, address):
     return opened(address)
 
 
+def wait(page, condition, seconds=60):
+    """Waits until an expression holds. The driver's own way evaluates texts in the page, which its policy forbids."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(10)
+
+
 def settled(page):
     """Waits until the picture is that of the recipe; returns (text of the recipe, pixels of the first view)."""
-    page.wait_for_function(SETTLED)
+    wait(page, SETTLED)
     return recipe_of(page), pixels(page)
 
 
@@ -138,10 +155,8 @@ def recipe_of(page):
 
 def pixels(page, canvas='canvas.picture'):
     """The pixels of a canvas, uint8 [H, W, 3]."""
-    height, width, values = page.locator(canvas).first.evaluate(
-        'canvas => [canvas.height, canvas.width, Array.from('
-        "canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)]"
-    )
+    # Read from a copy: browsers complain of canvases that are read often and were not made for it.
+    height, width, values = page.locator(canvas).first.evaluate(READ)
     return np.array(values, np.uint8).reshape(height, width, 4)[:, :, :3]
 
 
@@ -216,15 +231,15 @@ def test_psi_cutoff_and_stage(page):
 
 
 def test_noise(page):
-    page.get_by_text('None', exact=True).click()
+    page.get_by_label('None', exact=True).check()
     assert_shows(page, 'seed:0;noise=none')
     assert_same(pixels(page), drawn(TOYFACES.truncate(w_of(0)), noise='none')[0])
-    page.get_by_text('Random', exact=True).click()
+    page.get_by_label('Random', exact=True).check()
     assert_shows(page, 'seed:0;noise=random:0')
     page.get_by_label('Seed of the noise').fill('12')
     page.keyboard.press('Enter')
     assert_shows(page, 'seed:0;noise=random:12')
-    page.get_by_text('Fixed', exact=True).click()
+    page.get_by_label('Fixed', exact=True).check()
     page.get_by_text('Strength in each layer').click()
     slide(page, '0: 4', 0)
     slide(page, '7: 32', 2.5)
@@ -234,11 +249,11 @@ def test_noise(page):
     assert_same(pixels(page), drawn(TOYFACES.truncate(w_of(0)), noise=noise)[0])
     page.get_by_text('All as trained').click()
     assert_shows(page, 'seed:0')
-    assert page.get_by_label('Photo', exact=True).is_disabled() or page.evaluate('viewer.sources.latents.length') > 0
+    assert page.get_by_role('radio', name='Photo').is_disabled() or page.evaluate('viewer.sources.latents.length') > 0
 
 
 def test_a_grid(page):
-    page.get_by_text('3×3').click()
+    page.get_by_label('3×3', exact=True).check()
     assert_shows(page, 'seed:0;grid=3x3')
     assert_same(pixels(page), grid.image_grid(drawn(TOYFACES.truncate(w_of(*range(9)))), 3))
 
@@ -252,7 +267,7 @@ def test_dragging_walks_among_seeds(page):
     shown = set()
     for step in range(1, 21):
         page.mouse.move(x - step * box['width'] / 40, y - step * box['height'] / 80)
-        page.wait_for_function('!viewer.asked && viewer.views.all[0].asked.size === 0')
+        wait(page, '!viewer.asked && viewer.views.all[0].asked.size === 0')
         shown.add(pixels(page).tobytes())
     page.mouse.up()
     assert len(shown) > 15, 'the picture follows the hand'
@@ -279,7 +294,7 @@ def test_arrow_keys_walk_among_seeds(page):
 def test_a_loop_of_seeds_plays(page):
     page.get_by_label('Loop of seeds').fill('3,5,8')
     page.get_by_text('Play', exact=True).click()
-    page.wait_for_function("viewer.views.times.length > 8 && location.hash.includes('loop')")
+    wait(page, "viewer.views.times.length > 8 && location.hash.includes('loop')")
     page.get_by_text('Pause').click()
     text, _ = settled(page)
     assert re.fullmatch(r'loop:3,5,8@[\d.]+', text)
@@ -306,7 +321,7 @@ def test_mixing(page):
     assert page.get_by_label('Source of coarse layers').input_value() == 'various'
     page.get_by_label('Source of middle layers').select_option('seed:10')
     assert_shows(page, 'seed:0;0=seed:9;2-3=seed:9;4-5=seed:10;7=seed:10')
-    page.wait_for_function("document.querySelectorAll('.chips canvas')[1].width === 32")
+    wait(page, "document.querySelectorAll('.chips canvas')[1].width === 32")
     assert_same(pixels(page, '.chips li:nth-child(2) canvas'), drawn(TOYFACES.truncate(w_of(10)))[0])
     page.get_by_text('All from the picture').click()
     assert_shows(page, 'seed:0')
@@ -321,7 +336,7 @@ def test_steering(page, folder):
     found = latent_file.load_directions(folder / 'attributes.npz')
     moved = editing.move(TOYFACES.truncate(w_of(0)), found.step('dark_hair'), 2)
     assert_same(pixels(page), drawn(moved)[0])
-    page.locator('#steer').get_by_text('Coarse', exact=True).click()
+    page.locator('#steer').get_by_label('Coarse', exact=True).check()
     assert_shows(page, 'seed:0;move:dark_hair@coarse=2;directions=attributes.npz', folder=folder)
     slide(page, 'dark hair', 0)
     slide(page, 'pc1', -3)
@@ -329,7 +344,7 @@ def test_steering(page, folder):
     principal = editing.principal_directions(editing.statistics(TOYFACES, 10_000), 10)
     moved = editing.move(TOYFACES.truncate(w_of(0)), principal.step('pc1'), -3, range(4))
     assert_same(pixels(page), drawn(moved)[0])
-    page.locator('#steer').get_by_text('Own', exact=True).click()
+    page.locator('#steer').get_by_label('Own', exact=True).check()
     page.get_by_label('Layers that move').last.fill('4-5, 7')
     page.keyboard.press('Enter')
     assert_shows(page, 'seed:0;move:pc1@4-5,7=-3')
@@ -373,7 +388,7 @@ def test_projecting_a_photo(page, photo, folder):
     # It is a source of layers as well, and its noise can be left out.
     source = text.partition(';')[0]
     page.get_by_role('tab', name='Look').click()
-    page.get_by_text('Fixed', exact=True).click()
+    page.get_by_label('Fixed', exact=True).check()
     assert_shows(page, source, folder=folder)
     page.get_by_label('Next seed').click()
     page.get_by_role('tab', name='Mix').click()
@@ -402,8 +417,8 @@ def test_a_crop_by_keys_and_a_photo_that_is_cancelled(page, photo):
     page.locator('.jobs li[data-state=cancelled]').wait_for()
 
 
-def test_a_photo_that_is_dropped_and_one_that_is_none(page, folder):
-    (folder / 'text.png').write_text('no picture')
+def test_a_photo_that_is_dropped_and_one_that_is_none(page, allowed):
+    allowed.append('status of 400')  # browsers log every answer of that kind
     drop = (
         '(name) => { const data = new DataTransfer(); data.items.add(new File(["no picture"], name));'
         "document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); }"
@@ -411,14 +426,10 @@ def test_a_photo_that_is_dropped_and_one_that_is_none(page, folder):
     page.evaluate(drop, 'text.png')
     page.get_by_text('This browser cannot show the photo').wait_for()
     assert page.get_by_role('tab', name='Photo').get_attribute('aria-selected') == 'true'
-    page.evaluate("window.addEventListener('error', () => {})")
     with page.expect_response('**/project?*') as answer:
         page.get_by_text('Find its latents').click()
     assert answer.value.status == 400
     page.get_by_text('this photo cannot be used').wait_for()
-
-
-test_a_photo_that_is_dropped_and_one_that_is_none.loud = True
 
 
 def test_saving(page, folder, tmp_path):
@@ -442,7 +453,7 @@ def test_saving(page, folder, tmp_path):
         assert download.value.suggested_filename == name
         download.value.save_as(tmp_path / name)
     assert latent_file.Latents.load(tmp_path / 'latents.npz').names == ('seed:3',)
-    assert PIL.Image.open(tmp_path / 'loop.webp').n_frames == 48
+    assert 40 < PIL.Image.open(tmp_path / 'loop.webp').n_frames <= 48  # equal neighbours become one frame
     page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
     page.get_by_text('Copy the command').click()
     page.get_by_text('The command was copied.').wait_for()
@@ -463,11 +474,11 @@ def test_the_address_is_a_bookmark(page, opened, address):
     other = opened(f'{address}#{text}')
     assert_shows(other, text)
     other.reload()
-    other.wait_for_function(SETTLED)
+    wait(other, SETTLED)
     assert_shows(other, text)
     assert other.get_by_label('Psi', exact=True).input_value() == '0.4'
     other.evaluate("location.hash = '#seed:6'")
-    other.wait_for_function("viewer.recipe.source === 'seed:6'")
+    wait(other, "viewer.recipe.source === 'seed:6'")
     assert_shows(other, 'seed:6')
     other.evaluate("location.hash = '#nonsense'")
     other.locator('#problem', has_text='means nothing').wait_for()
@@ -476,7 +487,7 @@ def test_the_address_is_a_bookmark(page, opened, address):
 def test_the_page_finds_a_viewer_that_was_started_again(page):
     page.evaluate('viewer.link.socket.close()')
     page.get_by_text('The viewer does not answer').wait_for()
-    page.wait_for_function('viewer.link.isOpen && !document.body.classList.contains("alone")')
+    wait(page, 'viewer.link.isOpen && !document.body.classList.contains("alone")')
     page.get_by_label('Next seed').click()
     assert_shows(page, 'seed:1')
 
@@ -497,9 +508,7 @@ def test_it_fits_the_screen(opened, address, width, scheme):
             if control.is_visible():
                 box = control.bounding_box()
                 assert box['x'] >= 0 and box['x'] + box['width'] <= width, (name, control.evaluate('c => c.outerHTML'))
-                assert control.evaluate(
-                    'c => (c.ariaLabel || [...(c.labels ?? [])].map((l) => l.textContent).join("") || c.textContent).trim()'
-                ), control.evaluate('c => c.outerHTML')
+                assert control.evaluate(NAME).strip(), control.evaluate('c => c.outerHTML')
     ground, ink = page.evaluate(
         '[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]'
     )
@@ -555,16 +564,15 @@ def test_a_large_network_shows_lower_stages_while_a_hand_moves(opened, tmp_path)
         page = opened(address)  # full size
         assert page.locator('canvas.picture').evaluate('canvas => canvas.width') == 1024
         page.evaluate("performance.clearMeasures('picture')")
-        page.evaluate(
-            '() => { window.moving = setInterval(() => viewer.change({ source: `walk:${Math.random()},0` }, true), 60); }'
-        )
-        page.wait_for_function("performance.getEntriesByName('picture').length > 10")
+        change = 'viewer.change({ source: `walk:${Math.random()},0` }, true)'
+        page.evaluate(f'() => {{ window.moving = setInterval(() => {change}, 60); }}')
+        wait(page, "performance.getEntriesByName('picture').length > 10")
         assert page.locator('canvas.picture').evaluate('canvas => canvas.width') < 1024
         assert '1024×1024 when it rests' in page.inner_text('#facts')
         page.evaluate('clearInterval(window.moving)')
         times = page.evaluate("performance.getEntriesByName('picture').map((entry) => entry.duration)")
         assert statistics.median(times) < 500
-        page.wait_for_function(SETTLED)
+        wait(page, SETTLED)
         assert page.locator('canvas.picture').evaluate('canvas => canvas.width') == 1024
 
 
@@ -589,16 +597,14 @@ def test_two_networks_side_by_side(opened, tmp_path):
 
 def test_classes_and_labels(opened, tmp_path):
     generator = tiny.generator(tiny.generator_config(image=ImageConfig(16, label_dim=3)))
-    import dataclasses
-
     generator = dataclasses.replace(generator, label_meaning=LabelMeaning(('ant', 'bee', 'cat'), (0, 2)))
     generator.save(tmp_path / 'classes.npz')
     with viewing('--network=classes.npz', folder=tmp_path) as address:
         page = opened(address)
-        assert page.get_by_label('Class').locator('option').all_inner_texts() == [
+        assert page.get_by_label('Class', exact=True).locator('option').all_inner_texts() == [
             'in turn, by the seed', 'ant', 'cat', 'none'
         ]  # fmt: skip
-        page.get_by_label('Class').select_option(label='cat')
+        page.get_by_label('Class', exact=True).select_option(label='cat')
         assert_shows(page, 'seed:0;class=number%3A2', generator)
         page.get_by_text('Label by numbers').click()
         slide(page, 'bee', 0.5)

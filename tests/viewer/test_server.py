@@ -1,7 +1,6 @@
 """The server of the viewer: pictures, overtaken requests, many pages, photos, files, runs, and who may ask."""
 
 import asyncio
-import contextlib
 import io
 import os
 import pathlib
@@ -18,10 +17,7 @@ import aiohttp
 from serving import run, serving
 
 import tiny
-import tiny_run
 from stylegan_jax import generate
-from stylegan_jax.animation import film
-from stylegan_jax.config import ImageConfig
 from stylegan_jax.editing import directions as editing
 from stylegan_jax.editing import latent_file
 from stylegan_jax.editing.latent_file import Latents
@@ -30,7 +26,6 @@ from stylegan_jax.editing.recipe_painter import RecipePainter
 from stylegan_jax.sampling import grid
 from stylegan_jax.viewer import guard
 from stylegan_jax.viewer import server as server_module
-from stylegan_jax.viewer.networks import ShownNetwork
 from stylegan_jax.viewer.sources import Sources
 
 GENERATOR = tiny.generator(tiny.generator_config(resolution=16))
