@@ -109,14 +109,15 @@ class Projector:
             name = self._sources.keep(found, job.title, lod)
             seconds, psnr = time.monotonic() - start, float(found.psnr[0])
             self._said(job, {'state': 'done', 'source': f'{name}#0', 'psnr': psnr}, found.images[0])
-            print(f'{job.title}: projected in {seconds:.0f} s, PSNR {psnr:.1f} dB: {self._sources.folder}/{name}')
+            where = f'{self._sources.folder}/{name}'
+            print(f'{job.title}: projected in {seconds:.0f} s, PSNR {psnr:.1f} dB: {where}', flush=True)
         except _Cancelled:
             self._said(job, {'state': 'cancelled'}, None)
-            print(f'{job.title}: cancelled')
+            print(f'{job.title}: cancelled', flush=True)
         except Exception as error:  # a photo that fails must not keep the next one waiting
             text = str(error) if isinstance(error, UserError) else f'{type(error).__name__}: {error}'
             self._said(job, {'state': 'failed', 'text': text}, None)
-            print(f'{job.title}: {" ".join(text.split())}')
+            print(f'{job.title}: {" ".join(text.split())}', flush=True)
         finally:
             with self._lock:
                 self._jobs.pop(job.number, None)

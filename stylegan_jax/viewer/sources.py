@@ -47,7 +47,7 @@ class Sources:
                 if path not in latents:
                     self._add(self._latents, path, Latents.load(path))
             except UserError as error:
-                print(f'left out: {error}')
+                print(f'left out: {error}', flush=True)
         self._number = max([int(_PROJECTED.fullmatch(name)[1]) for name in names if _PROJECTED.fullmatch(name)] or [0])
 
     def latents(self, name: str) -> Latents:

@@ -241,8 +241,8 @@ def test_noise(page):
     assert_shows(page, 'seed:0;noise=random:12')
     page.get_by_label('Fixed', exact=True).check()
     page.get_by_text('Strength in each layer').click()
-    slide(page, '0: 4', 0)
-    slide(page, '7: 32', 2.5)
+    slide(page, '0 (4×4)', 0)
+    slide(page, '7 (32×32)', 2.5)
     assert_shows(page, 'seed:0;noise@0=0;noise@7=2.5')
     factors = {0: 0, 7: 2.5}
     noise = [layer * factors.get(number, 1) for number, layer in enumerate(TOYFACES.noise)]

@@ -114,7 +114,7 @@ export class Look {
     this.noiseFile = make('select', { onchange: () => this.setNoise('file') });
     this.ofSeed = labelled('Seed of the noise', this.noiseSeed);
     this.ofFile = labelled('Noise of', this.noiseFile);
-    this.factors = this.network.layers.map((layer, number) => slider(`${number}: ${layer.side}`, {
+    this.factors = this.network.layers.map((layer, number) => slider(`${number} (${layer.side}×${layer.side})`, {
       min: 0, max: 3, step: 0.05, format: (value) => `× ${value.toFixed(2)}`,
       onchange: (value, moving) => {
         const values = valuesOf(this.viewer.recipe.factors, this.network);
