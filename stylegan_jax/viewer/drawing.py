@@ -20,7 +20,7 @@ from stylegan_jax.viewer.networks import ShownNetwork
 # Seconds of drawing that a picture may take while a hand moves; where that would leave less than 64 pixels to see,
 # pictures may come more slowly.
 _MOVING, _MOVING_SMALL = 0.035, 0.12
-_FIRST_SIDE, _LEAST_SIDE = 64, 16  # pixels of the stage that is compiled first, and of the smallest that is
+_FIRST_SIDE, _LEAST_SIDE = 64, 32  # pixels of the stage that is compiled first, and of the smallest that is
 _SMOOTHING = 0.3  # weight of the newest time among those before
 
 

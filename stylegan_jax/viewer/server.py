@@ -195,9 +195,16 @@ class Viewer:
         try:
             said = await request.json()
             network, recipe = self._networks[max(int(said['network']), 0)], Recipe.from_dict(said['recipe'])
-            file = await saving.saved_file(said['kind'], self._drawing, network, recipe)
+            kind = str(said['kind'])
         except (ValueError, KeyError, TypeError, IndexError) as error:
             return _refused(error)
+        try:
+            file = await saving.saved_file(kind, self._drawing, network, recipe)
+        except UserError as error:
+            return _refused(error)
+        except Exception as error:  # such as a disk without room for a file that is being made
+            print(f'{kind}: {type(error).__name__}: {" ".join(str(error).split())}', flush=True)
+            return _refused(f'the {kind} could not be made ({type(error).__name__}: {error})', 500)
         disposition = f"attachment; filename*=UTF-8''{urllib.parse.quote(file.name)}"
         return web.Response(body=file.content, content_type=file.type, headers={'Content-Disposition': disposition})
 

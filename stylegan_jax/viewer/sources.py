@@ -90,6 +90,8 @@ class Sources:
         kept = Latents(found.ws, (title,), found.noise or 'const', lod)
         with self._lock:
             self._number += 1
+            while os.path.exists(os.path.join(self.folder, f'projected-{self._number:04d}.npz')):
+                self._number += 1  # another viewer works in the same folder
             name = f'projected-{self._number:04d}.npz'
         path = os.path.join(self.folder, name)
         try:

@@ -32,6 +32,7 @@ class Viewer {
   /** Changes the recipe, and has it drawn; `moving` while a hand is moving. */
   change(changes, moving = false) {
     Object.assign(this.recipe, changes);
+    this.note = null;
     this.changedAt ??= performance.now();
     clearTimeout(this.resting);
     this.resting = moving ? setTimeout(() => { this.resting = null; this.draw(false); }, REST) : null;
@@ -67,8 +68,10 @@ class Viewer {
       case 'welcome': return this.welcome(values);
       case 'news': return this.news(values);
       case 'recipe':
-        if (values.problem) this.problem(values.problem);
-        return this.take(values.recipe);
+        this.note = values.problem ?? null;
+        if (this.note) this.problem(this.note);
+        // A text that is none leaves the picture as it is; only a page that has none yet begins with the plain one.
+        return this.note && this.text ? null : this.take(values.recipe);
       case 'picture':
         if (values.view.startsWith('thumb:')) return this.mix.thumbnail(values, pixels);
         return this.views.picture(values, pixels);

@@ -49,7 +49,7 @@ export class Views {
     if (view.number === 0) {
       this.facts.textContent = this.described(values, network, since ? now - since : null);
       this.viewer.setAddress(values.text);
-      this.viewer.problem(network.problem);
+      this.viewer.problem(network.problem ?? this.viewer.note);
     }
     view.caption.textContent = network.run && values.nimg !== null
       ? `${network.name}, ${values.nimg.toLocaleString('en')} images` : network.name;
