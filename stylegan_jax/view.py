@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import webbrowser
 
 from absl import flags
@@ -65,7 +66,7 @@ _FIRST_PORT, _MOST_PORTS = 8765, 50
 _MOST_NETWORKS = 2
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> None:
     """Serves the page until a signal to stop."""
     del argv
     try:
@@ -79,11 +80,7 @@ def main(argv: list[str]) -> int:
         raise UserError(problem, remedy=f'give 1 to {_MOST_NETWORKS}' if paths else None)
     if _RUN.value and not os.path.isdir(_RUN.value):
         raise UserError('there is no such folder', field='run', value=_RUN.value, remedy='give the folder of a run')
-    code = asyncio.run(_serve(_viewer(paths)))
-    # Threads may be compiling, which nothing can interrupt; all files are closed.
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
+    asyncio.run(_serve(_viewer(paths)))
 
 
 def _viewer(paths):
@@ -106,7 +103,7 @@ def _viewer(paths):
 
 
 async def _serve(viewer):
-    """Serves until a signal; returns the exit code."""
+    """Serves until a signal, which ends the process."""
     from aiohttp import web
 
     loop, stopped = asyncio.get_running_loop(), asyncio.Future()
@@ -119,7 +116,10 @@ async def _serve(viewer):
     _announce(listening.getsockname()[1], viewer.guard.token)
     number = await stopped
     print('stopped', flush=True)
-    return 128 + number
+    sys.stderr.flush()
+    # Python would wait for threads that compile or encode, which nothing can interrupt. All files that were begun have
+    # another name until they are whole.
+    os._exit(128 + number)
 
 
 def _listening_socket():
@@ -153,7 +153,7 @@ def _announce(port, token):
     print('Ctrl-C ends it', flush=True)
     has_screen = sys.platform in ('darwin', 'win32') or os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
     if _BROWSER.value and has_screen and not os.environ.get('SSH_CONNECTION'):
-        webbrowser.open(address)
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()  # a browser of text keeps it
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ import pytest
 
 import tiny
 from stylegan_jax import view
-from test_suite import is_running
+from test_suite import is_running, until
 
 GENERATOR = tiny.generator(tiny.generator_config(resolution=32))
 
@@ -29,10 +29,13 @@ def children_of(pid):
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_and_a_signal_ends_it_at_once(network, tmp_path, number):
+def test_it_serves_and_a_signal_ends_it_at_once(network, tmp_path, tmp_path_factory, number):
     """Also while it compiles, which nothing can interrupt; nothing is left running, and nothing in the folder."""
     pytest.importorskip('aiohttp', reason='the view extra is not installed')
-    environment = os.environ | {'DISPLAY': ':9', 'BROWSER': '/bin/false', 'SSH_CONNECTION': ''}
+    browser = tmp_path_factory.mktemp('browser') / 'browser'
+    browser.write_text(f'#!/bin/sh\necho "$1" > {browser}.opened\n')
+    browser.chmod(0o700)
+    environment = os.environ | {'DISPLAY': ':9', 'BROWSER': f'{browser} %s', 'SSH_CONNECTION': ''}
     process = subprocess.Popen(
         [sys.executable, '-m', 'stylegan_jax.view', f'--network={network}', '--port=0', '--compilation_cache=none'],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
@@ -45,6 +48,8 @@ def test_it_serves_and_a_signal_ends_it_at_once(network, tmp_path, number):
         assert second.startswith(f'from another machine: ssh -N -L {port}:localhost:{port} ')
         with urllib.request.urlopen(address, timeout=10) as page:
             assert b'<title>stylegan_jax viewer</title>' in page.read()
+        opened = browser.with_suffix('.opened')
+        assert until(lambda: opened.exists() and opened.read_text() == f'{address}\n', 10)
         children = children_of(process.pid)
         start = time.monotonic()
         process.send_signal(number)
