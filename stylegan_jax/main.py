@@ -13,14 +13,11 @@ import os
 import signal
 import sys
 
-import jax
 from absl import flags
 
 from stylegan_jax.cli import command, config_flags
-from stylegan_jax.data.dataset import with_found_labels
 from stylegan_jax.errors import UserError
-from stylegan_jax.run import dry_run, hours
-from stylegan_jax.runtime import cluster, compile_cache, compiling
+from stylegan_jax.runtime import compile_cache
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print config, networks, schedule, memory and hours, and exit.')
@@ -30,8 +27,8 @@ _SPEEDS = flags.DEFINE_string(
 _INIT_FROM = flags.DEFINE_string(
     'init_from',
     None,
-    'Weights to start a new run from: an official pickle, a run '
-    'directory, or a saved network. Short for --config.init_from.',
+    'Weights to start a new run from: an official pickle, a run directory, a saved network, or a file or folder that '
+    'convert wrote. Short for --config.init_from.',
 )
 _COORDINATOR = flags.DEFINE_string(
     'coordinator', None, 'HOST:PORT of process 0, where several processes train together; Slurm tells by itself.'
@@ -48,9 +45,14 @@ def main(argv: list[str]) -> int:
     if _INIT_FROM.value is not None:
         config = dataclasses.replace(config, init_from=_INIT_FROM.value)
     workdir = _WORKDIR.value or os.path.join('runs', config.name)
+    import jax  # takes most of a second, which --help and flags that are wrong do without
+
     if config.precision == 'float64':
         jax.config.update('jax_enable_x64', True)
     if _DRY_RUN.value:
+        from stylegan_jax.data.dataset import with_found_labels
+        from stylegan_jax.run import dry_run, hours
+
         config = with_found_labels(config)
         time = hours.describe_hours(config, workdir, _SPEEDS.value)  # first, since the file may be wrong
         print(f'{dry_run.describe(config)}\n\n{time}')
@@ -62,12 +64,20 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     compile_cache.use_cache(compile_cache.CACHE.value)
-    cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    from stylegan_jax.run import loop  # needs the logging and checkpoint packages; --dry_run does not
+    from stylegan_jax.run import loop
+    from stylegan_jax.runtime import cluster
 
+    cluster.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     return loop.train(config, workdir)
 
 
-if __name__ == '__main__':
+def _main_of_process(argv):
+    """Runs `main` to the end of the process, which does not wait for programs that are still being compiled."""
+    from stylegan_jax.runtime import compiling  # imports JAX
+
     with compiling.abandoned_at_exit():
-        command.run(main, flags_parser=config_flags.parse)
+        sys.exit(command.reported_to_user(main)(argv))
+
+
+if __name__ == '__main__':
+    command.run(_main_of_process, flags_parser=config_flags.parse)

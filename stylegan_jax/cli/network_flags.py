@@ -157,7 +157,8 @@ def _define(values):
     flags.DEFINE_string(
         'network',
         None,
-        'The network: a run directory, an official pickle, a saved network, or toyfaces, which comes with the package.',
+        'The network: a run directory, an official pickle, a saved network, a file or folder that convert wrote, or '
+        'toyfaces, which comes with the package.',
         flag_values=values,
     )
     flags.DEFINE_enum(

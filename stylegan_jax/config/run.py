@@ -191,7 +191,8 @@ class Config:
     seed: int = 0                            # seed of everything random
     replicas: int = 8                        # number of GPUs of the published setting; statistics are formed within
                                              # each replica, and any number of devices that divides it runs them
-    init_from: str = ''                      # weights to start from: official pickle, run directory or saved network
+    init_from: str = ''                      # weights to start from: official pickle, run directory, saved network or
+                                             # anything else that convert reads
     precision: str = 'auto'                  # precision of activations: 'bfloat16'; 'float16' (with a scaled loss);
                                              # 'tf32' (float32 rounded in products, as fast as chips can); 'float32'
                                              # (exact products); 'float64'; 'auto' = bfloat16 on accelerators that have

@@ -10,8 +10,7 @@ import numpy as np
 import safetensors
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.feature_networks import torch_pickle
-from stylegan_jax.runtime import npz_file
+from stylegan_jax.runtime import npz_file, torch_pickle
 from stylegan_jax.runtime.stand_ins import stand_in_at
 
 _SAFETENSORS_TYPES = {

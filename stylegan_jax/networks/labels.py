@@ -1,5 +1,8 @@
 """Labels in the forms that users give them."""
 
+# Annotations stay text: building those with shapes takes time at each start, and only tests need them built.
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import jax

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import zlib
 
-import jax
 from absl import flags
 
 _OFF = '', 'none'
@@ -61,6 +60,8 @@ def use_cache(directory: str | None = None) -> str | None:
                 file=sys.stderr,
             )
             directory = None
+    import jax  # takes most of a second, and commands define the flag above before they know whether they compile
+
     jax.config.update('jax_compilation_cache_dir', directory)
     return directory
 

@@ -36,15 +36,26 @@ def load_with_run(
     Raises:
       UserError: there is no such checkpoint, or it cannot be read.
     """
+    saved = restore(workdir, nimg)
+    return network_of(saved, which), saved
+
+
+def restore(workdir: str | os.PathLike, nimg: int | None = None) -> Saved:
+    """Reads a checkpoint of a run directory, of which `network_of` makes networks; see `load_with_run`."""
     with _opened(workdir) as checkpoints:
         saved = checkpoints.restore(nimg=nimg)
     for line in saved.damaged:
         print(f'warning: {line}; the one before it is used', file=sys.stderr)
+    return saved
+
+
+def network_of(saved: Saved, which: str) -> Generator | Discriminator:
+    """Returns one of the three networks of a checkpoint that was read."""
     found = jax.tree.map(jnp.asarray, network(saved.config, saved.state, which))
     if which != 'D':
         meaning = meaning_of(saved.progress.get('labels'), found.label_dim)
         found = dataclasses.replace(found, label_meaning=meaning)
-    return found, saved
+    return found
 
 
 def all_nimg(workdir: str | os.PathLike) -> list[int]:

@@ -7,7 +7,6 @@ import dataclasses
 import math
 import os
 import re
-import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,6 @@ import jax.numpy as jnp
 from stylegan_jax import training
 from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import loading
@@ -37,7 +35,7 @@ def transferred(
     """Makes the networks that a run starts with from those of a file.
 
     Args:
-      path: an official pickle, a run directory, or a file that `.save` wrote.
+      path: whatever `storage.loading.load` reads.
       config: the new run's Config; its seed initialises the fresh arrays.
 
     Returns:
@@ -48,7 +46,8 @@ def transferred(
     Raises:
       UserError: the file cannot be read, is of another architecture, or has no weights that fit.
     """
-    theirs = {which: loading.load(path, which) for which in _networks_in(path)}
+    stored = loading.open_networks(path)
+    theirs = {which: stored.load(which) for which in ('G', 'D', 'ema') if which in stored.loadable}
     for which, network in theirs.items():
         ours = (config.discriminator if which == 'D' else config.generator).architecture
         if network.config.architecture != ours:
@@ -70,13 +69,6 @@ def transferred(
             remedy='start from another file, or choose its settings',
         )
     return *map(networks.get, ('G', 'D', 'ema')), _report(lines)
-
-
-def _networks_in(path):
-    """Returns which of 'G', 'D' and 'ema' a path has; a saved generator serves as both generators."""
-    if os.path.isfile(path) and zipfile.is_zipfile(path):
-        return ['D'] if network_file.read(path)[0] == 'discriminator' else ['G', 'ema']
-    return ['G', 'D', 'ema']
 
 
 def _merged(theirs, fresh):

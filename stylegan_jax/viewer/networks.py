@@ -12,7 +12,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import layer_ranges
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.storage.loading import load, load_with_lod
+from stylegan_jax.storage.loading import is_run, load, load_with_lod
 from stylegan_jax.viewer.sources import Sources
 
 _CHECKPOINTS = 'checkpoints'  # the folder of a run that holds them, each under the number of images shown
@@ -47,7 +47,7 @@ class ShownNetwork:
         """
         self.path, self.which, self.precision = path, which, precision
         self._sources, self._follow, self._lock = sources, follow, threading.Lock()
-        self.is_run = os.path.isdir(path)
+        self.is_run = is_run(path)
         self._others: collections.OrderedDict[int, RecipePainter] = collections.OrderedDict()
         self.newest, self._painter = self._load(None)
         self.nimgs = self._listed() if self.is_run else []

@@ -241,9 +241,18 @@ def run_program(*arguments):
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize('resize_filter', ['box', 'lanczos'])
 @pytest.mark.parametrize(
-    'mode, kind, channels', [('RGB', 'jpeg', 3), ('RGBA', 'png', 3), ('RGBA', 'png', 4), ('P', 'gif', 1)]
+    'mode, kind, channels, resize_filter',
+    [
+        ('RGB', 'jpeg', 3, 'box'),
+        ('RGBA', 'png', 3, 'box'),
+        ('RGBA', 'png', 4, 'lanczos'),
+        ('P', 'gif', 1, 'lanczos'),
+        pytest.param('RGB', 'jpeg', 3, 'lanczos', marks=pytest.mark.full),
+        pytest.param('RGBA', 'png', 3, 'lanczos', marks=pytest.mark.full),
+        pytest.param('RGBA', 'png', 4, 'box', marks=pytest.mark.full),
+        pytest.param('P', 'gif', 1, 'box', marks=pytest.mark.full),
+    ],
 )
 def test_a_large_photo_takes_little_more_than_its_pixels(tmp_path, mode, kind, channels, resize_filter):
     pixels = random_pixels(0, 50, 60, 4).repeat(100, axis=0).repeat(100, axis=1)  # 30 megapixels

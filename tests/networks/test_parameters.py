@@ -143,6 +143,10 @@ VARIANTS = {
     'C': {'letter': 'C'},
     'D': {'letter': 'D'},
     'E and F': {'letter': 'F'},
+    'rosinality': {
+        'generator': {'architecture': 'rosinality'},
+        'discriminator': {'architecture': 'rosinality'},
+    },
     'labels, 1 channel, no blur, no mbstd': {
         'image': ImageConfig(8, channels=1, label_dim=3),
         'generator': {'blur_filter': ()},

@@ -73,7 +73,7 @@ def train(monkeypatch, workdir, config, stops=()):
         ('jit', 1, 2),
         pytest.param('jit', 4, 0, marks=pytest.mark.full),
         pytest.param('jit', 4, 3, marks=pytest.mark.full),
-        ('pmap', 4, 0),
+        pytest.param('pmap', 4, 0, marks=pytest.mark.full),
     ],
 )
 def test_a_run_that_was_stopped_shows_the_same_images(monkeypatch, tmp_path, shown, mode, devices, workers):

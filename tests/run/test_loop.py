@@ -516,7 +516,7 @@ def wait_until(condition, limit=300):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize('ahead', [1, 2])
+@pytest.mark.parametrize('ahead', [pytest.param(1, marks=pytest.mark.full), 2])
 def test_programs_are_compiled_ahead(tmp_path, monkeypatch, call_at, compiled_once, ahead):
     """Two where there are cores to spare; each is compiled once."""
     if ahead == 2:  # CPU devices never leave cores free.

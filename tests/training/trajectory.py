@@ -80,9 +80,7 @@ def named(tree):
 if __name__ == '__main__':
     from stylegan_jax.runtime import cluster
 
-    coordinator, processes, process, out = sys.argv[1:]
+    coordinator, processes, process, mode, out = sys.argv[1:]
     jax.config.update('jax_enable_x64', True)
     cluster.join(coordinator, int(processes), int(process))
-    for mode in ('jit', 'pmap'):
-        arrays = trajectory(run_config(parallel=ParallelConfig(mode=mode)), 20)
-        np.savez(f'{out}-{mode}-{process}.npz', **arrays)
+    np.savez(f'{out}-{process}.npz', **trajectory(run_config(parallel=ParallelConfig(mode=mode)), 20))

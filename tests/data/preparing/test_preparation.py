@@ -265,7 +265,14 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
     assert contents(out) == contents(whole)
 
 
-def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_path):
+@pytest.mark.parametrize(
+    'numbers',
+    [
+        (signal.SIGKILL, signal.SIGTERM),
+        pytest.param((signal.SIGKILL, signal.SIGKILL, signal.SIGINT), marks=pytest.mark.full),
+    ],
+)
+def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_path, numbers):
     """The command itself, with its processes; none of them outlives it."""
     args = [
         sys.executable,
@@ -277,7 +284,7 @@ def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_pa
     ]
     subprocess.run([*args, f'--out={tmp_path / "whole"}'], check=True, capture_output=True)
     random = np.random.default_rng(5)
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+    for number in numbers:
         process = subprocess.Popen(
             [*args, f'--out={tmp_path / "killed"}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
