@@ -23,6 +23,7 @@ WITHOUT_JAX = [
     'cli.experiments',
     'cli.parsing',
     'data',
+    'editing.recipe',
     'networks.file',
     'prepare_data',
     'report',

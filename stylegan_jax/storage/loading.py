@@ -36,13 +36,16 @@ def load(path: str | os.PathLike, which: str = 'ema') -> Generator | Discriminat
     return load_with_lod(path, which)[0]
 
 
-def load_with_lod(path: str | os.PathLike, which: str = 'ema') -> tuple[Generator | Discriminator, float]:
+def load_with_lod(
+    path: str | os.PathLike, which: str = 'ema', nimg: int | None = None
+) -> tuple[Generator | Discriminator, float]:
     """Loads a network, and the level of detail that its training has reached.
 
     Both come from one opening: while a run trains, a second opening may find a newer checkpoint of another stage.
 
     Args:
       path, which: see `load`.
+      nimg: images shown at the checkpoint of a run that is wanted; None for the newest that can be read.
 
     Returns:
       (Generator or Discriminator, level of detail); the latter is 0, full size, unless the path is a run directory or
@@ -52,24 +55,26 @@ def load_with_lod(path: str | os.PathLike, which: str = 'ema') -> tuple[Generato
       UserError: see `load`.
     """
     require(which in NETWORKS, 'which', which, "choose 'ema', 'G' or 'D'")
-    stored = open_networks(path)
+    stored = open_networks(path, nimg)
     return stored.load(which), stored.lod
 
 
-def open_networks(path: str | os.PathLike) -> StoredNetworks:
+def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNetworks:
     """Opens a path once, and says which networks it holds, at which level of detail, and how long they were trained.
 
     Args:
       path: see `load`.
+      nimg: see `load_with_lod`.
 
     Raises:
       UserError: the path does not exist, is damaged, or holds no networks.
     """
     path = os.fspath(path)
+    if is_run(path):
+        return readers.open_run(path, nimg)
+    require(nimg is None, 'nimg', nimg, 'only a run directory has checkpoints')
     if path in _SHIPPED and not os.path.exists(path):
         return readers.open_shipped(_SHIPPED[path])
-    if is_run(path):
-        return readers.open_run(path)
     if os.path.isdir(path):
         path = os.path.join(path, readers.HUB_FILE)
     try:

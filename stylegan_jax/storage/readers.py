@@ -52,11 +52,11 @@ def open_saved(path: str) -> StoredNetworks:
     return StoredNetworks(path, SAVED_FORM, names, read, contents=f'a {kind}')
 
 
-def open_run(path: str) -> StoredNetworks:
-    """Opens a run directory at its newest checkpoint that can be read."""
+def open_run(path: str, nimg: int | None = None) -> StoredNetworks:
+    """Opens a run directory at a checkpoint, by the images shown, or at its newest one that can be read."""
     from stylegan_jax.storage import networks_of_runs  # imports Orbax, which takes a second
 
-    saved = networks_of_runs.restore(path)
+    saved = networks_of_runs.restore(path, nimg)
     return StoredNetworks(
         path,
         'a run directory',
