@@ -11,7 +11,6 @@ checkpoints. The same command again goes on from the newest checkpoint.
 import dataclasses
 import os
 import signal
-import sys
 
 from absl import flags
 
@@ -61,7 +60,7 @@ def main(argv: list[str]) -> int:
         raise UserError('it goes with --dry_run', field='speeds', value=_SPEEDS.value, remedy='leave it out')
     # The first process of a container ignores every signal that it does not handle. (Background jobs of a shell ignore
     # Ctrl-C in the same way.) Until the loop handles signals itself, these two end the process.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, command.interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     compile_cache.use_cache(compile_cache.CACHE.value)
     from stylegan_jax.run import loop

@@ -173,7 +173,7 @@ def _define(values):
         None,
         'For a network that was trained with classes: the numbers or names of those that are drawn, such as 2, 0-3 or '
         'cat,dog; all; or none (zeros for a label, which no network is trained with). The default is that seed n has '
-        'the class n modulo the number of classes that have images.',
+        'the class n modulo the number of classes that have images; metrics take labels of the data set.',
         flag_values=values,
     )
     flags.DEFINE_string(

@@ -63,7 +63,7 @@ def read_with_labels(
 
     def build(header, arrays):
         if not header:
-            raise UserError('this .npz file is not a network saved by stylegan_jax')
+            raise UserError('this archive is not a network saved by stylegan_jax')
         if header.get('version') != 1 or header.get('kind') not in _KINDS:
             raise UserError(
                 f'unknown kind of network file (version {header.get("version")}, '

@@ -22,6 +22,7 @@ from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import is_finished, lod_at
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.labels import described
+from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
@@ -72,7 +73,7 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     # A fresh start, with new networks or with those of another run.
     saved = folder.take_saved()
     if saved is None:
-        labels = described(dataset.labels, dataset.label_names)
+        labels = described(dataset.labels, dataset.label_names) + _labels_left_out(config)
         events = [
             ('start', f'training {config.name} in {folder.path}: {len(dataset)} images, {labels}'),
         ]
@@ -106,6 +107,15 @@ def send_to_all(state: TrainState) -> TrainState:
     plain = state.replace(key=jax.random.key_data(state.key))
     host = cluster.from_primary(jax.tree.map(np.array, plain))
     return host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key)))
+
+
+def _labels_left_out(config):
+    """Returns words about the labels of a prepared set that the run does not use; '' if there are none."""
+    data = config.data
+    if config.image.label_dim or data.source != 'images' or not is_prepared(data.path):
+        return ''
+    found = read_info(data.path)['image']['label_dim']
+    return f' (the set has labels of {found} entries; data.find_labels=True takes them)' if found else ''
 
 
 def _changes(saved, config, dataset):

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.config.label_meaning import meaning_of
+from stylegan_jax.data.sources import own_files
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
@@ -68,7 +69,11 @@ def all_nimg(workdir: str | os.PathLike) -> list[int]:
 def _opened(workdir) -> collections.abc.Iterator[Checkpoints]:
     """Opens the checkpoints of a run directory that has at least one, for reading alone."""
     if not os.path.isdir(os.path.join(workdir, FOLDER)):
-        raise UserError(f'{workdir}: not a run directory (it has no {FOLDER} folder)')
+        folder, what = own_files.enclosing(workdir) or (None, None)
+        if what == 'the folder of a run':
+            raise UserError(f'{workdir}: this is a part of a run', remedy=f'give {folder}')
+        own = f': it is {what}, and no network' if what and os.path.samefile(folder, workdir) else ''
+        raise UserError(f'{workdir}: not a run directory (it has no {FOLDER} folder){own}')
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.latest() is None:
