@@ -32,7 +32,9 @@ def split_frozen_moments(
     config: Config, optimizer: optax.ScaleByAdamState
 ) -> tuple[optax.ScaleByAdamState, optax.ScaleByAdamState]:
     """Divides Adam's state for D like `split_frozen`; the number of steps is in the first part."""
-    parts = [(None, None) if moment is None else split_frozen(config, moment) for moment in (optimizer.mu, optimizer.nu)]
+    parts = [
+        (None, None) if moment is None else split_frozen(config, moment) for moment in (optimizer.mu, optimizer.nu)
+    ]
     (mu, frozen_mu), (nu, frozen_nu) = parts
     return optimizer._replace(mu=mu, nu=nu), optimizer._replace(mu=frozen_mu, nu=frozen_nu)
 
