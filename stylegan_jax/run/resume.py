@@ -77,6 +77,8 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
             ('start', f'training {config.name} in {folder.path}: {len(dataset)} images, {labels}'),
         ]
         if not config.init_from:
+            if config.train.freeze_d:
+                events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
             return Start(create_state(config, lod=lod), events=events)
         generator, discriminator, ema, lines = transferred(config.init_from, config)
         state = create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod)

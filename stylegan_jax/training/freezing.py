@@ -22,7 +22,7 @@ def frozen_blocks(config: Config) -> frozenset[str]:
 
 
 def split_frozen(config: Config, params: dict) -> tuple[dict, dict]:
-    """Divides a tree of D's weights, or of anything that is like them, into (those that are trained, those that stay)."""
+    """Divides a tree of D's weights, or of anything like them, into (those that are trained, those that stay)."""
     frozen = frozen_blocks(config)
     trained = {name: block for name, block in params.items() if name not in frozen}
     return trained, {name: block for name, block in params.items() if name in frozen}

@@ -1,7 +1,7 @@
 """Path length regularization: steps of one length in W should change images by one length, in every direction.
 
-The Jacobian of synthesis, J_w = dg(w)/dw, is never formed. For random images y the vector J_w^T y is a gradient, that of
-g(w) . y with respect to w, and the mean of its length over y tells how much the image changes where w moves.
+The Jacobian of synthesis, J_w = dg(w)/dw, is never formed. For random images y the vector J_w^T y is a gradient, that
+of g(w) . y with respect to w, and the mean of its length over y tells how much the image changes where w moves.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 """An experiment of this project: labels are made linearly separable in W while the generator is trained.
 
-The paper measures separability with linear classifiers of w that are fitted afterwards (Section 4.2, `metrics.separability`).
-Here such a classifier, the probe, is trained along. Its hinge loss, that of a linear support vector machine, is a small
-term of the generator's loss: the mapping network moves w to the right side of each label's plane. The paper names the
-idea in its conclusion only; neither the form nor the constants are from any paper.
+The paper measures separability with linear classifiers of w that are fitted afterwards (Section 4.2,
+`metrics.separability`). Here such a classifier, the probe, is trained along. Its hinge loss, that of a linear support
+vector machine, is a small term of the generator's loss: the mapping network moves w to the right side of each label's
+plane. The paper names the idea in its conclusion only; neither the form nor the constants are from any paper.
 """
 
 import flax.struct
@@ -51,7 +51,8 @@ def separation_loss(params: optax.Params, w: jax.Array, w_avg: jax.Array, label:
       label: [N, K]; 1 is one side of a label's plane, and 0 the other.
 
     Returns:
-      The mean over images and labels of max(0, 1 - t s), where t is 1 or -1 and s the score; with the length of normals.
+      The mean over images and labels of max(0, 1 - t s), where t is 1 or -1 and s the score; with a term for the
+      length of the planes' normals.
     """
     directions = ops.pixel_norm(w - jax.lax.stop_gradient(w_avg)) / w.shape[1] ** 0.5  # of length 1
     scores = directions @ params['weight'] + params['bias']

@@ -142,6 +142,8 @@ def with_options(config: Config, state: TrainState) -> TrainState:
         probe = None
     elif probe is None:
         probe = _fresh_probe(config, state.w_avg.dtype)
+    if means is state.path_length_means and probe is state.probe:
+        return state
     return state.replace(path_length_means=means, probe=probe)
 
 

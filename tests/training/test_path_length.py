@@ -75,7 +75,7 @@ def case(stage=1, **loss):
 @functools.cache
 def gradients_at(step):
     """What a step finds, by its number among all; one in four takes the penalty."""
-    config, state, draws = case()
+    _, state, draws = case()
     return _compiled()(state.replace(cur_nimg=jnp.int32(8 * step)), jnp.zeros((8, 0)), draws)
 
 
@@ -170,7 +170,7 @@ def test_any_number_of_devices_does_the_same(float64, mode, devices, accumulate)
         assert np.linalg.norm(np.float64(found[name]) - array) <= 1e-9 * np.linalg.norm(np.float64(array)), name
 
 
-def test_draws_are_of_fewer_images_and_do_not_move_the_others():
+def test_draws_are_of_fewer_images_and_do_not_move_the_others(float64):
     config, state, draws = case()
     assert draws.path.z.shape == (4, 6) and draws.path.directions.shape == (4, 8, 8, 3)
     off = dataclasses.replace(config, loss=LossConfig())
@@ -182,14 +182,14 @@ def test_draws_are_of_fewer_images_and_do_not_move_the_others():
     assert tiny.trees_equal(second, jax.tree.map(lambda x: x[2:], draws.path))
 
 
-def test_a_skipped_step_keeps_the_means():
+def test_a_skipped_step_keeps_the_means(float64):
     config, state, draws = case()
     draws = draws._replace(path=draws.path._replace(directions=draws.path.directions * jnp.nan))
     after, metrics = training.generator_step(config, state, jnp.zeros((8, 0)), draws, stage=1, lr=0.001)
     assert metrics['g_skipped'] == 1 and tiny.trees_equal(after.path_length_means, state.path_length_means)
 
 
-def test_states_of_other_options_are_fitted():
+def test_states_of_other_options_are_fitted(float64):
     config, state, _ = case()
     off = dataclasses.replace(config, loss=LossConfig())
     assert training.with_options(off, state).path_length_means is None
