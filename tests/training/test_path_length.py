@@ -185,6 +185,7 @@ def test_draws_are_of_fewer_images_and_do_not_move_the_others(float64):
 def test_a_skipped_step_keeps_the_means(float64):
     config, state, draws = case()
     draws = draws._replace(path=draws.path._replace(directions=draws.path.directions * jnp.nan))
+    state = state.replace(cur_nimg=jnp.int32(32))  # a step that takes the penalty
     after, metrics = training.generator_step(config, state, jnp.zeros((8, 0)), draws, stage=1, lr=0.001)
     assert metrics['g_skipped'] == 1 and tiny.trees_equal(after.path_length_means, state.path_length_means)
 
