@@ -41,11 +41,10 @@ def discriminator_gradients(
     """Differentiates the discriminator's loss; see `steps.discriminator_step` for the arguments.
 
     Returns:
-      (gradients, mean w of the generated images [W], dict of metrics), means over all replicas. Blocks that keep their
-      weights (`freezing`) have no gradients.
+      (gradients of the blocks that are not frozen, mean w of the generated images [W], dict of metrics), means over all
+      replicas.
     """
-    share = share or Share(config.replicas)
-    scale = loss_scale(config, state.d_loss_scale)
+    share, scale = share or Share(config.replicas), loss_scale(config, state.d_loss_scale)
     trained, frozen = split_frozen(config, state.d_params)
 
     def gradients_of(reals, label, draws, *, lazy_factor):
@@ -63,13 +62,12 @@ def discriminator_gradients(
         fakes = jax.lax.optimization_barrier(fakes)
 
         def loss_fn(trained):
-            shrink = 2 ** (config.image.num_stages - 1 - stage)
             loss, metrics = discriminator_loss(
                 config.loss,
                 discriminator_of(config, trained | frozen, label, stage, state.alpha, share),
                 reals,
                 fakes,
-                shrink=shrink,
+                shrink=2 ** (config.image.num_stages - 1 - stage),
                 gp_factors=draws.gp_factors,
                 lazy_factor=lazy_factor,
                 scale=scale,
