@@ -11,6 +11,8 @@ import tiny_run
 from stylegan_jax.config import ImageConfig, LossConfig, TrainConfig
 from stylegan_jax.run import loop
 from stylegan_jax.run.log import RunLog
+from stylegan_jax.storage.stored_checkpoint import stored_fields
+from stylegan_jax.training import create_state
 
 LOSS = LossConfig(path_length=2.0, path_length_interval=2, separation=0.1)
 
@@ -60,3 +62,11 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path, stop_at):
         assert loop.train(config, stopped) == 0
         state, _ = tiny_run.saved_state(stopped, config)
         assert (state.probe is not None) == (state.path_length_means is not None) == has_them
+
+
+def test_a_checkpoint_names_no_option_that_is_off():
+    """As one that is older than the option, which Orbax would otherwise refuse."""
+    off, on = (
+        stored_fields(create_state(dataclasses.replace(run_config(), loss=loss))) for loss in (LossConfig(), LOSS)
+    )
+    assert on.keys() - off.keys() == {'path_length_means', 'probe'} and 'd_loss_scale' in off
