@@ -11,6 +11,7 @@ checkpoints. The same command again goes on from the newest checkpoint.
 import dataclasses
 import os
 import signal
+import sys
 
 from absl import flags
 

@@ -26,7 +26,7 @@ from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
-from stylegan_jax.training import TrainState, create_state
+from stylegan_jax.training import TrainState, create_state, with_options
 
 _NO_PROGRESS = {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
 
@@ -78,6 +78,8 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
             ('start', f'training {config.name} in {folder.path}: {len(dataset)} images, {labels}'),
         ]
         if not config.init_from:
+            if config.train.freeze_d:
+                events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
             return Start(create_state(config, lod=lod), events=events)
         generator, discriminator, ema, lines = transferred(config.init_from, config)
         state = create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod)
@@ -99,7 +101,8 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     skipped = max(int(saved.state.g_skipped), int(saved.state.d_skipped))
     was_given_up = skipped >= config.train.most_skipped
 
-    return Start(saved.state, saved.nimg, saved.progress, True, was_given_up, events)
+    state = with_options(config, saved.state)
+    return Start(state, saved.nimg, saved.progress, True, was_given_up, events)
 
 
 def send_to_all(state: TrainState) -> TrainState:

@@ -17,6 +17,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import loading
+from stylegan_jax.training.freezing import frozen_blocks
 
 _BLOCK = re.compile(r'(synthesis/)?[^/]+')  # the report groups arrays by it: mapping, synthesis/8x8, 8x8, noise
 _LAST_DENSE = re.compile(r'\d+x\d+/dense1/(weight|bias)')  # of the discriminator, with a column for each class
@@ -48,6 +49,8 @@ def transferred(
     """
     stored = loading.open_networks(path)
     theirs = {which: stored.load(which) for which in ('G', 'D', 'ema') if which in stored.loadable}
+    if config.train.freeze_d and 'D' not in theirs:
+        raise UserError(f'{path} has no discriminator', field='train.freeze_d', value=config.train.freeze_d)
     for which, network in theirs.items():
         ours = (config.discriminator if which == 'D' else config.generator).architecture
         if network.config.architecture != ours:
@@ -61,6 +64,8 @@ def transferred(
     for which in theirs:
         fresh = training.network(config, state, which)
         networks[which], fates = _merged(theirs[which], fresh)
+        if which == 'D':
+            _refuse_fresh_in_frozen(path, config, [*fates['new'], *fates['reshaped']])
         lines[which] = _described(theirs[which], fresh, fates)
         fitting += [name for name in fates['taken'] + fates['adapted'] if name.endswith('weight')]
     if not fitting:  # biases, noise and the average w may fit by chance
@@ -69,6 +74,18 @@ def transferred(
             remedy='start from another file, or choose its settings',
         )
     return *map(networks.get, ('G', 'D', 'ema')), _report(lines)
+
+
+def _refuse_fresh_in_frozen(path, config, fresh):
+    """Raises a UserError for blocks of D that would stay as they are without weights from the file."""
+    missing = [name for name in fresh if name.partition('/')[0] in frozen_blocks(config)]
+    if missing:
+        raise UserError(
+            f'{path} does not have {missing[0]}, which would stay random',
+            field='train.freeze_d',
+            value=config.train.freeze_d,
+            remedy='give 0, or the size of its images to image.resolution',
+        )
 
 
 def _merged(theirs, fresh):

@@ -3,14 +3,17 @@
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, needs_optimizer_reset
+from stylegan_jax.errors import require
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training.loss_scale import FIRST_LOSS_SCALE
 from stylegan_jax.training.optimizer import adam_init
+from stylegan_jax.training.separation import Probe, create_probe
 
 
 @flax.struct.dataclass
@@ -35,6 +38,8 @@ class TrainState:
       d_skipped: the same of the discriminator.
       g_loss_scale: logarithm to base 2 of the factor of the generator's loss, see `loss_scale` (used in float16 only).
       d_loss_scale: the same of the discriminator.
+      path_length_means: running mean of path lengths of each replica, see `path_length` [replicas]; None if it is off.
+      probe: see `separation`; None if it is off.
     """
 
     g_params: optax.Params
@@ -54,6 +59,8 @@ class TrainState:
     d_skipped: jax.Array
     g_loss_scale: jax.Array
     d_loss_scale: jax.Array
+    path_length_means: jax.Array | None = None
+    probe: Probe | None = None
 
 
 def create_state(
@@ -104,7 +111,40 @@ def create_state(
         d_skipped=jnp.zeros((), jnp.int32),
         g_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
         d_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
+        path_length_means=jnp.zeros(config.replicas, dtype) if config.loss.path_length else None,
+        probe=_fresh_probe(config, dtype),
     )
+
+
+def _fresh_probe(config, dtype):
+    if not config.loss.separation:
+        return None
+    require(config.image.label_dim > 0, 'loss.separation', config.loss.separation, 'the images have no labels; give 0')
+    return create_probe(config, dtype)
+
+
+def with_options(config: Config, state: TrainState) -> TrainState:
+    """Returns a state, which was saved under other options, with the parts that the config's options need.
+
+    Args:
+      config: a Config.
+      state: a TrainState of the same networks.
+
+    Returns:
+      The TrainState; a part that is new in it starts as in `create_state`.
+    """
+    means, probe = state.path_length_means, state.probe
+    if not config.loss.path_length:
+        means = None
+    elif means is None or len(means) != config.replicas:
+        means = np.full(config.replicas, 0 if means is None else np.mean(means), state.w_avg.dtype)
+    if not config.loss.separation:
+        probe = None
+    elif probe is None:
+        probe = _fresh_probe(config, state.w_avg.dtype)
+    if means is state.path_length_means and probe is state.probe:
+        return state
+    return state.replace(path_length_means=means, probe=probe)
 
 
 def run_key(config: Config) -> jax.Array:

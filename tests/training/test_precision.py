@@ -50,7 +50,7 @@ def compiled_gradients(name, precision, **loss):
 def gradients(name, precision='float32', cur_nimg=0, **loss):
     """(gradients, metrics) of a step, after `cur_nimg` images."""
     state = start().replace(cur_nimg=jnp.int32(cur_nimg))
-    result, _, metrics = compiled_gradients(name, precision, **loss)(state, *inputs(name))
+    result, _, metrics, *_ = compiled_gradients(name, precision, **loss)(state, *inputs(name))
     return result, metrics
 
 
