@@ -114,6 +114,7 @@ def main(argv):
     sys.late = Late()
     atexit.register(lambda: print('given back'))
     signal.signal(signal.SIGTERM, command.interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     signal.raise_signal(signal.{name})
 
 command.run(main)

@@ -86,7 +86,7 @@ def test_all_networks_of_a_run_come_from_one_checkpoint(run, tmp_path, monkeypat
     """Also where training saves another one between two readings."""
     opened = []
     open_networks = loading.open_networks
-    monkeypatch.setattr(loading, 'open_networks', lambda path: opened.append(path) or open_networks(path))
+    monkeypatch.setattr(loading, 'open_networks', lambda path, *more: opened.append(path) or open_networks(path, *more))
     done = conversion.convert(run, tmp_path / 'all.safetensors', which='all')
     assert opened.count(run) == 1 and done.names == ('ema', 'G', 'D')
     assert [difference.which for difference in done.differences] == ['ema', 'G', 'D']

@@ -105,7 +105,7 @@ def test_networks_that_can_be_read_are_not_foreign(tmp_path):
         assert foreign_networks.kind_of(tmp_path / 'port.pth') is None
     np.savez(tmp_path / 'other.npz', a=np.zeros(3))
     assert foreign_networks.kind_of(tmp_path / 'other.npz') is None
-    with pytest.raises(sgj.UserError, match='this .npz file is not a network saved by stylegan_jax'):
+    with pytest.raises(sgj.UserError, match='this archive is not a network saved by stylegan_jax'):
         sgj.load(tmp_path / 'other.npz')
 
 
