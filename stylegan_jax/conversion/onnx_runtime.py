@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Real
 
 from stylegan_jax.conversion.onnx_file import NAME
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.networks.labels import Labels, as_label
 
 # Largest difference of an image of a network that draws in [-1, 1]. Weights of float16 are rounded: images of the
@@ -52,7 +52,7 @@ def draw(
     try:
         return np.moveaxis(session.run(['images'], feeds)[0], 1, 3)
     except Exception as error:  # onnxruntime raises errors of many types, without a base of their own
-        raise UserError(f'{os.fspath(path)}: onnxruntime cannot run it ({_line(error)})') from None
+        raise UserError(f'{os.fspath(path)}: onnxruntime cannot run it ({in_one_line(error)})') from None
 
 
 def describe(path: str | os.PathLike) -> list[str]:
@@ -92,7 +92,7 @@ def _open(path):
     except Exception as error:
         if not os.path.isfile(path):
             raise UserError(f'{path}: no such file') from None
-        raise UserError(f'{path}: not an ONNX file, or a damaged one ({_line(error)})') from None
+        raise UserError(f'{path}: not an ONNX file, or a damaged one ({in_one_line(error)})') from None
     if not isinstance(about, Mapping) or about.get('format') != NAME or about.get('version') != 1:
         raise UserError(f'{path}: this ONNX file is not one of stylegan_jax')
     return session, about
@@ -114,7 +114,3 @@ def _fitting(values, shapes):
         ):
             raise UserError(f'{name} has shape {list(array.shape)}; give [{", ".join(map(str, shape))}]')
     return arrays
-
-
-def _line(error):
-    return ' '.join(f'{type(error).__name__}: {error}'.split())[:200]

@@ -24,7 +24,7 @@ import safetensors.numpy
 from jax import export as jax_export
 
 from stylegan_jax.config.network import stage_and_alpha
-from stylegan_jax.errors import UserError, require, require_choice
+from stylegan_jax.errors import UserError, in_one_line, require, require_choice
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.labels import Labels, as_label
 from stylegan_jax.runtime import atomic
@@ -143,7 +143,7 @@ def draw(
         return jax.jit(exported.call)(**given)
     except (ValueError, RuntimeError) as error:
         # Other shapes or names than those of the program; a device of another platform; a program of a newer JAX.
-        raise UserError(f'{path}: cannot be run with these inputs here ({_one_line(error)})') from None
+        raise UserError(f'{path}: cannot be run with these inputs here ({in_one_line(error)})') from None
 
 
 def describe(path: str | os.PathLike) -> list[str]:
@@ -259,7 +259,9 @@ def _read(path):
     try:
         return jax_export.deserialize(bytearray(content))
     except Exception as error:  # an older or newer JAX, or a digest that was made for the purpose
-        raise UserError(f'{path}: this JAX ({jax.__version__}) cannot read the program ({_one_line(error)})') from error
+        raise UserError(
+            f'{path}: this JAX ({jax.__version__}) cannot read the program ({in_one_line(error)})'
+        ) from error
 
 
 def _digest(content, place):
@@ -281,8 +283,4 @@ def _read_weights(path):
     except OSError as error:
         raise UserError(f'{path}: {error.strerror or error}', remedy='give the weights of the program') from None
     except Exception as error:  # errors of the library, for damaged files
-        raise UserError(f'{path}: damaged .safetensors file ({_one_line(error)})') from None
-
-
-def _one_line(error):
-    return ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+        raise UserError(f'{path}: damaged .safetensors file ({in_one_line(error)})') from None

@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from stylegan_jax.config.network import DiscriminatorConfig, GeneratorConfig, ImageConfig
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.layers import stage_name
@@ -182,8 +182,7 @@ def _converted(path, network, convert):
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
     except Exception as error:  # parts that are missing or of other types raise errors of many types
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise UserError(f'{path}: damaged network ({message})') from error
+        raise UserError(f'{path}: damaged network ({in_one_line(error)})') from error
 
 
 def _convert_generator(network):

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.runtime import torch_pickle
 
 BLUR = np.outer((1, 2, 1), (1, 2, 1)) / np.float32(16)  # the low-pass filter that ports keep a copy of for each channel
@@ -141,8 +141,7 @@ def opened(path: str | os.PathLike) -> Iterator[torch_pickle.TorchFile]:
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror or error})') from None
     except Exception as error:  # damaged files fail in every way there is
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise UserError(f'{path}: damaged file of PyTorch ({message})') from error
+        raise UserError(f'{path}: damaged file of PyTorch ({in_one_line(error)})') from error
 
 
 def arrays_of(file: torch_pickle.TorchFile, path: str | os.PathLike, state: Mapping[str, object]) -> dict:

@@ -91,13 +91,15 @@ def open_port(path: str) -> StoredNetworks:
     """Opens a file of one of the PyTorch ports that are read."""
     with port_arrays.opened(path) as file:
         is_rosinality = rosinality.is_one(file.content)
-    if is_rosinality:
-        form, port, lod = 'a file of rosinality/style-based-gan-pytorch', rosinality, 0.0
-        names = rosinality.networks_in(path)
-    else:
-        form, port, names = 'a file of GenForce', genforce, genforce.networks_in(path)
-        lod = genforce.load_with_lod(path, names[0])[1] if names else 0.0
-    return StoredNetworks(path, form, names, lambda which: port.load(path, which), lod, explains=True)
+    port = rosinality if is_rosinality else genforce
+    names, lod, loaded = port.networks_in(path), 0.0, {}
+    if names and port is genforce:  # whose level of detail comes with a network
+        loaded[names[0]], lod = genforce.load_with_lod(path, names[0])
+
+    def read(which):
+        return loaded[which] if which in loaded else port.load(path, which)
+
+    return StoredNetworks(path, port.FORM, names, read, lod, explains=True)
 
 
 # In the order in which they are asked; each knows its own files by the first bytes, whatever they are called.

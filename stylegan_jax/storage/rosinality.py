@@ -333,15 +333,9 @@ def _generator_state(generator):
 
 
 def _discriminator_state(discriminator):
-    arrays = {f'params/{name}': array for name, array in _flat(discriminator.params)}
     fused = [stage >= FUSED_FROM for stage in range(1, len(WIDTHS))]
     entries = rosinality_names.discriminator_entries(WIDTHS, WIDTHS[0], fused)
-    return _state(entries, arrays, rosinality_names.discriminator_blurs(WIDTHS))
-
-
-def _flat(tree, prefix=''):
-    for name, value in tree.items():
-        yield from _flat(value, f'{prefix}{name}/') if isinstance(value, Mapping) else [(prefix + name, value)]
+    return _state(entries, discriminator.named_arrays(), rosinality_names.discriminator_blurs(WIDTHS))
 
 
 def _state(entries, arrays, blurs):

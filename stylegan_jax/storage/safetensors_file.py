@@ -19,7 +19,7 @@ import safetensors.numpy
 from stylegan_jax.config import serialization
 from stylegan_jax.config.label_meaning import meaning_of
 from stylegan_jax.config.network import DiscriminatorConfig, GeneratorConfig
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
@@ -135,8 +135,7 @@ def _reported(path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f'{path}: {error.strerror or error}') from None
     except Exception as error:
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise UserError(f'{path}: damaged {FORM.removeprefix("a ")} ({message})') from error
+        raise UserError(f'{path}: damaged {FORM.removeprefix("a ")} ({in_one_line(error)})') from error
 
 
 def _check_header_length(path):
