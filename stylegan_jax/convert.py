@@ -46,7 +46,8 @@ _DTYPE = flags.DEFINE_enum(
     'dtype',
     None,
     ['float32', 'float16'],
-    'Number type of the weights in the file; float16 is half as large. The default is their own.',
+    'Number type of the weights in the file; float16 is half as large. The default is the one that they are read '
+    'in, which is at least float32.',
     flag_values=FLAGS,
 )
 _INPUTS = flags.DEFINE_enum(

@@ -8,7 +8,7 @@ import tempfile
 from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.conversion import checking, forms
 from stylegan_jax.conversion.request import Request
-from stylegan_jax.errors import UserError, require_choice, unwritable
+from stylegan_jax.errors import UserError, require, require_choice, unwritable
 from stylegan_jax.storage import loading
 from stylegan_jax.storage.stored_networks import NETWORKS
 
@@ -88,6 +88,7 @@ def convert(
     _check_options(chosen, options)
     _check_place(network, out, chosen)
     request = _request(network, chosen, which, lod, options)
+    require(bound is None or bound >= 0, 'bound', bound, 'give a number from 0')
     bound = chosen.bounds[dtype] if bound is None else bound
     try:
         return _written(out, chosen, request, bound)
@@ -105,13 +106,17 @@ def _check_options(form, options):
 
 
 def _check_place(network, out, form):
-    if os.path.exists(out) and os.path.exists(network) and os.path.samefile(network, out):
-        raise UserError('this is the network itself', field='out', value=out, remedy='choose another place')
+    _refuse_itself(network, out)
     if not form.endings:
         if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
             raise UserError('there is something already', field='out', value=out, remedy='choose a new folder')
     elif os.path.isdir(out):
         raise UserError('there is a folder of that name', field='out', value=out, remedy='choose another name')
+
+
+def _refuse_itself(network, place):
+    if os.path.exists(place) and os.path.exists(network) and os.path.samefile(network, place):
+        raise UserError('this is the network itself', field='out', value=place, remedy='choose another place')
 
 
 def _request(network, form, which, lod, options):
@@ -129,6 +134,14 @@ def _request(network, form, which, lod, options):
     for name in names:
         if name not in form.networks:
             raise UserError(f'the form {form.name} holds no {name}', field='which', value=which)
+    for name in names:
+        if form.holds_several and name not in stored.names and name in stored.loadable:
+            raise UserError(
+                f'{network} has no {name}, and the form {form.name} says which network is in it',
+                field='which',
+                value=which,
+                remedy='choose ' + ' or '.join(stored.names),
+            )
     networks = {name: stored.load(name) for name in names}
     lod = stored.lod if lod is None else lod
     for loaded in networks.values():
@@ -147,9 +160,10 @@ def _written(out, form, request, bound):
         differences = checking.compare(path, form, request)
         for difference in differences:
             if not difference.largest <= bound:  # also where it is not a number
+                reasons = f' (not in the file: {"; ".join(lost)})' if lost else ''
                 raise UserError(
                     f'{out}: {difference}, more than {bound:g}; nothing was written',
-                    remedy='a larger bound accepts it',
+                    remedy=f'a larger bound accepts it{reasons}',
                 )
         files = sorted(
             os.path.relpath(os.path.join(where, file), path if os.path.isdir(path) else folder)
@@ -158,8 +172,11 @@ def _written(out, form, request, bound):
         )
         root = path if os.path.isdir(path) else folder
         nbytes = sum(os.path.getsize(os.path.join(root, file)) for file in files)
-        replaced = os.path.isfile(out)
-        for entry in sorted(os.listdir(folder), key=lambda entry: entry == name):  # the file itself comes last
+        entries = sorted(os.listdir(folder), key=lambda entry: entry == name)  # the file itself comes last
+        for entry in entries:
+            _refuse_itself(request.source, os.path.join(parent, entry))
+        replaced = any(os.path.isfile(os.path.join(parent, entry)) for entry in entries)
+        for entry in entries:
             os.replace(os.path.join(folder, entry), os.path.join(parent, entry))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

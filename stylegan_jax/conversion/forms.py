@@ -95,8 +95,7 @@ def program_form(
 def _write_saved(path, request):
     (network,) = request.networks.values()
     network.save(path, request.dtype)
-    lost = [] if not request.lod else [f'the level of detail: draw with lod={request.lod:g}']
-    return lost + ([] if request.nimg is None else ['the number of images shown'])
+    return _training_lost(request)
 
 
 def _write_safetensors(path, request):
@@ -106,7 +105,13 @@ def _write_safetensors(path, request):
 
 def _write_rosinality(path, request):
     rosinality.write(path, request.networks)
-    return rosinality.not_carried_over(request.networks)
+    return rosinality.not_carried_over(request.networks) + _training_lost(request)
+
+
+def _training_lost(request):
+    """Returns lines about the training that forms of bare networks have no place for."""
+    lost = [] if not request.lod else [f'the level of detail: draw with lod={request.lod:g}']
+    return lost + ([] if request.nimg is None else ['the number of images shown'])
 
 
 _EXACT = {None: 0.0, 'float32': 0.0, 'float16': _HALF}

@@ -40,7 +40,8 @@ def draw(
       UserError: the file is damaged or is none of this package, an input is missing or does not fit, or the package
         `onnxruntime` is missing.
     """
-    session, _ = _open(path)
+    _open(path, 'ORT_DISABLE_ALL')  # says whether it is one of ours
+    session, _ = _open(path, 'ORT_ENABLE_ALL')
     shapes = {value.name: value.shape for value in session.get_inputs()}
     values = {'ws' if 'ws' in shapes else 'z': latents}
     if 'label' in shapes or label is not None:
@@ -64,7 +65,7 @@ def describe(path: str | os.PathLike) -> list[str]:
     Raises:
       UserError: as of `draw`.
     """
-    session, about = _open(path)
+    session, about = _open(path, 'ORT_DISABLE_ALL')
     values = [*session.get_inputs(), *session.get_outputs()]
     lines = [f'{value.name} [{", ".join(map(str, value.shape))}]' for value in values]
     truncation = 'none' if about['psi'] is None else f'psi {about["psi"]}, in the first {about["cutoff"]} layers'
@@ -75,8 +76,11 @@ def describe(path: str | os.PathLike) -> list[str]:
     ]
 
 
-def _open(path):
-    """Returns (onnxruntime.InferenceSession, what `export` wrote about the network)."""
+def _open(path, optimization):
+    """Returns (onnxruntime.InferenceSession, what `export` wrote about the network).
+
+    Optimising computes all that depends on no input: in somebody else's file that may be anything.
+    """
     path = os.fspath(path)
     try:
         import onnxruntime  # an optional package
@@ -85,6 +89,7 @@ def _open(path):
             'to run ONNX files needs the package onnxruntime', remedy="python -m pip install 'stylegan_jax[onnx]'"
         ) from None
     options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, optimization)
     options.log_severity_level = 4  # its warnings and errors would go to the terminal beside our own
     try:
         session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])

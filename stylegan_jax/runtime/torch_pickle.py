@@ -52,6 +52,11 @@ class Tensor(typing.NamedTuple):
     strides: tuple
 
 
+def itemsize(tensor: Tensor) -> int:
+    """Returns the size of a number of a tensor, as the file stores it [bytes]."""
+    return np.dtype(_TYPES[tensor.storage.kind]).itemsize
+
+
 class _Dict(dict):
     """Stands in for OrderedDict."""
 
@@ -220,6 +225,9 @@ def _open_archive(archive):
         size = _stored(archive, f'{folder}data/{key}').file_size
         if size != _size_of(storage):
             raise _cut_off(storage, size)
+    # Entries may lie upon one another, so that together they would be any number of times as large as the file.
+    if sum(map(_size_of, claimed.values())) > os.fstat(archive.fp.fileno()).st_size:
+        raise UserError('its storages are larger than the file')
     return TorchFile(content, lambda key: _numbers(claimed[key], _entry(archive, f'{folder}data/{key}')))
 
 

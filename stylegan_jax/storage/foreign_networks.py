@@ -18,7 +18,7 @@ _TORCH_PORTS = (
 )
 _TORCH = 'a file of PyTorch'
 # Those that can be read, or whose readers say why not: `storage.rosinality` and `storage.genforce`.
-_READ = (b'g_running', b'generator.to_rgb.', b'generator_smooth')
+_READ = (b'g_running', b'generator.to_rgb.', b'generator_smooth', b'from_rgb.0.0.conv.', b'from_rgb.0.conv.')
 _STARTS = (
     (b'\x89HDF\r\n\x1a\n', 'a file of HDF5, as Keras writes weights'),
     (b'\x89PNG', 'a picture (PNG)'),

@@ -90,8 +90,15 @@ def to_ours(entries: Sequence[Entry], arrays: Mapping[str, np.ndarray]) -> dict[
 
 
 def to_theirs(entry: Entry, array: np.ndarray) -> np.ndarray:
-    """Returns the port's array of one of ours."""
-    return _TO_THEIRS[entry.kind](np.asarray(array, np.float32) / np.float32(entry.factor), entry.shape)
+    """Returns the port's array of one of ours.
+
+    Raises:
+      UserError: it has another shape in the port's code.
+    """
+    theirs = _TO_THEIRS[entry.kind](np.asarray(array, np.float32) / np.float32(entry.factor), entry.shape)
+    if theirs.shape != entry.shape:
+        raise UserError(f'{entry.ours} would have shape {theirs.shape}, where the code has {entry.shape}')
+    return theirs
 
 
 def fmap_fields(widths: Sequence[int], first_level: int = 1) -> dict[str, int]:
@@ -155,7 +162,7 @@ def arrays_of(file: torch_pickle.TorchFile, path: str | os.PathLike, state: Mapp
             raise UserError(f'its {str(name)[:80]!r} is no tensor')
     arrays = file.arrays(state)
     # Tensors may be views of one storage, which the arrays that are made of them are not.
-    if sum(array.nbytes for array in arrays.values()) > os.path.getsize(path):
+    if sum(array.size * torch_pickle.itemsize(state[name]) for name, array in arrays.items()) > os.path.getsize(path):
         raise UserError('its arrays are larger than the file')
     return arrays
 

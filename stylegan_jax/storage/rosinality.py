@@ -33,7 +33,10 @@ _SEED = 0
 def is_one(keys: Collection[object]) -> bool:
     """Says whether a file of PyTorch with these keys is one that this code writes."""
     names = {key.removeprefix(_WRAPPER) for key in keys if isinstance(key, str)}
-    return bool({'g_running', 'generator.to_rgb.0.conv.weight_orig'} & names) or {'generator', 'g_optimizer'} <= names
+    if {'g_running', 'generator.to_rgb.0.conv.weight_orig'} & names:
+        return True
+    # GenForce has networks of these names as well, but nothing of the following beside them.
+    return bool({'generator', 'discriminator'} & names and {'g_optimizer', _RESOLUTION} & names)
 
 
 def networks_in(path: str | os.PathLike) -> tuple[str, ...]:
@@ -70,7 +73,8 @@ def load(path: str | os.PathLike, which: str = 'ema') -> Generator | Discriminat
         if which != 'D':
             return _generator(arrays, _trained_stages(file, path, states[which]))
         others = [states[other] for other in ('ema', 'G') if other in states]
-        return _discriminator(arrays, _trained_stages(file, path, others[0]) if others else None)
+        trained = _trained_stages(file, path, others[0]) if others else _recorded_stages(file)
+        return _discriminator(arrays, trained)
 
 
 def _states(content):
@@ -113,10 +117,9 @@ def _trained_stages(file, path, state):
     The code makes all nine stages whatever is trained. The strengths of noise are zero at first, and a step of training
     changes them, so that they tell; where all are zero, nothing does.
     """
-    stages = _stages(state)
-    resolution = file.content.get(_RESOLUTION)
-    if type(resolution) is int and resolution in [4 << stage for stage in range(stages)]:
-        return (resolution // 4).bit_length()
+    stages, recorded = _stages(state), _recorded_stages(file)
+    if recorded is not None and recorded <= stages:
+        return recorded
     names = {
         stage: [f'generator.progression.{stage}.noise{number}.weight_orig' for number in (1, 2)]
         for stage in range(stages)
@@ -125,6 +128,13 @@ def _trained_stages(file, path, state):
     arrays = port_arrays.arrays_of(file, path, {name: state[name] for name in noise})
     trained = [stage for stage, both in names.items() if any(np.any(arrays[name]) for name in both if name in arrays)]
     return max(trained, default=stages - 1) + 1
+
+
+def _recorded_stages(file):
+    """Returns the number of stages that `write` has noted in a file; None without a note."""
+    resolution = file.content.get(_RESOLUTION)
+    is_one = type(resolution) is int and resolution in [4 << stage for stage in range(len(WIDTHS))]
+    return (resolution // 4).bit_length() if is_one else None
 
 
 def _stages(state):
@@ -147,6 +157,8 @@ def _generator(arrays, trained):
     layers = 0
     while f'style.{2 * layers + normalizes}.linear.weight_orig' in arrays:
         layers += 1
+    if not layers:
+        raise UserError('it lacks the mapping network (style.N.linear)')
     code = _width(arrays, 'generator.progression.0.adain1.style.linear.weight_orig')
     image = ImageConfig(4 << (trained - 1))
     config = GeneratorConfig(
@@ -193,8 +205,9 @@ def _version(arrays, ups):
 
 
 def _mean_w(generator):
-    latents = np.random.default_rng(_SEED).standard_normal((_BATCHES, _BATCH, generator.z_dim), np.float32)
-    return sum(generator.map(z).mean(axis=0) for z in latents) / _BATCHES
+    random, shape = np.random.default_rng(_SEED), (_BATCH, generator.z_dim)
+    means = (generator.map(random.standard_normal(shape, np.float32)).mean(axis=0) for _ in range(_BATCHES))
+    return sum(means) / _BATCHES
 
 
 def _discriminator(arrays, trained):

@@ -354,3 +354,27 @@ def test_arrays_that_are_not_the_same_are_refused(small):
 def test_differences_of_large_values_are_relative():
     difference = checking._difference('ema', (2, 2), [np.full((1, 2, 2, 3), 10.0)], [np.full((1, 2, 2, 3), 10.1)])
     assert difference.largest == pytest.approx(0.01) and difference.count == 1
+
+
+def test_a_generator_is_not_written_under_the_name_of_another(small, tmp_path):
+    """Forms that name their networks would say for good that the average is the generator as trained."""
+    for name, form in (('G.safetensors', None), ('hub', 'hub')):
+        refused('which=G: .* has no G, and the form .*; choose ema', small, tmp_path / name, which='G', form=form)
+    conversion.convert(small, tmp_path / 'G.npz', which='G')  # whose file says nothing of it
+    safetensors_file.write(tmp_path / 'G.safetensors', {'G': sgj.load(small)})
+    refused('has no ema, .*; choose G', tmp_path / 'G.safetensors', tmp_path / 'again.safetensors')
+    assert sorted(os.listdir(tmp_path)) == ['G.npz', 'G.safetensors']
+
+
+def test_a_bound_that_is_no_number_is_refused(small, tmp_path):
+    refused('bound=nan: give a number from 0', small, tmp_path / 'network.npz', bound=float('nan'))
+    assert not os.listdir(tmp_path)
+
+
+def test_the_network_is_not_replaced_by_what_stands_beside_the_file(small, tmp_path):
+    pytest.importorskip('flatbuffers')
+    source, out = tmp_path / 'faces.stablehlo.safetensors', tmp_path / 'faces.stablehlo'
+    safetensors_file.write(source, {'ema': sgj.load(small)})
+    content = source.read_bytes()
+    refused('this is the network itself', source, out, weights='arguments')
+    assert os.listdir(tmp_path) == [source.name] and source.read_bytes() == content

@@ -10,7 +10,7 @@ from stylegan_jax import ImageConfig, UserError
 from stylegan_jax.conversion import onnx_file, onnx_runtime
 
 onnx = pytest.importorskip('onnx')
-pytest.importorskip('onnxruntime')
+onnxruntime = pytest.importorskip('onnxruntime')
 
 
 @pytest.fixture(scope='module')
@@ -90,3 +90,24 @@ def test_without_the_package_the_error_says_what_to_install(path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(UserError, match=r'package onnxruntime; .*stylegan_jax\[onnx\]'):
         onnx_runtime.describe(path)
+
+
+def test_a_foreign_file_is_not_computed(tmp_path, monkeypatch):
+    """Optimising a file computes what depends on no input; that is done to files of this package only."""
+    node = onnx.helper.make_node('ConstantOfShape', ['shape'], ['images'])
+    result = onnx.helper.make_tensor_value_info('images', onnx.TensorProto.FLOAT, [4])
+    shape = onnx.helper.make_tensor('shape', onnx.TensorProto.INT64, [1], [4])
+    graph = onnx.helper.make_graph([node], 'other', [], [result], [shape])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
+    onnx.save(model, tmp_path / 'other.onnx')
+    levels, session = [], onnxruntime.InferenceSession
+
+    def opened(path, options, **others):
+        levels.append(options.graph_optimization_level)
+        return session(path, options, **others)
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', opened)
+    for use in onnx_runtime.describe, lambda path: onnx_runtime.draw(path, np.zeros((1, 2))):
+        with pytest.raises(UserError, match='is not one of stylegan_jax'):
+            use(tmp_path / 'other.onnx')
+    assert levels == [onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL] * 2

@@ -1,6 +1,8 @@
 """Files of PyTorch with more in them than tensors. `tests/feature_networks/test_weight_files.py` has state dicts."""
 
 import collections
+import copy
+import zipfile
 
 import numpy as np
 import pytest
@@ -58,4 +60,24 @@ def test_names_beside_tensors_are_refused_wherever_they_stand(tmp_path, containe
     torch_writer.write(tmp_path / 'file', {'a': [{'b': Other()}]}, container=container)
     with pytest.raises(UserError, match='print, which is no part of weights; refused'):
         with torch_pickle.opened(tmp_path / 'file'):
+            pass
+
+
+def test_storages_that_share_their_bytes_are_refused(tmp_path):
+    """The second one has an entry of its own in the archive's list, which points to the bytes of the first."""
+    first, second = (torch_writer.Tensor.of(np.full(1000, value, np.float32)) for value in (1, 2))
+    path = tmp_path / 'file'
+    torch_writer.write(path, {'first': first, 'second': second})
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in entries.items():
+            if not name.endswith('data/1'):
+                archive.writestr(name, content)
+        shared = copy.copy(next(entry for entry in archive.filelist if entry.filename.endswith('data/0')))
+        shared.filename = shared.filename[:-1] + '1'
+        archive.filelist.append(shared)
+        archive.NameToInfo[shared.filename] = shared
+    with pytest.raises(UserError, match='its storages are larger than the file'):
+        with torch_pickle.opened(path):
             pass

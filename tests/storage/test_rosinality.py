@@ -13,13 +13,14 @@ import port_files
 import stylegan_jax as sgj
 import tiny
 import torch_writer
+from stylegan_jax import conversion
 from stylegan_jax.config import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.config.network import PORTS
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks import ports
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.storage import loading, rosinality, rosinality_names
+from stylegan_jax.storage import loading, rosinality, rosinality_names, safetensors_file
 
 BOUND = 1e-4  # of the largest number
 VERSIONS = 'rosinality', 'rosinality_2019_03', 'rosinality_2019_02', 'rosinality_2019_01'
@@ -383,3 +384,43 @@ def test_files_of_every_version_are_found_like_any_other(version):
     assert stored.load('G').config.architecture == name  # the average serves as either
     with pytest.raises(UserError, match="it holds ema, and 'D' was asked for"):
         stored.load('D')
+
+
+@pytest.mark.parametrize('which', ['ema', 'G', 'D'])
+def test_a_network_that_was_written_alone_is_read_back(narrow, tmp_path, which):
+    network, path = networks(16)[which], tmp_path / 'network.pt'
+    rosinality.write(path, {which: network})
+    stored = loading.open_networks(path)
+    assert stored.names == (which,) and stored.form == rosinality.FORM
+    assert stored.load(which).config == network.config  # of its own size, though the file has all stages
+
+
+def test_a_network_without_the_features_of_the_deviation_is_not_written(narrow, tmp_path):
+    with pytest.raises(UserError, match='would have shape .* where the code has'):
+        rosinality.write(tmp_path / 'network.pt', {'D': networks(16, group=1)['D']})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_form_has_no_place_for_is_said(narrow, tmp_path):
+    safetensors_file.write(tmp_path / 'all.safetensors', networks(16), lod=1.0, nimg=48)
+    done = conversion.convert(tmp_path / 'all.safetensors', tmp_path / 'all.pt', which='all')
+    assert done.lost[-2:] == ('the level of detail: draw with lod=1', 'the number of images shown')
+    safetensors_file.write(tmp_path / 'D.safetensors', {'D': networks(16, group=4)['D']})
+    with pytest.raises(UserError, match='more than 0.0001; .* accepts it .not in the file: groups of the minibatch'):
+        conversion.convert(tmp_path / 'D.safetensors', tmp_path / 'D.pt', which='D')
+
+
+def test_a_file_without_a_mapping_network_is_refused(tmp_path):
+    state = {name: array for name, array in state_of('rosinality', 'generator').items() if name[:6] != 'style.'}
+    assert 'it lacks the mapping network' in refused(written(tmp_path / '130000.model', port_files.tensors(state)))
+
+
+def test_weights_of_bfloat16_are_read(tmp_path):
+    """They take half the bytes of what becomes of them."""
+    state = {name: array.astype(np.float32) for name, array in state_of('rosinality', 'generator').items()}
+    bits = {name: (array.view(np.uint32) >> 16).astype(np.uint16) for name, array in state.items()}
+    tensors = {name: torch_writer.Tensor.of(array, kind='BFloat16') for name, array in bits.items()}
+    found = rosinality.load(written(tmp_path / 'half.model', tensors))
+    rounded = {name: (array.astype(np.uint32) << 16).view(np.float32) for name, array in bits.items()}
+    expected = rosinality.load(written(tmp_path / 'whole.model', port_files.tensors(rounded)))
+    assert tiny.trees_equal(found, expected)
