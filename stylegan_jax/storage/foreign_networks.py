@@ -19,6 +19,8 @@ _TORCH_PORTS = (
 _TORCH = 'a file of PyTorch'
 # Those that can be read, or whose readers say why not: `storage.rosinality` and `storage.genforce`.
 _READ = (b'g_running', b'generator.to_rgb.', b'generator_smooth', b'from_rgb.0.0.conv.', b'from_rgb.0.conv.')
+# What `convert` writes for other runtimes, and others write as well.
+_PROGRAMS = {'.onnx': 'an ONNX program', '.stablehlo': 'a StableHLO program'}
 _STARTS = (
     (b'\x89HDF\r\n\x1a\n', 'a file of HDF5, as Keras writes weights'),
     (b'\x89PNG', 'a picture (PNG)'),
@@ -45,8 +47,12 @@ def kind_of(path: str | os.PathLike) -> str | None:
         return _kind_of_zip(path)
     if content.startswith(b'\x80'):
         return _kind_of_pickle(content)
-    if content[8:9] == b'{' and b'"data_offsets"' in content and not safetensors_file.is_one(content):
+    if safetensors_file.is_one(content):
+        return None
+    if content[8:9] == b'{' and b'"data_offsets"' in content:
         return 'a file of safetensors, which this package did not write'
+    if program := _PROGRAMS.get(os.path.splitext(path)[1].lower()):
+        return f'{program}, which is run by others; its network cannot be read back'
     return next((kind for start, kind in _STARTS if content.startswith(start)), None)
 
 

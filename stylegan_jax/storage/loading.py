@@ -1,5 +1,6 @@
 """From a path to a Generator or a Discriminator, whatever kind of file it is."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -13,8 +14,8 @@ from stylegan_jax.storage.stored_networks import NETWORKS, StoredNetworks
 _SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
 _CHECKPOINTS = 'checkpoints'  # of a run; `storage.checkpoint` has it as well, but takes a second to import
 _GIVE = (
-    'give an official pickle of StyleGAN or Progressive GAN, a run directory, a saved network or a .safetensors file '
-    'that convert wrote'
+    'give an official pickle of StyleGAN or Progressive GAN, a run directory, a file or a hub folder that convert '
+    'wrote (.npz, .safetensors, .pt), or a file of the PyTorch ports rosinality and GenForce'
 )
 
 
@@ -76,7 +77,8 @@ def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNet
     if path in _SHIPPED and not os.path.exists(path):
         return readers.open_shipped(_SHIPPED[path])
     if os.path.isdir(path):
-        path = os.path.join(path, readers.HUB_FILE)
+        stored = open_networks(os.path.join(path, readers.HUB_FILE))
+        return dataclasses.replace(stored, path=path, form='a folder for a hub', place=path)
     try:
         with open(path, 'rb') as file:
             start = file.read(readers.LOOKED_AT)

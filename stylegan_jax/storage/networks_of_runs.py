@@ -18,6 +18,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage.checkpoint import FOLDER, Checkpoints, Saved
+from stylegan_jax.storage.readers import HUB_FILE
 from stylegan_jax.training import network
 
 
@@ -73,7 +74,8 @@ def _opened(workdir) -> collections.abc.Iterator[Checkpoints]:
         if what == 'the folder of a run':
             raise UserError(f'{workdir}: this is a part of a run', remedy=f'give {folder}')
         own = f': it is {what}, and no network' if what and os.path.samefile(folder, workdir) else ''
-        raise UserError(f'{workdir}: not a run directory (it has no {FOLDER} folder){own}')
+        missing = f'it has no {FOLDER} folder; as a folder for a hub it would have {HUB_FILE}'
+        raise UserError(f'{workdir}: not a run directory ({missing}){own}')
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.latest() is None:

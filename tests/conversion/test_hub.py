@@ -75,6 +75,7 @@ def test_the_card_says_what_is_known_and_marks_what_is_not(tmp_path):
     assert '(`ema`)' in body and '(`D`)' in body and '(`G`)' not in body and 'None were measured.' in body
     settings = json.loads((tmp_path / 'hub' / 'config.json').read_text())
     assert settings['networks'].keys() == {'ema', 'D'} and settings['images_shown'] == 133072
+    assert conversion.describe(tmp_path / 'hub')[0].startswith(f'{tmp_path}/hub: a folder for a hub, ')
     assert tiny.trees_equal(sgj.load(tmp_path / 'hub'), sgj.load('toyfaces'))
     assert tiny.trees_equal(sgj.load(tmp_path / 'hub', 'D'), sgj.load('toyfaces', 'D'))
 

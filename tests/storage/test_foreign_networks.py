@@ -92,6 +92,20 @@ def test_a_file_is_named_for_what_it_is(tmp_path, monkeypatch, name):
             call(path)
 
 
+@pytest.mark.parametrize('name', ['network.onnx', 'network.stablehlo'])
+def test_programs_are_named_and_networks_are_known_by_their_contents(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b'\x08\x08\x12\x0cstylegan_jax')
+    with pytest.raises(sgj.UserError, match=rf'{name}: this is an? .*, which is run by others; .*; give an official'):
+        sgj.load(path)
+    network = tiny.generator(tiny.generator_config())
+    for form in '.npz', '.safetensors':
+        network.save(tmp_path / 'network')
+        sgj.conversion.convert(tmp_path / 'network', tmp_path / f'network{form}')
+        (tmp_path / f'network{form}').replace(path)
+        assert tiny.trees_equal(sgj.load(path).params, network.params)
+
+
 def test_networks_that_can_be_read_are_not_foreign(tmp_path):
     tiny.generator(tiny.generator_config()).save(tmp_path / 'network.npz')
     for path in (tmp_path / 'network.npz', reference_case.pickle_path('c32')):
