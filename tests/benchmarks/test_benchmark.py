@@ -64,6 +64,7 @@ def check_speeds(results, rates, flops_per_image):
         assert result['peak_memory'] is None
 
 
+@pytest.mark.full
 def test_training_needs_only_what_networks_need(tmp_path):
     """In a process of its own, with every other package unimportable."""
     code = f"""

@@ -28,6 +28,7 @@ def images(architecture, *, dtype=None, **fields):
     return synthesize_images(config, G.params, ws, G.noise, stage=3, alpha=1.0, dtype=dtype)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('architecture', PORTS)
 def test_half_precision(architecture):
     exact = images(architecture)
@@ -35,6 +36,7 @@ def test_half_precision(architecture):
     assert np.abs(rounded - exact).max() < 0.1 * np.abs(exact).max() and np.any(rounded != exact)
 
 
+@pytest.mark.full
 def test_they_train():
     """Both steps, with R1, in a fade; every weight of G moves."""
     parts = {'architecture': 'rosinality'}

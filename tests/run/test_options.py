@@ -37,6 +37,7 @@ def stop_at(monkeypatch):
     return stops.add
 
 
+@pytest.mark.full
 def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path, stop_at):
     """From weights of another run, of which a block of the discriminator stays."""
     train = TrainConfig(total_kimg=0.08)
