@@ -16,7 +16,7 @@ from stylegan_jax.sampling.latents import latents
 from stylegan_jax.sampling.sampler import Sampler
 from stylegan_jax.sampling.seed_labels import labels_in_turn
 from stylegan_jax.storage import loading, safetensors_file
-from stylegan_jax.storage.readers import HUB_FILE
+from stylegan_jax.storage.stored_networks import HUB_FILE
 
 _PIXELS = 1024  # longest side of the picture of samples
 _MOST_COLUMNS, _LEAST_COLUMNS = 8, 3

@@ -8,7 +8,7 @@ from stylegan_jax.errors import UserError, require
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import foreign_networks, readers
-from stylegan_jax.storage.stored_networks import NETWORKS, StoredNetworks
+from stylegan_jax.storage.stored_networks import HUB_FILE, NETWORKS, StoredNetworks
 
 # Networks that come with the package, by name.
 _SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
@@ -77,7 +77,7 @@ def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNet
     if path in _SHIPPED and not os.path.exists(path):
         return readers.open_shipped(_SHIPPED[path])
     if os.path.isdir(path):
-        stored = open_networks(os.path.join(path, readers.HUB_FILE))
+        stored = open_networks(os.path.join(path, HUB_FILE))
         return dataclasses.replace(stored, path=path, form='a folder for a hub', place=path)
     try:
         with open(path, 'rb') as file:
@@ -97,5 +97,5 @@ def is_run(path: str | os.PathLike) -> bool:
     """Says whether a path is a folder that is taken for a run's, and not one that `convert` wrote for a model hub."""
     if not os.path.isdir(path):
         return False
-    has_networks = os.path.isfile(os.path.join(path, readers.HUB_FILE))
+    has_networks = os.path.isfile(os.path.join(path, HUB_FILE))
     return not has_networks or os.path.isdir(os.path.join(path, _CHECKPOINTS))

@@ -18,7 +18,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage.checkpoint import FOLDER, Checkpoints, Saved
-from stylegan_jax.storage.readers import HUB_FILE
+from stylegan_jax.storage.stored_networks import HUB_FILE
 from stylegan_jax.training import network
 
 

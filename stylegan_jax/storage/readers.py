@@ -17,8 +17,6 @@ from stylegan_jax.storage.stored_networks import NETWORKS, StoredNetworks
 
 LOOKED_AT = 1 << 20  # bytes of a file, by which readers know it
 SAVED_FORM = 'a saved network (.npz)'
-# The file of networks in a folder that `conversion.hub` writes.
-HUB_FILE = 'model.safetensors'
 _ZIP_MAGIC = b'PK\x03\x04'
 _KINDS = {'generator': 'ema', 'discriminator': 'D'}
 

@@ -9,6 +9,8 @@ from stylegan_jax.networks.generator import Generator
 
 NETWORKS = 'ema', 'G', 'D'
 _GENERATORS = 'ema', 'G'
+# The file of networks in a folder that `conversion.hub` writes.
+HUB_FILE = 'model.safetensors'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,6 +99,7 @@ def test_generating(run):
     assert len(out.splitlines()) == 6
 
 
+@pytest.mark.full
 def test_compiling_finds_the_cache(run):
     before = jax.config.jax_compilation_cache_dir
     code, _out, err = run('--what=compile', '--resolution=4', '--batch=1', '--json=results.json')

@@ -114,6 +114,7 @@ def test_one_dispatch_agrees_closely(float64):
     assert len(state) > 100 and largest_error({name: per_dispatch[name] for name in state}, state) < 1e-11
 
 
+@pytest.mark.full
 def test_one_dispatch_agrees_in_single_precision(monkeypatch):
     """The moments of each network's gradients do; of a weight whose gradient nearly cancels, Adam enlarges rounding."""
     config = trajectory.run_config(

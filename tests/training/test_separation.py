@@ -50,6 +50,7 @@ def test_a_probe_learns_labels_that_are_separable():
     assert tiny.trees_equal(kept, probe)
 
 
+@pytest.mark.full
 def test_training_brings_labels_apart():
     """With a large weight, the loss falls faster than with a weight that hardly moves the generator."""
 
