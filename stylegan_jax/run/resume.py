@@ -26,6 +26,7 @@ from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
 from stylegan_jax.training import TrainState, create_state
+from stylegan_jax.training.state import with_options
 
 _NO_PROGRESS = {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
 
@@ -98,7 +99,7 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     skipped = max(int(saved.state.g_skipped), int(saved.state.d_skipped))
     was_given_up = skipped >= config.train.most_skipped
 
-    return Start(saved.state, saved.nimg, saved.progress, True, was_given_up, events)
+    return Start(with_options(config, saved.state), saved.nimg, saved.progress, True, was_given_up, events)
 
 
 def send_to_all(state: TrainState) -> TrainState:

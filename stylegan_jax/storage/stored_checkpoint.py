@@ -27,6 +27,14 @@ def with_key_data(state: TrainState) -> TrainState:
     return state.replace(key=jax.random.key_data(state.key))
 
 
+def without_absent(state: TrainState) -> dict[str, typing.Any]:
+    """Returns the fields of a state that are there, as they lie on disk.
+
+    Fields of options that are off are None. Orbax would store that, and then refuse states of before such an option.
+    """
+    return {name: value for name, value in vars(state).items() if value is not None}
+
+
 class StoredCheckpoint:
     """One checkpoint on disk.
 
@@ -56,7 +64,7 @@ class StoredCheckpoint:
         abstract = jax.eval_shape(lambda: with_key_data(create_state(config)))
         # Orbax restores each array in the kind of its template: numpy's here, as jax.Arrays would go to a device.
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)
-        state = self._read('state', ocp.args.StandardRestore(abstract))
+        state = TrainState(**self._read('state', ocp.args.StandardRestore(without_absent(abstract))))
         self._verify('state', digests.of_arrays(state))
         return state.replace(key=jax.random.wrap_key_data(state.key))
 

@@ -16,6 +16,7 @@ from stylegan_jax.training.mixing import draw_crossover
 # Purposes. Each is folded into the key, so that draws for one purpose never repeat those for another. Others that use
 # the run's key have other numbers (`run.sample_grid`).
 _DISCRIMINATOR_STEP, _GENERATOR_STEP = 0, 1
+_AUGMENTATION = 6  # is folded into the key of a replica's step, beside the six keys that are split off it
 
 
 class StepDraws(typing.NamedTuple):
@@ -28,6 +29,7 @@ class StepDraws(typing.NamedTuple):
       noise: one array [N or 1, h, w, 1] for each layer of the stage; empty for none.
       mirror: whether each real image is flipped [N], or None for never (discriminator step only).
       gp_factors: see `losses.discriminator_loss` [N, 1, 1, 1] (discriminator step of WGAN-GP only).
+      augment: a typed key for each image, of which its augmentation follows [N], or None for none.
     """
 
     z: jax.Array
@@ -36,6 +38,7 @@ class StepDraws(typing.NamedTuple):
     noise: tuple[jax.Array, ...] = ()
     mirror: jax.Array | None = None
     gp_factors: jax.Array | None = None
+    augment: jax.Array | None = None
 
 
 def draw_generator_step(
@@ -108,6 +111,8 @@ def _draw_replica(config, key, purpose, batch, stage, dtype):
         )
     if purpose == _DISCRIMINATOR_STEP and config.data.mirror:
         draws = draws._replace(mirror=jax.random.bernoulli(mirror, 0.5, (batch,)))
+    if config.augment.mode != 'none':
+        draws = draws._replace(augment=jax.random.split(jax.random.fold_in(key, _AUGMENTATION), batch))
     if purpose == _DISCRIMINATOR_STEP and config.loss.name == 'wgan_gp':
         draws = draws._replace(gp_factors=jax.random.uniform(factors, (batch, 1, 1, 1), dtype))
     return draws

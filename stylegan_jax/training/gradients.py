@@ -15,6 +15,7 @@ from stylegan_jax.config import Config
 from stylegan_jax.networks.discriminator import discriminate
 from stylegan_jax.networks.generator import broadcast_w, map_latents, synthesize_images
 from stylegan_jax.runtime.platforms import activation_dtype, matmul_precision
+from stylegan_jax.training.augmenting import augmenter, signs
 from stylegan_jax.training.draws import StepDraws
 from stylegan_jax.training.loss_scale import loss_scale
 from stylegan_jax.training.losses import discriminator_loss, generator_loss
@@ -65,12 +66,14 @@ def discriminator_gradients(
                 fakes,
                 shrink=shrink,
                 gp_factors=draws.gp_factors,
+                augment=augmenter(config, state, draws.augment),
                 lazy_factor=lazy_factor,
                 scale=scale,
             )
             return jnp.mean(loss), metrics
 
         loss, metrics, gradients = _differentiate(loss_fn, state.d_params, scale)
+        metrics |= signs(config, metrics['real_logits'])
         return gradients, jnp.mean(w, axis=0), {'d_loss': loss} | jax.tree.map(jnp.mean, metrics)
 
     def means(lazy_factor):
@@ -107,6 +110,8 @@ def generator_gradients(
         def loss_fn(g_params):
             fakes, w = generate(config, g_params, label, draws, stage, state.alpha)
             fakes = jax.lax.optimization_barrier(fakes)  # for the reason given in `discriminator_gradients`
+            if augment := augmenter(config, state, draws.augment):
+                fakes = augment(fakes, 'fake')
             logits = discriminator_of(config, state.d_params, label, stage, state.alpha, share)(fakes)
             return jnp.mean(generator_loss(config.loss, logits)), w
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from stylegan_jax.augmentation.controller import Augmentation, first_augmentation
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, needs_optimizer_reset
 from stylegan_jax.networks.discriminator import Discriminator
@@ -35,6 +36,7 @@ class TrainState:
       d_skipped: the same of the discriminator.
       g_loss_scale: logarithm to base 2 of the factor of the generator's loss, see `loss_scale` (used in float16 only).
       d_loss_scale: the same of the discriminator.
+      augmentation: of the controller of adaptive augmentation; None without it.
     """
 
     g_params: optax.Params
@@ -54,6 +56,7 @@ class TrainState:
     d_skipped: jax.Array
     g_loss_scale: jax.Array
     d_loss_scale: jax.Array
+    augmentation: Augmentation | None = None
 
 
 def create_state(
@@ -104,7 +107,18 @@ def create_state(
         d_skipped=jnp.zeros((), jnp.int32),
         g_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
         d_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
+        augmentation=first_augmentation() if config.augment.mode == 'ada' else None,
     )
+
+
+def with_options(config: Config, state: TrainState) -> TrainState:
+    """Returns the state of a run that goes on with a config whose options may be others than those until now.
+
+    What an option carries begins anew where it was off, and is dropped where it is off now.
+    """
+    if (state.augmentation is None) == (config.augment.mode != 'ada'):
+        return state
+    return state.replace(augmentation=first_augmentation() if config.augment.mode == 'ada' else None)
 
 
 def run_key(config: Config) -> jax.Array:
