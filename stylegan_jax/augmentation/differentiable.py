@@ -6,6 +6,7 @@ Reference:
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 SHIFT, CUTOUT = 0.125, 0.5  # largest translation, and side of the square that is cut out, over the side of the image
 
@@ -45,14 +46,14 @@ def change_colours(
 def shifted(image: jax.Array, shift: jax.Array) -> jax.Array:
     """Moves an image [H, W, C] by whole pixels [2], downwards and to the right, over a ground of zeros."""
     largest = _share(image, SHIFT)
-    padded = jnp.pad(image, [(int(side), int(side)) for side in largest] + [(0, 0)])
+    padded = jnp.pad(image, [*((side, side) for side in largest), (0, 0)])
     return jax.lax.dynamic_slice(padded, (*(largest - shift), 0), image.shape)
 
 
 def cut_out(image: jax.Array, centre: jax.Array) -> jax.Array:
     """Sets a box of an image [H, W, C] to zero that begins half of its side before `centre` [2], row and column."""
     inside = True
-    for axis, side in enumerate(_share(image, CUTOUT)):
+    for axis, side in enumerate(_share(image, CUTOUT).tolist()):
         first = centre[axis] - side // 2
         places = jax.lax.broadcasted_iota(jnp.int32, (*image.shape[:2], 1), axis)
         inside = inside & (places >= first) & (places < first + side)
@@ -61,9 +62,9 @@ def cut_out(image: jax.Array, centre: jax.Array) -> jax.Array:
 
 def _share(image, share):
     """Returns a share of both sides in whole pixels, int [2]."""
-    return jnp.array([int(side * share + 0.5) for side in image.shape[:2]])
+    return np.array([int(side * share + 0.5) for side in image.shape[:2]])
 
 
 def _centres(image):
     """Returns the number of places of the box along both axes; a box of an even side has one more."""
-    return jnp.array([side + 1 - int(side * CUTOUT + 0.5) % 2 for side in image.shape[:2]])
+    return np.array(image.shape[:2]) + 1 - _share(image, CUTOUT) % 2

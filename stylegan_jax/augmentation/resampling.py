@@ -66,15 +66,55 @@ def _look_up(x, matrix, *, height, width):
     xs, ys = (d * xs - b * ys) / determinant, (a * ys - c * xs) / determinant
     rows, below = _place(ys + (height - 0.5), x.shape[0] - 1)
     columns, right = _place(xs + (width - 0.5), x.shape[1] - 1)
-    pixels, first = x.reshape(-1, x.shape[2]), rows * x.shape[1] + columns
+    weights = jnp.stack([(1 - below) * (1 - right), (1 - below) * right, below * (1 - right), below * right], -1)
+    return _bilinear(x, rows, columns, weights, x.shape[:2])
 
-    def pixel(down, across):
-        return pixels.at[first + (down * x.shape[1] + across)].get(mode='promise_in_bounds')
 
-    below, right = below[..., None], right[..., None]
-    upper = pixel(0, 0) * (1 - right) + pixel(0, 1) * right
-    lower = pixel(1, 0) * (1 - right) + pixel(1, 1) * right
-    return upper * (1 - below) + lower * below
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _bilinear(x, rows, columns, weights, shape):
+    """Returns sums over boxes of 2x2 pixels, which begin at the given places.
+
+    It and `_bilinear_transposed` are each other's derivative with respect to the pixels, which are all that is
+    differentiated. Gathers of single pixels are the fastest form of the one, and a scatter of boxes that of the other:
+    0.09 and 0.45 ms for 64x64 pixels on a core of a CPU, where the transpose of the gathers takes 1.2 ms.
+
+    Args:
+      x: [H, W, C].
+      rows, columns: of the boxes' first pixels, int32 [h, w].
+      weights: of a box's pixels, row after row [h, w, 4].
+      shape: (H, W).
+
+    Returns:
+      [h, w, C].
+    """
+    pixels, first = x.reshape(-1, x.shape[2]), rows * shape[1] + columns
+    offsets = 0, 1, shape[1], shape[1] + 1
+    return sum(
+        pixels.at[first + offset].get(mode='promise_in_bounds') * weights[..., number, None]
+        for number, offset in enumerate(offsets)
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _bilinear_transposed(y, rows, columns, weights, shape):
+    """Returns the derivative of `_bilinear` with respect to the pixels [H, W, C], from one with respect to its result."""
+    boxes = y[..., None, None, :] * weights.reshape(*weights.shape[:-1], 2, 2)[..., None]
+    places = jax.lax.ScatterDimensionNumbers(
+        update_window_dims=(2, 3, 4), inserted_window_dims=(), scatter_dims_to_operand_dims=(0, 1)
+    )
+    zeros = jnp.zeros((*shape, y.shape[-1]), y.dtype)
+    indices = jnp.stack([rows, columns], -1)
+    return jax.lax.scatter_add(zeros, indices, boxes, places, mode='promise_in_bounds')
+
+
+_bilinear.defvjp(
+    lambda x, *places_and_shape: (_bilinear(x, *places_and_shape), places_and_shape[:3]),
+    lambda shape, places, y: (_bilinear_transposed(y, *places, shape), None, None, None),
+)
+_bilinear_transposed.defvjp(
+    lambda y, *places_and_shape: (_bilinear_transposed(y, *places_and_shape), places_and_shape[:3]),
+    lambda shape, places, x: (_bilinear(x, *places, shape), None, None, None),
+)
 
 
 def _place(position, period):
