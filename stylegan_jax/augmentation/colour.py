@@ -1,8 +1,8 @@
 """Transformations of colours: brightness, contrast, luma flip, hue and saturation, as one affine map of each image.
 
-The paper has three channels. Elsewhere the same equations hold in as many dimensions as there are colours, with luma
-along (1, ..., 1). One channel is what the paper's grey images are; hue turns around an axis, which only three dimensions
-have, and is left out elsewhere.
+The paper has three channels. Elsewhere the same equations hold in as many dimensions as there are colours, with the
+luma axis along (1, ..., 1). One channel is what the paper's grey images are; hue turns around an axis, which only three
+dimensions have, and is left out elsewhere.
 
 Reference:
   Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", Appendix B, Figure 10, "Select
@@ -59,7 +59,8 @@ def draw_colour(key: jax.Array, p: jax.typing.ArrayLike) -> Colour:
 def colour_matrix(colour: Colour, channels: int) -> jax.Array:
     """Returns the map of one image's colours as a matrix [channels + 1, channels + 1] over colours and a 1.
 
-    With v the luma axis of length 1: (v v^T + (I - v v^T) s) ROTATE3D(v, theta) (I - 2 i v v^T) SCALE3D(c) TRANSLATE3D(b).
+    With v the luma axis of length 1:
+    (v v^T + (I - v v^T) s) ROTATE3D(v, theta) (I - 2 i v v^T) SCALE3D(c, c, c) TRANSLATE3D(b, b, b).
     """
     brightness, contrast, flip, hue, saturation = colour
     ones = jnp.ones(channels, jnp.asarray(brightness).dtype)

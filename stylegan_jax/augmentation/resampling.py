@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# The orthogonal low-pass filter of the least asymmetric wavelet with six vanishing moments (Daubechies 1992, Table 6.3),
-# whose squares sum to 1 and which sums to the root of 2.
+# The orthogonal low-pass filter of the least asymmetric wavelet with six vanishing moments (Daubechies 1992, Table
+# 6.3). Its squares sum to 1, and it sums to the root of 2.
 SYM6 = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
     *(0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252),
@@ -97,7 +97,7 @@ def _bilinear(x, rows, columns, weights, shape):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _bilinear_transposed(y, rows, columns, weights, shape):
-    """Returns the derivative of `_bilinear` with respect to the pixels [H, W, C], from one with respect to its result."""
+    """Returns a derivative with respect to the pixels [H, W, C], from one with respect to the result of `_bilinear`."""
     boxes = y[..., None, None, :] * weights.reshape(*weights.shape[:-1], 2, 2)[..., None]
     places = jax.lax.ScatterDimensionNumbers(
         update_window_dims=(2, 3, 4), inserted_window_dims=(), scatter_dims_to_operand_dims=(0, 1)

@@ -11,8 +11,8 @@ _STEP = 0x9E3779B97F4A7C15
 def held_out(count: int, share: float) -> np.ndarray:
     """Returns which images are held out, bool [count].
 
-    An image is held out by a hash of its number alone, so it is the same in every run with any seed, and in a run with a
-    larger share as well.
+    An image is held out by a hash of its number alone, so it is the same in every run with any seed, and also with a
+    larger share.
 
     Args:
       count: of images in the data set.

@@ -110,8 +110,8 @@ class OverfittingWatch:
         if self.in_a_row != _TICKS:
             return None
         return (
-            f'training memorises: at {_TICKS} ticks in a row the discriminator scored held-out images ({held:.2f}) more '
-            f'like generated ones ({fake:.2f}) than like those that it trains on ({train:.2f}; '
+            f'training memorises: at {_TICKS} ticks in a row the discriminator scored held-out images ({held:.2f}) '
+            f'more like generated ones ({fake:.2f}) than like those that it trains on ({train:.2f}; '
             f'r_v = {numbers["overfitting"]:.2f}); more images, or augment.mode=ada, prevent that, and earlier '
             'checkpoints may be better'
         )

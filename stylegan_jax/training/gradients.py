@@ -58,22 +58,20 @@ def discriminator_gradients(
         fakes = jax.lax.optimization_barrier(fakes)
 
         def loss_fn(d_params):
-            shrink = 2 ** (config.image.num_stages - 1 - stage)
             loss, metrics = discriminator_loss(
                 config.loss,
                 discriminator_of(config, d_params, label, stage, state.alpha, share),
                 reals,
                 fakes,
-                shrink=shrink,
+                shrink=2 ** (config.image.num_stages - 1 - stage),
                 gp_factors=draws.gp_factors,
                 augment=augmenter(config, state, draws.augment),
                 lazy_factor=lazy_factor,
                 scale=scale,
             )
-            return jnp.mean(loss), metrics
+            return jnp.mean(loss), metrics | signs(config, metrics['real_logits'])
 
         loss, metrics, gradients = _differentiate(loss_fn, state.d_params, scale)
-        metrics |= signs(config, metrics['real_logits'])
         return gradients, jnp.mean(w, axis=0), {'d_loss': loss} | jax.tree.map(jnp.mean, metrics)
 
     def means(lazy_factor):

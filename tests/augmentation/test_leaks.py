@@ -5,6 +5,7 @@ a table of their probabilities, whose marginals are known exactly, and the discr
 """
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def marginals(p, mode='fixed', steps=300):
     random, widths = np.random.default_rng(0), (SIDE * SIDE * 3, 64, 64, 1)
     d_params = [
         (np.float32(random.standard_normal((i, o)) * np.sqrt(2 / i)), np.zeros(o, np.float32))
-        for i, o in zip(widths, widths[1:])
+        for i, o in itertools.pairwise(widths)
     ]
     d_optimizer, g_optimizer = optax.adam(2e-3, b1=0.5), optax.adam(4e-2, b1=0.5)
 
