@@ -15,8 +15,10 @@ from stylegan_jax import training
 from stylegan_jax.augmentation.pipeline import augment
 from stylegan_jax.config import AugmentConfig, LossConfig, ParallelConfig
 from stylegan_jax.run.loop import train
+from stylegan_jax.storage.stored_checkpoint import without_absent
 from stylegan_jax.training.augmenting import adapted, signs
 from stylegan_jax.training.losses import discriminator_loss
+from stylegan_jax.training.state import with_options
 
 # These discriminators overfit nothing, so p rises only with a target below their mean sign. Another test has the same
 # settings, and so the same programs (`run.test_watch`).
@@ -47,7 +49,7 @@ def test_trajectories_agree(float64, mode, devices, accumulate):
 
 
 def test_a_run_goes_on_to_the_bit(tmp_path):
-    """In the middle of an interval of the controller, from a checkpoint; and off, nothing is carried."""
+    """From a checkpoint in the middle of an interval of the controller."""
     config = tiny_run.run_config(augment=ADA)
     whole, halved = str(tmp_path / 'whole'), str(tmp_path / 'halved')
     assert train(config, whole) == 0
@@ -58,14 +60,18 @@ def test_a_run_goes_on_to_the_bit(tmp_path):
     assert train(config, halved) == 0
     (expected, _), (found, _) = (tiny_run.saved_state(folder, config) for folder in (whole, halved))
     assert tiny.trees_equal(found, expected) and expected.augmentation.p > middle.augmentation.p > 0
-    # Another mode from here on: the controller's state is dropped, and begins anew when it is asked for again.
-    longer = dataclasses.replace(config.train, total_kimg=0.192)
-    off = dataclasses.replace(config, train=longer, augment=AugmentConfig())
-    assert train(off, halved) == 0 and tiny_run.saved_state(halved, off)[0].augmentation is None
-    again = dataclasses.replace(config, train=dataclasses.replace(longer, total_kimg=0.224))
-    assert train(again, halved) == 0
-    state, _ = tiny_run.saved_state(halved, again)
-    assert 0 < state.augmentation.images + state.augmentation.p < 32
+
+
+def test_a_run_may_go_on_with_another_mode():
+    """What the controller carries is dropped, and begins anew when it is asked for again."""
+    config, off = tiny.run_config(augment=ADA), tiny.run_config()
+    state = training.create_state(config)
+    state = state.replace(augmentation=state.augmentation.replace(p=jnp.float32(0.3)))
+    assert with_options(config, state) is state
+    without = with_options(off, state)
+    assert without.augmentation is None and with_options(off, without) is without
+    assert with_options(config, without).augmentation.p == 0
+    assert 'augmentation' not in without_absent(without) and 'augmentation' in without_absent(state)
 
 
 @pytest.mark.parametrize('mode', ['none', 'fixed', 'diffaugment'])
