@@ -39,7 +39,10 @@ def marginals(p, mode='fixed', steps=300):
         (np.float32(random.standard_normal((i, o)) * np.sqrt(2 / i)), np.zeros(o, np.float32))
         for i, o in itertools.pairwise(widths)
     ]
-    d_optimizer, g_optimizer = optax.adam(2e-3, b1=0.5), optax.adam(4e-2, b1=0.5)
+    # Falling rates let the noise of batches average out, of which little signal is left where much is augmented.
+    d_optimizer, g_optimizer = (
+        optax.adam(optax.cosine_decay_schedule(rate, steps, 0.02), b1=0.5) for rate in (2e-3, 4e-2)
+    )
 
     def score(params, x, key):
         x = augment(x, jax.random.split(key, len(x)), p, mode=mode).reshape(len(x), -1)
@@ -88,7 +91,7 @@ def test_at_a_probability_of_a_half_nothing_leaks():
 
 @pytest.mark.full
 def test_below_a_probability_of_0_8_nothing_leaks():
-    assert max(distances(0.78, steps=4000)) < 0.12
+    assert max(distances(0.78, steps=5000)) < 0.12
 
 
 @pytest.mark.full
