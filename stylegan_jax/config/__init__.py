@@ -3,6 +3,7 @@
 from stylegan_jax.config.network import DiscriminatorConfig, GeneratorConfig, ImageConfig
 from stylegan_jax.config.run import (
     PRECISIONS,
+    AugmentConfig,
     Config,
     DataConfig,
     LogConfig,
@@ -14,6 +15,7 @@ from stylegan_jax.config.run import (
 
 __all__ = [
     'PRECISIONS',
+    'AugmentConfig',
     'Config',
     'DataConfig',
     'DiscriminatorConfig',

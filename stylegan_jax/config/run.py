@@ -42,6 +42,8 @@ class DataConfig:
                                              # damaged, as prepare_data has it; none = 1 for LMDB folders, else 0.01
     fourth_channel: str = 'alpha'            # images of four channels: the last is opacity, by which colours are
                                              # weighted ('alpha'), or anything else ('data'); prepared sets know it
+    validation: float = 0.0                  # share of the images that is held out of training, by which the log tells
+                                             # when the discriminator memorises the others; 0 = none
     workers: int | None = None               # number of processes that read ahead; 0 = a thread; none = a thread if all
                                              # images fit into memory, else as many processes as suit the cores
 
@@ -51,8 +53,31 @@ class DataConfig:
         require(self.count >= 0, 'data.count', self.count, 'give 0 (all) or more')
         require(self.max_skipped is None or 0 <= self.max_skipped <= 1, 'data.max_skipped', self.max_skipped,
                 'give a share from 0 to 1')
+        require(0 <= self.validation < 1, 'data.validation', self.validation,
+                'give a share from 0 (none) to below 1, such as 0.05')
         require(self.workers is None or 0 <= self.workers <= _MOST_WORKERS, 'data.workers', self.workers,
                 f'give 0 (a thread) to {_MOST_WORKERS}, or none to let cores and memory decide')
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of the images that the discriminator sees, for small data sets."""
+    mode: str = 'none'                       # 'none'; 'ada' adapts the probability of each transformation to how much
+                                             # the discriminator overfits (Karras et al. 2020, limited data); 'fixed'
+                                             # keeps it at p; 'diffaugment' (Zhao et al. 2020)
+    target: float = 0.6                      # ada: mean sign of the discriminator's outputs for real images that the
+                                             # probability is adapted to
+    speed_kimg: float = 500.0                # ada: images in which the probability can go from 0 to 1 [thousands]
+    interval: int = 4                        # ada: number of steps from one adaptation to the next
+    p: float = 0.2                           # fixed: probability of each transformation; below 0.8 none of them leaks
+                                             # into generated images
+
+    def __post_init__(self):
+        require_choice('augment.mode', self.mode, ('none', 'ada', 'fixed', 'diffaugment'))
+        require(-1 < self.target < 1, 'augment.target', self.target, 'give a number between -1 and 1')
+        require(0 < self.speed_kimg < math.inf, 'augment.speed_kimg', self.speed_kimg, 'give more than 0')
+        require(self.interval >= 1, 'augment.interval', self.interval, 'give at least 1')
+        require(0 <= self.p <= 1, 'augment.p', self.p, 'give a probability from 0 to 1')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +248,7 @@ class Config:
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()

@@ -25,6 +25,7 @@ from absl import flags
 
 from stylegan_jax.data import worker
 from stylegan_jax.data.batch import Batch
+from stylegan_jax.data.held_out import held_out
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory
 
@@ -72,7 +73,7 @@ def indices_at(seed: int, position: int, size: int, count: int) -> np.ndarray:
     return indices
 
 
-def random_labels(dataset: Dataset, seed: int, position: int, size: int) -> np.ndarray:
+def random_labels(dataset: Dataset, seed: int, position: int, size: int, among: np.ndarray | None = None) -> np.ndarray:
     """Draws labels for a generator's step uniformly from the data set, with replacement.
 
     The draws at [position, position + size) are a piece of one endless sequence, so they do not depend
@@ -83,14 +84,16 @@ def random_labels(dataset: Dataset, seed: int, position: int, size: int) -> np.n
       seed: of the run.
       position: images shown so far.
       size: how many.
+      among: numbers of the images whose labels are drawn from; None for all.
 
     Returns:
       float32 [size, K].
     """
     bits = np.random.PCG64(np.random.SeedSequence([_GENERATOR_LABELS, seed]))
     bits.advance(position)  # drawing a float64 takes one step of PCG64
-    drawn = np.random.Generator(bits).random(size) * len(dataset)
-    return dataset.labels[drawn.astype(np.int64)]
+    drawn = np.random.Generator(bits).random(size) * (len(dataset) if among is None else len(among))
+    drawn = drawn.astype(np.int64)
+    return dataset.labels[drawn if among is None else among[drawn]]
 
 
 class Batches:
@@ -107,6 +110,7 @@ class Batches:
         *,
         part: Callable[[int], tuple[int, int]] = lambda size: (0, size),
         workers: int | None = None,
+        validation: float = 0.0,
     ):
         """Prepares to read; nothing is read before the first batch is asked for.
 
@@ -116,6 +120,10 @@ class Batches:
           seed: of the run.
           part: from the size of a batch to (first, number) of the images of it that are wanted here.
           workers: processes that read; 0 = a thread does; None = `default_workers`.
+          validation: share of the images that is held out.
+
+        Raises:
+          UserError: no image would be held out, or none would be left.
         """
         import grain  # imports JAX where there is one, which those who need only the functions above do without
         from grain.experimental import DatasetOptions, WithOptionsIterDataset
@@ -123,7 +131,9 @@ class Batches:
         workers = default_workers(dataset) if workers is None else workers
         self._workers = min(workers, len(iterations))
         self._memory = f'sgj{secrets.token_hex(4)}'  # the beginning of the names of the readers' shared memory
-        batches = _BatchesByIteration(dataset, iterations, seed, {size: part(size) for size in iterations.batches})
+        used = np.flatnonzero(~held_out(len(dataset), validation)) if validation else None
+        parts = {size: part(size) for size in iterations.batches}
+        batches = _BatchesByIteration(dataset, iterations, seed, parts, used)
         # A process reads one batch after another in any case, and has a queue of its own.
         options = (
             grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD)
@@ -225,8 +235,9 @@ def _free_shared_memory(prefix):
 class _BatchesByIteration:
     """The sequence that Grain reads from: element i is the Batch of iteration i."""
 
-    def __init__(self, dataset, iterations, seed, parts):
+    def __init__(self, dataset, iterations, seed, parts, used):
         self._dataset, self._iterations, self._seed, self._parts = dataset, iterations, seed, parts
+        self._used = used  # numbers of the images that are not held out; None for all
 
     def __len__(self):
         return len(self._iterations)
@@ -235,11 +246,14 @@ class _BatchesByIteration:
         position, setting = self._iterations[index]
         first, size = self._parts[setting.batch]
         position += first
-        indices = indices_at(self._seed, position, size, len(self._dataset))
+        if self._used is None:
+            indices = indices_at(self._seed, position, size, len(self._dataset))
+        else:
+            indices = self._used[indices_at(self._seed, position, size, len(self._used))]
         return Batch(
             self._dataset.images(indices, setting.stage),
             self._dataset.labels[indices],
-            random_labels(self._dataset, self._seed, position, size),
+            random_labels(self._dataset, self._seed, position, size, self._used),
         )
 
 

@@ -10,6 +10,13 @@ from stylegan_jax.report.reading import Run, number
 _PLOTS = [
     ('Losses', 'linear', ['g_loss', 'd_loss']),
     ('Scores of real and generated images (logits)', 'linear', ['real_logits', 'fake_logits']),
+    (
+        'Scores of images in training, held-out and generated (logits)',
+        'linear',
+        ['watch_train_logits', 'watch_validation_logits', 'watch_fake_logits'],
+    ),
+    ('Overfitting: r_v, and mean signs of the scores', 'linear', ['overfitting', 'real_signs', 'validation_signs']),
+    ('Probability of each augmentation', 'zero', ['augment_p']),
     ('Norms of the gradients', 'log', ['g_gradient_norm', 'd_gradient_norm']),
     ('Gradient penalties', 'linear', ['r1_penalty', 'r2_penalty']),
     ('Path length', 'zero', ['path_length']),

@@ -120,7 +120,12 @@ class _Run:
             enter_setting(self.config, self.state, first.setting, previous_lod=first.setting.lod + 1)
         batches = cluster.agree(
             lambda: Batches(
-                self.dataset, iterations, self.config.seed, part=self.devices.part, workers=self.config.data.workers
+                self.dataset,
+                iterations,
+                self.config.seed,
+                part=self.devices.part,
+                workers=self.config.data.workers,
+                validation=self.config.data.validation,
             )
         )
         with contextlib.closing(batches):

@@ -7,6 +7,7 @@ XLA's own plan for an H100 (temporary memory in bfloat16, batch 4, full-width ne
 """
 
 import dataclasses
+import math
 import os
 
 import jax
@@ -110,7 +111,7 @@ def _plan(config, state, stage, batch, share):
         _flops(config, state, draws, stage, per_replica) / per_replica,
         fixed,
         images * max(map(_bytes, (draws, g_draws))) // per_replica,
-        _COPIES * output_bytes(config, stage),
+        _COPIES * output_bytes(config, stage) + _augmentation_bytes(config, stage),
     )
 
 
@@ -168,6 +169,16 @@ def output_bytes(config: Config, stage: int) -> int:
             * (num_fmaps(config.generator, s + 1) * long + num_fmaps(config.discriminator, s + 1) * short)
         )
     return total
+
+
+def _augmentation_bytes(config, stage):
+    """Returns the bytes of one image on its way through the augmentation of geometry, and of its derivative.
+
+    One period of the reflected image at twice the resolution has 16 times its pixels (`augmentation.resampling`).
+    """
+    if config.augment.mode not in ('ada', 'fixed'):
+        return 0
+    return 2 * 16 * math.prod(config.image.stage_shape(stage)) * config.image.channels * 4
 
 
 def _bytes(tree):

@@ -22,6 +22,7 @@ from stylegan_jax.run.saving import Saving
 from stylegan_jax.run.speeds import measured_speeds
 from stylegan_jax.run.ticks import Ticks
 from stylegan_jax.run.time_left import TimeLeft
+from stylegan_jax.run.watch import OverfittingWatch
 from stylegan_jax.runtime import atomic, machine
 
 
@@ -65,11 +66,14 @@ class Records:
           lines: about the devices.
 
         Raises:
-          UserError: the metrics that the config asks for cannot be measured.
+          UserError: the metrics that the config asks for cannot be measured, or no image would be held out.
         """
         config, log, nimg, workdir = self._config, self.log, start.nimg, self.folder.path
         grid = sample_grid.SampleGrid(config, dataset)
         metrics = RunMetrics(config, workdir, dataset)
+        watch = None
+        if config.data.validation:
+            watch = OverfittingWatch(config, dataset, start.progress.get('memorising_ticks', 0))
         with log.attempt('metrics.jsonl', nimg):
             metrics.drop_beyond(nimg)
         if holder := self.folder.taken_over_from:
@@ -96,6 +100,7 @@ class Records:
             log=log,
             saving=self.saving,
             reporting=self._reporting,
+            watch=watch,
         )
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from stylegan_jax.run.reporting import Reporting
 from stylegan_jax.run.resume import Start
 from stylegan_jax.run.sample_grid import SampleGrid
 from stylegan_jax.run.saving import Saving
+from stylegan_jax.run.watch import OverfittingWatch
 from stylegan_jax.runtime import machine
 from stylegan_jax.training import TrainState
 
@@ -48,6 +49,7 @@ class Ticks:
         log: RunLog,
         saving: Saving,
         reporting: Reporting,
+        watch: OverfittingWatch | None = None,
     ):
         """Goes on where the run begins, which may be in the middle of a tick.
 
@@ -59,13 +61,14 @@ class Ticks:
           grid: draws the sample pictures.
           metrics: measures the metrics that the config asks for.
           log, saving, reporting: of the run.
+          watch: scores images that are held out; None where none are.
         """
         self._config, self._workdir = config, workdir
         self._data = {'images': len(dataset), 'data': dataset.signature}
         if meaning := meaning_of_labels(dataset.labels, dataset.label_names):
             self._data['labels'] = meaning.to_dict()  # for those who draw with the network
         self.grid, self._metrics = grid, metrics
-        self._log, self._saving, self._reporting = log, saving, reporting
+        self._log, self._saving, self._reporting, self._watch = log, saving, reporting, watch
         progress = start.progress
         self.nimg, self._number, self.seconds = progress['tick_nimg'], progress['tick'], progress['seconds']
         # Sums of the metrics over the iterations since the newest tick, and how many these are. Metrics stay on the
@@ -122,6 +125,9 @@ class Ticks:
         picture = self.grid.fakes(state, poll)
         with self._log.attempt('a sample picture', nimg):
             sample_grid.save(self._workdir, _fakes_name(self._config, nimg), picture)
+        if self._watch:
+            self._log.activity('scoring held-out images')
+            means |= self._watch.measure(state, setting, poll)
         shown, count = nimg - self._shown_from, self._count
         self._number, self.nimg, self.seconds = self._number + 1, nimg, self.seconds + seconds
         self._sums, self._count = None, 0
@@ -144,6 +150,8 @@ class Ticks:
                 **means,
             }
         )
+        if self._watch and (text := self._watch.verdict(means)):
+            self._log.event('memorising', text, nimg)
         # The checkpoint comes after the line. A run that is killed in between repeats the tick and replaces the line;
         # in the other order the line would be missing for good.
         if self._is_checkpoint_due(state, nimg):
@@ -187,6 +195,8 @@ class Ticks:
     def progress(self) -> dict:
         """Returns what a checkpoint has to contain so that ticks can go on from it, a dict for JSON."""
         progress = {'tick': self._number, 'tick_nimg': self.nimg, 'seconds': self.seconds, **self._data}
+        if self._watch:
+            progress['memorising_ticks'] = self._watch.in_a_row
         if self._count:  # In the middle of a tick, which goes on after a restart.
             progress |= {
                 'seconds': self.seconds + time.time() - self._clock,

@@ -16,6 +16,7 @@ from stylegan_jax.training.mixing import draw_crossover
 # Purposes. Each is folded into the key, so that draws for one purpose never repeat those for another. Others that use
 # the run's key have other numbers (`run.sample_grid`).
 _DISCRIMINATOR_STEP, _GENERATOR_STEP, _PATH_LENGTH = 0, 1, 3
+_AUGMENTATION = 6  # is folded into the key of a replica's step, beside the six keys that are split off it
 
 
 class StepDraws(typing.NamedTuple):
@@ -31,6 +32,7 @@ class StepDraws(typing.NamedTuple):
       directions: see `path_length.path_lengths` [N, H, W, C] (in `path` only).
       path: the draws of path length regularization, for images of its own, fewer in each replica (generator step only);
         None for none.
+      augment: a typed key for each image, of which its augmentation follows [N], or None for none.
     """
 
     z: jax.Array
@@ -41,6 +43,7 @@ class StepDraws(typing.NamedTuple):
     gp_factors: jax.Array | None = None
     directions: jax.Array | None = None
     path: 'StepDraws | None' = None
+    augment: jax.Array | None = None
 
 
 def draw_generator_step(
@@ -119,6 +122,8 @@ def _draw_replica(config, key, purpose, batch, stage, dtype):
         )
     if purpose == _DISCRIMINATOR_STEP and config.data.mirror:
         draws = draws._replace(mirror=jax.random.bernoulli(mirror, 0.5, (batch,)))
+    if config.augment.mode != 'none' and purpose != _PATH_LENGTH:
+        draws = draws._replace(augment=jax.random.split(jax.random.fold_in(key, _AUGMENTATION), batch))
     if purpose == _DISCRIMINATOR_STEP and config.loss.name == 'wgan_gp':
         draws = draws._replace(gp_factors=jax.random.uniform(own, (batch, 1, 1, 1), dtype))
     if purpose == _PATH_LENGTH:

@@ -16,6 +16,7 @@ from stylegan_jax.config import Config
 from stylegan_jax.networks.discriminator import discriminate
 from stylegan_jax.networks.generator import broadcast_w, map_latents, synthesize_images
 from stylegan_jax.runtime.platforms import activation_dtype, matmul_precision
+from stylegan_jax.training.augmenting import augmenter, signs
 from stylegan_jax.training.draws import StepDraws
 from stylegan_jax.training.freezing import split_frozen
 from stylegan_jax.training.loss_scale import loss_scale
@@ -69,10 +70,11 @@ def discriminator_gradients(
                 fakes,
                 shrink=2 ** (config.image.num_stages - 1 - stage),
                 gp_factors=draws.gp_factors,
+                augment=augmenter(config, state, draws.augment),
                 lazy_factor=lazy_factor,
                 scale=scale,
             )
-            return jnp.mean(loss), metrics
+            return jnp.mean(loss), metrics | signs(config, metrics['real_logits'])
 
         loss, metrics, gradients = _differentiate(loss_fn, trained, scale)
         return gradients, jnp.mean(w, axis=0), {'d_loss': loss} | jax.tree.map(jnp.mean, metrics)
@@ -132,6 +134,8 @@ def generator_gradients(
             g_params, probe_params = params
             fakes, w = _generate(config, g_params, label, draws, stage, state.alpha)
             fakes = jax.lax.optimization_barrier(fakes)  # for the reason given in `discriminator_gradients`
+            if augment := augmenter(config, state, draws.augment):
+                fakes = augment(fakes, 'fake')
             logits = discriminator_of(config, state.d_params, label, stage, state.alpha, share)(fakes)
             loss, metrics = jnp.mean(generator_loss(config.loss, logits)), {}
             if probe_params is not None:

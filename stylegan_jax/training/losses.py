@@ -41,6 +41,7 @@ def discriminator_loss(
     *,
     shrink: int,
     gp_factors: jax.Array | None = None,
+    augment: Callable[[jax.Array, str], jax.Array] | None = None,
     lazy_factor: float | None = 1.0,
     scale: jax.typing.ArrayLike = 1.0,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -53,6 +54,8 @@ def discriminator_loss(
       fakes: [N, H, W, C].
       shrink: side of the full image over the side of these images.
       gp_factors: 'wgan_gp' only: where between real (0) and generated (1) the penalty is taken [N, 1, 1, 1].
+      augment: augments images [N, H, W, C] of a kind, 'real' or 'fake', before they are scored; None for nothing.
+        R1 and R2 are about gradients at the images before, that of 'wgan_gp' about those after it.
       lazy_factor: 'logistic' only: factor of the penalties in a step that takes them (lazy regularization); None for a
         step without penalties (static).
       scale: factor of the logits while the penalties differentiate them, which keeps small gradients from vanishing in
@@ -64,11 +67,13 @@ def discriminator_loss(
         r2_penalty) or the gradient norms that they are about (mixed_norms).
     """
     if config.name == 'logistic':
-        return _logistic_loss(config, discriminate, reals, fakes, shrink, lazy_factor, scale)
+        return _logistic_loss(config, discriminate, reals, fakes, shrink, augment, lazy_factor, scale)
+    if augment:
+        reals, fakes = augment(reals, 'real'), augment(fakes, 'fake')
     return _wgan_gp_loss(config, discriminate, reals, fakes, shrink, gp_factors, scale)
 
 
-def _logistic_loss(config, discriminate, reals, fakes, shrink, lazy_factor, scale):
+def _logistic_loss(config, discriminate, reals, fakes, shrink, augment, lazy_factor, scale):
     """Logistic loss with R1, and R2 if asked for (Mescheder et al. 2018, equations 9 and 10).
 
     With lazy regularization (StyleGAN2, Section 3.2) only some steps take the penalties, multiplied by `lazy_factor`.
@@ -76,12 +81,13 @@ def _logistic_loss(config, discriminate, reals, fakes, shrink, lazy_factor, scal
     """
     logits, metrics, penalties = {}, {}, 0.0
     for kind, images, name, gamma in (('real', reals, 'r1', config.r1_gamma), ('fake', fakes, 'r2', config.r2_gamma)):
+        score = discriminate if augment is None else lambda images, kind=kind: discriminate(augment(images, kind))
         if gamma and lazy_factor is not None:
-            logits[kind], squared_norms = _logits_and_squared_norms(discriminate, images, scale)
+            logits[kind], squared_norms = _logits_and_squared_norms(score, images, scale)
             penalty = squared_norms * (lazy_factor / shrink**2)  # with respect to full-size pixels, see above
             penalties = penalties + penalty * (gamma / 2)
         else:
-            logits[kind] = discriminate(images)
+            logits[kind] = score(images)
             penalty = jnp.zeros_like(logits[kind])
         if gamma:
             metrics[f'{name}_penalty'] = penalty

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from stylegan_jax.augmentation.controller import Augmentation, first_augmentation
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, needs_optimizer_reset
 from stylegan_jax.errors import require
@@ -40,6 +41,7 @@ class TrainState:
       d_loss_scale: the same of the discriminator.
       path_length_means: running mean of path lengths of each replica, see `path_length` [replicas]; None if it is off.
       probe: see `separation`; None if it is off.
+      augmentation: of the controller of adaptive augmentation; None without it.
     """
 
     g_params: optax.Params
@@ -61,6 +63,7 @@ class TrainState:
     d_loss_scale: jax.Array
     path_length_means: jax.Array | None = None
     probe: Probe | None = None
+    augmentation: Augmentation | None = None
 
 
 def create_state(
@@ -113,6 +116,7 @@ def create_state(
         d_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
         path_length_means=jnp.zeros(config.replicas, dtype) if config.loss.path_length else None,
         probe=_fresh_probe(config, dtype),
+        augmentation=first_augmentation() if config.augment.mode == 'ada' else None,
     )
 
 
@@ -133,7 +137,7 @@ def with_options(config: Config, state: TrainState) -> TrainState:
     Returns:
       The TrainState; a part that is new in it starts as in `create_state`.
     """
-    means, probe = state.path_length_means, state.probe
+    means, probe, augmentation = state.path_length_means, state.probe, state.augmentation
     if not config.loss.path_length:
         means = None
     elif means is None or len(means) != config.replicas:
@@ -142,9 +146,11 @@ def with_options(config: Config, state: TrainState) -> TrainState:
         probe = None
     elif probe is None:
         probe = _fresh_probe(config, state.w_avg.dtype)
-    if means is state.path_length_means and probe is state.probe:
-        return state
-    return state.replace(path_length_means=means, probe=probe)
+    if config.augment.mode != 'ada':
+        augmentation = None
+    elif augmentation is None:
+        augmentation = first_augmentation()
+    return state.replace(path_length_means=means, probe=probe, augmentation=augmentation)
 
 
 def run_key(config: Config) -> jax.Array:

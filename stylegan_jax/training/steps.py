@@ -11,6 +11,7 @@ import optax
 from stylegan_jax.config import Config
 from stylegan_jax.data.batch import Batch
 from stylegan_jax.networks import ops
+from stylegan_jax.training.augmenting import adapted
 from stylegan_jax.training.averaging import average_generator, average_w
 from stylegan_jax.training.draws import StepDraws, draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.freezing import joined_moments, split_frozen, split_frozen_moments
@@ -70,6 +71,7 @@ def discriminator_step(
         w_avg=average_w(config, state.w_avg, w_mean),
         cur_nimg=state.cur_nimg + batch,
     )
+    state, metrics = adapted(config, state, metrics, batch)
     return state, metrics | {f'd_{name}': value for name, value in health.items()}
 
 

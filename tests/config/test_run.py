@@ -6,6 +6,7 @@ import json
 import pytest
 
 from stylegan_jax.config import (
+    AugmentConfig,
     Config,
     DataConfig,
     DiscriminatorConfig,
@@ -42,6 +43,12 @@ from stylegan_jax.errors import UserError
         (DiscriminatorConfig, {'mbstd_num_features': 3}),
         (DataConfig, {'source': 'tfrecord'}),
         (DataConfig, {'count': -1}),
+        (DataConfig, {'validation': 1.0}),
+        (AugmentConfig, {'mode': 'adaptive'}),
+        (AugmentConfig, {'target': 1.0}),
+        (AugmentConfig, {'speed_kimg': 0.0}),
+        (AugmentConfig, {'interval': 0}),
+        (AugmentConfig, {'p': 1.5}),
         (LossConfig, {'name': 'hinge'}),
         (LossConfig, {'r1_gamma': -1.0}),
         (LossConfig, {'wgan_target': 0.0}),
