@@ -4,8 +4,8 @@
 
 Not a row of the paper. Training begins at full size with all weights of the file that fit; the two blocks of the
 discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored, and augmented as
-much as the discriminator overfits (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data"). One
-in twenty is held out, so that the log tells whether training memorises. What to change:
+much as the discriminator overfits (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data").
+One in twenty is held out, so that the log tells whether training memorises. What to change:
 
     --noconfig.data.mirror                        left and right differ, as in writing
     --config.augment.mode=none                    many images, which D does not learn by heart
