@@ -150,7 +150,8 @@ def with_options(config: Config, state: TrainState) -> TrainState:
         augmentation = None
     elif augmentation is None:
         augmentation = first_augmentation()
-    return state.replace(path_length_means=means, probe=probe, augmentation=augmentation)
+    options = {'path_length_means': means, 'probe': probe, 'augmentation': augmentation}
+    return state if all(getattr(state, name) is value for name, value in options.items()) else state.replace(**options)
 
 
 def run_key(config: Config) -> jax.Array:
