@@ -144,16 +144,31 @@ def _listening_socket():
 def _announce(port, token):
     """Prints where the page is, and opens it where there is a browser."""
     host = _HOST.value
-    name = host if host not in ('0.0.0.0', '::') else socket.getfqdn()
+    name = host if host not in ('0.0.0.0', '::') else _outer_address() or _name_of_this_machine()
     address = f'http://{f"[{name}]" if ":" in name else name}:{port}/' + (f'?token={token}' if token else '')
     print(f'the viewer is at {address}')
     if not token:
-        print(f'from another machine: ssh -N -L {port}:localhost:{port} {getpass.getuser()}@{socket.getfqdn()}')
+        print(f'from another machine: ssh -N -L {port}:localhost:{port} {getpass.getuser()}@{_name_of_this_machine()}')
         print(f'                      and there http://localhost:{port}/')
     print('Ctrl-C ends it', flush=True)
     has_screen = sys.platform in ('darwin', 'win32') or os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
     if _BROWSER.value and has_screen and not os.environ.get('SSH_CONNECTION'):
         threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()  # a browser of text keeps it
+
+
+def _name_of_this_machine():
+    name = socket.getfqdn()
+    return name if not name.startswith('localhost') else socket.gethostname()
+
+
+def _outer_address():
+    """The address by which others reach this machine: the one that it would send from. None without a network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(('192.0.2.1', 9))  # an address of documentation; connecting a datagram socket sends nothing
+            return probe.getsockname()[0]
+        except OSError:
+            return None
 
 
 if __name__ == '__main__':

@@ -62,6 +62,9 @@ class ShownNetwork:
         if nimg is None or nimg == self.newest or not self.is_run:
             return self._painter
         with self._lock:
+            if nimg not in self._others and nimg not in self.nimgs:
+                there = ', '.join(f'{one:,}' for one in self.nimgs)
+                raise UserError(f'there is no checkpoint of {nimg:,} images; there are those of {there}', field='nimg')
             if nimg not in self._others:
                 self._others[nimg] = self._load(nimg)[1]
                 if len(self._others) > _MOST_KEPT:

@@ -119,7 +119,7 @@ class Viewer:
                 self._projector.cancel(page.name, int(said['job']))
             elif kind == 'read':
                 try:
-                    recipe = Recipe.parse(str(said['text']))
+                    recipe = self._sources.with_names(Recipe.parse(str(said['text'])))
                     await page.say({'kind': 'recipe', 'recipe': recipe.to_dict()})
                 except UserError as error:
                     await page.say({'kind': 'recipe', 'recipe': Recipe().to_dict(), 'problem': str(error)})

@@ -13,6 +13,7 @@ from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.errors import UserError, unwritable
 
 _PROJECTED = re.compile(r'projected-(\d{4,6})\.npz', re.ASCII)
+_NAME_IT = 'name it by --latents or --directions when you start the viewer, or its folder by --outdir'
 _MOST_ROWS = 200  # of a file, that a page lists
 
 
@@ -37,6 +38,7 @@ class Sources:
         self.folder = folder
         self._lock = threading.Lock()
         self._paths, self._latents, self._directions = {}, {}, {}
+        self._earlier = set()  # names of photos of an earlier viewer, perhaps one of another network
         for path in latents:
             self._add(self._latents, path, Latents.load(path))
         for path in directions:
@@ -45,7 +47,7 @@ class Sources:
         for path in (os.path.join(folder, name) for name in names if _PROJECTED.fullmatch(name)):
             try:
                 if path not in latents:
-                    self._add(self._latents, path, Latents.load(path))
+                    self._earlier.add(self._add(self._latents, path, Latents.load(path)))
             except UserError as error:
                 print(f'left out: {error}', flush=True)
         self._number = max([int(_PROJECTED.fullmatch(name)[1]) for name in names if _PROJECTED.fullmatch(name)] or [0])
@@ -62,11 +64,28 @@ class Sources:
         """Returns a recipe with the paths of files in the place of their names, for a command line."""
         return recipe.named(self._paths)
 
+    def with_names(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe with the names of files in the place of their paths, if it has some, as addresses have them.
+
+        Raises:
+          UserError: it names a file that is not in the table.
+        """
+        own = {name: name for name in self._paths}
+        try:
+            return recipe.named({path: name for name, path in self._paths.items()} | own)
+        except UserError as error:
+            raise UserError(str(error), remedy=_NAME_IT) from None
+
     def listed(self) -> dict[str, list]:
         """Returns what pages show: rows of files of latents as {id, title, file}, and directions as {name, file}."""
         with self._lock:
             rows = [
-                {'id': f'{name}#{row}', 'title': title, 'file': name, 'noise': not isinstance(found.noise, str)}
+                {
+                    'id': f'{name}#{row}',
+                    'title': title + ' (earlier)' * (name in self._earlier),
+                    'file': name,
+                    'noise': not isinstance(found.noise, str),
+                }
                 for name, found in self._latents.items()
                 for row, title in enumerate(found.names[:_MOST_ROWS])
             ]
@@ -109,8 +128,13 @@ class Sources:
                 stem, suffix = os.path.splitext(os.path.basename(path))
                 name, number = f'{stem}-{number}{suffix}', number + 1
             self._paths[name], table[name] = path, value
+        return name
 
     def _found(self, table, name):
         if name not in table:
-            raise UserError(f'{name} is not among the files that the viewer knows', field='recipe')
+            raise UserError(
+                f'{name} is not among the files that the viewer knows',
+                field='recipe',
+                remedy=_NAME_IT,
+            )
         return table[name]

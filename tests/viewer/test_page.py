@@ -40,6 +40,7 @@ ARGUMENTS = [
     *('--disable-background-networking', '--disable-component-update', '--disable-sync'),
 ]
 TOYFACES = load('toyfaces')
+WS = np.repeat(np.asarray(TOYFACES.map(tiny.normal(1, 128)))[:, None], TOYFACES.num_ws, axis=1)
 SETTLED = 'window.viewer?.isSettled'
 NAME = 'c => c.ariaLabel || [...(c.labels ?? [])].map((label) => label.textContent).join("") || c.textContent'
 READ = """canvas => {
@@ -151,6 +152,11 @@ def settled(page):
 
 def recipe_of(page):
     return urllib.parse.unquote(page.evaluate('location.hash').removeprefix('#'))
+
+
+def command_of(page):
+    """The command line that the page shows for its picture."""
+    return page.locator('textarea.code').input_value()
 
 
 def pixels(page, canvas='canvas.picture'):
@@ -484,6 +490,56 @@ def test_the_address_is_a_bookmark(page, opened, address):
     other.locator('#problem', has_text='means nothing').wait_for()
 
 
+def test_the_recipe_of_a_command_is_an_address(opened, tmp_path):
+    (tmp_path / 'some').mkdir()
+    latent_file.Latents(WS, ('mine',)).save(tmp_path / 'some' / 'mine.npz')
+    with viewing('--network=toyfaces', '--latents=some/mine.npz', folder=tmp_path) as address:
+        page = opened(f'{address}#some/mine.npz%230;psi=0.5')
+        assert recipe_of(page) == 'mine.npz#0;psi=0.5'
+        assert "--recipe='some/mine.npz#0;psi=0.5'" in command_of(page)
+        assert page.get_by_label('Psi').is_disabled() and page.get_by_text('taken as they are').is_visible()
+        page.evaluate("location.hash = 'gone.npz%230'")
+        page.get_by_role('alert').get_by_text('gone.npz is not among the files').wait_for()
+        assert 'name it by --latents' in page.locator('#problem').inner_text()
+        assert recipe_of(page) == 'mine.npz#0;psi=0.5'
+        page.get_by_label('Next seed').click()
+        settled(page)
+        assert not page.get_by_label('Psi').is_disabled()
+        # A page that has no picture yet shows the plain one, and keeps its address for whoever can mend it.
+        page = opened(f'{address}#gone.npz%230')
+        assert page.locator('#problem').is_visible() and recipe_of(page) == 'gone.npz#0'
+        assert '--recipe=seed:0' in command_of(page)
+
+
+def test_photos_of_an_earlier_viewer_are_told_apart_and_their_noise_leaves_with_them(opened, tmp_path):
+    (tmp_path / 'out').mkdir()
+    noise = tuple(np.asarray(array) for array in TOYFACES.noise)
+    found = latent_file.Latents(WS, ('me',), noise)
+    found.save(tmp_path / 'out' / 'projected-0001.npz')
+    with viewing('--network=toyfaces', folder=tmp_path) as address:
+        page = opened(f'{address}#projected-0001.npz%230;noise=projected-0001.npz%230')
+        page.get_by_role('tab', name='Mix').click()
+        assert page.get_by_label('Show me (earlier)').is_visible()
+        page.get_by_role('tab', name='Look').click()
+        page.get_by_label('Next seed').click()
+        settled(page)
+        assert recipe_of(page) == 'seed:1'
+
+
+def test_layers_that_are_none_change_nothing(page):
+    page.get_by_role('tab', name='Steer').click()
+    page.get_by_role('radio', name='Own').check()
+    own = page.get_by_label('Layers that move', exact=True).and_(page.locator('input[type=text]'))
+    for text in 'x', '3-1', '0-8':
+        own.fill(text)
+        own.press('Enter')
+        page.get_by_role('alert').get_by_text('Layers are numbers and rising ranges from 0 to 7').wait_for()
+        assert recipe_of(page) == 'seed:0'
+    own.fill('0-3,6')
+    own.press('Enter')
+    assert not page.locator('#problem').is_visible()
+
+
 def test_the_page_finds_a_viewer_that_was_started_again(page):
     page.evaluate('viewer.link.socket.close()')
     page.get_by_text('The viewer does not answer').wait_for()
@@ -605,7 +661,7 @@ def test_classes_and_labels(opened, tmp_path):
             'in turn, by the seed', 'ant', 'cat', 'none'
         ]  # fmt: skip
         page.get_by_label('Class', exact=True).select_option(label='cat')
-        assert_shows(page, 'seed:0;class=number%3A2', generator)
+        assert_shows(page, 'seed:0;class=cat', generator)
         page.get_by_text('Label by numbers').click()
         slide(page, 'bee', 0.5)
         assert_shows(page, 'seed:0;label=0,0.5,1', generator)

@@ -40,7 +40,8 @@ export class Look {
   setSeed(seed) {
     if (!Number.isFinite(seed)) return;
     this.stop();
-    this.viewer.change({ source: `seed:${Math.min(LARGEST_SEED, Math.max(0, Math.round(seed)))}` });
+    this.seed.value = Math.min(LARGEST_SEED, Math.max(0, Math.round(seed)));
+    this.viewer.change({ source: `seed:${this.seed.value}`, ...this.viewer.withoutNoiseOfPhoto() });
   }
 
   shape() {
@@ -49,17 +50,19 @@ export class Look {
     if (this.network.truncates) {
       this.psi = slider('Psi', {
         min: -1, max: 1.5, step: 0.01, format: (value) => value.toFixed(2), onchange: change('psi'),
-        help: '1 is the full variety; less is more typical; 0 is the average.',
+        help: '1 is the full variety; less is more typical; 0 is the average; below it lies the opposite of the picture.',
       });
       this.cutoff = slider('Layers it counts for', {
         min: 0, max: this.network.layers.length, step: 1, onchange: change('cutoff'),
         format: (value) => (value ? `first ${value}` : 'none'),
+        help: 'The layers after them keep their full variety.',
       });
-      parts.push(this.psi, this.cutoff);
+      this.asIs = make('p', { className: 'help', hidden: true }, 'The latents of a file are taken as they are, without psi.');
+      parts.push(this.psi, this.cutoff, this.asIs);
     }
     const top = this.network.stages.length - 1;
     this.lod = slider('Stage', {
-      min: 0, max: top, step: 0.25, help: 'Earlier stages of the growing network; between two of them one fades in.',
+      min: 0, max: top, step: 0.25, help: 'Earlier stages of the growing network; between two of them one fades in. Training left them when it went on, so their colours may be off.',
       format: (value) => {
         const [height, width] = this.network.stages[Math.ceil(value)];
         return `${width}×${height}${value % 1 ? `, ${Math.round(100 * (value % 1))}% faded in` : ''}`;
@@ -75,7 +78,10 @@ export class Look {
     if (!count) return [];
     const parts = [];
     const known = classes ?? (examples.length ? [] : Array.from({ length: count }, (_, number) => number));
-    const options = known.map((number) => [`number:${number}`, names ? names[number] : `class ${number}`]);
+    // By its name where that can mean nothing else, so that addresses and commands can be read.
+    const plain = (name) => /^[a-z][\w -]*$/i.test(name) && name !== 'none' && names.filter((one) => one === name).length === 1;
+    this.classOf = (number) => (names && plain(names[number]) ? names[number] : `number:${number}`);
+    const options = known.map((number) => [this.classOf(number), names ? names[number] : `class ${number}`]);
     this.class_ = make('select', {
       onchange: () => this.viewer.change({ class_: this.class_.value || null, label: null }),
     });
@@ -99,8 +105,8 @@ export class Look {
     const { label, class_ } = this.viewer.recipe;
     if (label) return [...label];
     const row = new Array(this.network.label_dim).fill(0);
-    const number = /^number:(\d+)$/.exec(class_ ?? '');
-    if (number) row[Number(number[1])] = 1;
+    const number = row.findIndex((_, one) => [`number:${one}`, String(one), this.classOf(one)].includes(class_));
+    if (number >= 0) row[number] = 1;
     return row;
   }
 
@@ -204,11 +210,17 @@ export class Look {
     const [x, y] = placeOf(source);
     if (document.activeElement !== this.seed) this.seed.value = this.seedNow();
     const walking = source.startsWith('walk:');
-    this.place.textContent = walking ? `Between seeds, at ${x.toFixed(2)} and ${y.toFixed(2)} of the plane.`
-      : source.startsWith('seed:') ? 'Drag the picture to walk among seeds.' : `The latent is ${this.titleOf(source)}.`;
+    this.place.textContent = walking ? `Between seeds, at ${x.toFixed(2)} across and ${y.toFixed(2)} down; a row has 100 seeds. Home goes to the nearest one.`
+      : source.startsWith('seed:') ? 'Drag the picture, or press arrow keys on it (with Shift: a whole seed), to walk among seeds.' : `The latent is ${this.titleOf(source)}.`;
     this.grid.set(recipe.grid.join('x'));
     this.psi?.set(recipe.psi ?? this.network.psi ?? 1);
     this.cutoff?.set(recipe.cutoff ?? this.network.cutoff ?? this.network.layers.length);
+    if (this.psi) {
+      // Only seeds are truncated.
+      const isFile = [source, ...recipe.layers.map(([, one]) => one)].every((one) => one.includes('#'));
+      this.psi.input.disabled = this.cutoff.input.disabled = isFile;
+      this.asIs.hidden = !isFile;
+    }
     this.lod.set(this.network.stages.length - 1 - (recipe.lod ?? this.network.lod));
     if (this.class_) this.class_.value = recipe.class_ ?? '';
     this.label?.forEach((one, number) => one.set(this.labelNow()[number]));

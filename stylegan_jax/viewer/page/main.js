@@ -43,6 +43,11 @@ class Viewer {
     requestAnimationFrame(() => { this.asked = false; this.draw(this.moving); });
   }
 
+  /** A photo's noise leaves with the photo. */
+  withoutNoiseOfPhoto() {
+    return this.recipe.noise === this.recipe.source ? { noise: 'const' } : {};
+  }
+
   /** Whether the picture on the page is that of the recipe, at full size. */
   get isSettled() {
     return !this.asked && this.resting === null && this.views.all.length > 0
@@ -70,8 +75,9 @@ class Viewer {
       case 'recipe':
         this.note = values.problem ?? null;
         if (this.note) this.problem(this.note);
-        // A text that is none leaves the picture as it is; only a page that has none yet begins with the plain one.
-        return this.note && this.text ? null : this.take(values.recipe);
+        if (!this.note || !this.text) return this.take(values.recipe);
+        // A text that is none leaves the picture and its address; a page without any begins with the plain one.
+        return this.setAddress(this.text);
       case 'picture':
         if (values.view.startsWith('thumb:')) return this.mix.thumbnail(values, pixels);
         return this.views.picture(values, pixels);

@@ -72,7 +72,10 @@ export class Mix {
     if (key !== this.shown) {
       this.shown = key;
       for (const select of this.rows) setOptions(select, options);
-      for (const select of Object.values(this.groups)) setOptions(select, [...options, ['various', 'various']]);
+      for (const select of Object.values(this.groups)) {
+        setOptions(select, [...options, ['various', 'various']]);
+        select.lastChild.disabled = true;  // it tells of the layers, and cannot be chosen
+      }
       this.showChips(pool);
     }
     this.rows.forEach((select, layer) => { select.value = values[layer] ?? ''; });

@@ -2,6 +2,8 @@
 
 import { labelled, make, paint } from './elements.js';
 
+const [FEWEST, MOST] = [400, 800];  // pixels of the larger side of a photo, as it is shown
+const HANDLE = 12;  // pixels of the screen
 const SMALLEST = 0.05;  // share of the photo that a crop has at least
 const STEPS = [[100, 'quick, 100 steps'], [300, 'good, 300 steps'], [1000, 'thorough, 1000 steps']];
 
@@ -18,15 +20,19 @@ export class Photo {
       className: 'crop', tabIndex: 0, role: 'application', hidden: true,
       'aria-label': 'Crop. Drag to move it, drag its corner to resize it; arrow keys move it, plus and minus resize it.',
     });
+    this.cropHelp = make('p', { className: 'help', hidden: true }, 'Drag the frame, or its corner; arrow keys, plus and minus do the same.');
     this.steps = make('select', {}, ...STEPS.map(([value, label]) => make('option', { value, selected: value === 300 }, label)));
     this.start = make('button', { type: 'button', className: 'main', disabled: true, onclick: () => this.send() }, 'Find its latents');
     this.said = make('p', { role: 'alert', className: 'problem', hidden: true });
     this.list = make('ul', { className: 'jobs', 'aria-label': 'Photos' });
     place.append(
-      make('div', { className: 'group' }, this.drop, this.canvas, labelled('How long', this.steps),
+      make('div', { className: 'group' }, this.drop, this.canvas, this.cropHelp, labelled('How long', this.steps),
         make('div', { className: 'buttons' }, this.start), this.said),
       make('div', { className: 'group' }, this.list));
     this.listen();
+    addEventListener('beforeunload', (event) => {  // the server ends what a page that leaves has asked for
+      if ([...this.jobs.values()].some((job) => !job.bar.hidden)) event.preventDefault();
+    });
   }
 
   listen() {
@@ -38,6 +44,7 @@ export class Photo {
       const [file] = event.dataTransfer.files;
       if (!file) return;
       document.getElementById('tab-photo').click();
+      this.input.files = event.dataTransfer.files;
       this.take(file);
     });
     let grip = null;
@@ -83,7 +90,7 @@ export class Photo {
       this.image = await createImageBitmap(file);
     } catch {
       this.image = null;  // the server reads more kinds of pictures than browsers do
-      this.canvas.hidden = true;
+      this.canvas.hidden = this.cropHelp.hidden = true;
       this.box = { left: 0, top: 0, width: 1, height: 1 };
       this.problem('This browser cannot show the photo; its middle will be taken.');
       return;
@@ -93,10 +100,11 @@ export class Photo {
     this.shape = (width / height) * (this.image.height / this.image.width);
     const size = this.shape > 1 ? { width: 1, height: 1 / this.shape } : { width: this.shape, height: 1 };
     this.box = { left: (1 - size.width) / 2, top: (1 - size.height) / 2, ...size };
-    const scale = Math.min(1, 800 / Math.max(this.image.width, this.image.height));
+    const larger = Math.max(this.image.width, this.image.height);
+    const scale = Math.min(MOST, Math.max(FEWEST, larger)) / larger;
     this.canvas.width = Math.max(1, Math.round(this.image.width * scale));
     this.canvas.height = Math.max(1, Math.round(this.image.height * scale));
-    this.canvas.hidden = false;
+    this.canvas.hidden = this.cropHelp.hidden = false;
     this.paintCrop();
   }
 
@@ -125,10 +133,12 @@ export class Photo {
     context.rect(0, 0, canvas.width, canvas.height);
     context.rect(x, y, w, h);
     context.fill('evenodd');
-    const line = Math.max(1, canvas.width / 300);
+    // In pixels of the screen, whatever the size of the photo.
+    const pixel = canvas.width / (canvas.clientWidth || canvas.width);
+    const [line, handle] = [pixel, HANDLE * pixel];
     Object.assign(context, { strokeStyle: '#fff', lineWidth: line, fillStyle: '#fff' });
     context.strokeRect(x, y, w, h);
-    context.fillRect(x + w - 6 * line, y + h - 6 * line, 6 * line, 6 * line);
+    context.fillRect(x + w - handle, y + h - handle, handle, handle);
   }
 
   async send() {
@@ -165,16 +175,16 @@ export class Photo {
     if (pixels) paint(job.canvas, values.shape, pixels);
     const words = {
       waiting: () => (values.before ? `waits for ${values.before} before it` : 'begins'),
-      beginning: () => 'choosing where to start …',
+      beginning: () => 'choosing where to start; the first photo waits for the compiler …',
       running: () => `step ${values.step} of ${values.steps}, ${values.psnr.toFixed(1)} dB`,
       done: () => `found, ${values.psnr.toFixed(1)} dB from the photo`,
       cancelled: () => 'cancelled',
       failed: () => values.text,
     };
-    job.words.textContent = words[values.state]();
+    const isOver = ['done', 'cancelled', 'failed'].includes(values.state);
+    if (isOver || !job.stopping) job.words.textContent = words[values.state]();
     job.row.dataset.state = values.state;
     if (values.state === 'running') Object.assign(job.bar, { value: values.step, max: values.steps });
-    const isOver = ['done', 'cancelled', 'failed'].includes(values.state);
     job.bar.hidden = job.cancel.hidden = isOver;
     if (values.state === 'done') {
       job.use.hidden = false;
@@ -184,12 +194,20 @@ export class Photo {
     }
   }
 
+  /** Tells the server, which looks between steps: compiling the first one cannot be interrupted. */
+  cancel(number) {
+    const job = this.jobs.get(number);
+    this.viewer.link.say({ kind: 'cancel', job: number });
+    job.stopping = job.cancel.disabled = true;
+    job.words.textContent = 'stopping …';
+  }
+
   newJob(values) {
     const job = {
       canvas: make('canvas', { width: 1, height: 1 }),
       words: make('p', { role: 'status' }),
       bar: make('progress', { 'aria-label': `Progress of ${values.title}` }),
-      cancel: make('button', { type: 'button', onclick: () => this.viewer.link.say({ kind: 'cancel', job: values.job }) }, 'Cancel'),
+      cancel: make('button', { type: 'button', onclick: () => this.cancel(values.job) }, 'Cancel'),
       use: make('button', { type: 'button', className: 'main', hidden: true }, 'Show it'),
     };
     job.row = make('li', {}, job.canvas, make('div', {}, make('strong', {}, values.title), job.words, job.bar,

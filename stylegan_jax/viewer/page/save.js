@@ -51,7 +51,7 @@ export class Save {
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
       this.said.textContent = `${name} was saved.`;
     } catch (error) {
-      this.said.textContent = error.message;
+      this.said.textContent = error instanceof TypeError ? 'The viewer does not answer.' : error.message;
     }
     button.disabled = false;
   }

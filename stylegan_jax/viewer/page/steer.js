@@ -16,7 +16,7 @@ export class Steer {
     this.fileRow = labelled('Attributes of', this.file);
     this.own = make('input', {
       type: 'text', placeholder: 'such as 0-3,6', 'aria-label': 'Layers that move', pattern: '[0-9,\\- ]*',
-      onchange: () => this.setLayers(this.own.value.replace(/\s/g, '') || null),
+      onchange: () => this.setOwn(this.own.value.replace(/\s/g, '')),
     });
     const groups = [...new Set(viewer.networks[0].layers.map((layer) => layer.group))];
     this.which = choice('Layers that move', [['', 'All'], ...groups.map((name) => [name, name[0].toUpperCase() + name.slice(1)]), ['own', 'Own']], (value) => {
@@ -28,7 +28,7 @@ export class Steer {
     this.which.set('');
     this.attributes = make('div', { className: 'group compact' });
     this.principal = make('div', { className: 'group compact' });
-    const reset = make('button', { type: 'button', onclick: () => viewer.change({ moves: [] }) }, 'Reset all');
+    const reset = make('button', { type: 'button', onclick: () => viewer.change({ moves: [], directions: null }) }, 'Reset all');
     place.append(
       make('div', { className: 'group' }, this.which, this.own, make('div', { className: 'buttons' }, reset),
         make('p', { className: 'help' }, 'How far the latent moves, in standard deviations. A double click sets a slider back.')),
@@ -51,6 +51,15 @@ export class Steer {
   fileOf(moves) {
     const names = new Set(this.namesOf(this.file.value));
     return moves.some(([name]) => names.has(name)) ? this.file.value : null;
+  }
+
+  /** Layers that a person typed; others than numbers and ranges of them are refused before anything changes. */
+  setOwn(text) {
+    const last = this.viewer.networks[0].layers.length - 1;
+    const parts = text.split(',').map((part) => /^(\d+)(?:-(\d+))?$/.exec(part));
+    const fits = parts.every((part) => part && Number(part[1]) <= Number(part[2] ?? part[1]) && Number(part[2] ?? part[1]) <= last);
+    if (text && !fits) this.viewer.problem(`Layers are numbers and rising ranges from 0 to ${last}, such as 0-3,6.`);
+    else { this.viewer.problem(null); this.setLayers(text || null); }
   }
 
   setLayers(layers) {
@@ -83,7 +92,7 @@ export class Steer {
     if (key === this.built) return;
     this.built = key;
     this.sliders.clear();
-    this.fill(this.attributes, 'Attributes', attributes, (name) => name.replaceAll('_', ' '));
+    this.fill(this.attributes, attributes.every((name) => /^pc\d+$/.test(name)) ? 'Principal directions of the file' : 'Attributes', attributes, (name) => name.replaceAll('_', ' '));
     this.fill(this.principal, 'Principal directions, the widest first', principal, (name) => name);
     this.show(this.viewer.recipe);
   }

@@ -48,7 +48,9 @@ export class Views {
     view.values = { ...view.values, ...values };
     if (view.number === 0) {
       this.facts.textContent = this.described(values, network, since ? now - since : null);
-      this.viewer.setAddress(values.text);
+      clearTimeout(this.still);
+      this.still = setTimeout(() => { this.times = []; this.facts.textContent = this.described(values, network, null); }, 1000);
+      if (!this.viewer.note) this.viewer.setAddress(values.text);
       this.viewer.problem(network.problem ?? this.viewer.note);
     }
     view.caption.textContent = network.run && values.nimg !== null
@@ -60,8 +62,8 @@ export class Views {
   described(values, network, since) {
     const size = (stage) => `${network.stages[stage][1]}×${network.stages[stage][0]}`;
     const parts = [size(values.stage), `drawn in ${Math.max(1, Math.round(1000 * values.seconds))} ms`];
-    if (since !== null) parts.push(`here after ${Math.round(since)} ms`);
-    if (this.times.length > 3) parts.push(`${this.times.length} in the last second`);
+    if (since !== null) parts.push(`seen ${Math.round(since)} ms after the change`);
+    if (this.times.length > 3) parts.push(`${this.times.length} pictures a second`);
     if (values.stage < values.wanted) {
       parts.push(values.waiting ? `${size(values.wanted)} comes when it is compiled` : `${size(values.wanted)} when it rests`);
     }
@@ -97,6 +99,11 @@ export class Views {
     canvas.addEventListener('pointercancel', end);
     canvas.addEventListener('keydown', (event) => {
       const step = STEP * (event.shiftKey ? 10 : 1);
+      if (event.key === 'Home') {
+        event.preventDefault();
+        this.viewer.look?.setSeed(this.viewer.look.seedNow());
+        return;
+      }
       const way = { ArrowRight: [step, 0], ArrowLeft: [-step, 0], ArrowDown: [0, step], ArrowUp: [0, -step] }[event.key];
       if (!way) return;
       event.preventDefault();
@@ -107,6 +114,6 @@ export class Views {
 
   walk(x, y, moving) {
     this.viewer.look?.stop();
-    this.viewer.change({ source: walkTo(x, y) }, moving);
+    this.viewer.change({ source: walkTo(x, y), ...this.viewer.withoutNoiseOfPhoto() }, moving);
   }
 }
