@@ -15,7 +15,7 @@ _PLACES = {
     'load': 'storage.loading',
     'mix': 'networks.generator',
 }
-_MODULES = {'directions': 'editing.directions', 'official': 'storage.official'}
+_MODULES = {'conversion': 'conversion', 'directions': 'editing.directions', 'official': 'storage.official'}
 
 __all__ = sorted([*_PLACES, *_MODULES])
 

@@ -3,6 +3,7 @@
 import collections.abc
 
 _NO_VALUE = object()
+_LONGEST = 200  # letters of an error that another library raised
 
 
 class UserError(ValueError):
@@ -32,6 +33,11 @@ class UserError(ValueError):
 
     def __str__(self):
         return self.text(self.field)
+
+
+def in_one_line(error: Exception) -> str:
+    """Returns what an error of any type says, with its type, in one line of at most 200 letters; for damaged files."""
+    return ' '.join(f'{type(error).__name__}: {error}'.split())[:_LONGEST]
 
 
 def require(condition: bool, field: str, value: object, remedy: str) -> None:

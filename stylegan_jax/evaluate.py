@@ -29,6 +29,7 @@ from stylegan_jax.evaluation.options import Options
 from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.runtime import compile_cache
 from stylegan_jax.runtime.interruption import Interruption
+from stylegan_jax.storage import loading
 
 if typing.TYPE_CHECKING:
     from stylegan_jax.networks.generator import Generator
@@ -153,7 +154,7 @@ def main(argv: list[str]) -> int:
     from stylegan_jax.evaluation.gathering import Store
 
     store = Store(_STORE.value or os.path.join(catalogue.cache_folder(), 'metrics'))
-    is_run = os.path.isdir(_NETWORK['network'])
+    is_run = loading.is_run(_NETWORK['network'])
     path = _RESULTS.value or os.path.join(_NETWORK['network'] if is_run else '', 'metrics.jsonl')
     results.check_writable(path)
     with Interruption(at_once=store.save):
@@ -239,7 +240,8 @@ def _subjects(is_run):
     if not is_run:
         if _KIMG.value:
             raise UserError(f'--kimg={",".join(_KIMG.value)}: only a run has checkpoints')
-        yield _Subject(_NETWORK.load()[0], _data(None))
+        generator, lod = _NETWORK.load()
+        yield _Subject(generator, _data(None), lod)
         return
     from stylegan_jax.storage import networks_of_runs  # imports Orbax, which takes a second; files do without it
 

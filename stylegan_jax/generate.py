@@ -3,6 +3,7 @@
     python -m stylegan_jax.generate --network=runs/quickstart --outdir=out --seeds=0-15
     python -m stylegan_jax.generate --network=stylegan-ffhq-1024x1024.pkl --outdir=out --seeds=3,7,20-25 --psi=0.5
     python -m stylegan_jax.generate --network=runs/flowers --outdir=out --seeds=0-7 --class=rose,tulip
+    python -m stylegan_jax.generate --network=toyfaces --outdir=out --recipe='seed:5;coarse=seed:12;psi=0.7'
 
 The outdir gets seedNNNN.png for each seed and grid.png with the first 64 of them. A seed means the same latent as
 in the official scripts. A network with classes shows one of them in each picture, in turn by the seed. Where --class
@@ -18,7 +19,7 @@ import tqdm
 from absl import flags
 
 from stylegan_jax.cli import command
-from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.network_flags import NetworkFlags, with_meaning
 from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime import compile_cache
@@ -36,6 +37,13 @@ _SEEDS = flags.DEFINE_string(
 _NOISE = flags.DEFINE_enum(
     'noise', 'const', sampling.NOISES, 'Noise inputs: the stored ones, fresh for each seed, or none.', flag_values=FLAGS
 )
+_RECIPE = flags.DEFINE_string(
+    'recipe',
+    None,
+    'In place of --seeds: the text of one picture, such as seed:5;coarse=seed:12;psi=0.7, as the viewer writes it.',
+    flag_values=FLAGS,
+)
+_IN_RECIPE = 'psi', 'class', 'label', 'lod', 'truncate_to', 'seeds', 'noise'  # flags that are parts of a recipe
 _MOST_IN_GRID = 64
 
 
@@ -45,6 +53,8 @@ def main(argv: list[str]) -> None:
     compile_cache.use_cache(compile_cache.CACHE.value)
     if not _OUTDIR.value:
         raise UserError('--outdir is missing; see --help')
+    if _RECIPE.value is not None:
+        return _draw_recipe()
     seeds = parse_seeds(_SEEDS.value)
     generator, lod = _NETWORK.load()
     labels = _NETWORK.labels(generator)
@@ -64,6 +74,26 @@ def main(argv: list[str]) -> None:
         print(f'grid.png has a row for each class: {labels.listed()}')
     elif line := _NETWORK.about_labels(labels):
         print(line)
+
+
+def _draw_recipe():
+    """Makes the one picture of --recipe."""
+    from stylegan_jax.editing.recipe import Recipe
+    from stylegan_jax.editing.recipe_painter import RecipePainter
+
+    for name in _IN_RECIPE:
+        if FLAGS[name].present:
+            raise UserError('a recipe says this by itself', field=name, value=FLAGS[name].value, remedy='leave it out')
+    recipe = Recipe.parse(_RECIPE.value)
+    generator, lod = _NETWORK.load(recipe.nimg)
+    generator = with_meaning(generator, _NETWORK['network'])
+    picture = RecipePainter(generator, lod=lod, precision=_NETWORK['precision']).picture(recipe)
+    try:
+        os.makedirs(_OUTDIR.value, exist_ok=True)
+        grid.save_png(os.path.join(_OUTDIR.value, 'recipe.png'), picture)
+    except OSError as error:
+        raise unwritable('outdir', _OUTDIR.value, error) from None
+    print(f'recipe.png of {picture.shape[1]}x{picture.shape[0]} is in {_OUTDIR.value}')
 
 
 class _Wanted(typing.NamedTuple):

@@ -168,7 +168,7 @@ def _analyse():
         print(f'{len(directions.names)} directions: {", ".join(directions.names)}')
     if line := _NETWORK.about_labels(labels):
         print(line)
-    print(f'they are in {_OUT.value}')
+    print(f'{_WHAT.value} in {_OUT.value}')
 
 
 def _needed_for(spread, share):

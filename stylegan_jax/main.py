@@ -27,8 +27,8 @@ _SPEEDS = flags.DEFINE_string(
 _INIT_FROM = flags.DEFINE_string(
     'init_from',
     None,
-    'Weights to start a new run from: an official pickle, a run '
-    'directory, or a saved network. Short for --config.init_from.',
+    'Weights to start a new run from: an official pickle, a run directory, a saved network, or a file or folder that '
+    'convert wrote. Short for --config.init_from.',
 )
 _COORDINATOR = flags.DEFINE_string(
     'coordinator', None, 'HOST:PORT of process 0, where several processes train together; Slurm tells by itself.'
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
         raise UserError('it goes with --dry_run', field='speeds', value=_SPEEDS.value, remedy='leave it out')
     # The first process of a container ignores every signal that it does not handle. (Background jobs of a shell ignore
     # Ctrl-C in the same way.) Until the loop handles signals itself, these two end the process.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, command.interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     compile_cache.use_cache(compile_cache.CACHE.value)
     from stylegan_jax.run import loop

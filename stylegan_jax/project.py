@@ -266,33 +266,17 @@ def side_by_side(targets: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 
 def _comparison(shape):
-    """Chooses how images of shape [N, H, W, C] are compared.
+    """Chooses how images of shape [N, H, W, C] are compared; see `comparison.choose`."""
+    from stylegan_jax.editing import comparison
 
-    Returns:
-      (Discriminator or None, LPIPS or None, the choice and its reason in words).
-    """
-    from stylegan_jax.editing.distance import LPIPS_LEAST
-    from stylegan_jax.feature_networks import catalogue
-    from stylegan_jax.feature_networks.lpips import LPIPS
-    from stylegan_jax.feature_networks.weight_files import read_arrays
+    network, is_out = _NETWORK['network'], _VGG.value == 'none'
 
-    reason = 'left out by --vgg=none'
-    if _VGG.value != 'none':
-        try:
-            path = catalogue.find('vgg16', _VGG.value)
-            if min(shape[1:3]) >= LPIPS_LEAST and shape[3] != 4:
-                lpips = LPIPS.from_arrays(read_arrays(path), where=path)
-                return None, lpips, f'LPIPS ({path}), and pixels at all sizes'
-            reason = f'the images have fewer than {LPIPS_LEAST} pixels, or are transparent'
-        except UserError:
-            if _VGG.value is not None:
-                raise
-            reason = 'no weights of VGG16 are there'
-    try:
-        discriminator = load(_NETWORK['network'], 'D')
-    except UserError:
-        return None, None, f'pixels at all sizes (no LPIPS: {reason}; no discriminator in {_NETWORK["network"]})'
-    return discriminator, None, f'features of the discriminator, and pixels at all sizes (no LPIPS: {reason})'
+    def discriminator():
+        return load(network, 'D')
+
+    return comparison.choose(
+        shape, discriminator, where=network, vgg=_VGG.value, left_out='left out by --vgg=none' if is_out else None
+    )
 
 
 class _Watcher:

@@ -34,19 +34,20 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 _MOST_MAPS = 20_000
 # The files that take longest, in the order in which processes take them: one that begins last keeps the others waiting.
 _LONGEST = (
-    'training/test_parallel.py',
-    'test_reference_networks.py',
     'run/test_loop.py',
-    'run/test_killed.py',
-    'evaluation/test_evaluator.py',
-    'editing/test_projection.py',
+    'training/test_parallel.py',
     'figures/test_figures.py',
-    'training/test_precision.py',
-    'runtime/test_cluster.py',
-    'run/test_images_shown.py',
-    'test_main.py',
-    'test_evaluate.py',
+    'networks/kernels/test_convolution.py',
+    'networks/kernels/test_epilogue.py',
+    'editing/test_projection.py',
+    'test_reference_networks.py',
+    'run/test_killed.py',
+    'run/test_metrics.py',
     'sampling/test_sampler.py',
+    'test_evaluate.py',
+    'conversion/test_converting.py',
+    'data/test_pipeline.py',
+    'test_reference_trajectory.py',
 )
 _LONGEST_FULL = 600  # seconds that a test outside of the default suite may take
 _KILL_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG

@@ -78,15 +78,18 @@ def miswritten(header: dict, chance: random.Random) -> dict:
 def main() -> None:
     """Reads files that are named on standard input; prints a line of JSON for each.
 
-    It is [path, 'network' or the error, seconds of the processor, most memory so far in MiB].
+    A line has the path, the network, and the module of `storage` whose `load` reads it, such as `loading`. The answer
+    is [path, 'network' or the error, seconds of the processor, most memory so far in MiB].
     """
-    from stylegan_jax import UserError, load
+    from stylegan_jax import UserError
+    from stylegan_jax.storage import genforce, loading, rosinality
 
     # A fault of the bounds must not take the machine's memory.
     size = int(open('/proc/self/statm').read().split()[0]) * os.sysconf('SC_PAGE_SIZE') + (6 << 30)
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     for line in sys.stdin:
-        path, which = line.split()
+        path, which, reader = line.split()
+        load = {'loading': loading, 'rosinality': rosinality, 'genforce': genforce}[reader].load
         start, outcome = time.process_time(), 'network'
         try:
             load(path, which)

@@ -179,18 +179,18 @@ def test_network_and_level_of_detail_are_of_one_checkpoint(run_dir, pictures, tm
     """Also where training saves the next stage right after the network was read."""
     expected = pictures(run_dir, seeds='5')
     workdir = str(shutil.copytree(run_dir, tmp_path / 'growing'))
-    load_with_run = networks_of_runs.load_with_run
+    restore = networks_of_runs.restore
 
-    def load_and_go_on(*args):
-        found = load_with_run(*args)
+    def restore_and_go_on(*args):
+        found = restore(*args)
         save_checkpoint(workdir, nimg=64, lod=0.0)
         return found
 
-    monkeypatch.setattr(networks_of_runs, 'load_with_run', load_and_go_on)
+    monkeypatch.setattr(networks_of_runs, 'restore', restore_and_go_on)
     made = pictures(workdir, seeds='5')
     assert made['seed0005.png'].shape == (4, 4, 3)
     np.testing.assert_array_equal(made['seed0005.png'], expected['seed0005.png'])
-    assert load_with_run(workdir, 'ema')[1].nimg == 64
+    assert restore(workdir).nimg == 64
 
 
 def test_run_has_two_generators(run_dir, pictures):

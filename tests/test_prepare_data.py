@@ -125,6 +125,7 @@ def test_a_folder_in_use_is_named_by_the_flag_of_this_command(run, pictures, tmp
     )
 
 
+@pytest.mark.full
 def test_it_trains_conditionally_on_what_it_prepared(run, pictures, tmp_path):
     (tmp_path / 'pictures' / 'dataset.json').write_text(
         json.dumps({'labels': [[f'{("cats", "dogs")[index % 2]}/{index:02d}.png', index % 2] for index in range(20)]})

@@ -30,13 +30,29 @@ def path(points: np.ndarray, count: int, kind: str) -> np.ndarray:
     if len(points) == 1:
         return np.repeat(points, count, axis=0)
     times = np.arange(count) * len(points) / count
-    closed = np.concatenate([points, points[:1]])
     if kind == 'spline':
-        return CubicSpline(np.arange(len(closed)), closed, bc_type='periodic')(times).astype(points.dtype)
+        return on_spline(points, times)
+    closed = np.concatenate([points, points[:1]])
     number = np.minimum(times.astype(int), len(points) - 1)  # of the piece that each time is in
     between = {'slerp': slerp, 'linear': lerp}[kind]
     places = [between(closed[n], closed[n + 1], time - n) for n, time in zip(number, times)]
     return np.stack(places).astype(points.dtype)
+
+
+def on_spline(points: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Returns places on the closed cubic spline that passes point n at the time n.
+
+    Args:
+      points: [P, ...].
+      times: [T]; one period is P.
+
+    Returns:
+      [T, ...].
+    """
+    if len(points) == 1:
+        return np.repeat(points, len(times), axis=0)
+    closed = np.concatenate([points, points[:1]])
+    return CubicSpline(np.arange(len(closed)), closed, bc_type='periodic')(times).astype(points.dtype)
 
 
 def lerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:

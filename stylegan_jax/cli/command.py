@@ -1,8 +1,11 @@
 """How every command starts and ends: quiet logs, and one line with an exit code for what a user got wrong."""
 
+import atexit
+import contextlib
 import functools
 import os
 import re
+import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -14,6 +17,19 @@ from stylegan_jax.errors import UserError
 # A setting of the config inside of a text, such as schedule.lr in a remedy.
 _SETTING = re.compile(r'(?<![-\w./])[a-z]\w*\.[a-z]\w*(?![\w./])')
 _HELP_FLAGS = 'help', 'helpshort', 'helpfull', 'helpxml'
+
+
+class _PlainFormatter(logging.PythonFormatter):
+    """Writes warnings of this package as lines for people, without the time and the place in the code."""
+
+    def format(self, record):
+        if record.name.startswith('stylegan_jax.'):
+            return f'{record.levelname.lower()}: {record.getMessage()}'
+        return super().format(record)
+
+
+class Interrupted(SystemExit):
+    """A signal ended a command in the middle of its work; the exit code is 128 plus the signal's number."""
 
 
 def run(
@@ -31,6 +47,8 @@ def run(
     try:
         parser = flags_parser or functools.partial(parse, flag_values=flag_values)
         app.run(reported_to_user(main), flags_parser=parser)
+    except Interrupted as end:
+        _end_at_once(end.code)
     except SystemExit as end:
         # absl calls asking for help an error, and ends before the flag has its value.
         asked = any(argument.lstrip('-') in _HELP_FLAGS for argument in sys.argv[1:] if argument.startswith('-'))
@@ -48,15 +66,30 @@ def reported_to_user(main: Callable[..., int | None]) -> Callable[..., int | Non
     def wrapper(*args, **kwargs):
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # libraries report their every step as information
+        logging.get_absl_handler().setFormatter(_PlainFormatter())
         try:
             return main(*args, **kwargs)
         except UserError as error:
             fail(error)
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)
-            sys.exit(130)
+            raise Interrupted(128 + signal.SIGINT) from None
 
     return wrapper
+
+
+def interrupt(number: int, frame: object) -> typing.NoReturn:
+    """The handler of a signal that ends a command as Ctrl-C does."""
+    raise Interrupted(128 + number)
+
+
+def _end_at_once(code):
+    """Ends the process without the interpreter's own last steps, in which JAX crashes if it was compiling."""
+    atexit._run_exitfuncs()  # processes and locks that others may wait for are given back as usual
+    for stream in sys.stdout, sys.stderr:
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def fail(error: Exception | str, flag_values: flags.FlagValues = flags.FLAGS) -> typing.NoReturn:

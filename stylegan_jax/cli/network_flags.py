@@ -50,8 +50,11 @@ class NetworkFlags:
             if self[name] is not None and not np.isfinite(self[name]):
                 raise UserError('give a number', field=name, value=self[name])
 
-    def load(self) -> tuple[Generator, float]:
+    def load(self, nimg: int | None = None) -> tuple[Generator, float]:
         """Loads the generator that the flags name, and the level of detail to draw at.
+
+        Args:
+          nimg: see `storage.loading.load_with_lod`.
 
         Returns:
           (Generator, level of detail): that of --lod, or else the one that the same checkpoint of a run has reached, or
@@ -61,7 +64,7 @@ class NetworkFlags:
           UserError: see `check`; or the network cannot be loaded, or lacks what a flag is about.
         """
         self.check()
-        generator, lod = load_with_lod(self['network'], self['which'])
+        generator, lod = load_with_lod(self['network'], self['which'], nimg)
         self._check_labels(generator)
         if self['psi'] is not None and generator.config.is_progan:
             raise UserError(
@@ -87,7 +90,7 @@ class NetworkFlags:
           UserError: there is no such class, or a label has another length.
         """
         self._check_labels(generator)
-        generator = self._with_meaning(generator)
+        generator = with_meaning(generator, self['network'])
         labels = self._asked_for(generator) if self.asks_for_label else labels_in_turn(generator)
         if self['truncate_to'] in (None, 'auto') or generator.config.is_progan:
             return labels
@@ -138,11 +141,12 @@ class NetworkFlags:
                 print(f'warning: class {number} had no images in the training', file=sys.stderr)
         return class_labels(generator, classes)
 
-    def _with_meaning(self, generator):
-        """Finds out what the labels of a run mean whose checkpoints do not tell."""
-        if not generator.label_dim or generator.label_meaning or not os.path.isdir(self['network']):
-            return generator
-        return dataclasses.replace(generator, label_meaning=meaning_of_run(self['network'], generator.label_dim))
+
+def with_meaning(generator: Generator, path: str | os.PathLike) -> Generator:
+    """Finds out what the labels of a run mean whose checkpoints do not tell; `path` is where it was loaded from."""
+    if not generator.label_dim or generator.label_meaning or not os.path.isdir(path):
+        return generator
+    return dataclasses.replace(generator, label_meaning=meaning_of_run(path, generator.label_dim))
 
 
 def _example(labels):
@@ -153,7 +157,8 @@ def _define(values):
     flags.DEFINE_string(
         'network',
         None,
-        'The network: a run directory, an official pickle, a saved network, or toyfaces, which comes with the package.',
+        'The network: a run directory, an official pickle, a saved network, a file or folder that convert wrote, or '
+        'toyfaces, which comes with the package.',
         flag_values=values,
     )
     flags.DEFINE_enum(
@@ -168,7 +173,7 @@ def _define(values):
         None,
         'For a network that was trained with classes: the numbers or names of those that are drawn, such as 2, 0-3 or '
         'cat,dog; all; or none (zeros for a label, which no network is trained with). The default is that seed n has '
-        'the class n modulo the number of classes that have images.',
+        'the class n modulo the number of classes that have images; metrics take labels of the data set.',
         flag_values=values,
     )
     flags.DEFINE_string(

@@ -12,6 +12,9 @@ _LARGEST_RESOLUTION = 8192
 # Beyond any network; settings from a file may ask for anything.
 _MOST_LAYERS = 256
 _MOST_TAPS = 63
+# The networks of rosinality/style-based-gan-pytorch: the code since July 2019, and that of the months before, by the
+# month in which it came. `networks.ports` says how they differ from the paper's.
+PORTS = ('rosinality', 'rosinality_2019_03', 'rosinality_2019_02', 'rosinality_2019_01')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,8 @@ def _check_blur(config, name):
 class GeneratorConfig:
     """A generator: style-based (configurations B to F of the paper's Table 1) or Progressive GAN's (A)."""
     image: ImageConfig = ImageConfig()
-    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
+    architecture: str = 'stylegan'           # 'stylegan', 'progan', or one of rosinality's PyTorch code: 'rosinality',
+                                             # 'rosinality_2019_03', 'rosinality_2019_02', 'rosinality_2019_01'
     z_dim: int = 512                         # size of the latent z
     w_dim: int = 512                         # size of the intermediate latent w
     mapping_layers: int = 8                  # layers of the mapping network; 0: w is the normalised z (with its label)
@@ -111,7 +115,7 @@ class GeneratorConfig:
     truncation_cutoff: int | None = 8        # number of first layers that truncation applies to; none = no truncation
 
     def __post_init__(self):
-        require_choice('generator.architecture', self.architecture, ('stylegan', 'progan'))
+        require_choice('generator.architecture', self.architecture, ('stylegan', 'progan', *PORTS))
         for name in ('nonlinearity', 'mapping_nonlinearity'):
             require_choice(f'generator.{name}', getattr(self, name), ('lrelu', 'relu'))
         for name in ('z_dim', 'w_dim', 'mapping_fmaps'):
@@ -125,6 +129,9 @@ class GeneratorConfig:
         if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
             raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
                             'start from GeneratorConfig.progan()')
+        if self.architecture in PORTS and not (self.use_styles and self.use_instance_norm and not self.use_pixel_norm):
+            raise UserError(f'generator.architecture={self.architecture!r}: its layers have styles and instance norm, '
+                            'and no pixel norm; leave use_styles, use_instance_norm and use_pixel_norm as they are')
 
     @classmethod
     def progan(cls, image: ImageConfig = ImageConfig(), **fields: typing.Any) -> 'GeneratorConfig':
@@ -167,9 +174,12 @@ class GeneratorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorConfig:
-    """A discriminator; Progressive GAN's has its down convolutions fused throughout, no blur, and ignores labels."""
+    """A discriminator; Progressive GAN's has its down convolutions fused throughout, no blur, and ignores labels.
+
+    That of rosinality's PyTorch code doubles the feature maps in the first convolution of a stage, not in the second.
+    """
     image: ImageConfig = ImageConfig()
-    architecture: str = 'stylegan'           # 'stylegan' or 'progan'
+    architecture: str = 'stylegan'           # 'stylegan', 'progan', or 'rosinality' as in that PyTorch code
     fmap_base: int = 8192                    # feature maps at level r: fmap_base / 2^(r * fmap_decay)
     fmap_decay: float = 1.0                  # how fast they halve with the resolution
     fmap_max: int = 512                      # most feature maps anywhere
@@ -179,7 +189,7 @@ class DiscriminatorConfig:
     blur_filter: tuple[int, ...] = (1, 2, 1)     # before every down convolution; () = none
 
     def __post_init__(self):
-        require_choice('discriminator.architecture', self.architecture, ('stylegan', 'progan'))
+        require_choice('discriminator.architecture', self.architecture, ('stylegan', 'progan', 'rosinality'))
         require_choice('discriminator.nonlinearity', self.nonlinearity, ('lrelu', 'relu'))
         require(self.mbstd_num_features >= 1, 'discriminator.mbstd_num_features', self.mbstd_num_features,
                 'give at least 1')

@@ -92,14 +92,30 @@ class LossConfig:
     wgan_lambda: float = 10.0                # wgan_gp: weight of the gradient penalty
     wgan_target: float = 1.0                 # wgan_gp: gradient norm that the penalty aims at
     wgan_epsilon: float = 0.001              # wgan_gp: weight of the drift penalty, which keeps scores near 0
+    path_length: float = 0.0                 # weight of path length regularization of the generator (StyleGAN2, Section
+                                             # 3.2), 2 in StyleGAN2; 0 = off
+    path_length_interval: int = 4            # path_length: number of steps between two that apply it, with this many
+                                             # times the weight; 1 = every step
+    path_length_decay: float = 0.01          # path_length: share by which the running mean of the lengths moves towards
+                                             # those of a step that applies it
+    path_length_batch_shrink: int = 2        # path_length: it takes this fraction of a batch, which saves memory and
+                                             # time; 1 = as many images as a batch has
+    separation: float = 0.0                  # weight of a loss that makes labels linearly separable in W, with a probe
+                                             # that is trained along (experimental, of no paper; labels only); 0 = off
 
     def __post_init__(self):
         require_choice('loss.name', self.name, ('logistic', 'wgan_gp'))
-        for name in ('r1_gamma', 'r2_gamma', 'wgan_lambda', 'wgan_epsilon'):
+        for name in ('r1_gamma', 'r2_gamma', 'wgan_lambda', 'wgan_epsilon', 'path_length', 'separation'):
             require(0 <= getattr(self, name) < math.inf, f'loss.{name}', getattr(self, name), 'give 0 (off) or more')
         require(self.lazy_r1_interval >= 1, 'loss.lazy_r1_interval', self.lazy_r1_interval,
                 'give 1 (every step) or more')
         require(0 < self.wgan_target < math.inf, 'loss.wgan_target', self.wgan_target, 'give more than 0')
+        require(self.path_length_interval >= 1, 'loss.path_length_interval', self.path_length_interval,
+                'give 1 (every step) or more')
+        require(0 < self.path_length_decay <= 1, 'loss.path_length_decay', self.path_length_decay,
+                'give more than 0, and at most 1')
+        require(self.path_length_batch_shrink >= 1, 'loss.path_length_batch_shrink', self.path_length_batch_shrink,
+                'give 1 (as many images as a batch has) or more')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,8 +162,12 @@ class TrainConfig:
     epsilon: float = 1e-8                    # Adam: number that is added to the root of the second moment
     most_skipped: int = 100                  # number of steps in a row with gradients that are not finite after which
                                              # the run stops
+    freeze_d: int = 0                        # number of blocks of the discriminator, from that of full size on, which
+                                             # keep the weights that they have from init_from (FreezeD, Mo et al. 2020);
+                                             # without init_from nothing is kept
 
     def __post_init__(self):
+        require(self.freeze_d >= 0, 'train.freeze_d', self.freeze_d, 'give 0 (none) or more')
         require(self.most_skipped >= 1, 'train.most_skipped', self.most_skipped, 'give at least 1')
         require(0 <= self.total_kimg <= _MOST_KIMG, 'train.total_kimg', self.total_kimg, f'give 0 to {_MOST_KIMG}')
         for name in ('beta1', 'beta2'):
@@ -216,7 +236,8 @@ class Config:
     seed: int = 0                            # seed of everything random
     replicas: int = 8                        # number of GPUs of the published setting; statistics are formed within
                                              # each replica, and any number of devices that divides it runs them
-    init_from: str = ''                      # weights to start from: official pickle, run directory or saved network
+    init_from: str = ''                      # weights to start from: official pickle, run directory, saved network or
+                                             # anything else that convert reads
     precision: str = 'auto'                  # precision of activations: 'bfloat16'; 'float16' (with a scaled loss);
                                              # 'tf32' (float32 rounded in products, as fast as chips can); 'float32'
                                              # (exact products); 'float64'; 'auto' = bfloat16 on accelerators that have
@@ -246,3 +267,13 @@ class Config:
         sizes = [self.image.stage_resolution(stage) for stage in range(self.image.num_stages)]
         require(start in sizes or start > sizes[-1], 'schedule.initial_resolution', start,
                 'choose one of ' + ', '.join(map(str, sizes)))
+        most = self.image.num_stages - 1
+        require(self.train.freeze_d <= most, 'train.freeze_d', self.train.freeze_d,
+                f'give 0 to {most}; the last block of the discriminator is always trained')
+        require(not self.loss.path_length or self.generator.use_styles, 'loss.path_length', self.loss.path_length,
+                'this generator has no styles; give 0')
+        require(not self.loss.path_length or self.precision != 'float16', 'loss.path_length', self.loss.path_length,
+                "its derivatives overflow in float16; give 0, or precision='bfloat16'")
+        has_labels = (self.image.label_dim or self.data.find_labels) and not self.generator.is_progan
+        require(not self.loss.separation or has_labels, 'loss.separation', self.loss.separation,
+                'it takes labels (image.label_dim) and a mapping network; give 0')

@@ -143,6 +143,7 @@ class DataOpener:
         Raises:
           UserError: the images' labels cannot be read.
         """
+        self._check_path()
         config = self._with_fourth_channel(config)
         data, image = self._data, config.image
         if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
@@ -191,14 +192,8 @@ class DataOpener:
           UserError: the images are not there, or not as `image` asks for; the message says what to do.
         """
         data = self._data
+        self._check_path()
         if data.source == 'toy_faces':
-            if data.path:
-                raise UserError(
-                    'toy faces are drawn, not read',
-                    field='data.path',
-                    value=repr(data.path),
-                    remedy="for images of your own use experiment=custom, or data.source='images'",
-                )
             return Dataset(_open_toy_faces(image, data.count or TOY_FACES_COUNT))
         if not data.path:
             raise _no_path()
@@ -209,6 +204,16 @@ class DataOpener:
                 'image files have 1 (grey), 3 (RGB) or 4 (RGBA)', field='image.channels', value=image.channels
             )
         return Dataset(self._open_pictures(image))
+
+    def _check_path(self):
+        if self._data.source == 'toy_faces' and self._data.path:
+            raise UserError(
+                'toy faces are drawn, not read',
+                field='data.path',
+                value=repr(self._data.path),
+                remedy='for images of your own set data.source=images data.count=0 data.find_labels=True, or take the '
+                'experiment custom',
+            )
 
     def _labelled_source(self, label_dim=0):
         """Returns the source with its labels, opened once; those of a folder or zip as long as `label_dim`."""

@@ -13,7 +13,7 @@ import numpy as np
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.records import RecordFormat
 from stylegan_jax.data.staged_images import StagedImages
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 
 MARKER = 'prepared.json'  # describes the set; it exists only if the set is whole
 LABELS = 'labels.npy'
@@ -127,8 +127,7 @@ class PreparedImages(StagedImages):
                     for row, record in zip(rows[start : start + at_once], records, strict=True):
                         images[row] = form.pixels_of(record)
             except Exception as error:  # damaged records fail in every way there is
-                message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-                raise UserError(f'{path}: a record cannot be read ({message})', remedy=_REMEDY) from error
+                raise UserError(f'{path}: a record cannot be read ({in_one_line(error)})', remedy=_REMEDY) from error
         return images
 
     def _reader(self, path):

@@ -26,6 +26,7 @@ from stylegan_jax.networks.discriminator import Discriminate
 from stylegan_jax.storage import foreign_networks, official
 
 _SHIPPED = {'toy_faces': pathlib.Path(__file__).parent / 'toy-faces-classifier.npz'}
+_PICKLE_MAGIC = b'\x80'
 _ZIP_MAGIC = b'PK\x03\x04'  # the first bytes of a zip file, which an .npz is
 
 
@@ -68,6 +69,8 @@ class Classifier:
             ) from None
         if foreign := foreign_networks.kind_of(path):
             raise UserError(f'{path}: this is {foreign}', remedy='give a classifier')
+        if magic[:1] not in (_ZIP_MAGIC[:1], _PICKLE_MAGIC):
+            raise UserError(f'{path}: not a classifier', remedy='give one that train_classifier made')
         if magic != _ZIP_MAGIC:  # an official pickle, whose file name says which attribute its single score is
             network, arrays = official.load_classifier(path)
             names = [path.stem] if network.num_scores == 1 else [f'class {k}' for k in range(network.num_scores)]

@@ -9,9 +9,8 @@ import pathlib
 import numpy as np
 import safetensors
 
-from stylegan_jax.errors import UserError
-from stylegan_jax.feature_networks import torch_pickle
-from stylegan_jax.runtime import npz_file
+from stylegan_jax.errors import UserError, in_one_line
+from stylegan_jax.runtime import npz_file, torch_pickle
 from stylegan_jax.runtime.stand_ins import stand_in_at
 
 _SAFETENSORS_TYPES = {
@@ -53,8 +52,9 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     except Exception as error:  # damaged files fail in every way there is
         if kind := stand_in_at(path):
             raise UserError(f'{path}: this is no file of weights: it is {kind}') from None
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise UserError(f'{path}: damaged file of weights ({message}); download or copy it again') from error
+        raise UserError(
+            f'{path}: damaged file of weights ({in_one_line(error)})', remedy='download or copy it again'
+        ) from error
 
 
 def _read_safetensors(path):

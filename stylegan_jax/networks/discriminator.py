@@ -69,7 +69,9 @@ class DiscriminatorBlock(nn.Module):
         features = num_fmaps(config, stage + 1)
         self.from_rgb = FromRGB(features, config.nonlinearity)
         if stage:
-            self.conv0 = DiscriminatorLayer(config, features, blurs=True)
+            # The first convolution keeps the number of features; in rosinality's code it is the one that doubles it.
+            first = num_fmaps(config, stage) if config.architecture == 'rosinality' else features
+            self.conv0 = DiscriminatorLayer(config, first, blurs=True)
             self.conv1_down = DiscriminatorLayer(config, num_fmaps(config, stage), down=True)
         else:
             self.conv = DiscriminatorLayer(config, features)
@@ -252,8 +254,7 @@ class Discriminator:
           path: of the file; an existing one is replaced.
           dtype: number type of the stored arrays: 'float16' for half the size and three digits; None for their own.
         """
-        arrays = traverse_util.flatten_dict({'params': self.params}, sep='/')
-        network_file.write(path, kind='discriminator', config=self.config, arrays=arrays, dtype=dtype)
+        network_file.write(path, kind='discriminator', config=self.config, arrays=self.named_arrays(), dtype=dtype)
 
     @classmethod
     def from_arrays(cls, config: DiscriminatorConfig, arrays: dict[str, jax.typing.ArrayLike]) -> 'Discriminator':
@@ -262,12 +263,20 @@ class Discriminator:
         Raises:
           UserError: they are not those of a network of this config.
         """
-        template = network_file.template_of(
-            lambda: jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
-        )
-        network_file.check_arrays(arrays, traverse_util.flatten_dict({'params': template.params}, sep='/'))
+        network_file.check_arrays(arrays, cls.shapes(config))
         params = {tuple(name.split('/')[1:]): jnp.asarray(array) for name, array in arrays.items()}
         return cls(config, traverse_util.unflatten_dict(params))
+
+    @classmethod
+    def shapes(cls, config: DiscriminatorConfig) -> dict[str, jax.ShapeDtypeStruct]:
+        """Returns shape and type of all arrays that a discriminator of this config has; see `Generator.shapes`."""
+        return network_file.template_of(
+            lambda: jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0)).named_arrays()
+        )
+
+    def named_arrays(self) -> dict[str, typing.Any]:
+        """Returns all arrays of the discriminator by the names that `save` writes: {name: array}."""
+        return traverse_util.flatten_dict({'params': self.params}, sep='/')
 
 
 def discriminate(

@@ -11,7 +11,7 @@ import numpy as np
 
 from stylegan_jax.config import serialization
 from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, GeneratorConfig
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.runtime import npz_file
 
 _T = typing.TypeVar('_T')
@@ -63,7 +63,7 @@ def read_with_labels(
 
     def build(header, arrays):
         if not header:
-            raise UserError('this .npz file is not a network saved by stylegan_jax')
+            raise UserError('this archive is not a network saved by stylegan_jax')
         if header.get('version') != 1 or header.get('kind') not in _KINDS:
             raise UserError(
                 f'unknown kind of network file (version {header.get("version")}, '
@@ -91,8 +91,7 @@ def template_of(make: Callable[[], _T]) -> _T:
     except UserError:
         raise
     except Exception as error:  # JAX and Flax raise errors of many types for sizes that cannot be
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise UserError(f'its settings describe no network ({message})') from error
+        raise UserError(f'its settings describe no network ({in_one_line(error)})') from error
 
 
 def check_arrays(arrays: Mapping[str, object], template: Mapping[str, object]) -> None:

@@ -214,15 +214,23 @@ class Generator:
         Raises:
           UserError: they are not those of a network of this config.
         """
-        template = network_file.template_of(
-            lambda: jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0))
-        )
-        network_file.check_arrays(arrays, template.named_arrays())
+        network_file.check_arrays(arrays, cls.shapes(config))
         arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
         params = {tuple(name.split('/')[1:]): a for name, a in arrays.items() if name.startswith('params/')}
         params = {'mapping': {}, 'synthesis': {}} | traverse_util.unflatten_dict(params)
         noise = tuple(arrays[f'noise/{layer}'] for layer in range(config.num_layers)) if config.use_noise else ()
         return cls(config, params, arrays['w_avg'], noise)
+
+    @classmethod
+    def shapes(cls, config: GeneratorConfig) -> dict[str, jax.ShapeDtypeStruct]:
+        """Returns shape and type of all arrays that a generator of this config has, by the names that `save` writes.
+
+        Raises:
+          UserError: the config describes no network.
+        """
+        return network_file.template_of(
+            lambda: jax.eval_shape(lambda key: cls.init(key, config), jax.random.key(0)).named_arrays()
+        )
 
     def named_arrays(self) -> dict[str, typing.Any]:
         """Returns all arrays of the generator by the names that `save` writes: {name: array}."""

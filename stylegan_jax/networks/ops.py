@@ -19,7 +19,7 @@ import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
-from stylegan_jax.runtime.by_platform import by_platform
+from stylegan_jax.runtime.by_platform import PORTABLE, by_platform, traced_for
 
 AnyArray = Array | np.ndarray  # JAX takes arrays of NumPy wherever it takes its own
 _LEAK = 0.2  # negative slope of the leaky rectifier (ProGAN Appendix A.1)
@@ -59,6 +59,8 @@ def row_major(x: Float[AnyArray, '...']) -> Float[Array, '...']:
 
     Otherwise XLA:GPU picks layouts by the first user of an array, and spreads them to the arrays that it is made from.
     """
+    if traced_for.value == PORTABLE:
+        return x
     return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
 
 
@@ -95,13 +97,15 @@ def pixel_norm(x: Float[AnyArray, '*batch C']) -> Float[Array, '*batch C']:
     return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + EPSILON)
 
 
-def instance_norm(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N H W C']:
+def instance_norm(x: Float[AnyArray, 'N H W C'], epsilon: float = EPSILON) -> Float[Array, 'N H W C']:
     """Normalises each feature map of each image: (x - mu(x)) / sigma(x) of StyleGAN Eq. 1, with biased variance."""
-    mean, factor = instance_statistics(x)
+    mean, factor = instance_statistics(x, epsilon)
     return (x - mean) * factor
 
 
-def instance_statistics(x: Float[AnyArray, 'N H W C']) -> tuple[Float[Array, 'N 1 1 C'], Float[Array, 'N 1 1 C']]:
+def instance_statistics(
+    x: Float[AnyArray, 'N H W C'], epsilon: float = EPSILON
+) -> tuple[Float[Array, 'N 1 1 C'], Float[Array, 'N 1 1 C']]:
     """Computes mu(x) and 1 / sigma(x) of StyleGAN Eq. 1 for each feature map of each image.
 
     Both statistics come out of one pass over the data, because the variance is computed from the first two moments
@@ -111,6 +115,7 @@ def instance_statistics(x: Float[AnyArray, 'N H W C']) -> tuple[Float[Array, 'N 
 
     Args:
       x: [N, H, W, C].
+      epsilon: added to the variance.
 
     Returns:
       mean: [N, 1, 1, C].
@@ -121,13 +126,15 @@ def instance_statistics(x: Float[AnyArray, 'N H W C']) -> tuple[Float[Array, 'N 
     shift = jax.lax.stop_gradient(x[:, row : row + 1, column : column + 1])
     x = x - shift
     mean, square = (mean_over_pixels(moment) for moment in (x, jnp.square(x)))
-    return shift + mean, reciprocal_deviation(mean, square)
+    return shift + mean, reciprocal_deviation(mean, square, epsilon)
 
 
-def reciprocal_deviation(mean: Float[AnyArray, '*shape'], square: Float[AnyArray, '*shape']) -> Float[Array, '*shape']:
+def reciprocal_deviation(
+    mean: Float[AnyArray, '*shape'], square: Float[AnyArray, '*shape'], epsilon: float = EPSILON
+) -> Float[Array, '*shape']:
     """Returns one over the standard deviation of values with this mean and this mean square."""
     # Rounding can make the difference of the two moments slightly negative.
-    return jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + EPSILON)
+    return jax.lax.rsqrt(jnp.maximum(square - jnp.square(mean), 0) + epsilon)
 
 
 def mean_over_pixels(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N 1 1 C']:
@@ -221,6 +228,21 @@ def adaptive_instance_norm(
 def upscale(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N 2*H 2*W C']:
     """Repeats every pixel (nearest-neighbour upsampling): [N, H, W, C] -> [N, 2 * H, 2 * W, C]."""
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+
+
+def upscale_bilinear(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N 2*H 2*W C']:
+    """Doubles the size by linear interpolation: [N, H, W, C] -> [N, 2 * H, 2 * W, C].
+
+    Centres of pixels stay in place, so that each new pixel is 3/4 of the nearest old one and 1/4 of the next one along
+    each axis. Beyond the edges the image goes on with its last pixel.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        padded = jnp.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(4)], mode='edge')
+        before, after = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2))
+        pairs = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
+        x = pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
+    return x
 
 
 def downscale(x: Float[AnyArray, 'N H W C']) -> Float[Array, 'N H//2 W//2 C']:

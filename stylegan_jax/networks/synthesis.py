@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.config.network import GeneratorConfig, num_fmaps
-from stylegan_jax.networks import ops
+from stylegan_jax.networks import ops, ports
 from stylegan_jax.networks.kernels import convolution, epilogue
 from stylegan_jax.networks.layers import DENSE_INPUT_GAIN, Dense, ToRGB, conv_weight, from_channels_first, stage_name
 
@@ -56,6 +56,9 @@ class SynthesisLayer(nn.Module):
         style = Dense(2 * x.shape[-1], name='style')(w) if config.use_styles else None
         noise = noise if config.use_noise else None
         taps = tuple(config.blur_filter) if self.source == 'conv_up' else ()
+        if port := ports.BY_ARCHITECTURE.get(config.architecture):
+            x = ports.stylize_channels(port, x, noise, strength, bias, style, config.nonlinearity, taps)
+            return x.astype(dtype)
         if config.use_styles and config.use_instance_norm and not config.use_pixel_norm:
             # StyleGAN's own epilogue, with noise and AdaIN (Eq. 1), has derivatives written by hand.
             return epilogue.stylize_channels(
@@ -86,6 +89,8 @@ class SynthesisLayer(nn.Module):
         weight, x = conv_weight(self, x, features), x.astype(dtype)
         if self.source == 'conv':
             return convolution.same_convolve(x, weight)
+        if ports.is_bilinear(config.architecture):
+            return convolution.same_convolve(ops.upscale_bilinear(x), weight)
         # The official code fuses upsampling and convolution from 128 pixels on, and its fused form reverses the kernel.
         flip = min(height, width) >= config.flip_from
         return convolution.up_convolve(x, weight, flip=flip)
@@ -182,4 +187,5 @@ class Synthesis(nn.Module):
                 colours.append(block.to_rgb(x))
         if stage == 0 or self.is_initializing():
             return colours[-1]
-        return ops.fade(ops.upscale(colours[-2]), colours[-1], alpha)
+        upscale = ops.upscale_bilinear if ports.is_bilinear(self.config.architecture) else ops.upscale
+        return ops.fade(upscale(colours[-2]), colours[-1], alpha)

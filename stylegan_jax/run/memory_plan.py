@@ -21,7 +21,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.networks.synthesis import FLOAT32_UP_TO
 from stylegan_jax.runtime.flops import model_flops
 from stylegan_jax.runtime.platforms import activation_dtype
-from stylegan_jax.training.draws import draw_discriminator_step
+from stylegan_jax.training.draws import draw_discriminator_step, draw_generator_step
 from stylegan_jax.training.gradients import discriminator_of, generate
 from stylegan_jax.training.sharing import Share, share_of
 
@@ -94,9 +94,10 @@ def plans(config: Config) -> list[Plan]:
 def _plan(config, state, stage, batch, share):
     per_replica = batch // config.replicas
     images = per_replica * share.replicas
-    draws = jax.eval_shape(
-        lambda key: draw_discriminator_step(config, key, 0, per_replica, stage=stage, replicas=jnp.zeros(1, jnp.int32)),
-        state.key,
+    one = jnp.zeros(1, jnp.int32)  # replica
+    draws, g_draws = (
+        jax.eval_shape(lambda key: draw(config, key, 0, per_replica, stage=stage, replicas=one), state.key)
+        for draw in (draw_discriminator_step, draw_generator_step)
     )
     networks = state.g_params, state.d_params, state.g_ema, state.g_optimizer, state.d_optimizer
     # The gradients of the two networks are not in memory at the same time.
@@ -109,7 +110,7 @@ def _plan(config, state, stage, batch, share):
         share.replicas,
         _flops(config, state, draws, stage, per_replica) / per_replica,
         fixed,
-        images * _bytes(draws) // per_replica,
+        images * max(map(_bytes, (draws, g_draws))) // per_replica,
         _COPIES * output_bytes(config, stage) + _augmentation_bytes(config, stage),
     )
 
@@ -133,7 +134,8 @@ def _flops(config, state, draws, stage, images):
         label,
         pixels,
     )
-    return 4 * generator + (8 + _penalty_passes(config.loss)) * discriminator
+    passes = 4 + _path_length_passes(config.loss, images)
+    return passes * generator + (8 + _penalty_passes(config.loss)) * discriminator
 
 
 def _penalty_passes(loss):
@@ -141,6 +143,16 @@ def _penalty_passes(loss):
     if loss.name != 'logistic':
         return 6  # WGAN-GP evaluates D on mixed images, which need a forward pass as well.
     return 3 * (bool(loss.r1_gamma) + bool(loss.r2_gamma)) / loss.lazy_r1_interval
+
+
+def _path_length_passes(loss, images):
+    """Returns the cost of path lengths per iteration, in forward passes of G for all images of a replica.
+
+    An image takes a forward pass and the gradient of ws, and twice as many operations for the derivatives of both.
+    """
+    if not loss.path_length:
+        return 0
+    return 6 * max(1, images // loss.path_length_batch_shrink) / images / loss.path_length_interval
 
 
 def output_bytes(config: Config, stage: int) -> int:

@@ -22,11 +22,11 @@ from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import is_finished, lod_at
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.data.labels import described
+from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
-from stylegan_jax.training import TrainState, create_state
-from stylegan_jax.training.state import with_options
+from stylegan_jax.training import TrainState, create_state, with_options
 
 _NO_PROGRESS = {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
 
@@ -73,11 +73,13 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     # A fresh start, with new networks or with those of another run.
     saved = folder.take_saved()
     if saved is None:
-        labels = described(dataset.labels, dataset.label_names)
+        labels = described(dataset.labels, dataset.label_names) + _labels_left_out(config)
         events = [
             ('start', f'training {config.name} in {folder.path}: {len(dataset)} images, {labels}'),
         ]
         if not config.init_from:
+            if config.train.freeze_d:
+                events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
             return Start(create_state(config, lod=lod), events=events)
         generator, discriminator, ema, lines = transferred(config.init_from, config)
         state = create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod)
@@ -99,7 +101,8 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     skipped = max(int(saved.state.g_skipped), int(saved.state.d_skipped))
     was_given_up = skipped >= config.train.most_skipped
 
-    return Start(with_options(config, saved.state), saved.nimg, saved.progress, True, was_given_up, events)
+    state = with_options(config, saved.state)
+    return Start(state, saved.nimg, saved.progress, True, was_given_up, events)
 
 
 def send_to_all(state: TrainState) -> TrainState:
@@ -107,6 +110,15 @@ def send_to_all(state: TrainState) -> TrainState:
     plain = state.replace(key=jax.random.key_data(state.key))
     host = cluster.from_primary(jax.tree.map(np.array, plain))
     return host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key)))
+
+
+def _labels_left_out(config):
+    """Returns words about the labels of a prepared set that the run does not use; '' if there are none."""
+    data = config.data
+    if config.image.label_dim or data.source != 'images' or not is_prepared(data.path):
+        return ''
+    found = read_info(data.path)['image']['label_dim']
+    return f' (the set has labels of {found} entries; data.find_labels=True takes them)' if found else ''
 
 
 def _changes(saved, config, dataset):

@@ -1,7 +1,7 @@
 """The reader of pickles that all readers of foreign pickles build on: a small file cannot keep it busy. No JAX.
 
 A pickle is a program. What it may call is for the readers to say: `storage.official_pickle` and
-`feature_networks.torch_pickle`. Here its steps are counted, and nothing is hashed, copied or reserved that a few bytes
+`torch_pickle`. Here its steps are counted, and nothing is hashed, copied or reserved that a few bytes
 could make arbitrarily large.
 """
 

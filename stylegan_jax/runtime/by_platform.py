@@ -14,6 +14,9 @@ from jax import lax
 # `with traced_for(name):` sets it for one thread. JAX never takes a trace made for one platform for that of another,
 # because the value is a part of the keys of all its caches.
 traced_for = jax.make_user_context(None)
+# The value for programs that are written to a file (`conversion.stablehlo`): they contain the forms for all platforms,
+# and nothing that JAX does not promise to read again in later versions, such as constraints of layouts.
+PORTABLE = 'portable'
 
 
 def platform_of(device: jax.Device) -> str | None:
@@ -42,6 +45,6 @@ def by_platform(
       The result of the form.
     """
     platform = traced_for.value
-    if platform is None:
+    if platform in (None, PORTABLE):
         return lax.platform_dependent(*args, default=default, **forms)
     return forms.get(platform, default)(*args)

@@ -19,14 +19,14 @@ _ARCHIVES = (
     (b'Rar!\x1a\x07', 'packed with RAR; unpack it first'),
     (b'\x28\xb5\x2f\xfd', 'packed with Zstandard; unpack it first'),
 )
-_LOOKED_AT = 1024  # bytes; longer than any of the above with some white space
+LOOKED_AT = 1024  # bytes; longer than any of the above with some white space
 
 
 def stand_in(content: bytes) -> str | None:
     """Says what came in place of a file, from its first bytes; None if they are nothing that is known to do so."""
     if not content:
         return 'empty'
-    start = content[:_LOOKED_AT].removeprefix(b'\xef\xbb\xbf').lstrip().lower()
+    start = content[:LOOKED_AT].removeprefix(b'\xef\xbb\xbf').lstrip().lower()
     if start.startswith(b'<!--'):  # a comment may come before the page
         start = start.partition(b'-->')[2].lstrip()
     kinds = [kind for begin, kind in _TEXTS if start.startswith(begin)]
@@ -38,6 +38,6 @@ def stand_in_at(path: str | os.PathLike) -> str | None:
     """Says what is at a path in place of a file, see `stand_in`; None as well if it cannot be read."""
     try:
         with open(path, 'rb') as file:
-            return stand_in(file.read(_LOOKED_AT))
+            return stand_in(file.read(LOOKED_AT))
     except OSError:
         return None

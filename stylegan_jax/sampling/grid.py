@@ -56,10 +56,15 @@ def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
       image: uint8 [H, W, C] with 1 (grey), 3 (RGB) or 4 (RGBA) channels. PNG has no other numbers of channels; of such
         an image the first channel is written as grey.
     """
+    with atomic.writing(path, 'wb') as file:
+        write_png(file, image)
+
+
+def write_png(file: typing.BinaryIO, image: np.ndarray) -> None:
+    """Writes the bytes of a PNG to an open file; see `save_png`."""
     if image.shape[-1] not in (3, 4):
         image = image[..., 0]
-    with atomic.writing(path, 'wb') as file:
-        PIL.Image.fromarray(image).save(file, format='PNG', compress_level=_COMPRESSION)
+    PIL.Image.fromarray(image).save(file, format='PNG', compress_level=_COMPRESSION)
 
 
 class PngWriter:

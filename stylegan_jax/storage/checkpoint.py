@@ -22,7 +22,7 @@ from stylegan_jax.config import Config, serialization
 from stylegan_jax.errors import UserError
 from stylegan_jax.storage import digests, orbax_reports
 from stylegan_jax.storage.architecture_check import refuse_other_architecture
-from stylegan_jax.storage.stored_checkpoint import DamagedError, StoredCheckpoint, with_key_data, without_absent
+from stylegan_jax.storage.stored_checkpoint import DamagedError, StoredCheckpoint, stored_fields, with_key_data
 from stylegan_jax.training import TrainState
 
 FOLDER = 'checkpoints'
@@ -128,7 +128,7 @@ class Checkpoints:
             self._manager.save(
                 nimg,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(without_absent(state)),
+                    state=ocp.args.StandardSave(stored_fields(state)),
                     digests=ocp.args.JsonSave(sums),
                     **{name: ocp.args.JsonSave(value) for name, value in items.items()},
                 ),

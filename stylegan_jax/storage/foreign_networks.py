@@ -4,20 +4,23 @@ import os
 import zipfile
 
 from stylegan_jax.runtime.stand_ins import stand_in
+from stylegan_jax.storage import safetensors_file
 
 _LOOKED_AT = 1 << 20  # bytes of a pickle; names come before numbers
-_TORCH_STREAM = b'l\xfc\x9cF\xf9 j\xa8P\x19.'  # the end of the number at the start of files of torch.save until 1.6
+TORCH_STREAM = b'l\xfc\x9cF\xf9 j\xa8P\x19.'  # the end of the number at the start of files of torch.save until 1.6
 _PERSISTENT = b'torch_utils.persistence'  # NVIDIA's module that pickles networks with their source code
 # Bytes that only some project's files have, and what they are then.
 _TORCH_PORTS = (
-    (b'g_running', 'a network of the PyTorch port rosinality/style-based-gan-pytorch'),
-    (b'generator_smooth', 'a network of GenForce, in PyTorch'),
     (b'g_synthesis', "a network of lernapparat's PyTorch port of StyleGAN"),
     (b'synthesis.b4.', 'a network of StyleGAN2 or StyleGAN3, as weights of PyTorch'),
     (b'GE.initial_block', 'a network of lucidrains/stylegan2-pytorch'),
     (b'g_ema', 'a network of the PyTorch port rosinality/stylegan2-pytorch, or of one of its kind'),
 )
 _TORCH = 'a file of PyTorch'
+# Those that can be read, or whose readers say why not: `storage.rosinality` and `storage.genforce`.
+_READ = (b'g_running', b'generator.to_rgb.', b'generator_smooth', b'from_rgb.0.0.conv.', b'from_rgb.0.conv.')
+# What `convert` writes for other runtimes, and others write as well.
+_PROGRAMS = {'.onnx': 'an ONNX program', '.stablehlo': 'a StableHLO program'}
 _STARTS = (
     (b'\x89HDF\r\n\x1a\n', 'a file of HDF5, as Keras writes weights'),
     (b'\x89PNG', 'a picture (PNG)'),
@@ -44,8 +47,12 @@ def kind_of(path: str | os.PathLike) -> str | None:
         return _kind_of_zip(path)
     if content.startswith(b'\x80'):
         return _kind_of_pickle(content)
+    if safetensors_file.is_one(content):
+        return None
     if content[8:9] == b'{' and b'"data_offsets"' in content:
-        return 'a file of safetensors'
+        return 'a file of safetensors, which this package did not write'
+    if program := _PROGRAMS.get(os.path.splitext(path)[1].lower()):
+        return f'{program}, which is run by others; its network cannot be read back'
     return next((kind for start, kind in _STARTS if content.startswith(start)), None)
 
 
@@ -64,7 +71,7 @@ def _kind_of_zip(path):
 
 
 def _kind_of_pickle(content):
-    if _TORCH_STREAM in content[:32]:
+    if TORCH_STREAM in content[:32]:
         return _port(content)
     if _PERSISTENT not in content:
         return None
@@ -77,4 +84,6 @@ def _kind_of_pickle(content):
 
 
 def _port(content):
+    if any(mark in content for mark in _READ):
+        return None
     return next((kind for mark, kind in _TORCH_PORTS if mark in content), _TORCH)

@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from stylegan_jax.config.label_meaning import meaning_of
+from stylegan_jax.data.sources import own_files
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage.checkpoint import FOLDER, Checkpoints, Saved
+from stylegan_jax.storage.stored_networks import HUB_FILE
 from stylegan_jax.training import network
 
 
@@ -36,15 +38,26 @@ def load_with_run(
     Raises:
       UserError: there is no such checkpoint, or it cannot be read.
     """
+    saved = restore(workdir, nimg)
+    return network_of(saved, which), saved
+
+
+def restore(workdir: str | os.PathLike, nimg: int | None = None) -> Saved:
+    """Reads a checkpoint of a run directory, of which `network_of` makes networks; see `load_with_run`."""
     with _opened(workdir) as checkpoints:
         saved = checkpoints.restore(nimg=nimg)
     for line in saved.damaged:
         print(f'warning: {line}; the one before it is used', file=sys.stderr)
+    return saved
+
+
+def network_of(saved: Saved, which: str) -> Generator | Discriminator:
+    """Returns one of the three networks of a checkpoint that was read."""
     found = jax.tree.map(jnp.asarray, network(saved.config, saved.state, which))
     if which != 'D':
         meaning = meaning_of(saved.progress.get('labels'), found.label_dim)
         found = dataclasses.replace(found, label_meaning=meaning)
-    return found, saved
+    return found
 
 
 def all_nimg(workdir: str | os.PathLike) -> list[int]:
@@ -57,7 +70,12 @@ def all_nimg(workdir: str | os.PathLike) -> list[int]:
 def _opened(workdir) -> collections.abc.Iterator[Checkpoints]:
     """Opens the checkpoints of a run directory that has at least one, for reading alone."""
     if not os.path.isdir(os.path.join(workdir, FOLDER)):
-        raise UserError(f'{workdir}: not a run directory (it has no {FOLDER} folder)')
+        folder, what = own_files.enclosing(workdir) or (None, None)
+        if what == 'the folder of a run':
+            raise UserError(f'{workdir}: this is a part of a run', remedy=f'give {folder}')
+        own = f': it is {what}, and no network' if what and os.path.samefile(folder, workdir) else ''
+        missing = f'it has no {FOLDER} folder; as a folder for a hub it would have {HUB_FILE}'
+        raise UserError(f'{workdir}: not a run directory ({missing}){own}')
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.latest() is None:

@@ -9,12 +9,15 @@ import re
 import numpy as np
 
 from stylegan_jax.config.network import DiscriminatorConfig, GeneratorConfig, ImageConfig
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.networks.layers import stage_name
 from stylegan_jax.runtime.bounded_pickle import shown
 from stylegan_jax.storage import official_pickle
+from stylegan_jax.storage.stored_networks import StoredNetworks
+
+FORM = 'an official pickle'
 
 _STYLEGAN2 = {'G_main', 'G_mapping', 'G_synthesis', 'G_synthesis_stylegan2', 'G_synthesis_stylegan_revised'} | {
     'D_main',
@@ -108,14 +111,38 @@ def load(path: str | os.PathLike, which: str = 'ema') -> Generator | Discriminat
     Raises:
       UserError: the file is not such a pickle, or holds a network that cannot be expressed here.
     """
-    networks = official_pickle.read(path)
+    return open_file(path).read(which)
+
+
+def open_file(path: str | os.PathLike) -> StoredNetworks:
+    """Reads an official pickle; its networks are converted when they are asked for.
+
+    Args:
+      path: see `load`.
+
+    Raises:
+      UserError: the file is not a pickle of data.
+    """
+    networks, names = official_pickle.read(path), ('ema', 'G', 'D')
     if isinstance(networks, official_pickle.OfficialNetwork):
-        networks = (networks,) * 3  # a file with one network; a discriminator as 'ema' is refused by its function
-    try:
-        network = networks[('G', 'D', 'ema').index(which)]
-    except (KeyError, IndexError, TypeError):
-        network = None  # `_converted` refuses it
-    return _converted(path, network, _convert_discriminator if which == 'D' else _convert_generator)
+        names = ('D',) if _is_discriminator(networks) else ('ema',)
+        networks = (networks,) * 3  # a discriminator as 'ema' is refused by its function
+
+    def read(which):
+        try:
+            network = networks[('G', 'D', 'ema').index(which)]
+        except (KeyError, IndexError, TypeError):
+            network = None  # `_converted` refuses it
+        return _converted(path, network, _convert_discriminator if which == 'D' else _convert_generator)
+
+    return StoredNetworks(os.fspath(path), FORM, names, read, explains=True)
+
+
+def _is_discriminator(network):
+    """Whether the one network of a file is a discriminator, by the function that built it."""
+    state = getattr(network, 'state', None)
+    function = state.get('build_func_name') if isinstance(state, dict) else None
+    return isinstance(function, str) and function.startswith('D_')
 
 
 def load_classifier(path: str | os.PathLike) -> tuple[DiscriminatorConfig, dict[str, np.ndarray]]:
@@ -155,8 +182,7 @@ def _converted(path, network, convert):
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
     except Exception as error:  # parts that are missing or of other types raise errors of many types
-        message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise UserError(f'{path}: damaged network ({message})') from error
+        raise UserError(f'{path}: damaged network ({in_one_line(error)})') from error
 
 
 def _convert_generator(network):

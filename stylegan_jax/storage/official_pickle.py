@@ -13,7 +13,7 @@ import typing
 
 import numpy as np
 
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.runtime import bounded_pickle
 from stylegan_jax.runtime.bounded_pickle import shown
 
@@ -174,5 +174,4 @@ def read(path: str | os.PathLike) -> typing.Any:
         except UserError as error:
             raise UserError(f'{path}: {error}') from None
         except Exception as error:  # damaged pickles raise errors of many types
-            message = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-            raise UserError(f'{path}: not a complete pickle file ({message})') from error
+            raise UserError(f'{path}: not a complete pickle file ({in_one_line(error)})') from error

@@ -1,5 +1,6 @@
 """One checkpoint on disk: its parts are read, and compared with the digests that were saved with them."""
 
+import dataclasses
 import errno
 import functools
 import typing
@@ -27,12 +28,13 @@ def with_key_data(state: TrainState) -> TrainState:
     return state.replace(key=jax.random.key_data(state.key))
 
 
-def without_absent(state: TrainState) -> dict[str, typing.Any]:
-    """Returns the fields of a state that are there, as they lie on disk.
+def stored_fields(state: TrainState) -> dict[str, typing.Any]:
+    """Returns the fields of a state by name, as they are stored, without those of options that are off.
 
-    Fields of options that are off are None. Orbax would store that, and then refuse states of before such an option.
+    Orbax refuses a checkpoint that lacks a field, though it were None: one that is older than the option.
     """
-    return {name: value for name, value in vars(state).items() if value is not None}
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class StoredCheckpoint:
@@ -64,7 +66,8 @@ class StoredCheckpoint:
         abstract = jax.eval_shape(lambda: with_key_data(create_state(config)))
         # Orbax restores each array in the kind of its template: numpy's here, as jax.Arrays would go to a device.
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)
-        state = TrainState(**self._read('state', ocp.args.StandardRestore(without_absent(abstract))))
+        state = self._read('state', ocp.args.StandardRestore(stored_fields(abstract)))
+        state = TrainState(**state)
         self._verify('state', digests.of_arrays(state))
         return state.replace(key=jax.random.wrap_key_data(state.key))
 

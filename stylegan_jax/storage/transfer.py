@@ -7,7 +7,6 @@ import dataclasses
 import math
 import os
 import re
-import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +14,10 @@ import jax.numpy as jnp
 from stylegan_jax import training
 from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError
-from stylegan_jax.networks import file as network_file
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import loading
+from stylegan_jax.training.freezing import frozen_blocks
 
 _BLOCK = re.compile(r'(synthesis/)?[^/]+')  # the report groups arrays by it: mapping, synthesis/8x8, 8x8, noise
 _LAST_DENSE = re.compile(r'\d+x\d+/dense1/(weight|bias)')  # of the discriminator, with a column for each class
@@ -37,7 +36,7 @@ def transferred(
     """Makes the networks that a run starts with from those of a file.
 
     Args:
-      path: an official pickle, a run directory, or a file that `.save` wrote.
+      path: whatever `storage.loading.load` reads.
       config: the new run's Config; its seed initialises the fresh arrays.
 
     Returns:
@@ -48,7 +47,10 @@ def transferred(
     Raises:
       UserError: the file cannot be read, is of another architecture, or has no weights that fit.
     """
-    theirs = {which: loading.load(path, which) for which in _networks_in(path)}
+    stored = loading.open_networks(path)
+    theirs = {which: stored.load(which) for which in ('G', 'D', 'ema') if which in stored.loadable}
+    if config.train.freeze_d and 'D' not in theirs:
+        raise UserError(f'{path} has no discriminator', field='train.freeze_d', value=config.train.freeze_d)
     for which, network in theirs.items():
         ours = (config.discriminator if which == 'D' else config.generator).architecture
         if network.config.architecture != ours:
@@ -62,6 +64,8 @@ def transferred(
     for which in theirs:
         fresh = training.network(config, state, which)
         networks[which], fates = _merged(theirs[which], fresh)
+        if which == 'D':
+            _refuse_fresh_in_frozen(path, config, [*fates['new'], *fates['reshaped']])
         lines[which] = _described(theirs[which], fresh, fates)
         fitting += [name for name in fates['taken'] + fates['adapted'] if name.endswith('weight')]
     if not fitting:  # biases, noise and the average w may fit by chance
@@ -72,11 +76,16 @@ def transferred(
     return *map(networks.get, ('G', 'D', 'ema')), _report(lines)
 
 
-def _networks_in(path):
-    """Returns which of 'G', 'D' and 'ema' a path has; a saved generator serves as both generators."""
-    if os.path.isfile(path) and zipfile.is_zipfile(path):
-        return ['D'] if network_file.read(path)[0] == 'discriminator' else ['G', 'ema']
-    return ['G', 'D', 'ema']
+def _refuse_fresh_in_frozen(path, config, fresh):
+    """Raises a UserError for blocks of D that would stay as they are without weights from the file."""
+    missing = [name for name in fresh if name.partition('/')[0] in frozen_blocks(config)]
+    if missing:
+        raise UserError(
+            f'{path} does not have {missing[0]}, which would stay random',
+            field='train.freeze_d',
+            value=config.train.freeze_d,
+            remedy='give 0, or the size of its images to image.resolution',
+        )
 
 
 def _merged(theirs, fresh):

@@ -9,7 +9,7 @@ from stylegan_jax.training.optimizer import adam_init, adam_update
 from stylegan_jax.training.parallel import Devices
 from stylegan_jax.training.reals import fade_reals, prepare_reals
 from stylegan_jax.training.sharing import Share
-from stylegan_jax.training.state import TrainState, create_state, enter_setting, network, run_key
+from stylegan_jax.training.state import TrainState, create_state, enter_setting, network, run_key, with_options
 from stylegan_jax.training.steps import discriminator_step, generator_step, train_iteration
 
 __all__ = [
@@ -37,4 +37,5 @@ __all__ = [
     'prepare_reals',
     'run_key',
     'train_iteration',
+    'with_options',
 ]

@@ -15,7 +15,7 @@ from stylegan_jax.training.mixing import draw_crossover
 
 # Purposes. Each is folded into the key, so that draws for one purpose never repeat those for another. Others that use
 # the run's key have other numbers (`run.sample_grid`).
-_DISCRIMINATOR_STEP, _GENERATOR_STEP = 0, 1
+_DISCRIMINATOR_STEP, _GENERATOR_STEP, _PATH_LENGTH = 0, 1, 3
 _AUGMENTATION = 6  # is folded into the key of a replica's step, beside the six keys that are split off it
 
 
@@ -30,6 +30,9 @@ class StepDraws(typing.NamedTuple):
       mirror: whether each real image is flipped [N], or None for never (discriminator step only).
       gp_factors: see `losses.discriminator_loss` [N, 1, 1, 1] (discriminator step of WGAN-GP only).
       augment: a typed key for each image, of which its augmentation follows [N], or None for none.
+      directions: see `path_length.path_lengths` [N, H, W, C] (in `path` only).
+      path: the draws of path length regularization, for images of its own, fewer in each replica (generator step only);
+        None for none.
     """
 
     z: jax.Array
@@ -39,6 +42,8 @@ class StepDraws(typing.NamedTuple):
     mirror: jax.Array | None = None
     gp_factors: jax.Array | None = None
     augment: jax.Array | None = None
+    directions: jax.Array | None = None
+    path: 'StepDraws | None' = None
 
 
 def draw_generator_step(
@@ -65,7 +70,12 @@ def draw_generator_step(
     Returns:
       StepDraws for N images.
     """
-    return _draw(config, key, _GENERATOR_STEP, cur_nimg, batch, stage, replicas, dtype)
+    draws = _draw(config, key, _GENERATOR_STEP, cur_nimg, batch, stage, replicas, dtype)
+    if not config.loss.path_length:
+        return draws
+    count = config.replicas if replicas is None else len(replicas)
+    batch = count * max(1, batch // count // config.loss.path_length_batch_shrink)
+    return draws._replace(path=_draw(config, key, _PATH_LENGTH, cur_nimg, batch, stage, replicas, dtype))
 
 
 def draw_discriminator_step(
@@ -97,8 +107,9 @@ def _draw(config, key, purpose, cur_nimg, batch, stage, replicas, dtype):
 
 def _draw_replica(config, key, purpose, batch, stage, dtype):
     """Draws for the images of one replica; a field that the config does not use stays None."""
-    # Always six keys: a draw does not change when another one is switched off.
-    z, z_mix, mixing, noise, mirror, factors = jax.random.split(key, 6)
+    # Always six keys: a draw does not change when another one is switched off. The last is for numbers that one purpose
+    # alone needs.
+    z, z_mix, mixing, noise, mirror, own = jax.random.split(key, 6)
     draws = StepDraws(
         jax.random.normal(z, (batch, config.generator.z_dim), dtype),
         noise=draw_noise(config.generator, noise, batch, stage, dtype),
@@ -111,8 +122,11 @@ def _draw_replica(config, key, purpose, batch, stage, dtype):
         )
     if purpose == _DISCRIMINATOR_STEP and config.data.mirror:
         draws = draws._replace(mirror=jax.random.bernoulli(mirror, 0.5, (batch,)))
-    if config.augment.mode != 'none':
+    if purpose != _PATH_LENGTH and config.augment.mode != 'none':  # path lengths have no discriminator
         draws = draws._replace(augment=jax.random.split(jax.random.fold_in(key, _AUGMENTATION), batch))
     if purpose == _DISCRIMINATOR_STEP and config.loss.name == 'wgan_gp':
-        draws = draws._replace(gp_factors=jax.random.uniform(factors, (batch, 1, 1, 1), dtype))
+        draws = draws._replace(gp_factors=jax.random.uniform(own, (batch, 1, 1, 1), dtype))
+    if purpose == _PATH_LENGTH:
+        shape = (batch, *config.image.stage_shape(stage), config.image.channels)
+        draws = draws._replace(directions=jax.random.normal(own, shape, dtype))
     return draws

@@ -5,6 +5,7 @@ These functions only read the state; `steps` applies the gradients. The argument
 """
 
 import functools
+import typing
 from collections.abc import Callable
 
 import jax
@@ -17,10 +18,13 @@ from stylegan_jax.networks.generator import broadcast_w, map_latents, synthesize
 from stylegan_jax.runtime.platforms import activation_dtype, matmul_precision
 from stylegan_jax.training.augmenting import augmenter, signs
 from stylegan_jax.training.draws import StepDraws
+from stylegan_jax.training.freezing import split_frozen
 from stylegan_jax.training.loss_scale import loss_scale
 from stylegan_jax.training.losses import discriminator_loss, generator_loss
 from stylegan_jax.training.mixing import mix_styles
+from stylegan_jax.training.path_length import path_length_penalty, path_lengths
 from stylegan_jax.training.reals import prepare_reals
+from stylegan_jax.training.separation import separation_loss
 from stylegan_jax.training.sharing import Share, global_batch, mean_over_replicas
 from stylegan_jax.training.state import TrainState
 
@@ -38,10 +42,11 @@ def discriminator_gradients(
     """Differentiates the discriminator's loss; see `steps.discriminator_step` for the arguments.
 
     Returns:
-      (gradients, mean w of the generated images [W], dict of metrics), means over all replicas.
+      (gradients of the blocks that are not frozen, mean w of the generated images [W], dict of metrics), means over all
+      replicas.
     """
-    share = share or Share(config.replicas)
-    scale = loss_scale(config, state.d_loss_scale)
+    share, scale = share or Share(config.replicas), loss_scale(config, state.d_loss_scale)
+    trained, frozen = split_frozen(config, state.d_params)
 
     def gradients_of(reals, label, draws, *, lazy_factor):
         reals = prepare_reals(
@@ -57,10 +62,10 @@ def discriminator_gradients(
         # first layer, which reads the colour channels one by one, and recomputes it for each of them.
         fakes = jax.lax.optimization_barrier(fakes)
 
-        def loss_fn(d_params):
+        def loss_fn(trained):
             loss, metrics = discriminator_loss(
                 config.loss,
-                discriminator_of(config, d_params, label, stage, state.alpha, share),
+                discriminator_of(config, trained | frozen, label, stage, state.alpha, share),
                 reals,
                 fakes,
                 shrink=2 ** (config.image.num_stages - 1 - stage),
@@ -71,7 +76,7 @@ def discriminator_gradients(
             )
             return jnp.mean(loss), metrics | signs(config, metrics['real_logits'])
 
-        loss, metrics, gradients = _differentiate(loss_fn, state.d_params, scale)
+        loss, metrics, gradients = _differentiate(loss_fn, trained, scale)
         return gradients, jnp.mean(w, axis=0), {'d_loss': loss} | jax.tree.map(jnp.mean, metrics)
 
     def means(lazy_factor):
@@ -87,6 +92,24 @@ def discriminator_gradients(
         return jax.lax.cond(step_number % interval == 0, lambda: means(float(interval)), lambda: means(None))
 
 
+class GeneratorGradients(typing.NamedTuple):
+    """The result of `generator_gradients`.
+
+    Attributes:
+      g_params: gradients of the generator's weights.
+      w_mean: mean w of the generated images [W].
+      metrics: dict of scalars.
+      probe: gradients of the probe's parameters; None without one (see `separation`).
+      path_length_means: next running means of path lengths [replicas]; None without them (see `path_length`).
+    """
+
+    g_params: optax.Params
+    w_mean: jax.Array
+    metrics: dict[str, jax.Array]
+    probe: optax.Params | None = None
+    path_length_means: jax.Array | None = None
+
+
 def generator_gradients(
     config: Config,
     state: TrainState,
@@ -95,34 +118,96 @@ def generator_gradients(
     *,
     stage: int,
     share: Share | None = None,
-) -> tuple[optax.Params, jax.Array, dict[str, jax.Array]]:
+) -> GeneratorGradients:
     """Differentiates the generator's loss; see `steps.generator_step` for the arguments.
 
     Returns:
-      (gradients, mean w [W], dict of metrics), means over all replicas.
+      GeneratorGradients, means over all replicas.
     """
     share = share or Share(config.replicas)
     scale = loss_scale(config, state.g_loss_scale)
+    step_number = state.cur_nimg // global_batch(config, share, label)
+    probe_params = None if state.probe is None else state.probe.params
 
-    def gradients_of(label, draws):
-        def loss_fn(g_params):
-            fakes, w = generate(config, g_params, label, draws, stage, state.alpha)
+    def gradients_of(label, draws, replicas):
+        def loss_fn(params):
+            g_params, probe_params = params
+            fakes, w = _generate(config, g_params, label, draws, stage, state.alpha)
             fakes = jax.lax.optimization_barrier(fakes)  # for the reason given in `discriminator_gradients`
             if augment := augmenter(config, state, draws.augment):
                 fakes = augment(fakes, 'fake')
             logits = discriminator_of(config, state.d_params, label, stage, state.alpha, share)(fakes)
-            return jnp.mean(generator_loss(config.loss, logits)), w
+            loss, metrics = jnp.mean(generator_loss(config.loss, logits)), {}
+            if probe_params is not None:
+                separation = separation_loss(probe_params, w, state.w_avg, label)
+                loss, metrics = loss + config.loss.separation * separation, {'separation_loss': separation}
+            return loss, (jax.lax.stop_gradient(w), metrics)
 
-        loss, w, gradients = _differentiate(loss_fn, state.g_params, scale)
+        loss, (w, metrics), gradients = _differentiate(loss_fn, (state.g_params, probe_params), scale)
         metrics = {
             'g_loss': loss,
             'w_norm': jnp.mean(jnp.linalg.norm(w, axis=-1)),
             'w_spread': jnp.mean(jnp.linalg.norm(w - state.w_avg, axis=-1)),
-        }
-        return gradients, jnp.mean(w, axis=0), metrics
+        } | metrics
+        result = GeneratorGradients(gradients[0], jnp.mean(w, axis=0), metrics, gradients[1])
+        if not config.loss.path_length:
+            return result
+        return _with_path_lengths(config, state, result, label, draws.path, replicas, stage, step_number)
 
+    # The numbers of the replicas tell which running means are theirs.
+    replicas = share.numbers() if config.loss.path_length else None
     with matmul_precision(config.precision):
-        return mean_over_replicas(gradients_of, share, label, draws)
+        return mean_over_replicas(gradients_of, share, label, draws, replicas)
+
+
+def _with_path_lengths(config, state, result, label, draws, replicas, stage, step_number):
+    """Adds path length regularization to the results of some replicas, in one step of every `path_length_interval`.
+
+    As R1 does where it is lazy, the penalty then has as many times its weight, and so have the metrics, which are 0 in
+    the other steps. Both kinds of step are in the program, and the device chooses between them.
+
+    Args:
+      config: a Config.
+      state: a TrainState.
+      result: GeneratorGradients without path lengths.
+      label: [N, K] of the images of the step; path lengths take the first ones of each replica.
+      draws: those of path length regularization, for n images.
+      replicas: numbers of the replicas that the images belong to [R].
+      stage: the active stage (static).
+      step_number: which of all steps this is.
+    """
+    interval, scale = config.loss.path_length_interval, loss_scale(config, state.g_loss_scale)
+    per_replica, taken = (x.shape[0] // len(replicas) for x in (label, draws.z))
+    size = label.shape[1]
+    label = label.reshape(len(replicas), per_replica, size)[:, :taken].reshape(len(replicas) * taken, size)
+    means = state.path_length_means[replicas]
+
+    def loss_fn(g_params):
+        _, ws = _map_and_mix(config, g_params, label, draws)
+        synthesize = functools.partial(_synthesize, config, g_params, draws=draws, stage=stage, alpha=state.alpha)
+        lengths = path_lengths(synthesize, ws, draws.directions, scale)
+        penalties, next_means = path_length_penalty(config.loss, lengths, means)
+        metrics = {'path_length': jnp.mean(lengths) * interval, 'path_length_penalty': jnp.mean(penalties) * interval}
+        loss = metrics['path_length_penalty'] * config.loss.path_length
+        return loss, (jax.lax.stop_gradient(next_means), metrics)
+
+    def penalised(g_params):
+        # The other gradients come in as an argument, so that XLA does not keep the activations of both at a time.
+        _, (next_means, metrics), gradients = _differentiate(loss_fn, state.g_params, scale)
+        return jax.tree.map(jnp.add, g_params, gradients), next_means, metrics
+
+    def plain(g_params):
+        zero = jnp.zeros((), means.dtype)
+        return g_params, means, {'path_length': zero, 'path_length_penalty': zero}
+
+    if interval == 1:
+        g_params, means, metrics = penalised(result.g_params)
+    else:
+        g_params, means, metrics = jax.lax.cond(step_number % interval == 0, penalised, plain, result.g_params)
+    # Each replica fills its own place, so that the mean over all of them, times their number, holds all.
+    parts = config.replicas // len(replicas)
+    means = jnp.zeros_like(state.path_length_means).at[replicas].set(means) * parts
+    return result._replace(g_params=g_params, metrics=result.metrics | metrics, path_length_means=means)
 
 
 def generate(
@@ -147,6 +232,18 @@ def generate(
       images: [N, H, W, C] at the size of the stage.
       w: intermediate latents of the first latents [N, W], without a gradient, because only averages are made of them.
     """
+    images, w = _generate(config, g_params, label, draws, stage, alpha)
+    return images, jax.lax.stop_gradient(w)
+
+
+def _generate(config, g_params, label, draws, stage, alpha):
+    """Generates like `generate`, and returns w with its gradient."""
+    w, ws = _map_and_mix(config, g_params, label, draws)
+    return _synthesize(config, g_params, ws, draws=draws, stage=stage, alpha=alpha), w
+
+
+def _map_and_mix(config, g_params, label, draws):
+    """Returns w of the first latents [N, W], and ws after mixing regularization [N, L, W]."""
     generator = config.generator
     w = map_latents(generator, g_params, draws.z, label)
     ws = broadcast_w(generator, w)
@@ -154,10 +251,12 @@ def generate(
         # The second latents have the same labels, as in the official code.
         ws_mix = broadcast_w(generator, map_latents(generator, g_params, draws.z_mix, label))
         ws = mix_styles(ws, ws_mix, draws.crossover)
-    images = synthesize_images(
-        generator, g_params, ws, draws.noise, stage=stage, alpha=alpha, dtype=activation_dtype(config.precision)
-    )
-    return images, jax.lax.stop_gradient(w)
+    return w, ws
+
+
+def _synthesize(config, g_params, ws, *, draws, stage, alpha):
+    dtype = activation_dtype(config.precision)
+    return synthesize_images(config.generator, g_params, ws, draws.noise, stage=stage, alpha=alpha, dtype=dtype)
 
 
 def discriminator_of(

@@ -93,7 +93,7 @@ def _finite_flags(config, state, batch, stage, replica, names):
     # The sum of squares decides whether a step is skipped; it overflows before the gradient itself does.
     check('gradient of D', gradients, measure=ops.sum_of_squares)
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
-    gradients, _, metrics = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
-    check('metric', metrics)
-    check('gradient of G', gradients, measure=ops.sum_of_squares)
+    result = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
+    check('metric', result.metrics)
+    check('gradient of G', result.g_params, measure=ops.sum_of_squares)
     return jnp.stack(flags)

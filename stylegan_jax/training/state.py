@@ -3,15 +3,18 @@
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from stylegan_jax.augmentation.controller import Augmentation, first_augmentation
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, needs_optimizer_reset
+from stylegan_jax.errors import require
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training.loss_scale import FIRST_LOSS_SCALE
 from stylegan_jax.training.optimizer import adam_init
+from stylegan_jax.training.separation import Probe, create_probe
 
 
 @flax.struct.dataclass
@@ -36,7 +39,9 @@ class TrainState:
       d_skipped: the same of the discriminator.
       g_loss_scale: logarithm to base 2 of the factor of the generator's loss, see `loss_scale` (used in float16 only).
       d_loss_scale: the same of the discriminator.
-      augmentation: of the controller of adaptive augmentation; None without it.
+      path_length_means: running mean of path lengths of each replica, see `path_length` [replicas]; None if it is off.
+      probe: see `separation`; None if it is off.
+      augmentation: the controller of adaptive augmentation, see `augmentation.controller`; None if it is off.
     """
 
     g_params: optax.Params
@@ -56,6 +61,8 @@ class TrainState:
     d_skipped: jax.Array
     g_loss_scale: jax.Array
     d_loss_scale: jax.Array
+    path_length_means: jax.Array | None = None
+    probe: Probe | None = None
     augmentation: Augmentation | None = None
 
 
@@ -107,18 +114,46 @@ def create_state(
         d_skipped=jnp.zeros((), jnp.int32),
         g_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
         d_loss_scale=jnp.full((), FIRST_LOSS_SCALE, jnp.float32),
+        path_length_means=jnp.zeros(config.replicas, dtype) if config.loss.path_length else None,
+        probe=_fresh_probe(config, dtype),
         augmentation=first_augmentation() if config.augment.mode == 'ada' else None,
     )
 
 
-def with_options(config: Config, state: TrainState) -> TrainState:
-    """Returns the state of a run that goes on with a config whose options may be others than those until now.
+def _fresh_probe(config, dtype):
+    if not config.loss.separation:
+        return None
+    require(config.image.label_dim > 0, 'loss.separation', config.loss.separation, 'the images have no labels; give 0')
+    return create_probe(config, dtype)
 
-    What an option carries begins anew where it was off, and is dropped where it is off now.
+
+def with_options(config: Config, state: TrainState) -> TrainState:
+    """Returns a state, which was saved under other options, with the parts that the config's options need.
+
+    Args:
+      config: a Config.
+      state: a TrainState of the same networks.
+
+    Returns:
+      The TrainState; a part that is new in it starts as in `create_state`.
     """
-    if (state.augmentation is None) == (config.augment.mode != 'ada'):
+    means, probe, augmentation = state.path_length_means, state.probe, state.augmentation
+    if not config.loss.path_length:
+        means = None
+    elif means is None or len(means) != config.replicas:
+        means = np.full(config.replicas, 0 if means is None else np.mean(means), state.w_avg.dtype)
+    if not config.loss.separation:
+        probe = None
+    elif probe is None:
+        probe = _fresh_probe(config, state.w_avg.dtype)
+    if config.augment.mode != 'ada':
+        augmentation = None
+    elif augmentation is None:
+        augmentation = first_augmentation()
+    parts = {'path_length_means': means, 'probe': probe, 'augmentation': augmentation}
+    if all(part is getattr(state, name) for name, part in parts.items()):
         return state
-    return state.replace(augmentation=first_augmentation() if config.augment.mode == 'ada' else None)
+    return state.replace(**parts)
 
 
 def run_key(config: Config) -> jax.Array:

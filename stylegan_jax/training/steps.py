@@ -14,9 +14,11 @@ from stylegan_jax.networks import ops
 from stylegan_jax.training.augmenting import adapted
 from stylegan_jax.training.averaging import average_generator, average_w
 from stylegan_jax.training.draws import StepDraws, draw_discriminator_step, draw_generator_step
+from stylegan_jax.training.freezing import joined_moments, split_frozen, split_frozen_moments
 from stylegan_jax.training.gradients import discriminator_gradients, generator_gradients
 from stylegan_jax.training.loss_scale import next_loss_scale
 from stylegan_jax.training.optimizer import adam_update
+from stylegan_jax.training.separation import train_probe
 from stylegan_jax.training.sharing import Share, global_batch
 from stylegan_jax.training.state import TrainState
 
@@ -49,10 +51,17 @@ def discriminator_step(
       metrics: dict of scalars.
     """
     gradients, w_mean, metrics = discriminator_gradients(config, state, reals, label, draws, stage=stage, share=share)
-    d_params, d_optimizer, skipped, log2_scale, health = _apply_gradients(
-        config, gradients, state.d_optimizer, state.d_params, state.d_skipped, state.d_loss_scale, lr
+    params, frozen_params = split_frozen(config, state.d_params)
+    moments, frozen_moments = split_frozen_moments(config, state.d_optimizer)
+    params, moments, skipped, log2_scale, health = _apply_gradients(
+        config, gradients, moments, params, state.d_skipped, state.d_loss_scale, lr
     )
-    state = state.replace(d_params=d_params, d_optimizer=d_optimizer, d_skipped=skipped, d_loss_scale=log2_scale)
+    state = state.replace(
+        d_params=params | frozen_params,
+        d_optimizer=joined_moments(moments, frozen_moments),
+        d_skipped=skipped,
+        d_loss_scale=log2_scale,
+    )
     # The official loop averages the generator together with the discriminator's step, before the generator's own. The
     # averaged generator has the average w of the same moment, which is the one before this step.
     batch = global_batch(config, share, reals)
@@ -91,18 +100,24 @@ def generator_step(
       state: the next one.
       metrics: dict of scalars.
     """
-    gradients, w_mean, metrics = generator_gradients(config, state, label, draws, stage=stage, share=share)
+    result = generator_gradients(config, state, label, draws, stage=stage, share=share)
     g_params, g_optimizer, skipped, log2_scale, health = _apply_gradients(
-        config, gradients, state.g_optimizer, state.g_params, state.g_skipped, state.g_loss_scale, lr
+        config, result.g_params, state.g_optimizer, state.g_params, state.g_skipped, state.g_loss_scale, lr
     )
+    finite = health['skipped'] == 0
+    if state.probe is not None:
+        state = state.replace(probe=train_probe(config, state.probe, result.probe, lr, finite))
+    if state.path_length_means is not None:
+        means = jnp.where(finite, result.path_length_means, state.path_length_means)
+        state = state.replace(path_length_means=means)
     state = state.replace(
         g_params=g_params,
         g_optimizer=g_optimizer,
         g_skipped=skipped,
         g_loss_scale=log2_scale,
-        w_avg=average_w(config, state.w_avg, w_mean),  # in both steps, as in the official code
+        w_avg=average_w(config, state.w_avg, result.w_mean),  # in both steps, as in the official code
     )
-    return state, metrics | {f'g_{name}': value for name, value in health.items()}
+    return state, result.metrics | {f'g_{name}': value for name, value in health.items()}
 
 
 def train_iteration(

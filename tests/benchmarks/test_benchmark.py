@@ -64,6 +64,7 @@ def check_speeds(results, rates, flops_per_image):
         assert result['peak_memory'] is None
 
 
+@pytest.mark.full
 def test_training_needs_only_what_networks_need(tmp_path):
     """In a process of its own, with every other package unimportable."""
     code = f"""
@@ -98,6 +99,7 @@ def test_generating(run):
     assert len(out.splitlines()) == 6
 
 
+@pytest.mark.full
 def test_compiling_finds_the_cache(run):
     before = jax.config.jax_compilation_cache_dir
     code, _out, err = run('--what=compile', '--resolution=4', '--batch=1', '--json=results.json')

@@ -1,5 +1,8 @@
 """How commands end: exit codes, and one line for what a user got wrong."""
 
+import subprocess
+import sys
+
 import pytest
 from absl import flags, logging
 from absl.testing import flagsaver
@@ -97,3 +100,47 @@ def test_commands_that_only_open_data_call_it_by_their_own_flags(capsys):
         flags.DEFINE_string('data', '', 'A flag of such a command.')
         main = command.reported_to_user(failing(UserError('is missing', field='data.path', value='x')))
         assert ended(capsys, lambda: main(['program'])) == (2, 'error: --data=x: is missing\n')
+
+
+INTERRUPTED = """
+import atexit, signal, sys
+from stylegan_jax.cli import command
+
+class Late:
+    def __del__(self):
+        print('the last steps of the interpreter')
+
+def main(argv):
+    sys.late = Late()
+    atexit.register(lambda: print('given back'))
+    signal.signal(signal.SIGTERM, command.interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+    signal.raise_signal(signal.{name})
+
+command.run(main)
+"""
+
+
+@pytest.mark.parametrize('name, code, stderr', [('SIGINT', 130, 'interrupted\n'), ('SIGTERM', 143, '')])
+def test_a_signal_ends_the_process_without_the_last_steps_of_the_interpreter(name, code, stderr):
+    """JAX crashed in these, with exit code 139, where a compilation had been interrupted."""
+    program = INTERRUPTED.replace('{name}', name)
+    done = subprocess.run([sys.executable, '-c', program], text=True, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (code, 'given back\n', stderr)
+
+
+def test_warnings_of_the_package_are_lines_for_people():
+    program = """
+import logging
+from stylegan_jax.cli import command
+
+def main(argv):
+    logging.getLogger('stylegan_jax.data.dataset').warning('%d left out', 3)
+    logging.getLogger('other').warning('4 left out')
+
+command.run(main)
+"""
+    done = subprocess.run([sys.executable, '-c', program], text=True, capture_output=True, timeout=60)
+    first, second = done.stderr.splitlines()
+    assert first == 'warning: 3 left out'
+    assert second.startswith('W') and second.endswith('] 4 left out')

@@ -14,6 +14,7 @@ NAMES = sorted(
         'ffhq',
         'ffhq512',
         'ffhq256',
+        'ffhq256_pl',
         'celebahq',
         'lsun_bedroom',
         'lsun_cat',
@@ -21,6 +22,7 @@ NAMES = sorted(
         'cifar10',
         'quickstart',
         'custom',
+        'small',
     ]
     + [f'table1_{row}' for row in 'abcdef']
     + [f'table2_mix{percent}' for percent in (0, 50, 90, 100)]
@@ -128,6 +130,7 @@ def test_ffhq_is_configuration_f():
     [
         ('ffhq512', 'ffhq', {'image.resolution': 512}),
         ('ffhq256', 'ffhq', {'image.resolution': 256}),
+        ('ffhq256_pl', 'ffhq256', {'loss.path_length': 2.0}),
         ('lsun_bedroom', 'ffhq', {'image.resolution': 256, 'data.mirror': False}),
         ('lsun_cat', 'ffhq', {'image.resolution': 256, 'data.mirror': False}),
         ('lsun_car', 'ffhq', {'image.resolution': 512, 'data.mirror': False}),
@@ -215,7 +218,7 @@ def test_table_4(name, expected):
 
 
 def test_small_experiments_run_on_one_replica():
-    for name in ('quickstart', 'custom', 'cifar10'):
+    for name in ('quickstart', 'custom', 'cifar10', 'small'):
         assert load_experiment(name).replicas == 1
     assert load_experiment('quickstart').data.source == 'toy_faces'
     assert load_experiment('cifar10').image.label_dim == 10

@@ -299,3 +299,11 @@ def test_useless_path_is_a_user_error(tmp_path, path, message):
 def test_channels_that_no_picture_has_are_a_user_error(tmp_path):
     with pytest.raises(UserError, match=r'^image\.channels=5: image files have 1'):
         open_direct(KINDS['arrays'](tmp_path / 'set'), ImageConfig(8, channels=5))
+
+
+def test_toy_faces_with_a_path_are_refused_before_anything_is_opened():
+    """--dry_run looks no further than for labels, and is to refuse what the training refuses."""
+    config = Config(data=DataConfig(source='toy_faces', path='mine'))
+    for step in (lambda: with_found_labels(config), lambda: open_dataset(config.data, ImageConfig(32))):
+        with pytest.raises(UserError, match=r"^data\.path='mine': toy faces are drawn, .* data\.source=images data\.c"):
+            step()

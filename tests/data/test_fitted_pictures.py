@@ -276,7 +276,7 @@ def test_useless_path_is_a_user_error(tmp_path, make, message):
 
 BAD = {
     'text': (b'this is text', 'not a PNG, JPEG, WebP, TIFF or other image'),
-    'empty': (b'', 'not a PNG, JPEG, WebP, TIFF or other image'),
+    'empty': (b'', 'not a picture: it is empty'),
     'small': (encode(random_pixels(0, 7, 20)), '20x7 pixels are too few for 8x8'),
     'cut': (encode(random_pixels(0, 64, 64))[:5000], 'truncated'),
 }
@@ -297,7 +297,7 @@ def test_one_percent_of_bad_files_is_skipped(tmp_path, caplog, kind):
 
 def test_more_than_one_percent_of_bad_files_is_a_user_error(tmp_path):
     files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(100)} | {'050.png': b'', '077.png': b'x'}
-    with pytest.raises(UserError, match=r'2 of 100 .*050\.png \(not a PNG.*077\.png \(not a PNG'):
+    with pytest.raises(UserError, match=r'2 of 100 .*050\.png \(not a picture: it is empty\).*077\.png \(not a PNG'):
         open_pictures(write_folder(tmp_path, files), IMAGE)
 
 

@@ -270,3 +270,18 @@ def test_a_photo_that_is_too_large_is_said_to_be_so(tmp_path):
     assert message == 'its 200 megapixels are too many, 179 are read at most; reduce it with another program'
     Image.new('L', (10000, 10000)).save(tmp_path / 'photo.png')  # of which Pillow warns
     assert len(run_program(tmp_path / 'photo.png', 3, 'box')) == 1
+
+
+@pytest.mark.parametrize(
+    'content, kind',
+    [
+        (b'version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n', 'a pointer of Git LFS'),
+        (b'<!DOCTYPE html><html>not found</html>', 'a web page'),
+        (b'', 'empty'),
+    ],
+)
+def test_what_came_in_place_of_a_picture_is_named(content, kind):
+    with pytest.raises(Unusable, match=f'^not a picture: it is {kind}'):
+        decode(content)
+    with pytest.raises(Unusable, match=f'^not a picture: it is {kind}'):
+        upright_size(io.BytesIO(content))

@@ -63,6 +63,7 @@ def test_an_image_does_not_depend_on_the_others(found):
     assert alone.start == found.start[1]
 
 
+@pytest.mark.full
 def test_more_starts_never_are_worse_at_the_first_choice():
     def distance(restarts):
         seen = []
@@ -101,7 +102,7 @@ def test_noise_is_optimised_stays_normal_and_helps(found):
     assert np.abs(images.astype(int) - moved.images).max() <= 1
 
 
-@pytest.mark.parametrize('letter', ['B', 'C', pytest.param('D', marks=pytest.mark.full)])
+@pytest.mark.parametrize('letter', ['B', *(pytest.param(letter, marks=pytest.mark.full) for letter in 'CD')])
 def test_networks_without_noise_or_styles(letter):
     generator = tiny.generator(tiny.generator_config(letter, resolution=8))
     seen = []
@@ -168,6 +169,7 @@ def test_distance_is_nothing_for_the_same_images_and_grows():
     assert (pixels(images + 0.1, pixels.seen(images))[0] < distance(images + 0.1, seen)[0]).all()
 
 
+@pytest.mark.full
 def test_lpips_takes_the_place_of_the_discriminator_and_has_gradients():
     lpips = LPIPS.from_arrays(random_arrays(0), where='random', name='vgg16-random')
     distance = Distance(LARGER, lpips, 1.0, 2)

@@ -125,7 +125,8 @@ def test_passes_are_shared_and_forgotten(evaluator, tmp_path):
     assert '"source": "reals"' in (kept / 'identity.json').read_text()
 
 
-@pytest.mark.parametrize('way', ['legacy', pytest.param('clean', marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize('way', ['legacy', 'clean'])
 def test_inception_metrics(evaluator, tmp_path, way):
     """With weights by rule, and so few images that the matrices are singular."""
     path = tmp_path / 'inception.npz'

@@ -45,7 +45,10 @@ def test_images_and_linear_layers_follow_their_rules(rule_linear):
     np.testing.assert_allclose(rule_linear[NAMES[0]].ravel()[:3], FACTS['rule_linear_first3'], rtol=1e-6)
 
 
-@pytest.mark.parametrize('size, linear', [(64, 'real'), (64, 'rule'), (128, 'real'), (128, 'rule'), (256, 'real')])
+@pytest.mark.parametrize(
+    'size, linear',
+    [(64, 'real'), (64, 'rule'), (128, 'real'), (128, 'rule'), pytest.param(256, 'real', marks=pytest.mark.full)],
+)
 def test_distances(trunk, rule_linear, size, linear):
     """Relative 1e-5, and 5e-5 where images differ by 1e-4; differences of float32 activations miss that tenfold."""
     network = LPIPS.from_arrays(trunk, where='rule', linear=rule_linear if linear == 'rule' else None)

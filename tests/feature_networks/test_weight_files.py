@@ -9,11 +9,11 @@ import zipfile
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch_writer
-from torch_writer import Parameter, Storage, Tensor
 
+import torch_writer
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.weight_files import read_arrays
+from torch_writer import Parameter, Storage, Tensor
 
 CONTAINERS = pytest.mark.parametrize('container', ['zip', 'stream'])
 

@@ -327,7 +327,9 @@ def test_other_sizes_take_the_same_part_and_leave_out_ranges_that_they_have_not(
     assert 0 <= left < right <= 1 and 0 <= top < bottom <= 4
 
 
-@pytest.mark.parametrize('resolution, base', [(4, (4, 4)), (8, (4, 3)), (16, (2, 1))])
+@pytest.mark.parametrize(
+    'resolution, base', [(4, (4, 4)), (8, (4, 3)), pytest.param(16, (2, 1), marks=pytest.mark.full)]
+)
 def test_defaults_fit_any_size_and_shape(resolution, base):
     generator = doubled(tiny.generator, tiny.generator_config(image=ImageConfig(resolution, base_shape=base)))
     artist = Painter(generator)

@@ -28,6 +28,11 @@ def depthwise(x, taps):
     )
 
 
+def test_upscale_bilinear_keeps_centres_in_place():
+    x = tiny.normal(2, 3, 5, 4)
+    np.testing.assert_allclose(ops.upscale_bilinear(x), jax.image.resize(x, (2, 6, 10, 4), 'linear'), atol=1e-6)
+
+
 @pytest.mark.parametrize('taps', [(1, 2, 1), (1, 3, 7), (1, 4, 6, 4, 1), (2, 0, 0, 1, 5)])
 def test_blur_is_a_depthwise_convolution(float64, taps):
     x = tiny.normal(2, 5, 6, 3)

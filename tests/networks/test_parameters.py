@@ -143,6 +143,10 @@ VARIANTS = {
     'C': {'letter': 'C'},
     'D': {'letter': 'D'},
     'E and F': {'letter': 'F'},
+    'rosinality': {
+        'generator': {'architecture': 'rosinality'},
+        'discriminator': {'architecture': 'rosinality'},
+    },
     'labels, 1 channel, no blur, no mbstd': {
         'image': ImageConfig(8, channels=1, label_dim=3),
         'generator': {'blur_filter': ()},
@@ -190,7 +194,7 @@ def is_reached(name, image, stage):
     return stage - 1 <= its_stage <= stage if block[3].endswith('_rgb') else its_stage <= stage
 
 
-@pytest.mark.parametrize('stage', [0, 1])
+@pytest.mark.parametrize('stage', [pytest.param(0, marks=pytest.mark.full), 1])
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_runs_at_every_stage(variant, stage):
     image, images, logits, gradients = run_stage(variant, stage)

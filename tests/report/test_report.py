@@ -275,6 +275,7 @@ def test_chosen_pictures_are_spread_and_stay():
         before = {*chosen}
 
 
+@pytest.mark.full
 def test_long_run_with_large_pictures_stays_small(tmp_path):
     """30 grids of noise, 4,000 ticks, 2,000 events, and all plots."""
     names = [name for _, _, names in curves._PLOTS for name in names] + [f'other{i}' for i in range(20)]

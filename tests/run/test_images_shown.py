@@ -66,14 +66,15 @@ def train(monkeypatch, workdir, config, stops=()):
     assert not [child for child in multiprocessing.active_children() if child.name.startswith('grain')]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     'mode, devices, workers',
     [
-        pytest.param('jit', 1, 0, marks=pytest.mark.full),
+        ('jit', 1, 0),
         ('jit', 1, 2),
-        pytest.param('jit', 4, 0, marks=pytest.mark.full),
-        pytest.param('jit', 4, 3, marks=pytest.mark.full),
-        pytest.param('pmap', 4, 0, marks=pytest.mark.full),
+        ('jit', 4, 0),
+        ('jit', 4, 3),
+        ('pmap', 4, 0),
     ],
 )
 def test_a_run_that_was_stopped_shows_the_same_images(monkeypatch, tmp_path, shown, mode, devices, workers):

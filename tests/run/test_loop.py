@@ -462,7 +462,8 @@ def shrunk_quickstart(**parallel):
     )
 
 
-@pytest.mark.parametrize('per_dispatch', [pytest.param(1, marks=pytest.mark.full), 4])
+@pytest.mark.full
+@pytest.mark.parametrize('per_dispatch', [1, 4])
 def test_a_new_stage_is_there_in_time_and_nothing_is_compiled_in_a_stage(tmp_path, monkeypatch, call_at, per_dispatch):
     config, ends, compiled_by = shrunk_quickstart(steps_per_dispatch=per_dispatch), {}, {}
     progress, step = RunLog.progress, training.parallel.Iteration.__call__
@@ -516,7 +517,8 @@ def wait_until(condition, limit=300):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize('ahead', [pytest.param(1, marks=pytest.mark.full), 2])
+@pytest.mark.full
+@pytest.mark.parametrize('ahead', [1, 2])
 def test_programs_are_compiled_ahead(tmp_path, monkeypatch, call_at, compiled_once, ahead):
     """Two where there are cores to spare; each is compiled once."""
     if ahead == 2:  # CPU devices never leave cores free.
@@ -604,6 +606,7 @@ def with_steps(per_dispatch, **fields):
     return tiny_run.run_config(parallel=ParallelConfig(devices=1, steps_per_dispatch=per_dispatch), **fields)
 
 
+@pytest.mark.full
 def test_a_stopped_run_of_several_iterations_per_dispatch_ends_as_an_undisturbed_one(tmp_path, stop_at):
     config = with_steps(2)
     assert loop.train(config, str(tmp_path / 'undisturbed')) == 0

@@ -53,6 +53,7 @@ def test_every_checkpoint_is_measured_and_the_best_kept(tmp_path, capsys):
     assert [event['nimg'] for event in events if event['event'] == 'best'][-1] == best
 
 
+@pytest.mark.full
 def test_not_at_every_checkpoint(tmp_path):
     assert loop.train(run_config(metrics_every=2), str(tmp_path)) == 0
     assert measured(tmp_path) == [(64, 'fd_toy24'), (80, 'fd_toy24')]

@@ -10,6 +10,7 @@ import tiny_run
 from stylegan_jax import training
 from stylegan_jax.config import TrainConfig
 from stylegan_jax.run import loop
+from stylegan_jax.run import resume as resume_module
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.resume import resume
 from stylegan_jax.storage.checkpoint import Saved
@@ -53,6 +54,25 @@ def test_a_fresh_start(config, state):
     assert (start.nimg, start.goes_on, start.was_given_up) == (0, False, False)
     assert start.progress == {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
     assert int(start.state.cur_nimg) == 0 and float(start.state.lod) == 1.0
+
+
+@pytest.mark.parametrize(
+    'length, words', [(3, ' (the set has labels of 3 entries; data.find_labels=True takes them)'), (0, '')]
+)
+def test_labels_of_a_prepared_set_that_are_left_out_are_named(tmp_path, config, length, words):
+    info = {'format': 'stylegan_jax prepared data', 'image': {'label_dim': length}}
+    unlabelled = dataclasses.replace(
+        config,
+        image=dataclasses.replace(config.image, label_dim=0),
+        data=dataclasses.replace(config.data, source='images', path=str(tmp_path)),
+    )
+    images = Images()
+    images.labels = np.zeros([40, 0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resume_module, 'is_prepared', lambda path: path == str(tmp_path))
+        patch.setattr(resume_module, 'read_info', lambda path: info)
+        ((kind, text),) = resume(unlabelled, folder(), images).events
+    assert (kind, text) == ('start', f'training custom in runs/here: 40 images, no labels{words}')
 
 
 def test_a_process_without_the_folder_says_nothing(config):

@@ -110,7 +110,9 @@ def test_fakes_are_those_of_the_averaged_generator_without_truncation(letter, lo
 
 
 @pytest.mark.parametrize('precision', ['float32', pytest.param('float64', marks=pytest.mark.full)])
-@pytest.mark.parametrize('lod, stage', [pytest.param(0.0, 1, marks=pytest.mark.full), (0.5, 1), (1.0, 0)])
+@pytest.mark.parametrize(
+    'lod, stage', [*(pytest.param(lod, 1, marks=pytest.mark.full) for lod in (0.0, 0.5)), (1.0, 0)]
+)
 def test_what_was_prepared_in_a_thread_is_not_compiled_again(precision, lod, stage):
     with jax.enable_x64(precision == 'float64'):
         # Graphs are kept, so the widths are those of this case alone.

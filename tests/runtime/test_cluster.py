@@ -112,7 +112,8 @@ def test_what_one_process_finds_wrong_ends_both(start, tmp_path):
     assert 'error: --config.data.path=nowhere: there is no such file or folder' in ends[1][2]
 
 
-@pytest.mark.parametrize('stop', ['240', pytest.param('308', marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize('stop', ['240', '308'])
 def test_a_process_that_fails_in_the_middle_or_at_the_end_ends_both_at_once(start, tmp_path, stop):
     """Nothing is trained on what it could not read, and nothing of that is saved."""
     began = time.monotonic()

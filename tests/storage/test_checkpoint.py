@@ -11,7 +11,7 @@ import pytest
 import tiny
 import tiny_run
 from stylegan_jax import training
-from stylegan_jax.config import ScheduleConfig
+from stylegan_jax.config import ScheduleConfig, serialization
 from stylegan_jax.errors import UserError
 from stylegan_jax.storage.checkpoint import Checkpoints
 from stylegan_jax.storage.loading import load, load_with_lod
@@ -181,3 +181,14 @@ def test_cut_off_weights_are_reported(own_copy):
     )
     os.truncate(path, size // 2)
     assert_unreadable(own_copy)
+
+
+def test_parts_of_a_run_and_sets_are_named(tmp_path):
+    run = tmp_path / 'run'
+    (run / 'checkpoints').mkdir(parents=True)
+    (run / 'config.json').write_text(serialization.to_json(CONFIG))
+    with pytest.raises(UserError, match=f'checkpoints: this is a part of a run; give {run}$'):
+        load(run / 'checkpoints', 'ema')
+    (tmp_path / 'prepared.json').write_text('{"format": "stylegan_jax prepared data"}')
+    with pytest.raises(UserError, match='not a run directory .*: it is a prepared data set, and no network'):
+        load(tmp_path, 'ema')

@@ -64,10 +64,8 @@ def contents(monkeypatch):
         'stylegan2-ada': (persistent(monkeypatch, 'class SynthesisBlock(torch.nn.Module):'), 'a network of StyleGAN2'),
         'built upon it': (persistent(monkeypatch, 'class Other:'), "a network of NVIDIA's PyTorch code"),
         'rosinality 2': (torch_zip({'g': weights, 'g_ema': weights, 'latent_avg': 0}), 'rosinality/stylegan2-pytorch'),
-        'rosinality 1': (torch_stream({'generator': 0, 'g_running': weights}), 'rosinality/style-based-gan-pytorch'),
         'lucidrains': (torch_zip({'GAN': {'GE.initial_block': 0}}), 'lucidrains/stylegan2-pytorch'),
         'lernapparat': (torch_stream({'g_synthesis.blocks.4x4.const': 0}), "lernapparat's PyTorch port"),
-        'genforce': (torch_zip({'generator_smooth': weights}), 'a network of GenForce'),
         'weights': (torch_zip({'features.0.weight': weights}), 'a file of PyTorch'),
         'old weights': (torch_stream({'features.0.weight': weights}), 'a file of PyTorch'),
         'safetensors': (safetensors.numpy.save({'weight': np.zeros(3, np.float32)}), 'a file of safetensors'),
@@ -94,13 +92,34 @@ def test_a_file_is_named_for_what_it_is(tmp_path, monkeypatch, name):
             call(path)
 
 
+@pytest.mark.parametrize('name', ['network.onnx', 'network.stablehlo'])
+def test_programs_are_named_and_networks_are_known_by_their_contents(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b'\x08\x08\x12\x0cstylegan_jax')
+    with pytest.raises(sgj.UserError, match=rf'{name}: this is an? .*, which is run by others; .*; give an official'):
+        sgj.load(path)
+    network = tiny.generator(tiny.generator_config())
+    for form in '.npz', '.safetensors':
+        network.save(tmp_path / 'network')
+        sgj.conversion.convert(tmp_path / 'network', tmp_path / f'network{form}')
+        (tmp_path / f'network{form}').replace(path)
+        assert tiny.trees_equal(sgj.load(path).params, network.params)
+
+
 def test_networks_that_can_be_read_are_not_foreign(tmp_path):
     tiny.generator(tiny.generator_config()).save(tmp_path / 'network.npz')
     for path in (tmp_path / 'network.npz', reference_case.pickle_path('c32')):
         assert foreign_networks.kind_of(path) is None
+    for content in (
+        torch_stream({'generator': 0, 'g_running': {}}),
+        torch_zip({'generator.to_rgb.0.conv.weight_orig': 0}),
+        torch_zip({'models': {'generator_smooth': {}}}),
+    ):
+        (tmp_path / 'port.pth').write_bytes(content)
+        assert foreign_networks.kind_of(tmp_path / 'port.pth') is None
     np.savez(tmp_path / 'other.npz', a=np.zeros(3))
     assert foreign_networks.kind_of(tmp_path / 'other.npz') is None
-    with pytest.raises(sgj.UserError, match='this .npz file is not a network saved by stylegan_jax'):
+    with pytest.raises(sgj.UserError, match='this archive is not a network saved by stylegan_jax'):
         sgj.load(tmp_path / 'other.npz')
 
 

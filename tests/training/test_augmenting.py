@@ -15,10 +15,10 @@ from stylegan_jax import training
 from stylegan_jax.augmentation.pipeline import augment
 from stylegan_jax.config import AugmentConfig, LossConfig, ParallelConfig
 from stylegan_jax.run.loop import train
-from stylegan_jax.storage.stored_checkpoint import without_absent
+from stylegan_jax.storage.stored_checkpoint import stored_fields
 from stylegan_jax.training.augmenting import adapted, signs
 from stylegan_jax.training.losses import discriminator_loss
-from stylegan_jax.training.state import with_options
+from stylegan_jax.training import with_options
 
 # These discriminators overfit nothing, so p rises only with a target below their mean sign. Another test has the same
 # settings, and so the same programs (`run.test_watch`).
@@ -71,7 +71,7 @@ def test_a_run_may_go_on_with_another_mode():
     without = with_options(off, state)
     assert without.augmentation is None and with_options(off, without) is without
     assert with_options(config, without).augmentation.p == 0
-    assert 'augmentation' not in without_absent(without) and 'augmentation' in without_absent(state)
+    assert 'augmentation' not in stored_fields(without) and 'augmentation' in stored_fields(state)
 
 
 @pytest.mark.parametrize('mode', ['none', 'fixed', 'diffaugment'])

@@ -44,7 +44,7 @@ def expected(steps=20):
     'mode, devices, accumulate',
     [
         pytest.param('pmap', 1, 1, marks=pytest.mark.full),
-        ('jit', 1, 8),
+        pytest.param('jit', 1, 8, marks=pytest.mark.full),
         pytest.param('jit', 2, 1, marks=pytest.mark.full),
         ('pmap', 2, 2),
         pytest.param('pmap', 4, 1, marks=pytest.mark.full),
@@ -85,12 +85,13 @@ def test_processes_agree(float64, tmp_path, mode):
             assert largest_error(dict(arrays), expected()) < 1e-9
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     'mode, devices, accumulate',
     [
-        pytest.param('jit', 1, 1, marks=pytest.mark.full),
+        ('jit', 1, 1),
         ('pmap', 2, 4),
-        pytest.param('jit', 8, 1, marks=pytest.mark.full),
+        ('jit', 8, 1),
     ],
 )
 def test_two_iterations_per_dispatch_agree(float64, mode, devices, accumulate):
@@ -113,6 +114,7 @@ def test_one_dispatch_agrees_closely(float64):
     assert len(state) > 100 and largest_error({name: per_dispatch[name] for name in state}, state) < 1e-11
 
 
+@pytest.mark.full
 def test_one_dispatch_agrees_in_single_precision(monkeypatch):
     """The moments of each network's gradients do; of a weight whose gradient nearly cancels, Adam enlarges rounding."""
     config = trajectory.run_config(

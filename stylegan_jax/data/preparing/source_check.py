@@ -210,9 +210,10 @@ def _label_lines(source):
         return [f'labels: {len(names)} numbers each', *_listed(means, len(means))]
     numbers = labels.sum(axis=0, dtype=np.int64)
     lines = [f'{name}: {number} ({number / len(labels):.1%})' for name, number in zip(names, numbers)]
-    kind = 'classes' if is_one_hot(labels) else 'attributes'
+    kinds = ('class', 'classes') if is_one_hot(labels) else ('attribute', 'attributes')
+    fewest, most = numbers.min(), numbers.max()
     lines = [
-        f'labels: {len(names)} {kind}, {numbers.min()} to {numbers.max()} pictures each',
+        f'labels: {len(names)} {kinds[len(names) > 1]}, {f"{fewest} to " * bool(fewest < most)}{most} pictures each',
         *_listed(lines, len(lines)),
     ]
     if empty := np.flatnonzero(numbers == 0).tolist():

@@ -25,7 +25,7 @@ _OF_FIGURES = tuple(  # figures.catalogue
     f'{name}.png'
     for name in ('uncurated', 'style-mixing', 'noise-detail', 'noise-components', 'truncation', 'style-table')
 )
-_GRID, _SEED = 'grid.png', re.compile(r'seed\d{4,}\.png')  # generate
+_GRID, _SEED = 'grid.png', re.compile(r'seed\d{4,}(-class\d+)?\.png')  # generate
 _PREPARED = 'stylegan_jax prepared data'  # the format in prepared.json
 _CONFIG = {'image', 'generator', 'discriminator', 'schedule', 'train'}  # sections of a run's config.json
 _MARKERS = {MARKER, 'config.json', 'latents.npz', _GRID, *_OF_FIGURES}

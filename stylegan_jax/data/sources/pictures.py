@@ -16,6 +16,8 @@ from stylegan_jax.data.channels import LOW_BYTES
 from stylegan_jax.data.fitting import Unusable
 from stylegan_jax.data.sources import png
 from stylegan_jax.errors import UserError
+from stylegan_jax.runtime.stand_ins import LOOKED_AT as STAND_IN_BYTES
+from stylegan_jax.runtime.stand_ins import stand_in
 
 # Formats that Pillow decodes to the pixels that were encoded, and recognises by their first bytes.
 _SUFFIXES_OF = {
@@ -168,7 +170,13 @@ def _open(file, *, pixels=True):
         file.seek(0)
         file = png.without_side_chunks(file, pixels=pixels)
     file.seek(0)
-    return Image.open(file, formats=_formats())
+    try:
+        return Image.open(file, formats=_formats())
+    except UnidentifiedImageError:
+        file.seek(0)
+        if kind := stand_in(file.read(STAND_IN_BYTES)):
+            raise Unusable(f'not a picture: it is {kind}') from None
+        raise
 
 
 def _orientation(picture):

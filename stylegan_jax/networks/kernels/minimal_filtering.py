@@ -44,6 +44,8 @@ _LEAST_CHANNELS, _LEAST_PIXELS = 128, 256  # with fewer, Winograd's sums cost as
 def saves_time(shape: tuple[int, int, int, int], channels: int) -> bool:
     """Returns whether Winograd's form is faster than a plain convolution from [N, H, W, C] to `channels`, or back."""
     batch, height, width, others = shape
+    if not isinstance(batch, int):
+        batch = 1  # it is a symbol of `jax.export`: the program is for batches of any size
     return (
         height % 2 == width % 2 == 0
         and batch * height * width >= _LEAST_PIXELS

@@ -265,11 +265,12 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
     assert contents(out) == contents(whole)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     'numbers',
     [
         (signal.SIGKILL, signal.SIGTERM),
-        pytest.param((signal.SIGKILL, signal.SIGKILL, signal.SIGINT), marks=pytest.mark.full),
+        (signal.SIGKILL, signal.SIGKILL, signal.SIGINT),
     ],
 )
 def test_a_preparation_killed_at_random_instants_ends_with_the_same_bytes(tmp_path, numbers):

@@ -95,6 +95,11 @@ def test_a_part_of_a_run_is_named(tmp_path):
 OWN = {
     'run': (RUN, {'reals.png', 'fakes000000.png', 'fakes000050.png'}, 'the folder of a run'),
     'generated': (GENERATED, {'grid.png'}, 'a folder of generated pictures'),
+    'classes': (
+        {'seed0000-class0.png': PNG, 'seed0000-class12.png': PNG, 'grid.png': PNG},
+        {'grid.png'},
+        'a folder of generated pictures',
+    ),
     'figures': ({'uncurated.png': PNG, 'style-mixing.png': PNG}, {'uncurated.png', 'style-mixing.png'}, 'figures'),
     'figure': ({'truncation.png': PNG}, {'truncation.png'}, 'a folder of figures'),
 }

@@ -1,0 +1,1 @@
+"""The viewer in the browser: a server that draws, and the page that it serves. The command is `stylegan_jax.view`."""

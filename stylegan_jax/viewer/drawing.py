@@ -1,0 +1,186 @@
+"""When what is drawn, and how large: a lower stage while a hand moves, full size at rest, and never a wait to compile.
+
+Three threads work: one draws for hands that move, one for pictures at rest and for files, one compiles. A page that
+asks for a stage whose program is being compiled gets the largest one that is there, and the right one when it is done.
+"""
+
+import asyncio
+import collections.abc
+import concurrent.futures
+import threading
+import time
+import typing
+
+import numpy as np
+
+from stylegan_jax.editing.recipe import Recipe
+from stylegan_jax.editing.recipe_painter import RecipePainter
+from stylegan_jax.viewer.networks import ShownNetwork
+
+# Seconds of drawing that a picture may take while a hand moves; where that would leave less than 64 pixels to see,
+# pictures may come more slowly.
+_MOVING, _MOVING_SMALL = 0.035, 0.12
+_FIRST_SIDE, _LEAST_SIDE = 64, 32  # pixels of the stage that is compiled first, and of the smallest that is
+_SMOOTHING = 0.3  # weight of the newest time among those before
+
+
+class Drawn(typing.NamedTuple):
+    """A picture, and how it came about.
+
+    Attributes:
+      picture: uint8 [H, W, C], the cells of a grid side by side.
+      stage: the stage that was drawn.
+      wanted: the stage of the recipe.
+      seconds: how long drawing took.
+      waiting: done when the program of the wanted stage is compiled; None if nothing is waited for.
+    """
+
+    picture: np.ndarray
+    stage: int
+    wanted: int
+    seconds: float
+    waiting: concurrent.futures.Future | None
+
+
+class Drawing:
+    """Draws recipes with networks, in threads of its own."""
+
+    def __init__(
+        self,
+        networks: collections.abc.Sequence[ShownNetwork],
+        said: collections.abc.Callable[[str | None], object] = lambda text: None,
+    ):
+        """Starts to compile in a thread: a small stage first, then larger ones while they are fast, then full size.
+
+        Args:
+          networks: those that are shown.
+          said: called in a thread with what is compiled, and with None when nothing is.
+        """
+        self.networks, self._said = networks, said
+        thread = concurrent.futures.ThreadPoolExecutor
+        self._moving, self._resting = thread(1, 'moving'), thread(1, 'resting')
+        self._compiler = thread(1, 'compiler')
+        self._compiling, self._seconds, self._lock = {}, {}, threading.Lock()
+        for painter in (network.painter() for network in networks):
+            self._warm_up(painter, _stage_of(painter, _FIRST_SIDE))
+
+    def close(self) -> None:
+        """Ends the threads after the work under way; what waits is dropped."""
+        for threads in (self._moving, self._resting, self._compiler):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def draw(self, network: ShownNetwork, recipe: Recipe, moving: bool) -> Drawn:
+        """Draws a recipe.
+
+        Args:
+          network: one of `networks`.
+          recipe: a Recipe.
+          moving: whether a hand is moving: then a stage that is fast enough is drawn, if need be a small one.
+
+        Raises:
+          UserError: see `RecipePainter.picture`.
+        """
+        loop = asyncio.get_running_loop()
+        nimg = recipe.nimg
+        if not network.is_loaded(nimg):
+            await loop.run_in_executor(None, network.painter, nimg)
+        painter = network.painter(nimg)
+        wanted = painter.stage_and_alpha(recipe)[0]
+        if not painter.latents.is_prepared(recipe):
+            await loop.run_in_executor(self._compiler, painter.latents.prepare, recipe)
+        if not self._ready(painter, wanted):  # nothing can be shown before the first program is there
+            future = self._compile(painter, min(wanted, _stage_of(painter, _FIRST_SIDE)))
+            await asyncio.wrap_future(future)
+        waiting = None
+        if moving:
+            stage = self._fast_stage(painter, wanted, recipe.grid[0] * recipe.grid[1])
+        else:
+            waiting = self._compile(painter, wanted)
+            stage = wanted if waiting.done() else max(self._ready(painter, wanted))
+        threads = self._moving if moving else self._resting
+        picture, seconds = await loop.run_in_executor(threads, self._timed, painter, recipe, stage)
+        return Drawn(picture, stage, wanted, seconds, None if waiting is None or waiting.done() else waiting)
+
+    async def picture(self, network: ShownNetwork, recipe: Recipe) -> np.ndarray:
+        """Draws a recipe at its own size, however long that takes; see `draw`."""
+        drawn = await self.draw(network, recipe, moving=False)
+        if drawn.waiting is None:
+            return drawn.picture
+        await asyncio.wrap_future(drawn.waiting)
+        return (await self.draw(network, recipe, moving=False)).picture
+
+    def seconds(self, painter: RecipePainter, stage: int) -> float | None:
+        """Returns how long an image of a stage takes: as it was measured, or by the pixels of a smaller one."""
+        for below in range(stage, -1, -1):
+            if (painter.config, below) in self._seconds:
+                return self._seconds[painter.config, below] * 4 ** (stage - below)
+        return None
+
+    def _timed(self, painter, recipe, stage):
+        start = time.perf_counter()
+        picture = painter.picture(recipe, stage)
+        seconds = time.perf_counter() - start
+        each, key = seconds / (recipe.grid[0] * recipe.grid[1]), (painter.config, stage)
+        before = self._seconds.get(key, each)
+        self._seconds[key] = before + _SMOOTHING * (min(each, 4 * before) - before)
+        return picture, seconds
+
+    def _fast_stage(self, painter, wanted, cells):
+        """The largest stage that is compiled, and fast enough for a hand that moves."""
+        ready = sorted(self._ready(painter, wanted))
+        fast = [stage for stage in ready if self._is_fast(painter, stage, cells)]
+        return fast[-1] if fast else ready[0]
+
+    def _is_fast(self, painter, stage, cells=1):
+        is_small = stage <= _stage_of(painter, _FIRST_SIDE)
+        return (self.seconds(painter, stage) or 0) * cells <= (_MOVING_SMALL if is_small else _MOVING)
+
+    def _ready(self, painter, wanted):
+        """The stages up to the wanted one whose programs are compiled."""
+        return [
+            stage
+            for stage in range(wanted + 1)
+            if (future := self._compiling.get((painter.config, stage))) and future.done() and not future.exception()
+        ]
+
+    def _compile(self, painter, stage):
+        """Returns the future of the program of a stage, which is compiled once for all networks of one form."""
+        key = painter.config, stage
+        with self._lock:
+            before = self._compiling.get(key)
+            if before is None or (before.done() and before.exception()):
+                self._compiling[key] = self._compiler.submit(self._compile_now, painter, stage)
+            return self._compiling[key]
+
+    def _compile_now(self, painter, stage):
+        height, width = painter.config.image.stage_shape(stage)
+        self._said(f'compiling {width}×{height}')
+        try:
+            painter.compile(stage)
+            self._timed(painter, Recipe(), stage)  # the first run of a program is slower than those after it
+            self._seconds.pop((painter.config, stage), None)
+            self._timed(painter, Recipe(), stage)
+        finally:
+            self._said(None)
+
+    def _warm_up(self, painter, stage):
+        """Queues the stages that a hand will need: fast ones from 64 pixels on, or smaller ones; then the full one."""
+        wanted, first = painter.stage_and_alpha(Recipe())[0], _stage_of(painter, _FIRST_SIDE)
+        least = _stage_of(painter, _LEAST_SIDE)
+        if self.seconds(painter, stage) is None:
+            following = stage  # nothing was measured yet
+        elif not self._is_fast(painter, stage):
+            following = stage - 1 if least < stage <= first else wanted
+        else:
+            following = stage + 1 if stage >= first else wanted
+        self._compile(painter, min(following, wanted))
+        if following < wanted:
+            self._compiler.submit(self._warm_up, painter, following)
+        else:
+            self._compiler.submit(painter.latents.prepare, Recipe())
+
+
+def _stage_of(painter, most):
+    """The largest stage of a network with at most this many pixels."""
+    image = painter.config.image
+    return max([0] + [stage for stage in range(image.num_stages) if image.stage_resolution(stage) <= most])

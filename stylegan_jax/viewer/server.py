@@ -1,0 +1,284 @@
+"""The server of the viewer: hands out the page, draws for each page through a socket, takes photos, makes files."""
+
+import asyncio
+import contextlib
+import importlib.resources
+import json
+import secrets
+import urllib.parse
+
+import aiohttp
+import numpy as np
+from aiohttp import web
+
+from stylegan_jax.editing.recipe import Recipe
+from stylegan_jax.errors import UserError
+from stylegan_jax.viewer import guard, saving
+from stylegan_jax.viewer.drawing import Drawing
+from stylegan_jax.viewer.networks import ShownNetwork
+from stylegan_jax.viewer.pages import Page, Request
+from stylegan_jax.viewer.projecting import MOST_STEPS, Projector
+from stylegan_jax.viewer.sources import Sources
+
+_TYPES = {'html': 'text/html', 'css': 'text/css', 'js': 'text/javascript', 'svg': 'image/svg+xml'}
+_MOST_PAGES = 64
+_HEARTBEAT = 20.0  # seconds after which a browser that does not answer counts as gone
+_LOOK = 2.0  # seconds between two looks at the files of networks
+
+
+class Viewer:
+    """The application, and all that lives as long as it does.
+
+    Attributes:
+      application: of aiohttp.
+      guard: the Guard.
+    """
+
+    def __init__(self, networks: list[ShownNetwork], sources: Sources, *, host: str = '127.0.0.1'):
+        """Starts to compile in a thread; serves nothing yet.
+
+        Args:
+          networks: one, or two that are shown side by side.
+          sources: the files that pages may name.
+          host: the address that the server will listen at.
+        """
+        self._networks, self._sources, self.guard = networks, sources, guard.Guard(host)
+        self._pages: dict[str, Page] = {}
+        self._tasks = set()
+        self._files = _page_files()
+        self._loop = self._drawing = self._projector = None
+        self._work = None  # what is compiled, in words
+        self.application = web.Application(middlewares=[self.guard.middleware], client_max_size=guard.MOST_SAID)
+        self.application.add_routes([
+            web.get('/', self._file),
+            web.get('/page/{name}', self._file),
+            web.get('/socket', self._socket),
+            web.post('/project', self._project),
+            web.post('/save', self._save),
+        ])  # fmt: skip
+        self.application.cleanup_ctx.append(self._life)
+
+    def runner(self) -> web.AppRunner:
+        """Returns what serves the application: a file that is made is dropped where its browser has gone."""
+        return web.AppRunner(self.application, handler_cancellation=True, access_log=None, shutdown_timeout=0)
+
+    async def _life(self, application):
+        """Everything that works beside the requests."""
+        self._loop = asyncio.get_running_loop()
+        self._drawing = Drawing(self._networks, lambda text: self._from_thread(self._working(text)))
+        self._projector = Projector(self._sources, self._progress)
+        watch = asyncio.create_task(self._watch())
+        yield
+        watch.cancel()
+        self._drawing.close()
+        self._projector.close()
+        for task in list(self._tasks):
+            task.cancel()
+
+    # Files of the page.
+
+    async def _file(self, request):
+        name = request.match_info.get('name', 'index.html')
+        if name not in self._files:  # a table in memory: nothing that is asked for becomes a path
+            raise web.HTTPNotFound
+        return web.Response(body=self._files[name], content_type=_TYPES[name.rpartition('.')[2]], charset='utf-8')
+
+    # The socket of a page.
+
+    async def _socket(self, request):
+        if len(self._pages) >= _MOST_PAGES:
+            raise web.HTTPServiceUnavailable(text=f'{_MOST_PAGES} pages are open already')
+        socket = web.WebSocketResponse(max_msg_size=guard.MOST_SAID, heartbeat=_HEARTBEAT, compress=False)
+        await socket.prepare(request)
+        page = Page(secrets.token_urlsafe(12), socket)
+        self._pages[page.name] = page
+        lanes = [asyncio.create_task(self._draw_lane(page, moving)) for moving in (True, False)]
+        try:
+            await page.say({'kind': 'welcome', 'page': page.name, 'most_steps': MOST_STEPS} | self._described())
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    await self._heard(page, message.data)
+        finally:
+            page.is_open = False
+            del self._pages[page.name]
+            for lane in lanes:
+                lane.cancel()
+            self._projector.cancel(page.name)
+        return socket
+
+    async def _heard(self, page, text):
+        """Does what a page says; what makes no sense is left alone."""
+        try:
+            said = json.loads(text)
+            kind = said['kind']
+            if kind == 'draw':
+                network, number = int(said['network']), int(said['number'])
+                if 0 <= network < len(self._networks):
+                    page.ask(Request(str(said['view']), number, network, bool(said['moving']), said['recipe']))
+            elif kind == 'cancel':
+                self._projector.cancel(page.name, int(said['job']))
+            elif kind == 'read':
+                try:
+                    recipe = Recipe.parse(str(said['text']))
+                    await page.say({'kind': 'recipe', 'recipe': recipe.to_dict()})
+                except UserError as error:
+                    await page.say({'kind': 'recipe', 'recipe': Recipe().to_dict(), 'problem': str(error)})
+        except (ValueError, KeyError, TypeError, RecursionError):
+            await page.say({'kind': 'problem', 'text': 'the viewer did not understand a message of this page'})
+
+    async def _draw_lane(self, page, moving):
+        """Answers the requests of a page, one after another."""
+        while True:
+            request = await page.take(moving)
+            try:
+                await self._draw(page, request)
+            except Exception as error:  # a request must not end the lane that draws the next one
+                text = str(error) if isinstance(error, UserError) else f'{type(error).__name__}: {error}'
+                values = {'kind': 'problem', 'view': request.view, 'number': request.number}
+                await page.say(values | {'text': ' '.join(text.split())})
+
+    async def _draw(self, page, request):
+        network, recipe = self._networks[request.network], Recipe.from_dict(request.recipe)
+        drawn = await self._drawing.draw(network, recipe, request.moving)
+        values = {
+            'kind': 'picture',
+            'stage': drawn.stage,
+            'wanted': drawn.wanted,
+            'seconds': drawn.seconds,
+            'text': str(recipe),
+            'nimg': network.newest if recipe.nimg is None else recipe.nimg,
+            'waiting': drawn.waiting is not None,
+        }
+        if not request.moving:
+            values['command'] = saving.command_line(network, recipe, self._sources)
+        await page.show(request, values, drawn.picture)
+        if drawn.waiting is not None:
+            self._later(self._ask_again(page, request, drawn.waiting))
+
+    async def _ask_again(self, page, request, waiting):
+        """Asks once more when a program is compiled, unless the page has gone on to something else."""
+        with contextlib.suppress(Exception):  # the request itself tells of what went wrong
+            await asyncio.wrap_future(waiting)
+        if page.is_open and page.is_newest(request):
+            page.ask(request)
+
+    # Photos and files.
+
+    async def _project(self, request):
+        """Takes a photo: its bytes are the body, everything else is in the address."""
+        page = self._pages.get(request.query.get('page', ''))
+        if page is None:
+            raise web.HTTPForbidden(text='no such page')
+        try:
+            box = tuple(float(request.query.get(edge, share)) for edge, share in _WHOLE.items())
+            steps, number = int(request.query.get('steps', 300)), int(request.query.get('network', 0))
+            network, recipe = self._networks[max(number, 0)], Recipe.parse(request.query.get('recipe', ''))
+        except (ValueError, IndexError) as error:
+            return _refused(error)
+        content = await _body(request)
+        if content is None:
+            return _refused(f'a photo has {guard.MOST_UPLOADED >> 20} MB at most', 413)
+        painter = network.painter(recipe.nimg)
+        # The title is printed: no sign of it may control a terminal.
+        title = ''.join(filter(str.isprintable, request.query.get('title', '')))[:100] or 'photo'
+        try:
+            image, stage = painter.config.image, painter.stage_and_alpha(recipe)[0]
+            shape = *image.stage_shape(stage), image.channels
+            target = await asyncio.to_thread(guard.fitted_photo, content, box, shape)
+            job = self._projector.start(network, target, recipe, client=page.name, title=title, steps=steps)
+        except UserError as error:
+            return _refused(error)
+        return web.json_response({'job': job.number})
+
+    async def _save(self, request):
+        """Makes a file of a recipe."""
+        try:
+            said = await request.json()
+            network, recipe = self._networks[max(int(said['network']), 0)], Recipe.from_dict(said['recipe'])
+            kind = str(said['kind'])
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            return _refused(error)
+        try:
+            file = await saving.saved_file(kind, self._drawing, network, recipe)
+        except UserError as error:
+            return _refused(error)
+        except Exception as error:  # such as a disk without room for a file that is being made
+            print(f'{kind}: {type(error).__name__}: {" ".join(str(error).split())}', flush=True)
+            return _refused(f'the {kind} could not be made ({type(error).__name__}: {error})', 500)
+        disposition = f"attachment; filename*=UTF-8''{urllib.parse.quote(file.name)}"
+        return web.Response(body=file.content, content_type=file.type, headers={'Content-Disposition': disposition})
+
+    # What all pages hear.
+
+    def _described(self):
+        return {
+            'networks': [network.described() for network in self._networks],
+            'sources': self._sources.listed(),
+            'work': self._work,
+        }
+
+    async def _tell_all(self, values):
+        await asyncio.gather(*(page.say(values) for page in list(self._pages.values())))
+
+    async def _working(self, text):
+        self._work = text
+        await self._tell_all({'kind': 'work', 'text': text})
+
+    def _progress(self, job, values, picture: np.ndarray | None):
+        """Tells the page of a job how it goes; called in the projector's thread."""
+        self._from_thread(
+            self._tell_of_job(job, {'kind': 'job', 'job': job.number, 'title': job.title} | values, picture)
+        )
+
+    async def _tell_of_job(self, job, values, picture):
+        if values['state'] == 'done':
+            await self._tell_all({'kind': 'news', 'sources': self._sources.listed()})
+        if page := self._pages.get(job.client):
+            await (page.say(values) if picture is None else page.send_picture(values, picture))
+
+    async def _watch(self):
+        """Looks at the files of networks: newer checkpoints of runs are taken up, missing files are named once."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            for network in self._networks:
+                changed, line = await asyncio.to_thread(network.refresh)
+                if line:
+                    print(line, flush=True)
+                if changed:
+                    await self._tell_all({'kind': 'news', 'networks': [one.described() for one in self._networks]})
+
+    def _from_thread(self, coroutine):
+        if self._loop.is_closed():
+            coroutine.close()
+        else:
+            self._loop.call_soon_threadsafe(self._later, coroutine)
+
+    def _later(self, coroutine):
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
+
+
+_WHOLE = {'left': 0.0, 'top': 0.0, 'right': 1.0, 'bottom': 1.0}
+
+
+async def _body(request):
+    """Returns the bytes of a photo; None where they are too many, of which no more are read."""
+    if (request.content_length or 0) > guard.MOST_UPLOADED:
+        return None
+    content = bytearray()
+    async for piece in request.content.iter_any():
+        content += piece
+        if len(content) > guard.MOST_UPLOADED:
+            return None
+    return bytes(content)
+
+
+def _refused(error, status=400):
+    return web.json_response({'problem': ' '.join(str(error).split())}, status=status)
+
+
+def _page_files():
+    """Reads the files of the page, {name: bytes}."""
+    folder = importlib.resources.files('stylegan_jax.viewer') / 'page'
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition('.')[2] in _TYPES}
