@@ -3,15 +3,27 @@
     python -m stylegan_jax.main --experiment=small --config.data.path=my-images --init_from=ffhq.pkl
 
 Not a row of the paper. Training begins at full size with all weights of the file that fit; the two blocks of the
-discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored. What to change:
+discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored, and augmented where
+the discriminator overfits (Karras et al. 2020). One in twenty is held out, by which the log tells when training memorises
+the others. What to change:
 
+    --config.data.validation=0                    so few images that none can be spared
     --noconfig.data.mirror                        left and right differ, as in writing
     --config.train.freeze_d=0                     the images are of another kind than those of the file
     --config.schedule.initial_resolution=8        without a file, which takes longer and gives less
     --config.metrics=kid10k_full --config.log.keep_best     keep the best checkpoint
 """
 
-from stylegan_jax.config import Config, DataConfig, ImageConfig, LogConfig, ParallelConfig, ScheduleConfig, TrainConfig
+from stylegan_jax.config import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    ImageConfig,
+    LogConfig,
+    ParallelConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
 
 
 def get_config():
@@ -20,7 +32,8 @@ def get_config():
         replicas=1,
         parallel=ParallelConfig(devices=1),  # a replica cannot be shared
         image=ImageConfig(resolution=256),
-        data=DataConfig(mirror=True),
+        data=DataConfig(mirror=True, validation=0.05),
+        augment=AugmentConfig(mode='ada'),
         schedule=ScheduleConfig(initial_resolution=1024, batch=16),  # above full size: no growth at any image size
         train=TrainConfig(total_kimg=1000.0, freeze_d=2),
         log=LogConfig(tick_kimg=20.0, tick_kimg_by_resolution={}),

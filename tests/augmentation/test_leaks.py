@@ -85,6 +85,7 @@ def distances(p, **settings):
     return [np.abs(a - b).sum() / 2 for a, b in zip(marginals(p, **settings), (DIRECTIONS, HUES))]
 
 
+@pytest.mark.full
 def test_at_a_probability_of_a_half_nothing_leaks():
     assert max(distances(0.5)) < 0.12
 
