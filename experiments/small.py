@@ -3,9 +3,9 @@
     python -m stylegan_jax.main --experiment=small --config.data.path=my-images --init_from=ffhq.pkl
 
 Not a row of the paper. Training begins at full size with all weights of the file that fit; the two blocks of the
-discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored, and augmented where
-the discriminator overfits (Karras et al. 2020). One in twenty is held out, by which the log tells when training memorises
-the others. What to change:
+discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored, and augmented
+where the discriminator overfits (Karras et al. 2020, limited data). One in twenty is held out, by which the log tells
+when training memorises the others. What to change:
 
     --config.data.validation=0                    so few images that none can be spared
     --noconfig.data.mirror                        left and right differ, as in writing

@@ -49,14 +49,8 @@ def discriminator_gradients(
     trained, frozen = split_frozen(config, state.d_params)
 
     def gradients_of(reals, label, draws, *, lazy_factor):
-        reals = prepare_reals(
-            reals,
-            draws.mirror,
-            state.alpha,
-            stage=stage,
-            dtype=state.w_avg.dtype,
-            fourth_channel=config.data.fourth_channel,
-        )
+        options = {'dtype': state.w_avg.dtype, 'fourth_channel': config.data.fourth_channel}
+        reals = prepare_reals(reals, draws.mirror, state.alpha, stage=stage, **options)
         fakes, w = generate(config, state.g_params, label, draws, stage, state.alpha)
         # The barrier makes XLA store the generated images. Otherwise it fuses their fade into the discriminator's
         # first layer, which reads the colour channels one by one, and recomputes it for each of them.

@@ -44,12 +44,11 @@ def test_trajectories_agree(float64, loss, mode, devices, accumulate):
     expected = on_devices(loss, ParallelConfig(devices=1))
     found = on_devices(loss, ParallelConfig(mode=mode, devices=devices, accumulate=accumulate))
     assert found.keys() == expected.keys() and expected['.augmentation.p'] > 0.1
+    # Of path lengths Adam makes much of gradients that are nearly zero (`test_path_length_penalty`).
+    tolerance = 1e-8 if loss.path_length else 1e-9
     for name in expected:
         error = np.linalg.norm(np.float64(found[name]) - expected[name])
-        # Of path lengths Adam makes much of gradients that are nearly zero (`test_path_length_penalty`).
-        assert error <= (1e-8 if loss.path_length else 1e-9) * max(np.linalg.norm(np.float64(expected[name])), 1e-9), (
-            name
-        )
+        assert error <= tolerance * max(np.linalg.norm(np.float64(expected[name])), 1e-9), name
 
 
 @pytest.mark.full
