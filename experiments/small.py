@@ -3,12 +3,12 @@
     python -m stylegan_jax.main --experiment=small --config.data.path=my-images --init_from=ffhq.pkl
 
 Not a row of the paper. Training begins at full size with all weights of the file that fit; the two blocks of the
-discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored, and augmented as
-much as the discriminator overfits (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data").
-One in twenty is held out, so that the log tells whether training memorises. What to change:
+discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored, and augmented
+where the discriminator overfits (Karras et al. 2020, limited data). One in twenty is held out, by which the log tells
+when training memorises the others. What to change:
 
+    --config.data.validation=0                    so few images that none can be spared
     --noconfig.data.mirror                        left and right differ, as in writing
-    --config.augment.mode=none                    many images, which D does not learn by heart
     --config.train.freeze_d=0                     the images are of another kind than those of the file
     --config.schedule.initial_resolution=8        without a file, which takes longer and gives less
     --config.metrics=kid10k_full --config.log.keep_best     keep the best checkpoint

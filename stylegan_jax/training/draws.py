@@ -29,10 +29,10 @@ class StepDraws(typing.NamedTuple):
       noise: one array [N or 1, h, w, 1] for each layer of the stage; empty for none.
       mirror: whether each real image is flipped [N], or None for never (discriminator step only).
       gp_factors: see `losses.discriminator_loss` [N, 1, 1, 1] (discriminator step of WGAN-GP only).
+      augment: a typed key for each image, of which its augmentation follows [N], or None for none.
       directions: see `path_length.path_lengths` [N, H, W, C] (in `path` only).
       path: the draws of path length regularization, for images of its own, fewer in each replica (generator step only);
         None for none.
-      augment: a typed key for each image, of which its augmentation follows [N], or None for none.
     """
 
     z: jax.Array
@@ -41,9 +41,9 @@ class StepDraws(typing.NamedTuple):
     noise: tuple[jax.Array, ...] = ()
     mirror: jax.Array | None = None
     gp_factors: jax.Array | None = None
+    augment: jax.Array | None = None
     directions: jax.Array | None = None
     path: 'StepDraws | None' = None
-    augment: jax.Array | None = None
 
 
 def draw_generator_step(
@@ -122,7 +122,7 @@ def _draw_replica(config, key, purpose, batch, stage, dtype):
         )
     if purpose == _DISCRIMINATOR_STEP and config.data.mirror:
         draws = draws._replace(mirror=jax.random.bernoulli(mirror, 0.5, (batch,)))
-    if config.augment.mode != 'none' and purpose != _PATH_LENGTH:
+    if purpose != _PATH_LENGTH and config.augment.mode != 'none':  # path lengths have no discriminator
         draws = draws._replace(augment=jax.random.split(jax.random.fold_in(key, _AUGMENTATION), batch))
     if purpose == _DISCRIMINATOR_STEP and config.loss.name == 'wgan_gp':
         draws = draws._replace(gp_factors=jax.random.uniform(own, (batch, 1, 1, 1), dtype))

@@ -41,7 +41,7 @@ class TrainState:
       d_loss_scale: the same of the discriminator.
       path_length_means: running mean of path lengths of each replica, see `path_length` [replicas]; None if it is off.
       probe: see `separation`; None if it is off.
-      augmentation: of the controller of adaptive augmentation; None without it.
+      augmentation: the controller of adaptive augmentation, see `augmentation.controller`; None if it is off.
     """
 
     g_params: optax.Params
@@ -150,8 +150,10 @@ def with_options(config: Config, state: TrainState) -> TrainState:
         augmentation = None
     elif augmentation is None:
         augmentation = first_augmentation()
-    options = {'path_length_means': means, 'probe': probe, 'augmentation': augmentation}
-    return state if all(getattr(state, name) is value for name, value in options.items()) else state.replace(**options)
+    parts = {'path_length_means': means, 'probe': probe, 'augmentation': augmentation}
+    if all(part is getattr(state, name) for name, part in parts.items()):
+        return state
+    return state.replace(**parts)
 
 
 def run_key(config: Config) -> jax.Array:

@@ -217,6 +217,12 @@ def test_table_4(name, expected):
     assert difference(name, 'ffhq') == expected
 
 
+def test_small_is_for_few_images():
+    """What keeps the discriminator from memorising them is on."""
+    config = load_experiment('small')
+    assert (config.augment.mode, config.data.validation, config.train.freeze_d) == ('ada', 0.05, 2)
+
+
 def test_small_experiments_run_on_one_replica():
     for name in ('quickstart', 'custom', 'cifar10', 'small'):
         assert load_experiment(name).replicas == 1
