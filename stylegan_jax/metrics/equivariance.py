@@ -1,0 +1,94 @@
+"""Equivariance to translation (EQ-T): does a picture move with the input of the synthesis network?
+
+StyleGAN's input is a learned constant of 4x4 pixels and the noise, so that it can be shifted by whole pixels of the
+constant alone, that is, by a quarter of a square picture. The official definition shifts by up to an eighth; its numbers
+are of other networks, whose input is continuous, and cannot be compared with these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stylegan_jax.metrics import checks
+from stylegan_jax.metrics.kind import MetricKind, Samples, Shifts, Value
+
+SHIFTS = (1, 0), (-1, 0), (0, 1), (0, -1)  # rows and columns of the constant
+_LARGEST = 2.0  # the range of pixels, from -1 to 1
+_LEAST = 1e-12  # mean square: float32 is not more precise
+
+
+class Equivariance(NamedTuple):
+    """EQ-T [dB], and its standard error, floats."""
+
+    decibels: float
+    standard_error: float
+
+
+def squares(synthesize: Callable[[int, int], jax.Array], base_shape: tuple[int, int]) -> jax.Array:
+    """Computes how much pictures of shifted inputs differ from shifted pictures; can be compiled.
+
+    Inputs are shifted in a circle. Compared are the pixels whose content is in both pictures: not those that came in at
+    a border.
+
+    Args:
+      synthesize: takes rows and columns by which the input is shifted, in pixels of the constant; returns images
+        [N, H, W, C].
+      base_shape: (h, w) of the constant, which divide H and W.
+
+    Returns:
+      [N], mean squared differences.
+    """
+    image, found = synthesize(0, 0), []
+    height, width = image.shape[1:3]
+    for down, across in SHIFTS:
+        rows, columns = down * (height // base_shape[0]), across * (width // base_shape[1])
+        of_shifted = _within(synthesize(down, across), rows, columns)
+        found.append(jnp.mean(jnp.square(of_shifted - _within(image, -rows, -columns)), axis=(1, 2, 3)))
+    return jnp.mean(jnp.stack(found), axis=0)
+
+
+def _within(images, rows, columns):
+    """Cuts off what came in at the borders of images that were shifted, [N, h, w, C]."""
+    height, width = images.shape[1:3]
+    return images[:, max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)]
+
+
+def equivariance(differences: ArrayLike) -> Equivariance:
+    """Computes the ratio of the range of pixels to the differences, as a peak signal-to-noise ratio.
+
+    Args:
+      differences: [N] from `squares`.
+
+    Raises:
+      UserError: the shape is another one, a number is not finite, or there are fewer than two.
+
+    Reference: Karras et al. 2021, "Alias-Free Generative Adversarial Networks", equation 3.
+    """
+    differences = checks.vector(differences, 'differences of shifted pictures', at_least=2).astype(np.float64)
+    mean = max(_LEAST, differences.mean())
+    error = differences.std(ddof=1) / np.sqrt(len(differences)) / mean
+    return Equivariance(float(10 * np.log10(_LARGEST**2 / mean)), float(10 / np.log(10) * error))
+
+
+def _compute(samples: Samples):
+    found = equivariance(samples.fakes['squares'][:, 0])
+    return [Value(found.decibels, found.standard_error, {'precision': 'float32', 'psi': 1.0})]
+
+
+EQT = MetricKind(
+    name='eqt',
+    published=('eqt',),
+    count=1000,
+    compute=_compute,
+    network=None,
+    keeps=(('squares', 'rows'),),
+    source=Shifts(),
+    larger_is_better=True,
+    unit='fakes',
+)
