@@ -63,8 +63,8 @@ class Motions:
         config = generator.config
         if kind == 'shifts' and not config.const_input:
             raise UserError(
-                'eqt: the input of this generator is a product of a matrix and the latent, which has no place that could '
-                'be shifted (configurations D to F have a learned constant)',
+                'eqt: the input of this generator is a matrix product of the latent, which cannot be shifted '
+                '(configurations D to F have a learned constant, which can)',
                 remedy='ask for sticking',
             )
         stage, alpha = stage_and_alpha(config.image, lod)

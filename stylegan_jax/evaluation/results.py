@@ -156,7 +156,7 @@ def _short(result):
     return ', '.join(
         [
             *words,
-            result.get('feature_network', ''),
+            *([result['feature_network']] if 'feature_network' in result else []),
             *([result['resize']] if 'resize' in result else []),
             *([f'({result["note"]})'] if 'note' in result else []),
         ]

@@ -1,8 +1,11 @@
 """Equivariance to translation (EQ-T): does a picture move with the input of the synthesis network?
 
-StyleGAN's input is a learned constant of 4x4 pixels and the noise, so that it can be shifted by whole pixels of the
-constant alone, that is, by a quarter of a square picture. The official definition shifts by up to an eighth; its numbers
-are of other networks, whose input is continuous, and cannot be compared with these.
+The input of StyleGAN's synthesis network is a learned constant of 4x4 pixels and the noise. Here the constant is
+shifted in a circle by one pixel, a quarter of a square picture, and the noise of each layer by as much of the picture.
+Upsampling commutes with such a shift, so that what is left is how much positions are known from the borders, which
+convolutions pad with zeros. Aliasing, by which detail sticks to pixels at small shifts, is not seen; `sticking` sees
+it. The official definition shifts a continuous input, which StyleGAN does not have, by up to an eighth of the picture.
+Its numbers are not comparable with these.
 """
 
 from __future__ import annotations

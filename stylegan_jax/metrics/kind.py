@@ -22,11 +22,13 @@ class Paths(NamedTuple):
     ends: bool
 
 
-class Walks(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Walks:
     """Paths in W, along which pictures move, as samples of a metric."""
 
 
-class Shifts(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shifts:
     """Pictures whose inputs are shifted, as samples of a metric."""
 
 

@@ -98,9 +98,7 @@ def _step(before, after, motion):
     down, across = (_slope(before, axis) for axis in (1, 2))
     # after(p) = before(p - step), so that the difference is minus the slope times the step.
     difference = before - after
-    products = [
-        jnp.sum(some, axis=-1) for some in (down * down, across * across, down * across, down * difference)
-    ]
+    products = [jnp.sum(some, axis=-1) for some in (down * down, across * across, down * across, down * difference)]
     products = jnp.stack([*products, jnp.sum(across * difference, axis=-1)], axis=-1)
     yy, xx, yx, yd, xd = jnp.moveaxis(blur(products, _WINDOW), -1, 0)
     yy, xx = yy + _FLOOR, xx + _FLOOR
