@@ -118,7 +118,7 @@ class Sources:
             kind=kind,
             lod=self._lod,
             seed=self._options.seed,
-            batch=self._batch // 4,  # each sample has five pictures, two of which are in memory at a time
+            batch=self._batch // 4,  # each sample has five pictures, which are made one after another
             devices=self._devices,
             dataset=self._dataset,
             labels=self._labels,

@@ -33,26 +33,28 @@ class Equivariance(NamedTuple):
     standard_error: float
 
 
-def squares(synthesize: Callable[[int, int], jax.Array], base_shape: tuple[int, int]) -> jax.Array:
+def squares(synthesize: Callable[[jax.Array, jax.Array], jax.Array], base_shape: tuple[int, int]) -> jax.Array:
     """Computes how much pictures of shifted inputs differ from shifted pictures; can be compiled.
 
     Inputs are shifted in a circle. Compared are the pixels whose content is in both pictures: not those that came in at
     a border.
 
     Args:
-      synthesize: takes rows and columns by which the input is shifted, in pixels of the constant; returns images
-        [N, H, W, C].
+      synthesize: takes rows and columns by which the input is shifted, in pixels of the constant, which are traced;
+        returns images [N, H, W, C].
       base_shape: (h, w) of the constant, which divide H and W.
 
     Returns:
       [N], mean squared differences.
     """
-    image, found = synthesize(0, 0), []
+    # A loop compiles the network once.
+    image, *shifted = jax.lax.map(lambda shift: synthesize(*shift), jnp.array([(0, 0), *SHIFTS]))
     height, width = image.shape[1:3]
-    for down, across in SHIFTS:
+    found = []
+    for (down, across), other in zip(SHIFTS, shifted, strict=True):
         rows, columns = down * (height // base_shape[0]), across * (width // base_shape[1])
-        of_shifted = _within(synthesize(down, across), rows, columns)
-        found.append(jnp.mean(jnp.square(of_shifted - _within(image, -rows, -columns)), axis=(1, 2, 3)))
+        difference = _within(other, rows, columns) - _within(image, -rows, -columns)
+        found.append(jnp.mean(jnp.square(difference), axis=(1, 2, 3)))
     return jnp.mean(jnp.stack(found), axis=0)
 
 

@@ -115,12 +115,13 @@ def moments_of_walks(
     Returns:
       [N, 6], means over the places.
     """
-    first = synthesize(interpolate(starts, stops, jnp.zeros(len(starts), starts.dtype)))
 
-    def of_place(lag):
-        return moments(first, synthesize(interpolate(starts, stops, jnp.full(len(starts), lag, starts.dtype))))
+    def at(place):
+        return synthesize(interpolate(starts, stops, jnp.full(len(starts), place, starts.dtype)))
 
-    return jnp.mean(jax.lax.map(of_place, jnp.asarray(LAGS, starts.dtype)), axis=0)
+    # Loops compile the network and the motion once.
+    images = jax.lax.map(at, jnp.asarray((0, *LAGS), starts.dtype))
+    return jnp.mean(jax.lax.map(lambda later: moments(images[0], later), images[1:]), axis=0)
 
 
 def sticking(samples: ArrayLike) -> Sticking:

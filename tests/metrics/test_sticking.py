@@ -66,8 +66,10 @@ def test_texture_of_the_object_is_0_and_texture_of_the_screen_is_1(share):
 
 
 @pytest.mark.full
-def test_of_two_equal_textures_half_stays():
-    assert sticking.sticking(measured(0.5)).share == pytest.approx(0.5, abs=0.05)
+@pytest.mark.parametrize('amplitude', [0.25, 0.5, 0.75])
+def test_of_two_textures_the_share_is_that_of_power(amplitude):
+    expected = amplitude**2 / (amplitude**2 + (1 - amplitude) ** 2)
+    assert sticking.sticking(measured(amplitude)).share == pytest.approx(expected, abs=0.05)
 
 
 def test_share_and_its_error_by_hand():
