@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+import stylegan_jax as sgj
 import tiny
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.motion_samples import Motions
@@ -18,9 +19,9 @@ CONFIG = tiny.generator_config(resolution=8)
 BATCH = 2
 
 
-def motions(kind, config=CONFIG, batch=BATCH, devices=jax.devices()[:1], **options):
+def motions(kind, config=CONFIG, batch=BATCH, devices=jax.devices()[:1], generator=None, **options):
     options = {'lod': 0.0, 'seed': 3} | options
-    return Motions(tiny.generator(config), 'digest', kind=kind, batch=batch, devices=devices, **options)
+    return Motions(generator or tiny.generator(config), 'digest', kind=kind, batch=batch, devices=devices, **options)
 
 
 def outputs(kind, start=0, count=BATCH, **options):
@@ -92,8 +93,9 @@ def test_without_a_constant_nothing_can_be_shifted():
 @pytest.mark.full
 @pytest.mark.parametrize('kind', ['walks', 'shifts'])
 def test_samples_do_not_depend_on_batches_and_devices(kind):
-    one = outputs(kind, count=8)
-    np.testing.assert_allclose(
-        outputs(kind, start=2, count=6, batch=8, devices=jax.devices()), one[2:], rtol=1e-3, atol=1e-3
-    )
-    assert not np.allclose(outputs(kind, count=8, seed=4), one, rtol=1e-2)
+    trained = sgj.load('toyfaces')  # pictures of a small random network are too small for motion
+    one = outputs(kind, count=8, generator=trained)
+    eight = outputs(kind, start=2, count=6, batch=8, devices=jax.devices(), generator=trained)
+    np.testing.assert_allclose(eight, one[2:], rtol=1e-2, atol=1e-3)  # rounding decides whether a few pixels count
+    assert one.max() > 0.01
+    assert not np.allclose(outputs(kind, count=8, seed=4, generator=trained), one, rtol=0.1)
