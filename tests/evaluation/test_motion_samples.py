@@ -78,6 +78,7 @@ def test_walks_are_lines_in_w_with_noise_that_stays(monkeypatch):
     np.testing.assert_allclose(outputs('walks'), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.full
 def test_a_generator_without_w_walks_in_z(monkeypatch):
     monkeypatch.setattr(sticking, 'moments', lambda before, after: (before * after).mean(axis=(2, 3)))
     assert np.isfinite(outputs('walks', config=tiny.generator_config('A', resolution=8))).all()
