@@ -65,6 +65,7 @@ def test_shifted_inputs_are_the_constant_and_all_noise():
     np.testing.assert_allclose(outputs('shifts')[:, 0], expected, rtol=1e-4)
 
 
+@pytest.mark.full
 def test_walks_are_lines_in_w_with_noise_that_stays(monkeypatch):
     """Moments are replaced by the pictures' own numbers, since those of motion have tests of their own."""
     monkeypatch.setattr(sticking, 'moments', lambda before, after: (before * after).mean(axis=(2, 3)))
