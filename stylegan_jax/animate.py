@@ -3,11 +3,13 @@
     python -m stylegan_jax.animate --network=runs/quickstart --out=walk.mp4 --seeds=0-7
     python -m stylegan_jax.animate --network=stylegan-ffhq-1024x1024.pkl --out=six.mp4 --space=w --seeds=0-23 --grid=3x2
     python -m stylegan_jax.animate --network=runs/quickstart --out=noise.webp --kind=noise --seeds=3,7
+    python -m stylegan_jax.animate --network=runs/quickstart --out=sticking.webp --kind=sticking --seeds=0-3
     python -m stylegan_jax.animate --kind=training --run=runs/quickstart --out=training.mp4
 
 walk goes from seed to seed and back; mixing lets the coarse, middle or fine styles alone do that, a column each;
-truncation goes through psi; noise turns the noise inputs; training shows the sample grids of a run. All but the last
-one end where they began. The suffix of --out decides: .mp4 needs `pip install -e '.[video]'`, .webp and .gif nothing.
+truncation goes through psi; noise turns the noise inputs; sticking is a walk with a column of pixels over time beside
+it, in which textures that stick are stripes; training shows the sample grids of a run. All but the last one end where
+they began. The suffix of --out decides: .mp4 needs `pip install -e '.[video]'`, .webp and .gif nothing.
 """
 
 import math
@@ -29,25 +31,29 @@ flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS)
 _KIND = flags.DEFINE_enum(
-    'kind', 'walk', ['walk', 'mixing', 'truncation', 'noise', 'training'], 'What moves.', flag_values=FLAGS
+    'kind', 'walk', ['walk', 'mixing', 'truncation', 'noise', 'sticking', 'training'], 'What moves.', flag_values=FLAGS
 )
 _OUT = flags.DEFINE_string('out', None, 'The film, such as walk.mp4, walk.webp or walk.gif.', flag_values=FLAGS)
 _SEEDS = flags.DEFINE_string(
     'seeds',
     '0-7',
-    'walk, mixing: the latents that are passed. truncation, noise: those that are shown.',
+    'walk, sticking, mixing: the latents that are passed. truncation, noise: those that are shown.',
     flag_values=FLAGS,
 )
 _GRID = flags.DEFINE_string(
     'grid', None, 'walk: COLUMNSxROWS walks at a time, whose seeds follow one another in --seeds.', flag_values=FLAGS
 )
-_SPACE = flags.DEFINE_enum('space', 'z', ['z', 'w'], 'walk: between latents z, or w.', flag_values=FLAGS)
+_SPACE = flags.DEFINE_enum('space', 'z', ['z', 'w'], 'walk, sticking: between latents z, or w.', flag_values=FLAGS)
 _PATH = flags.DEFINE_enum(
     'path',
     None,
     paths.KINDS,
-    'walk: along great circles (only in z, where it is the default), a spline (the default in w), or straight lines.',
+    'walk, sticking: along great circles (only in z, where it is the default), a spline (the default in w), or '
+    'straight lines.',
     flag_values=FLAGS,
+)
+_COLUMN = flags.DEFINE_integer(
+    'column', None, 'sticking: the column, from the left [pixels]; the default is the middle one.', flag_values=FLAGS
 )
 _DESTINATIONS = flags.DEFINE_string(
     'destinations', '888,829', 'mixing: the latents whose other styles stay, a row each.', flag_values=FLAGS
@@ -102,14 +108,17 @@ def _film_of_network():
     fps = _FPS.value or 30
     generator, lod = _NETWORK.load()
     labels = _NETWORK.labels(generator)
-    seconds = _SECONDS_A_SEED * len(seeds) / (columns * rows) if _KIND.value in ('walk', 'mixing') else _SECONDS_ELSE
+    seconds = (
+        _SECONDS_A_SEED * len(seeds) / (columns * rows)
+        if _KIND.value in ('walk', 'sticking', 'mixing')
+        else _SECONDS_ELSE
+    )
     count = round((_SECONDS.value or seconds) * fps)
     if not 1 <= count <= _MOST_FRAMES:
         raise UserError(f'{count} frames: a film has 1 to {_MOST_FRAMES:,}; change seconds or fps')
     with tqdm.tqdm(unit='img', disable=None, delay=2) as bar:
         artist = Painter(generator, label=labels, lod=lod, precision=_NETWORK['precision'], drawn=bar.update)
-        frames, places = _scene(artist, seeds, count, columns, rows)
-        bar.total = count * places
+        frames, bar.total = _scene(artist, seeds, count, columns, rows)
         film.write(_OUT.value, frames, count, fps)
     print(f'{_OUT.value}: {count} frames at {fps:g} a second')
     if line := _NETWORK.about_labels(labels):
@@ -117,23 +126,29 @@ def _film_of_network():
 
 
 def _scene(artist, seeds, count, columns, rows):
-    """Returns (an iterator of frames, the number of images in each)."""
+    """Returns (an iterator of frames, the number of images that are drawn for them)."""
     psi, across = _NETWORK['psi'], int(np.ceil(np.sqrt(len(seeds))))
     if _KIND.value == 'walk':
         frames = scenes.walk(
             artist, seeds, count=count, space=_SPACE.value, path=_PATH.value, psi=psi, rows=rows, columns=columns
         )
-        return frames, rows * columns
+        return frames, count * rows * columns
+    if _KIND.value == 'sticking':
+        frames = scenes.sticking(
+            artist, seeds, count=count, space=_SPACE.value, path=_PATH.value, psi=psi, column=_COLUMN.value
+        )
+        return frames, count + scenes.frames_of_past(artist, count)
     if _KIND.value == 'mixing':
         destinations = parse_seeds(_DESTINATIONS.value, 'destinations')
         frames = scenes.mixing(artist, seeds, destinations, count=count, psi=psi)
-        return frames, len(destinations) * len(scenes.ranges(artist))
+        return frames, count * len(destinations) * len(scenes.ranges(artist))
     if _KIND.value == 'truncation':
         if psi is not None:
             raise UserError('a truncation film goes through many values', field='psi', remedy='give psis')
         first, last = _psis()
-        return scenes.truncation(artist, seeds, count=count, first=first, last=last, columns=across), len(seeds)
-    return scenes.noise(artist, seeds, count=count, psi=psi, columns=across), len(seeds)
+        frames = scenes.truncation(artist, seeds, count=count, first=first, last=last, columns=across)
+        return frames, count * len(seeds)
+    return scenes.noise(artist, seeds, count=count, psi=psi, columns=across), count * len(seeds)
 
 
 def _grid():

@@ -1,13 +1,13 @@
-"""Measure a network: FID, KID, Inception Score, precision and recall, path length, separability, diversity.
+"""Measure a network: FID, KID, Inception Score, precision and recall, path length, separability, diversity, sticking.
 
     python -m stylegan_jax.evaluate --network=runs/quickstart --metrics=fd_toy
     python -m stylegan_jax.evaluate --network=stylegan-ffhq-1024x1024.pkl --data=data/ffhq --mirror \\
         --metrics=fid50k,ppl_wend --crop_faces --download
     python -m stylegan_jax.evaluate --compare=runs/a/metrics.jsonl,runs/b/metrics.jsonl
 
-Metrics: fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity, and
-fd_toy, which is no FID; any number may take the place of these. Each result is a line of JSON with how it was obtained.
-The same command goes on where it was stopped.
+Metrics: fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity,
+sticking, eqt, and fd_toy, which is no FID; any number may take the place of these. Each result is a line of JSON with
+how it was obtained. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations

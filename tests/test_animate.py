@@ -105,6 +105,21 @@ def test_walk_passes_the_images_of_its_seeds_in_every_place(artist, space):
     assert len({frame.tobytes() for frame in frames}) == 9
 
 
+def test_beside_a_walk_is_its_column_over_time(artist):
+    walk = [frame[::16, ::16] for frame in scenes.walk(artist, range(3), count=9, space='w', psi=0.7)]
+    frames = list(scenes.sticking(artist, range(3), count=9, space='w', psi=0.7, column=4))
+    assert len(frames) == 9
+    for number, frame in enumerate(frames):
+        side, past = frame[::16, : 12 * 16 : 16], frame[::16, 12 * 16 + 3 :]
+        assert past.shape == (16, 9 * (12 * 16 // 9), 3)
+        unmarked = [column for column in range(12) if column != 4]
+        assert_near(side[:, unmarked], walk[number][:, unmarked])
+        assert_near(side[:, 4], 255 - walk[number][:, 4])
+        # The column now is the last one; those before it are the frames before, of a closed film.
+        expected = np.stack([walk[(number - 8 + time) % 9][:, 4] for time in range(9)], axis=1)
+        assert_near(past[:, :: 12 * 16 // 9], expected)
+
+
 def test_mixing_moves_one_range_a_column(artist):
     frames = list(scenes.mixing(artist, [1, 2], [5, 6, 7], count=4))
     G = artist.generator
@@ -264,6 +279,7 @@ def error(run_command):
         (['--kind=mixing', '--seeds=1-3', '--seconds=0.5', '--fps=12'], 6, (3 * 96, 2 * 128)),
         (['--kind=truncation', '--seeds=1-3', '--seconds=0.5', '--fps=12', '--psis=1,0'], 6, (192, 256)),
         (['--kind=noise', '--seeds=1', '--seconds=0.5', '--fps=12', '--lod=1'], 6, (192, 256)),
+        (['--kind=sticking', '--seeds=1-3', '--seconds=0.5', '--fps=12'], 6, (192 + 3 + 192, 256)),
     ],
 )
 def test_kinds_of_film(run_command, network, tmp_path, arguments, frames, size):
@@ -329,6 +345,7 @@ def test_pictures_of_another_run_or_damaged(error, run_dir):
         (['--grid=0x2'], '--grid=0x2'),
         (['--grid=9x9'], '--grid=9x9'),
         (['--grid=2x1', '--kind=noise'], '--grid=2x1: is for walks'),
+        (['--kind=sticking', '--column=12'], '--column=12: give one from 0 to 11'),
         (['--space=w', '--path=slerp'], '--path=slerp: is for space=z'),
         (['--psis=1', '--kind=truncation'], '--psis=1: give two numbers'),
         (['--psi=1', '--kind=truncation'], '--psi: '),

@@ -3,6 +3,7 @@
 Every frame is a pure function of the settings and of its number, and every scene ends where it began.
 """
 
+import collections
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from stylegan_jax.sampling.painter import Painter
 
 # Pixels; smaller images are enlarged by powers of two until the longer side has as many.
 _SMALLEST_SIDE, _SMALLEST_OF_SEVERAL = 256, 128
+_LONGEST_PAST = 256  # frames
 
 
 def walk(
@@ -52,7 +54,74 @@ def walk(
     Raises:
       UserError: the seeds cannot be shared out evenly, or the network has no W.
     """
-    places = rows * columns
+    ws = _ws_of_walk(artist, seeds, count, space, path, psi, rows * columns)
+    return _frames(artist, ws, columns)
+
+
+def sticking(
+    artist: Painter,
+    seeds: Sequence[int],
+    *,
+    count: int,
+    space: str = 'z',
+    path: str | None = None,
+    psi: float | None = None,
+    column: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Walks, and shows one column of pixels over time beside the picture: textures that stick are stripes in it.
+
+    The picture's column is marked by a line. Beside it time goes to the right, and ends now. As the walk is
+    closed, its end is the past of its first frames.
+
+    Args:
+      artist: a Painter.
+      seeds: of the walk.
+      count: frames.
+      space, path, psi: see `walk`.
+      column: number of the column, from the left [pixels]; None for the middle one.
+
+    Returns:
+      An iterator of frames, uint8 [H, W, C].
+
+    Raises:
+      UserError: see `walk`; or there is no such column.
+    """
+    width = artist.shape[1]
+    column = width // 2 if column is None else column
+    if not 0 <= column < width:
+        raise UserError(f'give one from 0 to {width - 1}', field='column', value=column)
+    ws = _ws_of_walk(artist, seeds, count, space, path, psi, 1)
+    factor = _factor(artist.shape, 1)
+    kept = frames_of_past(artist, count)
+
+    def frames():
+        images = itertools.chain.from_iterable(artist.batches(np.concatenate([ws[count - kept :], ws])[:, 0]))
+        past = collections.deque(maxlen=kept)
+        for number, image in enumerate(images):
+            past.append(image[:, column].copy())  # a view would keep the whole image
+            if number >= kept:
+                yield _beside(image, np.stack(past, axis=1), column, factor)
+
+    return frames()
+
+
+def frames_of_past(artist: Painter, count: int) -> int:
+    """Returns how many frames the column of `sticking` shows in a film of `count` frames; they are drawn twice."""
+    return min(count, _factor(artist.shape, 1) * artist.shape[1], _LONGEST_PAST)
+
+
+def _beside(image, past, column, factor):
+    """Lays out a picture [H, W, C], its marked column, and that column over time [H, T, C]."""
+    side = grid.enlarge(image, factor)
+    line = side[:, column * factor : column * factor + max(1, factor // 8)]
+    line[..., :3] = ~line[..., :3]  # is seen on any colour
+    times = np.repeat(np.repeat(past, factor, axis=0), max(1, side.shape[1] // past.shape[1]), axis=1)
+    gap = np.full((len(side), max(2, side.shape[1] // 64), side.shape[2]), 255, np.uint8)
+    return np.concatenate([side, gap, times], axis=1)
+
+
+def _ws_of_walk(artist, seeds, count, space, path, psi, places):
+    """Returns the ws of `walk`, [count, places, L, W]."""
     if len(seeds) % places:
         raise UserError(
             f'{len(seeds)} seeds cannot be shared out among {places} places of the grid',
@@ -69,17 +138,15 @@ def walk(
             )
         points = artist.ws(seeds, psi)
         route = functools.partial(paths.path, count=count, kind=kind)
-        ws = np.stack([route(some) for some in np.split(points, places)], axis=1)
-    else:
-        points = latents(seeds, artist.generator.z_dim)
-        # Between seeds of different classes the label goes straight from one to the other, and so does the center.
-        z, label = _along(points, places, count, kind), _along(artist.labels(seeds), places, count, 'linear')
-        centers = artist.labels.centers(seeds)
-        if centers is not None:
-            centers = _along(centers, places, count, 'linear')
-        ws = artist.ws_of_z(z, psi, label=label, centers=centers)
-        ws = ws.reshape(count, places, *ws.shape[1:])
-    return _frames(artist, ws, columns)
+        return np.stack([route(some) for some in np.split(points, places)], axis=1)
+    points = latents(seeds, artist.generator.z_dim)
+    # Between seeds of different classes the label goes straight from one to the other, and so does the center.
+    z, label = _along(points, places, count, kind), _along(artist.labels(seeds), places, count, 'linear')
+    centers = artist.labels.centers(seeds)
+    if centers is not None:
+        centers = _along(centers, places, count, 'linear')
+    ws = artist.ws_of_z(z, psi, label=label, centers=centers)
+    return ws.reshape(count, places, *ws.shape[1:])
 
 
 def _along(points, places, count, kind):
@@ -207,7 +274,12 @@ def _frames(artist, ws, columns):
 
 
 def _tiled(images, columns):
-    factor, smallest = 1, _SMALLEST_SIDE if len(images) == 1 else _SMALLEST_OF_SEVERAL
-    while factor * max(images.shape[1:3]) < smallest:
+    return grid.enlarge(grid.image_grid(images, columns), _factor(images.shape[1:], len(images)))
+
+
+def _factor(shape, count):
+    """Returns by how much images [H, W, C] are enlarged, of which a frame has `count`."""
+    factor, smallest = 1, _SMALLEST_SIDE if count == 1 else _SMALLEST_OF_SEVERAL
+    while factor * max(shape[:2]) < smallest:
         factor *= 2
-    return grid.enlarge(grid.image_grid(images, columns), factor)
+    return factor

@@ -73,7 +73,8 @@ class Evaluator:
         passes = [each for metric in metrics for each in self._passes(metric)]
         shape = jax.ShapeDtypeStruct((GROUP * len(self._devices), *self.sources.image.shape), np.uint8)
         for source, network, _ in passes:
-            self._networks.get(network).run.check(shape)
+            if network:
+                self._networks.get(network).run.check(shape)
             if self._generator is not None and (self._dataset is not None or self._available is None):
                 self.sources.open(source, network)  # which computes nothing
 
@@ -119,7 +120,7 @@ class Evaluator:
                 ddof=options.ddof,
                 solver=options.solver,
                 spaces=self.sources.spaces,
-                label_names=self._networks.get(kind.network).label_names,
+                label_names=self._networks.get(kind.network).label_names if kind.network else (),
                 devices=self._devices,
             )
         )

@@ -5,7 +5,7 @@ but for rounding.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -132,7 +132,7 @@ class Fakes:
             'psi': psi,
             'noise': noise,
             'sample_precision': self._sampler.precision,
-            **_identity_of_labels(config.image.label_dim, labels, dataset),
+            **identity_of_labels(config.image.label_dim, labels, dataset),
         }
 
     def batches(self, start: int) -> Iterator[jax.Array]:
@@ -215,10 +215,7 @@ class Steps:
         distances = functools.partial(_distances, config=config, stage=stage, alpha=alpha, space=space, crop=crop)
         self._run = OnDevices(distances, (generator.params, perceptual), devices, 'float32')
         self._seed, self._batch, self._ends, self._z_dim = seed, batch, ends, config.z_dim
-        label_dim = config.image.label_dim
-        if labels is None and (dataset is None or dataset.labels.shape[1] != label_dim):
-            labels = labels_in_turn(generator)
-        self._labels = labels or _drawn_labels(label_dim, dataset, seed)
+        self._labels, labels = labels_of_paths(generator, dataset, labels, seed)
         self.identity = {
             'source': 'steps',
             'network': digest,
@@ -230,7 +227,7 @@ class Steps:
             'noise': 'random' if config.use_noise else 'const',
             'feature_network': perceptual.name,
             'feature_digest': perceptual.digest,
-            **_identity_of_labels(label_dim, labels, dataset),
+            **identity_of_labels(config.image.label_dim, labels, dataset),
         }
 
     def distances(self, start: int) -> Iterator[dict[str, jax.Array]]:
@@ -282,7 +279,22 @@ def _drawn_labels(label_dim, dataset, seed):
     return drawn
 
 
-def _identity_of_labels(label_dim, labels, dataset):
+def labels_of_paths(
+    generator: Generator, dataset: Dataset | None, labels: SeedLabels | None, seed: int
+) -> tuple[Callable[[np.ndarray], np.ndarray], SeedLabels | None]:
+    """Chooses the labels of paths, one for both ends of a path; arguments are those of `Steps`.
+
+    Returns:
+      (function of the numbers of paths, which follow one another, that returns labels [n, K]; the labels that were
+      given, or all labels of the network in turn; None where they are drawn from the data set).
+    """
+    label_dim = generator.config.image.label_dim
+    if labels is None and (dataset is None or dataset.labels.shape[1] != label_dim):
+        labels = labels_in_turn(generator)
+    return labels or _drawn_labels(label_dim, dataset, seed), labels
+
+
+def identity_of_labels(label_dim: int, labels: SeedLabels | None, dataset: Dataset | None) -> dict[str, str]:
     """Returns what the labels of samples depend on, as a part of their identity; nothing without labels."""
     if not label_dim:
         return {}

@@ -152,11 +152,11 @@ def _title(column):
 
 def _short(result):
     """Returns the few words that tell people what kind of number it is."""
-    words = [f'{result[name]:,} {name}' for name in ('fakes', 'reals', 'steps', 'pairs') if result.get(name)]
+    words = [f'{result[name]:,} {name}' for name in ('fakes', 'reals', 'steps', 'pairs', 'walks') if result.get(name)]
     return ', '.join(
         [
             *words,
-            result.get('feature_network', ''),
+            *([result['feature_network']] if 'feature_network' in result else []),
             *([result['resize']] if 'resize' in result else []),
             *([f'({result["note"]})'] if 'note' in result else []),
         ]

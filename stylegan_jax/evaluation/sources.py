@@ -11,9 +11,10 @@ from stylegan_jax.config.serialization import to_json
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.evaluation.feature_outputs import FeatureNetworks
 from stylegan_jax.evaluation.metric_samples import Fakes, Reals, Steps
+from stylegan_jax.evaluation.motion_samples import Motions
 from stylegan_jax.evaluation.options import Options
 from stylegan_jax.feature_networks.arrays import digest
-from stylegan_jax.metrics.kind import Paths
+from stylegan_jax.metrics.kind import Paths, Shifts, Walks
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling.sampler import fitting_batch
 from stylegan_jax.sampling.seed_labels import SeedLabels
@@ -27,7 +28,7 @@ Produce = Callable[[int], Iterator[dict[str, jax.Array | np.ndarray]]]
 class Sources:
     """The samples of one generator and one data set.
 
-    The sources are 'reals', 'fakes', 'pairs', 'latents' and `metrics.kind.Paths`; see `metrics.kind.MetricKind`.
+    The sources are 'reals', 'fakes', 'pairs', 'latents' and those of `metrics.kind`; see `metrics.kind.MetricKind`.
     """
 
     def __init__(
@@ -61,12 +62,12 @@ class Sources:
         config = to_json(self._generator.config).encode()
         return digest(self._generator.named_arrays() | {'config': np.frombuffer(config, np.uint8)})
 
-    def open(self, source: str | Paths, network: str) -> tuple[dict, Produce]:
+    def open(self, source: str | Paths | Walks | Shifts, network: str | None) -> tuple[dict, Produce]:
         """Returns the identity of a pass and the function that makes it, for `gathering.Store.gather`.
 
         Args:
           source: of the samples.
-          network: the name of the feature network that sees them.
+          network: the name of the feature network that sees them, or None for none.
 
         Returns:
           (dict for JSON of all that the outputs depend on, function that produces them).
@@ -77,6 +78,9 @@ class Sources:
         if isinstance(source, Paths):
             steps = self._steps(source)
             return steps.identity, steps.distances
+        if isinstance(source, Walks | Shifts):
+            motions = self._motions('walks' if isinstance(source, Walks) else 'shifts')
+            return motions.identity, motions.outputs
         images = self._reals if source == 'reals' else self.fakes
         seen_by = self._networks.get(network)
         identity, run = images.identity | seen_by.identity, seen_by.run
@@ -102,6 +106,19 @@ class Sources:
             lod=self._lod,
             seed=self._options.seed,
             batch=self._batch // 2,  # a step has two images
+            devices=self._devices,
+            dataset=self._dataset,
+            labels=self._labels,
+        )
+
+    def _motions(self, kind):
+        return Motions(
+            self._generator,
+            self.digest,
+            kind=kind,
+            lod=self._lod,
+            seed=self._options.seed,
+            batch=self._batch // 4,  # each sample has five pictures, which are made one after another
             devices=self._devices,
             dataset=self._dataset,
             labels=self._labels,

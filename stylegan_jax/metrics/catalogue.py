@@ -14,12 +14,14 @@ that none of the others uses gets a method in `evaluation/feature_outputs.py`.
 
 from stylegan_jax.metrics import (
     diversity,
+    equivariance,
     frechet,
     inception_score,
     kernel_distance,
     path_length,
     precision_recall,
     separability,
+    sticking,
 )
 from stylegan_jax.metrics.kind import MetricKind
 
@@ -31,5 +33,7 @@ METRICS: tuple[MetricKind, ...] = (
     *path_length.PPL,
     separability.LS,
     diversity.DIVERSITY,
+    sticking.STICKING,
+    equivariance.EQT,
     frechet.FD_TOY,
 )

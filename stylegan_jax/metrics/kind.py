@@ -22,6 +22,16 @@ class Paths(NamedTuple):
     ends: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Walks:
+    """Paths in W, along which pictures move, as samples of a metric."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifts:
+    """Pictures whose inputs are shifted, as samples of a metric."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Samples:
     """Everything that a metric is computed from.
@@ -73,19 +83,20 @@ class MetricKind:
       published: names under which its numbers are usually published, such as 'fid50k'; messages list them.
       count: number of generated samples where the name has none.
       compute: takes Samples, returns a Value for each entry of `results`, the deciding one first.
-      network: the feature network that sees the images, a name in `evaluation.feature_outputs`.
+      network: the feature network that sees the images, a name in `evaluation.feature_outputs`; None for none.
       keeps: pairs (output of the network, form) that are kept of all samples. The form 'moments' keeps
         `moments.Moments`, 'rows' keeps the outputs themselves [N, D].
       source: the generated samples. 'fakes' are images; 'pairs' are two images in turn, one sample each pair; 'latents'
         are images with their latents, which add the outputs 'z' and 'w'; `Paths` are steps along paths, which the
-        network 'lpips' alone can see, and whose output is 'distances'.
+        network 'lpips' alone can see, and whose output is 'distances'; `Walks` have the output 'moments' and `Shifts`
+        the output 'squares', and no network sees them.
       with_reals: whether it compares with real images, as many as generated ones. A name that ends in _full then
         compares with all of the data set.
       suffix: a regular expression for the text that may follow the number in names.
       fewest: the least number of samples that mean anything.
       results: endings that make names of results of the name of the metric.
       larger_is_better: whether the larger of two first results is that of the better generator.
-      unit: the name of the number of generated samples in results: 'fakes', 'pairs' or 'steps'.
+      unit: the name of the number of generated samples in results: 'fakes', 'pairs', 'steps' or 'walks'.
       outcomes: names of fields in `Value.about` that were measured, like the value itself.
     """
 
@@ -93,13 +104,13 @@ class MetricKind:
     published: tuple[str, ...]
     count: int
     compute: Callable[[Samples], list[Value]]
-    network: str
+    network: str | None
     keeps: tuple[tuple[str, str], ...]
-    source: Literal['fakes', 'pairs', 'latents'] | Paths = 'fakes'
+    source: Literal['fakes', 'pairs', 'latents'] | Paths | Walks | Shifts = 'fakes'
     with_reals: bool = False
     suffix: str = ''
     fewest: int = 2
     results: tuple[str, ...] = ('',)
     larger_is_better: bool = False
-    unit: Literal['fakes', 'pairs', 'steps'] = 'fakes'
+    unit: Literal['fakes', 'pairs', 'steps', 'walks'] = 'fakes'
     outcomes: tuple[str, ...] = ()

@@ -57,7 +57,8 @@ def test_message_about_other_names_lists_all_metrics():
         parse('fidd')
     assert str(raised.value) == (
         "metric 'fidd': there is none of that name; choose from fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, "
-        'ppl_wfull, ppl_zend, ppl_wend, ls, diversity, fd_toy; any number may take the place of theirs, such as fid5k'
+        'ppl_wfull, ppl_zend, ppl_wend, ls, diversity, sticking, eqt, fd_toy; any number may take the place of theirs, '
+        'such as fid5k'
     )
 
 

@@ -10,7 +10,7 @@ import stylegan_jax
 from stylegan_jax import evaluate
 from stylegan_jax.evaluation.metric_names import parse, published_names
 from stylegan_jax.metrics.catalogue import METRICS
-from stylegan_jax.metrics.kind import Paths
+from stylegan_jax.metrics.kind import Paths, Shifts, Walks
 
 PACKAGE = pathlib.Path(stylegan_jax.__file__).parent
 FILES = sorted((PACKAGE / 'metrics').glob('*.py'))
@@ -28,7 +28,7 @@ def test_readme_names_every_metric_and_no_other():
 
 def test_help_of_the_command_names_every_metric():
     listed = re.search('Metrics: (.+?);', evaluate.__doc__, flags=re.DOTALL)[1]
-    assert sorted(re.findall(r'\w+\d\w*|ppl_\w+|ls|diversity|fd_toy', listed)) == sorted(published_names())
+    assert sorted(re.findall(r'\w+\d\w*|ppl_\w+|ls|diversity|sticking|eqt|fd_toy', listed)) == sorted(published_names())
 
 
 @pytest.mark.parametrize('kind', METRICS, ids=lambda kind: kind.name)
@@ -43,6 +43,7 @@ def test_what_a_description_says_fits_together(kind):
     assert {form for _, form in kind.keeps} <= {'moments', 'rows'}
     assert not kind.with_reals or kind.source == 'fakes'
     assert not isinstance(kind.source, Paths) or (kind.network, kind.unit) == ('lpips', 'steps')
+    assert (kind.network is None) == isinstance(kind.source, Walks | Shifts)
     assert (kind.source == 'pairs') == (kind.unit == 'pairs')
 
 
