@@ -6,6 +6,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import tiny
 import tiny_run
@@ -62,6 +63,7 @@ def test_the_line_comes_at_the_third_tick_in_a_row_and_once():
     assert watch.verdict(memorised) is None
 
 
+@pytest.mark.full
 def test_a_run_writes_the_numbers_and_the_line(tmp_path, monkeypatch):
     """Log, report, events, and the count in the checkpoint."""
     monkeypatch.setattr(watch_module, '_LIMIT', -np.inf)
