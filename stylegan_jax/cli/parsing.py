@@ -10,12 +10,13 @@ _MOST_SEEDS = 100_000
 _MOST_LISTED = 20  # names of classes in an error
 
 
-def parse_seeds(text: str, flag: str = 'seeds') -> list[int]:
+def parse_seeds(text: str, flag: str = 'seeds', most: int | None = None) -> list[int]:
     """Parses seeds, such as '0-15' or '3,7,20-25'.
 
     Args:
       text: numbers and ranges with commas between them.
       flag: the name of the flag, for the error.
+      most: seeds in all; None for no bound.
 
     Returns:
       The seeds, in the order of the text.
@@ -31,6 +32,8 @@ def parse_seeds(text: str, flag: str = 'seeds') -> list[int]:
                 field=flag,
                 value=text,
             )
+        if most is not None and len(seeds) + len(part) > most:
+            raise UserError(f'give at most {most} seeds', field=flag, value=text)
         seeds += part
     return seeds
 

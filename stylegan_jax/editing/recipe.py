@@ -60,9 +60,9 @@ class Source:
         if self.kind == 'seed':
             return f'seed:{self.seeds[0]}'
         if self.kind == 'walk':
-            return f'walk:{_number(self.place[0])},{_number(self.place[1])}'
+            return f'walk:{_place(self.place[0])},{_place(self.place[1])}'
         if self.kind == 'loop':
-            return f'loop:{",".join(map(str, self.seeds))}@{_number(self.place[0])}'
+            return f'loop:{",".join(map(str, self.seeds))}@{_place(self.place[0])}'
         return f'{_quoted(self.name)}#{self.row}'
 
     @classmethod
@@ -73,15 +73,12 @@ class Source:
             return cls('seed', (_seed(rest),))
         if kind == 'walk':
             place = tuple(_finite(part, text) for part in rest.split(','))
-            if len(place) != 2 or max(map(abs, place)) > 2**24:
-                raise _wrong(text, 'give two numbers below 2^24, such as walk:3.5,0.2')
+            if len(place) != 2 or max(map(abs, place)) > 2**26:
+                raise _wrong(text, 'give two numbers below 2^26, such as walk:3.5,0.2')
             return cls('walk', place=place)
         if kind == 'loop':
             seeds, _, place = rest.partition('@')
-            seeds = tuple(parse_seeds(seeds, 'recipe'))
-            if len(seeds) > _MOST_PARTS:
-                raise _wrong(text, f'give at most {_MOST_PARTS} seeds')
-            return cls('loop', seeds, (_finite(place or '0', text),))
+            return cls('loop', tuple(parse_seeds(seeds, 'recipe', _MOST_PARTS)), (_finite(place or '0', text),))
         name, sign, row = text.strip().rpartition('#')
         if not sign or not name or not re.fullmatch(r'\d{1,7}', row, re.ASCII):
             raise _wrong(text, 'give seed:5, walk:3.5,0.2, loop:0-3@1.5 or FILE#0')
@@ -343,6 +340,10 @@ def _wrong(part, remedy):
 
 def _number(value):
     return f'{value:.7g}'
+
+
+def _place(value):
+    return f'{value:.12g}'  # the thousandths between seeds that are as large as they can be
 
 
 def _quoted(name):

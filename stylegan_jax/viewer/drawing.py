@@ -1,12 +1,14 @@
 """When what is drawn, and how large: a lower stage while a hand moves, full size at rest, and never a wait to compile.
 
-Three threads work: one draws for hands that move, one for pictures at rest and for files, one compiles. A page that
-asks for a stage whose program is being compiled gets the largest one that is there, and the right one when it is done.
+Four threads work: one draws for hands that move, one for pictures at rest and for files, one computes what latents need
+once, such as principal directions, and one compiles. A page that asks for a stage whose program is being compiled gets
+the largest one that is there, and the right one when it is done.
 """
 
 import asyncio
 import collections.abc
 import concurrent.futures
+import contextlib
 import threading
 import time
 import typing
@@ -15,6 +17,7 @@ import numpy as np
 
 from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.editing.recipe_painter import RecipePainter
+from stylegan_jax.errors import UserError, in_one_line
 from stylegan_jax.viewer.networks import ShownNetwork
 
 # Seconds of drawing that a picture may take while a hand moves; where that would leave less than 64 pixels to see,
@@ -59,14 +62,14 @@ class Drawing:
         self.networks, self._said = networks, said
         thread = concurrent.futures.ThreadPoolExecutor
         self._moving, self._resting = thread(1, 'moving'), thread(1, 'resting')
-        self._compiler = thread(1, 'compiler')
+        self._preparer, self._compiler = thread(1, 'preparer'), thread(1, 'compiler')
         self._compiling, self._seconds, self._lock = {}, {}, threading.Lock()
         for painter in (network.painter() for network in networks):
             self._warm_up(painter, _stage_of(painter, _FIRST_SIDE))
 
     def close(self) -> None:
         """Ends the threads after the work under way; what waits is dropped."""
-        for threads in (self._moving, self._resting, self._compiler):
+        for threads in (self._moving, self._resting, self._preparer, self._compiler):
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def draw(self, network: ShownNetwork, recipe: Recipe, moving: bool) -> Drawn:
@@ -78,24 +81,22 @@ class Drawing:
           moving: whether a hand is moving: then a stage that is fast enough is drawn, if need be a small one.
 
         Raises:
-          UserError: see `RecipePainter.picture`.
+          UserError: see `RecipePainter.picture`; or its size cannot be compiled.
         """
         loop = asyncio.get_running_loop()
-        nimg = recipe.nimg
-        if not network.is_loaded(nimg):
-            await loop.run_in_executor(None, network.painter, nimg)
-        painter = network.painter(nimg)
+        painter = network.loaded(recipe.nimg) or await loop.run_in_executor(None, network.painter, recipe.nimg)
         wanted = painter.stage_and_alpha(recipe)[0]
         if not painter.latents.is_prepared(recipe):
-            await loop.run_in_executor(self._compiler, painter.latents.prepare, recipe)
+            await loop.run_in_executor(self._preparer, painter.latents.prepare, recipe)
         if not self._ready(painter, wanted):  # nothing can be shown before the first program is there
-            future = self._compile(painter, min(wanted, _stage_of(painter, _FIRST_SIDE)))
-            await asyncio.wrap_future(future)
+            await self._compiled(painter, min(wanted, _stage_of(painter, _FIRST_SIDE)))
         waiting = None
         if moving:
             stage = self._fast_stage(painter, wanted, recipe.grid[0] * recipe.grid[1])
         else:
             waiting = self._compile(painter, wanted)
+            if waiting.done():
+                await self._compiled(painter, wanted)  # says so if it failed
             stage = wanted if waiting.done() else max(self._ready(painter, wanted))
         threads = self._moving if moving else self._resting
         picture, seconds = await loop.run_in_executor(threads, self._timed, painter, recipe, stage)
@@ -106,7 +107,8 @@ class Drawing:
         drawn = await self.draw(network, recipe, moving=False)
         if drawn.waiting is None:
             return drawn.picture
-        await asyncio.wrap_future(drawn.waiting)
+        with contextlib.suppress(Exception):  # the second drawing says what went wrong
+            await finished(drawn.waiting)
         return (await self.draw(network, recipe, moving=False)).picture
 
     def seconds(self, painter: RecipePainter, stage: int) -> float | None:
@@ -140,17 +142,25 @@ class Drawing:
         return [
             stage
             for stage in range(wanted + 1)
-            if (future := self._compiling.get((painter.config, stage))) and future.done() and not future.exception()
+            if (future := self._compiling.get((painter.config, stage))) and _is_there(future)
         ]
 
     def _compile(self, painter, stage):
         """Returns the future of the program of a stage, which is compiled once for all networks of one form."""
         key = painter.config, stage
         with self._lock:
-            before = self._compiling.get(key)
-            if before is None or (before.done() and before.exception()):
+            if key not in self._compiling:
                 self._compiling[key] = self._compiler.submit(self._compile_now, painter, stage)
             return self._compiling[key]
+
+    async def _compiled(self, painter, stage):
+        """Waits for the program of a stage. Raises UserError if there is none; the next request then tries again."""
+        try:
+            await finished(self._compile(painter, stage))
+        except Exception as error:  # whatever XLA raises
+            self._compiling.pop((painter.config, stage), None)
+            height, width = painter.config.image.stage_shape(stage)
+            raise UserError(f'{width}x{height} cannot be compiled ({in_one_line(error)})') from None
 
     def _compile_now(self, painter, stage):
         height, width = painter.config.image.stage_shape(stage)
@@ -177,7 +187,16 @@ class Drawing:
         if following < wanted:
             self._compiler.submit(self._warm_up, painter, following)
         else:
-            self._compiler.submit(painter.latents.prepare, Recipe())
+            self._preparer.submit(painter.latents.prepare, Recipe())
+
+
+async def finished(future: concurrent.futures.Future) -> None:
+    """Waits for the work of a thread. A waiter that is cancelled, as of a page that closes, leaves it to the others."""
+    await asyncio.shield(asyncio.wrap_future(future))
+
+
+def _is_there(future):
+    return future.done() and not future.cancelled() and not future.exception()
 
 
 def _stage_of(painter, most):

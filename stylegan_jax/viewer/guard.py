@@ -60,19 +60,22 @@ class Guard:
           host: the address that the server listens at.
         """
         self.token = None if is_loopback(host) else secrets.token_urlsafe(24)
-        self._hosts = {'localhost', '127.0.0.1', '::1'}
+        self._hosts = {'localhost', '127.0.0.1', '::1', host}
         if self.token:
-            self._hosts |= {host, socket.gethostname(), socket.getfqdn()}
+            self._hosts |= {socket.gethostname(), socket.getfqdn()}
 
     def refusal(self, request: web.BaseRequest) -> str | None:
         """Returns why a request is refused, in words; None where it may pass, its token aside."""
-        host = request.headers.get('Host', '')
-        name = urllib.parse.urlsplit(f'//{host}').hostname or ''
+        host, origin = request.headers.get('Host', ''), request.headers.get('Origin')
+        try:
+            name = urllib.parse.urlsplit(f'//{host}').hostname or ''
+            place = None if origin is None else urllib.parse.urlsplit(origin).netloc
+        except ValueError:
+            return 'the Host or the Origin of the request is no address'
         local = request.transport.get_extra_info('sockname') if request.transport else None
         if name not in self._hosts and not (self.token and local and name == local[0]):
             return 'this address is not one of the viewer'
-        origin = request.headers.get('Origin')
-        if origin is not None and urllib.parse.urlsplit(origin).netloc != host:
+        if origin is not None and place != host:
             return 'a page of another site may not ask the viewer'
         # Browsers always name the origin of a socket and of a POST.
         if origin is None and (request.method != 'GET' or 'Upgrade' in request.headers):
@@ -88,15 +91,20 @@ class Guard:
             if _same(request.query.get('token', ''), self.token):
                 # The token leaves the address, so that it is not in links that are handed on.
                 answer = web.Response(status=303, headers=_HEADERS | {'Location': '/'})
-                answer.set_cookie(_COOKIE, self.token, httponly=True, samesite='Strict')
+                answer.set_cookie(_cookie(request), self.token, httponly=True, samesite='Strict')
                 return answer
-            if not _same(request.cookies.get(_COOKIE, ''), self.token):
+            if not _same(request.cookies.get(_cookie(request), ''), self.token):
                 text = 'open the address that the viewer printed, with its token'
                 return web.Response(status=403, text=text, headers=_HEADERS)
         response = await handler(request)
         if not response.prepared:
             response.headers.update(_HEADERS)
         return response
+
+
+def _cookie(request):
+    """The name of the cookie of this viewer: cookies are those of all ports of a machine."""
+    return f'{_COOKIE}_{request.url.port}'
 
 
 def _same(given, token):

@@ -52,6 +52,7 @@ class ShownNetwork:
         self.newest, self._painter = self._load(None)
         self.nimgs = self._listed() if self.is_run else []
         self._problem = None
+        self._tried = 0  # images shown at the newest checkpoint that was opened, which may be a damaged one
 
     def painter(self, nimg: int | None = None) -> RecipePainter:
         """Returns the painter of a checkpoint, which is loaded if need be; None means the newest one.
@@ -72,9 +73,11 @@ class ShownNetwork:
             self._others.move_to_end(nimg)
             return self._others[nimg]
 
-    def is_loaded(self, nimg: int | None) -> bool:
-        """Tells whether `painter` returns at once."""
-        return nimg is None or nimg == self.newest or not self.is_run or nimg in self._others
+    def loaded(self, nimg: int | None) -> RecipePainter | None:
+        """Returns the painter of a checkpoint if it is in memory; waits for nothing."""
+        if nimg is None or nimg == self.newest or not self.is_run:
+            return self._painter
+        return self._others.get(nimg)
 
     def refresh(self) -> tuple[bool, str | None]:
         """Looks at the disk: takes up a newer checkpoint, and notices files that went.
@@ -89,8 +92,13 @@ class ShownNetwork:
         else:
             try:
                 self.nimgs = self._listed()
-                if self._follow and self.nimgs and self.nimgs[-1] > (self.newest or 0):
-                    self.newest, self._painter = self._load(None)
+                if self._follow and self.nimgs and self.nimgs[-1] > max(self.newest or 0, self._tried):
+                    self._tried = self.nimgs[-1]
+                    found, painter = self._load(None)
+                    if found != self.newest:
+                        self.newest, self._painter = found, painter
+                if self._follow and self._tried > (self.newest or 0):
+                    problem = f'{self.path}: the checkpoint of {self._tried:,} images cannot be read'
             except (UserError, OSError) as error:
                 problem = f'{self.path}: {error}; the checkpoint in memory is drawn'
         changed, self._problem = problem != self._problem, problem

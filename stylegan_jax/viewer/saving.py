@@ -72,7 +72,7 @@ async def saved_file(kind: str, drawing: Drawing, network: ShownNetwork, recipe:
         return SavedFile('loop.webp', 'image/webp', await _film(drawing, network, recipe))
     if kind != 'latents':
         raise UserError(f'{kind!r} is no kind of file', remedy='choose ' + ', '.join(KINDS))
-    content = await asyncio.to_thread(_latents, network.painter(recipe.nimg), recipe)
+    content = await asyncio.to_thread(lambda: _latents(network.painter(recipe.nimg), recipe))
     return SavedFile('latents.npz', 'application/octet-stream', content)
 
 

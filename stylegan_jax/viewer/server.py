@@ -14,7 +14,7 @@ from aiohttp import web
 from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.errors import UserError
 from stylegan_jax.viewer import guard, saving
-from stylegan_jax.viewer.drawing import Drawing
+from stylegan_jax.viewer.drawing import Drawing, finished
 from stylegan_jax.viewer.networks import ShownNetwork
 from stylegan_jax.viewer.pages import Page, Request
 from stylegan_jax.viewer.projecting import MOST_STEPS, Projector
@@ -123,7 +123,7 @@ class Viewer:
                     await page.say({'kind': 'recipe', 'recipe': recipe.to_dict()})
                 except UserError as error:
                     await page.say({'kind': 'recipe', 'recipe': Recipe().to_dict(), 'problem': str(error)})
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except _SENSELESS:
             await page.say({'kind': 'problem', 'text': 'the viewer did not understand a message of this page'})
 
     async def _draw_lane(self, page, moving):
@@ -158,7 +158,7 @@ class Viewer:
     async def _ask_again(self, page, request, waiting):
         """Asks once more when a program is compiled, unless the page has gone on to something else."""
         with contextlib.suppress(Exception):  # the request itself tells of what went wrong
-            await asyncio.wrap_future(waiting)
+            await finished(waiting)
         if page.is_open and page.is_newest(request):
             page.ask(request)
 
@@ -173,15 +173,15 @@ class Viewer:
             box = tuple(float(request.query.get(edge, share)) for edge, share in _WHOLE.items())
             steps, number = int(request.query.get('steps', 300)), int(request.query.get('network', 0))
             network, recipe = self._networks[max(number, 0)], Recipe.parse(request.query.get('recipe', ''))
-        except (ValueError, IndexError) as error:
+        except _SENSELESS as error:
             return _refused(error)
         content = await _body(request)
         if content is None:
             return _refused(f'a photo has {guard.MOST_UPLOADED >> 20} MB at most', 413)
-        painter = network.painter(recipe.nimg)
         # The title is printed: no sign of it may control a terminal.
         title = ''.join(filter(str.isprintable, request.query.get('title', '')))[:100] or 'photo'
         try:
+            painter = await asyncio.to_thread(network.painter, recipe.nimg)
             image, stage = painter.config.image, painter.stage_and_alpha(recipe)[0]
             shape = *image.stage_shape(stage), image.channels
             target = await asyncio.to_thread(guard.fitted_photo, content, box, shape)
@@ -196,7 +196,7 @@ class Viewer:
             said = await request.json()
             network, recipe = self._networks[max(int(said['network']), 0)], Recipe.from_dict(said['recipe'])
             kind = str(said['kind'])
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except _SENSELESS as error:
             return _refused(error)
         try:
             file = await saving.saved_file(kind, self._drawing, network, recipe)
@@ -241,7 +241,10 @@ class Viewer:
         while True:
             await asyncio.sleep(_LOOK)
             for network in self._networks:
-                changed, line = await asyncio.to_thread(network.refresh)
+                try:
+                    changed, line = await asyncio.to_thread(network.refresh)
+                except Exception as error:  # such as a folder that is no longer what it was; the next look may see more
+                    changed, line = False, f'{network.path}: {type(error).__name__}: {error}'
                 if line:
                     print(line, flush=True)
                 if changed:
@@ -259,6 +262,8 @@ class Viewer:
         task.add_done_callback(self._tasks.discard)
 
 
+# What reading the values of a request may raise. UserError is a ValueError.
+_SENSELESS = ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError
 _WHOLE = {'left': 0.0, 'top': 0.0, 'right': 1.0, 'bottom': 1.0}
 
 

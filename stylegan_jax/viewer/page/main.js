@@ -96,7 +96,10 @@ class Viewer {
     this.mostSteps = values.most_steps;
     Object.assign(this, { networks: values.networks, sources: values.sources });
     by('work').textContent = values.work ? `${values.work} …` : '';
-    if (again) return this.news({ again });
+    if (again) {
+      this.photo.lost();
+      return this.news({ again });
+    }
     document.title = `${this.networks.map((one) => one.name).join(' and ')} – stylegan_jax viewer`;
     this.views.build();
     this.look = new Look(this, by('look'));

@@ -202,6 +202,16 @@ export class Photo {
     job.words.textContent = 'stopping …';
   }
 
+  /** The socket was lost, and with it what the server did for this page. */
+  lost() {
+    for (const job of this.jobs.values()) {
+      if (job.bar.hidden) continue;
+      job.words.textContent = 'ended, because the connection was lost';
+      job.bar.hidden = job.cancel.hidden = true;
+    }
+    this.jobs.clear();
+  }
+
   newJob(values) {
     const job = {
       canvas: make('canvas', { width: 1, height: 1 }),

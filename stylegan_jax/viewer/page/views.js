@@ -50,7 +50,8 @@ export class Views {
       this.facts.textContent = this.described(values, network, since ? now - since : null);
       clearTimeout(this.still);
       this.still = setTimeout(() => { this.times = []; this.facts.textContent = this.described(values, network, null); }, 1000);
-      if (!this.viewer.note) this.viewer.setAddress(values.text);
+      // At rest alone: browsers refuse more than some changes of the address in a second.
+      if (values.command && !this.viewer.note) this.viewer.setAddress(values.text);
       this.viewer.problem(network.problem ?? this.viewer.note);
     }
     view.caption.textContent = network.run && values.nimg !== null
