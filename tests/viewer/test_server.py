@@ -357,7 +357,12 @@ def test_nonsense_does_no_harm_and_no_path_reaches_the_disk(network, in_folder, 
                 await page.socket.send_str(text)
             await page.socket.send_bytes(b'\0' * 100)
             said = []
-            for source in ('projected-0001.npz#0', '/etc/passwd#0', '..%2Fx.npz#0'):
+            for source in (
+                'projected-0001.npz#0',
+                '/etc/passwd#0',
+                '..%2Fx.npz#0',
+                'seed:1;move:x=1;directions=..%2Fx.npz',
+            ):
                 said.append((await page.draw(source))['text'])
             assert all('is not among the files that the viewer knows' in text for text in said)
             for name in ('..%2F..%2Fview.py', 'main.py', '%2Fetc%2Fpasswd', 'index.html%00', '.'):
