@@ -300,7 +300,7 @@ def test_arrow_keys_walk_among_seeds(page):
 def test_a_loop_of_seeds_plays(page):
     page.get_by_label('Loop of seeds').fill('3,5,8')
     page.get_by_text('Play', exact=True).click()
-    wait(page, "viewer.views.times.length > 8 && location.hash.includes('loop')")
+    wait(page, "viewer.views.times.length > 8 && viewer.recipe.source.includes('loop')")
     page.get_by_text('Pause').click()
     text, _ = settled(page)
     assert re.fullmatch(r'loop:3,5,8@[\d.]+', text)
