@@ -60,13 +60,13 @@ class ShownNetwork:
         Raises:
           UserError: there is no such checkpoint, or it cannot be read.
         """
-        if nimg is None or nimg == self.newest or not self.is_run:
+        if self._is_newest(nimg):
             return self._painter
         with self._lock:
-            if nimg not in self._others and nimg not in self.nimgs:
-                there = ', '.join(f'{one:,}' for one in self.nimgs)
-                raise UserError(f'there is no checkpoint of {nimg:,} images; there are those of {there}', field='nimg')
             if nimg not in self._others:
+                if nimg not in self.nimgs:
+                    problem = f'there is no checkpoint of {nimg:,} images; there are those of '
+                    raise UserError(problem + ', '.join(f'{one:,}' for one in self.nimgs), field='nimg')
                 self._others[nimg] = self._load(nimg)[1]
                 if len(self._others) > _MOST_KEPT:
                     self._others.popitem(last=False)
@@ -75,9 +75,10 @@ class ShownNetwork:
 
     def loaded(self, nimg: int | None) -> RecipePainter | None:
         """Returns the painter of a checkpoint if it is in memory; waits for nothing."""
-        if nimg is None or nimg == self.newest or not self.is_run:
-            return self._painter
-        return self._others.get(nimg)
+        return self._painter if self._is_newest(nimg) else self._others.get(nimg)
+
+    def _is_newest(self, nimg):
+        return nimg is None or nimg == self.newest or not self.is_run
 
     def refresh(self) -> tuple[bool, str | None]:
         """Looks at the disk: takes up a newer checkpoint, and notices files that went.

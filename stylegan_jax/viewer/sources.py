@@ -132,9 +132,5 @@ class Sources:
 
     def _found(self, table, name):
         if name not in table:
-            raise UserError(
-                f'{name} is not among the files that the viewer knows',
-                field='recipe',
-                remedy=_NAME_IT,
-            )
+            raise UserError(f'{name} is not among the files that the viewer knows', field='recipe', remedy=_NAME_IT)
         return table[name]

@@ -662,6 +662,14 @@ def test_classes_and_labels(opened, tmp_path):
         ]  # fmt: skip
         page.get_by_label('Class', exact=True).select_option(label='cat')
         assert_shows(page, 'seed:0;class=cat', generator)
+        for same in 'number%253A2', '2':  # other ways to write it
+            page.evaluate(f"location.hash = 'seed:1;class={same}'")
+            wait(page, "viewer.recipe.source === 'seed:1'")
+            settled(page)
+            assert page.get_by_label('Class', exact=True).input_value() == 'cat'
+            page.evaluate("location.hash = 'seed:0;class=cat'")
+            wait(page, "viewer.recipe.source === 'seed:0'")
+            settled(page)
         page.get_by_text('Label by numbers').click()
         slide(page, 'bee', 0.5)
         assert_shows(page, 'seed:0;label=0,0.5,1', generator)

@@ -105,9 +105,15 @@ export class Look {
     const { label, class_ } = this.viewer.recipe;
     if (label) return [...label];
     const row = new Array(this.network.label_dim).fill(0);
-    const number = row.findIndex((_, one) => [`number:${one}`, String(one), this.classOf(one)].includes(class_));
+    const number = this.numberOf(class_);
     if (number >= 0) row[number] = 1;
     return row;
+  }
+
+  /** The number of a class, however it is written; -1 for none. */
+  numberOf(class_) {
+    const numbers = [...Array(this.network.label_dim).keys()];
+    return numbers.findIndex((number) => [`number:${number}`, String(number), this.classOf(number)].includes(class_));
   }
 
   noises() {
@@ -222,7 +228,10 @@ export class Look {
       this.asIs.hidden = !isFile;
     }
     this.lod.set(this.network.stages.length - 1 - (recipe.lod ?? this.network.lod));
-    if (this.class_) this.class_.value = recipe.class_ ?? '';
+    if (this.class_) {
+      const number = this.numberOf(recipe.class_);
+      this.class_.value = number >= 0 ? this.classOf(number) : recipe.class_ ?? '';
+    }
     this.label?.forEach((one, number) => one.set(this.labelNow()[number]));
     if (this.noise) this.showNoise(recipe);
     if (this.checkpoint) {
