@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.arrays import checked, digest
 from stylegan_jax.feature_networks.resizing import resize, to_colour
+from stylegan_jax.networks.kernels import canonical
+from stylegan_jax.runtime.by_platform import by_platform
 
 SIZE = 224
 # Each block: the indices of its convolutions in torchvision's `features`, and their width. A pool follows each block.
@@ -138,9 +140,13 @@ def normalised(x: jax.Array) -> jax.Array:
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves [N, H, W, I] with [3, 3, I, O] to the same size, with exact products."""
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'), precision=lax.Precision.HIGHEST
-    )
+
+    def default(x, kernel):
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'), precision=lax.Precision.HIGHEST
+        )
+
+    return by_platform(x, kernel, cpu=canonical.convolve, default=default)
 
 
 def array_shapes() -> dict[str, tuple[int, ...]]:

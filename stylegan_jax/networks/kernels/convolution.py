@@ -18,7 +18,7 @@ products (`ops.dense`).
 
 Accelerators get library convolutions; where the size is halved or doubled these have stride 2 and a 4x4 kernel. Kernels
 are [O, k, k, I] (cuDNN's layout for NHWC images), so that one array in memory serves all three functions. CPUs get
-matrix products (`minimal_filtering`) where those are faster.
+matrix products (`minimal_filtering`) where those are faster, and elsewhere their own library's form (`canonical`).
 
 NVIDIA GPUs take neighbouring pixels as one where images in half precision have few features (`row_packing`). Each of
 the three functions is then computed as the same function of blocks of pixels, so that its derivatives stay as they are.
@@ -32,12 +32,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels import minimal_filtering, row_packing
+from stylegan_jax.networks.kernels import canonical, minimal_filtering, row_packing
 from stylegan_jax.runtime.by_platform import by_platform
 
 _LAYOUT = ('NHWC', 'OHWI', 'NHWC')
-_STRIPS = 8  # that an image is cut into for filter gradients on a CPU
 _FORWARD = (3, 0, 1, 2)  # permutation of a weight [k, k, I, O] into a kernel [O, k, k, I]
+_BACKWARD = (1, 2, 3, 0)  # the inverse of _FORWARD
 _TRANSPOSED = (2, 0, 1, 3)  # permutation of a weight [k, k, O, I] into a kernel [O, k, k, I]
 
 
@@ -103,9 +103,8 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
 
     def on_cpu(x, kernel):
-        if minimal_filtering.saves_time(x.shape, len(kernel)):
-            return minimal_filtering.convolve(x, kernel.transpose(1, 2, 3, 0))
-        return _correlate(x, kernel)
+        form = minimal_filtering if minimal_filtering.saves_time(x.shape, len(kernel)) else canonical
+        return form.convolve(x, kernel.transpose(_BACKWARD))
 
     pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], len(kernel)), x.dtype)
     return _on_platform(
@@ -118,9 +117,8 @@ def transposed_convolve(y: jax.Array, kernel: jax.Array) -> jax.Array:
     """Computes the input gradient, the adjoint of `convolve` in its images: [N, H, W, O] -> [N, H, W, I]."""
 
     def on_cpu(y, kernel):
-        if minimal_filtering.saves_time(y.shape, kernel.shape[-1]):
-            return minimal_filtering.transposed_convolve(y, kernel.transpose(1, 2, 3, 0))
-        return _correlate_transposed(y, kernel)
+        form = minimal_filtering if minimal_filtering.saves_time(y.shape, kernel.shape[-1]) else canonical
+        return form.transposed_convolve(y, kernel.transpose(_BACKWARD))
 
     pixels = row_packing.pixels_per_block(y.shape[2], max(y.shape[3], kernel.shape[-1]), y.dtype)
     return _on_platform(
@@ -129,7 +127,7 @@ def transposed_convolve(y: jax.Array, kernel: jax.Array) -> jax.Array:
         cpu=on_cpu,
         blocks=_correlate_blocks_transposed,
         pixels=pixels,
-        default=_correlate_transposed_behind_barrier,
+        default=_correlate_transposed,
     )
 
 
@@ -141,11 +139,8 @@ def filter_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
     """
 
     def on_cpu(x, y):
-        if minimal_filtering.saves_time(x.shape, y.shape[-1]):
-            return minimal_filtering.filter_gradient(x, y).transpose(_FORWARD)
-        if len(x) <= 2 and x.shape[1] % _STRIPS == 0:
-            return ops.at_least_float32(_filter_gradient_in_strips(x, y))
-        return ops.at_least_float32(_filter_gradient(x, y, (3, 3)))
+        form = minimal_filtering if minimal_filtering.saves_time(x.shape, y.shape[-1]) else canonical
+        return ops.at_least_float32(form.filter_gradient(x, y).transpose(_FORWARD))
 
     pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], y.shape[3]), x.dtype)
     return _on_platform(
@@ -209,7 +204,7 @@ def convolve_up(y: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Array:
         cpu=lambda y, weight: minimal_filtering.up(y, _kernel_3x3(weight, form)),
         blocks=lambda y, weight, pixels: _correlate_blocks_transposed(y, _kernel_4x4(weight, form, y.dtype), pixels, 2),
         pixels=row_packing.pixels_per_block(2 * y.shape[2], features, y.dtype),
-        default=lambda y, weight: _correlate_transposed_behind_barrier(y, _kernel_4x4(weight, form, y.dtype), (2, 2)),
+        default=lambda y, weight: _correlate_transposed(y, _kernel_4x4(weight, form, y.dtype), (2, 2)),
     )
 
 
@@ -266,7 +261,7 @@ def _correlate_blocks_transposed(y, kernel, pixels, stride=1):
     """Adjoint of `_correlate_blocks` in its images."""
     kernel = ops.row_major(row_packing.pack_kernel(kernel, pixels, stride))
     y = row_packing.pack_images(y, pixels // stride)
-    return row_packing.unpack_images(_correlate_transposed_behind_barrier(y, kernel, (stride, 1)), pixels)
+    return row_packing.unpack_images(_correlate_transposed(y, kernel, (stride, 1)), pixels)
 
 
 def _filter_gradient_of_blocks(x, y, size, pixels, stride=1):
@@ -286,44 +281,23 @@ def _correlate(x, kernel, strides=(1, 1)):
 
 
 def _correlate_transposed(y, kernel, strides=(1, 1)):
-    """Adjoint of `_correlate` in its images."""
+    """Adjoint of `_correlate` in its images.
+
+    Without the barrier XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into the
+    expression of the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
+    convolution over inserted zeros.
+    """
+    kernel = lax.optimization_barrier(kernel)
     # `linear_transpose` makes the form that XLA recognises as the input gradient of a convolution.
     batch, height, width, _ = y.shape
     x = jax.ShapeDtypeStruct((batch, height * strides[0], width * strides[1], kernel.shape[-1]), y.dtype)
     return jax.linear_transpose(lambda x: _correlate(x, kernel, strides), x)(y)[0]
 
 
-def _correlate_transposed_behind_barrier(y, kernel, strides=(1, 1)):
-    """`_correlate_transposed` for accelerators.
-
-    Without the barrier XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into the
-    expression of the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
-    convolution over inserted zeros.
-    """
-    return _correlate_transposed(y, lax.optimization_barrier(kernel), strides)
-
-
 def _filter_gradient(x, y, sizes, strides=(1, 1)):
     """Adjoint of `_correlate` in its kernel, which is [O, *sizes, I]."""
     kernel = jax.ShapeDtypeStruct((y.shape[-1], *sizes, x.shape[-1]), x.dtype)
     return jax.linear_transpose(lambda kernel: _correlate(x, kernel, strides), kernel)(y)[0]
-
-
-def _filter_gradient_in_strips(x, y):
-    """The same for 3x3 kernels, with each image cut into strips of rows that count as images of a larger batch.
-
-    XLA:CPU's filter gradient loops along the batch, which is slow where that is one or two images long.
-    """
-    _, height, width, _ = y.shape
-    rows = height // _STRIPS
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # Neighbouring strips of x share two rows, as the 3x3 windows of their pixels do: [N, 8, rows + 2, W + 2, I].
-    x = jnp.stack([x[:, rows * strip : rows * (strip + 1) + 2] for strip in range(_STRIPS)], axis=1)
-    x, y = x.reshape(-1, *x.shape[2:]), y.reshape(-1, rows, width, y.shape[-1])  # strips join the batch
-    kernel = jax.ShapeDtypeStruct((y.shape[-1], 3, 3, x.shape[-1]), x.dtype)
-    return jax.linear_transpose(
-        lambda kernel: lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=_LAYOUT), kernel
-    )(y)[0]
 
 
 # --- The layout of weights and kernels in memory.

@@ -203,17 +203,17 @@ def convolutions(function, *arguments):
 
 
 def test_second_derivatives_that_keep_the_size_use_no_other_forms_of_convolution(forms):
-    assert_only_three_forms(SAME)
+    assert_only_three_forms(SAME, kinds=1 if forms == 'own' and jax.default_backend() == 'cpu' else 3)
 
 
 def test_second_derivatives_of_halving_use_no_other_forms_of_convolution(accelerator_forms):
     assert_only_three_forms(HALVING)
 
 
-def assert_only_three_forms(names, **sizes):
+def assert_only_three_forms(names, kinds=3, **sizes):
     trio = set().union(*(convolutions(ours, a, b) for ours, _, a, b in map(cases(**sizes).get, names)))
     ours, _, a, b = cases(**sizes)[names[0]]
-    assert len(trio) == 3
+    assert len(trio) == kinds
     assert convolutions(second_derivatives(ours), a, b) == trio
 
 
