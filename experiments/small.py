@@ -1,11 +1,11 @@
 """Few images of one's own, 300 to 5,000: 256x256, one GPU, from a network that knows other images already.
 
-    python -m stylegan_jax.main --experiment=small --config.data.path=my-images --init_from=ffhq.pkl
+    python -m stylegan_jax.main --experiment=small --config.data.path=my-images --init_from=runs/ffhq256
 
 Not a row of the paper. Training begins at full size with all weights of the file that fit; the two blocks of the
 discriminator that see the largest images keep theirs (FreezeD, Mo et al. 2020). Images are mirrored, and augmented
-where the discriminator overfits (Karras et al. 2020, limited data). One in twenty is held out, by which the log tells
-when training memorises the others. What to change:
+where the discriminator overfits (Karras et al. 2020, limited data; as fast as their code does in transfer). One in
+twenty is held out, by which the log tells when training memorises the others. What to change:
 
     --config.data.validation=0                    so few images that none can be spared
     --noconfig.data.mirror                        left and right differ, as in writing
@@ -33,8 +33,8 @@ def get_config():
         parallel=ParallelConfig(devices=1),  # a replica cannot be shared
         image=ImageConfig(resolution=256),
         data=DataConfig(mirror=True, validation=0.05),
-        augment=AugmentConfig(mode='ada'),
+        augment=AugmentConfig(mode='ada', speed_kimg=100.0),
         schedule=ScheduleConfig(initial_resolution=1024, batch=16),  # above full size: no growth at any image size
         train=TrainConfig(total_kimg=1000.0, freeze_d=2),
-        log=LogConfig(tick_kimg=20.0, tick_kimg_by_resolution={}),
+        log=LogConfig(tick_kimg=20.0, tick_kimg_by_resolution={}, keep_every_kimg=100.0),  # to go back to
     )

@@ -153,6 +153,8 @@ def _scene(artist, seeds, count, columns, rows):
 
 def _grid():
     """Returns (columns, rows)."""
+    if _COLUMN.value is not None and _KIND.value != 'sticking':
+        raise UserError('is for --kind=sticking', field='column', value=_COLUMN.value)
     if _GRID.value is None:
         return 1, 1
     if _KIND.value != 'walk':

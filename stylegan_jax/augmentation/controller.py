@@ -8,6 +8,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+# The probability above which transformations begin to show in generated images (Section 2.2 and Figure 4a).
+LEAKING = 0.8
+
 
 @flax.struct.dataclass
 class Augmentation:
@@ -50,7 +53,7 @@ def adapt(
       interval: steps from one move of p to the next.
 
     Returns:
-      The state after the step.
+      The state after the step. Its p is at most 1; that of the official code goes on above, and is slow to come back.
     """
     signs, images, steps = state.signs + sign.astype(jnp.float32) * batch, state.images + batch, state.steps + 1
     is_due = steps >= interval

@@ -274,6 +274,8 @@ class Config:
                 'this generator has no styles; give 0')
         require(not self.loss.path_length or self.precision != 'float16', 'loss.path_length', self.loss.path_length,
                 "its derivatives overflow in float16; give 0, or precision='bfloat16'")
+        require(self.augment.mode != 'ada' or self.loss.name == 'logistic', 'augment.mode', self.augment.mode,
+                "the signs of the logits say something with loss.name='logistic' alone; give 'fixed' or 'diffaugment'")
         has_labels = (self.image.label_dim or self.data.find_labels) and not self.generator.is_progan
         require(not self.loss.separation or has_labels, 'loss.separation', self.loss.separation,
                 'it takes labels (image.label_dim) and a mapping network; give 0')

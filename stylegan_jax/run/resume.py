@@ -26,7 +26,8 @@ from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
-from stylegan_jax.training import TrainState, create_state, with_options
+from stylegan_jax.training import TrainState, adam_init, create_state, with_options
+from stylegan_jax.training.freezing import frozen_blocks
 
 _NO_PROGRESS = {'tick': 0, 'tick_nimg': 0, 'seconds': 0.0}
 
@@ -102,6 +103,15 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     was_given_up = skipped >= config.train.most_skipped
 
     state = with_options(config, saved.state)
+
+    # Adam's moments of blocks that were frozen are 0, and with the common number of steps they would not pass for those
+    # of a beginning: the first updates would be ten times too large. So all of D's begin again, as at a new stage.
+    before, now = frozen_blocks(saved.config), frozen_blocks(config)
+    if before != now:
+        words = {'are trained from here on': before - now, 'stay as they are from here on': now - before}
+        lines = [f'{" and ".join(sorted(names))} {text}' for text, names in words.items() if names]
+        events.append(('freeze_d', f'blocks of the discriminator: {"; ".join(lines)}; its optimizer begins again'))
+        state = state.replace(d_optimizer=adam_init(state.d_params, config.train.beta1))
     return Start(state, saved.nimg, saved.progress, True, was_given_up, events)
 
 

@@ -10,6 +10,7 @@ import time
 import jax
 import jax.numpy as jnp
 
+from stylegan_jax.augmentation.controller import LEAKING
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, is_finished
 from stylegan_jax.data.dataset import Dataset
@@ -75,6 +76,7 @@ class Ticks:
         # device, where one compiled program adds them, so that no iteration waits for the host.
         self._sums, self._count = progress.get('sums'), progress.get('count', 0)
         self._are_restored = self._sums is not None
+        self._is_leaking = progress.get('is_leaking', False)
         self._add = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))
         self._shown_from, self._clock = start.nimg, time.time()
 
@@ -150,6 +152,7 @@ class Ticks:
                 **means,
             }
         )
+        self._tell_leaks(means, nimg)
         if self._watch and (text := self._watch.verdict(means)):
             self._log.event('memorising', text, nimg)
         # The checkpoint comes after the line. A run that is killed in between repeats the tick and replaces the line;
@@ -197,6 +200,8 @@ class Ticks:
         progress = {'tick': self._number, 'tick_nimg': self.nimg, 'seconds': self.seconds, **self._data}
         if self._watch:
             progress['memorising_ticks'] = self._watch.in_a_row
+        if self._is_leaking:
+            progress['is_leaking'] = True
         if self._count:  # In the middle of a tick, which goes on after a restart.
             progress |= {
                 'seconds': self.seconds + time.time() - self._clock,
@@ -211,6 +216,16 @@ class Ticks:
         # While steps are skipped the run may be about to end as broken: the checkpoints before that must stay.
         is_skipping = max(int(state.g_skipped), int(state.d_skipped)) > 0
         return self._number % self._config.log.checkpoint_ticks == 0 and not is_skipping
+
+    def _tell_leaks(self, means, nimg):
+        """Logs when adaptive augmentation comes to where it shows in generated images."""
+        was_leaking, self._is_leaking = self._is_leaking, means.get('augment_p', 0) >= LEAKING
+        if self._is_leaking and not was_leaking:
+            text = (
+                f'augment_p is {means["augment_p"]:.2f}: above {LEAKING} generated images may be turned or recoloured '
+                'like augmented ones; more images, or a higher augment.target, keep it lower'
+            )
+            self._log.event('augment', text, nimg)
 
     def _tell_skipped(self, means, count, nimg):
         """Logs how many of `count` steps of each network were skipped."""

@@ -85,7 +85,8 @@ class OverfittingWatch:
             images = [self._dataset.images(indices[number], setting.stage) for indices in (train, held)]
             labels = [self._dataset.labels[indices[number]] for indices in (train, held)]
             logits.append(score(state, *images, *labels, number))
-        train, held, fake = np.concatenate(jax.device_get(logits), axis=1).astype(float)
+        logits = np.concatenate(jax.device_get(logits), axis=1).astype(float)
+        train, held, fake = logits[:, : len(self._chosen[1])]  # each image counts once
         gap = train.mean() - held.mean()
         self._error = math.sqrt((train.var() + held.var()) / len(held))
         with np.errstate(divide='ignore', invalid='ignore'):
@@ -112,9 +113,18 @@ class OverfittingWatch:
         return (
             f'training memorises: at {_TICKS} ticks in a row the discriminator scored held-out images ({held:.2f}) '
             f'more like generated ones ({fake:.2f}) than like those that it trains on ({train:.2f}; '
-            f'r_v = {numbers["overfitting"]:.2f}); more images, or augment.mode=ada, prevent that, and earlier '
-            'checkpoints may be better'
+            f'r_v = {numbers["overfitting"]:.2f}); {self._remedy()}, and checkpoints from before may be better'
         )
+
+    def _remedy(self):
+        match self._config.augment.mode:
+            case 'none':
+                return 'more images, or augment.mode=ada, prevent that'
+            case 'ada':
+                return 'more images prevent that, or a lower augment.target or augment.speed_kimg'
+            case 'fixed':
+                return 'more images prevent that, or a higher augment.p'
+        return 'more images prevent that'
 
     def _score_of_stage(self, stage):
         """Returns a compiled function of (state, images and labels of both kinds, number of the batch)."""

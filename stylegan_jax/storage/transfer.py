@@ -28,6 +28,11 @@ _FATES = {
     'new': 'fresh, not in the file',
     'unused': 'in the file, not used',
 }
+# Layers that read colours are trained no more when larger stages have begun, while the rest of their blocks is.
+_STALE = (
+    "the file's images are larger, so that from_rgb of this size was last trained before the stages above it; "
+    'train.freeze_d keeps it as it is, and 0 trains it'
+)
 
 
 def transferred(
@@ -65,8 +70,10 @@ def transferred(
         fresh = training.network(config, state, which)
         networks[which], fates = _merged(theirs[which], fresh)
         if which == 'D':
-            _refuse_fresh_in_frozen(path, config, [*fates['new'], *fates['reshaped']])
+            _refuse_fresh_in_frozen(path, config, fates, _named(theirs[which]), _named(fresh))
         lines[which] = _described(theirs[which], fresh, fates)
+        if which == 'D' and frozen_blocks(config) and theirs[which].config.image.num_stages > config.image.num_stages:
+            lines[which].append(_STALE)
         fitting += [name for name in fates['taken'] + fates['adapted'] if name.endswith('weight')]
     if not fitting:  # biases, noise and the average w may fit by chance
         raise UserError(
@@ -76,16 +83,21 @@ def transferred(
     return *map(networks.get, ('G', 'D', 'ema')), _report(lines)
 
 
-def _refuse_fresh_in_frozen(path, config, fresh):
+def _refuse_fresh_in_frozen(path, config, fates, old, new):
     """Raises a UserError for blocks of D that would stay as they are without weights from the file."""
-    missing = [name for name in fresh if name.partition('/')[0] in frozen_blocks(config)]
-    if missing:
-        raise UserError(
-            f'{path} does not have {missing[0]}, which would stay random',
-            field='train.freeze_d',
-            value=config.train.freeze_d,
-            remedy='give 0, or the size of its images to image.resolution',
-        )
+    for fate, problem, remedy in (
+        ('reshaped', '{} is {} in {path}, and {} in this run, so that it would stay random', 'give 0, or another file'),
+        (
+            'new',
+            '{path} does not have {}, which would stay random',
+            'give 0, or the size of its images to image.resolution',
+        ),
+    ):
+        for name in fates[fate]:
+            if name.partition('/')[0] in frozen_blocks(config):
+                shapes = [array[name].shape for array in (old, new) if name in array]
+                problem = problem.format(name, *shapes, path=path)
+                raise UserError(problem, field='train.freeze_d', value=config.train.freeze_d, remedy=remedy)
 
 
 def _merged(theirs, fresh):

@@ -221,6 +221,7 @@ def test_small_is_for_few_images():
     """What keeps the discriminator from memorising them is on."""
     config = load_experiment('small')
     assert (config.augment.mode, config.data.validation, config.train.freeze_d) == ('ada', 0.05, 2)
+    assert config.augment.speed_kimg == 100  # as in transfer in the official code
 
 
 def test_small_experiments_run_on_one_replica():

@@ -1,6 +1,7 @@
 """Runs with options that carry something in the state: they stop and go on, and may begin or end in the middle."""
 
 import dataclasses
+import json
 import signal
 
 import numpy as np
@@ -69,6 +70,16 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path, stop_at):
         state, _ = tiny_run.saved_state(stopped, config)
         parts = state.probe, state.path_length_means, state.augmentation
         assert [part is not None for part in parts] == [has_them] * 3
+    # And with the block that stayed: Adam's moments of the discriminator begin again, which the log says.
+    longer = dataclasses.replace(config.train, freeze_d=0, total_kimg=config.train.total_kimg + 0.016)
+    config = dataclasses.replace(config, train=longer)
+    assert loop.train(config, stopped) == 0
+    state, _ = tiny_run.saved_state(stopped, config)
+    assert 0 < state.d_optimizer.count < state.g_optimizer.count
+    assert not tiny.trees_equal(state.d_params['8x8'], began.d_params['8x8'])
+    with open(f'{stopped}/events.jsonl') as file:
+        lines = [event['text'] for event in map(json.loads, file) if event['event'] == 'freeze_d']
+    assert lines == ['blocks of the discriminator: 8x8 are trained from here on; its optimizer begins again']
 
 
 def test_a_checkpoint_names_no_option_that_is_off():

@@ -14,6 +14,7 @@ import tiny_run
 from stylegan_jax import training
 from stylegan_jax.augmentation.pipeline import augment
 from stylegan_jax.config import AugmentConfig, LossConfig, ParallelConfig
+from stylegan_jax.errors import UserError
 from stylegan_jax.run.loop import train
 from stylegan_jax.storage.stored_checkpoint import stored_fields
 from stylegan_jax.training import with_options
@@ -29,6 +30,12 @@ WITH_PATH_LENGTH = LossConfig(path_length=2.0, path_length_interval=2)
 @functools.cache
 def on_devices(loss, parallel):
     return trajectory.trajectory(trajectory.run_config(augment=ADA, loss=loss, parallel=parallel), 6)
+
+
+def test_a_critic_whose_zero_means_nothing_adapts_nothing():
+    with pytest.raises(UserError, match=r"augment.mode='?ada'?: the signs of the logits"):
+        tiny.run_config(augment=ADA, loss=LossConfig(name='wgan_gp'))
+    tiny.run_config(augment=AugmentConfig(mode='fixed'), loss=LossConfig(name='wgan_gp'))
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,22 @@ def test_nothing_stays_without_weights_to_keep():
     assert not frozen_blocks(dataclasses.replace(CONFIG, init_from=''))
 
 
+def test_a_file_of_larger_images_is_said_to_fit_less_well(tmp_path):
+    path = str(tmp_path / 'd.npz')
+    tiny.discriminator(tiny.discriminator_config(resolution=32)).save(path)
+    for freeze_d, count in ((2, 1), (0, 0)):
+        config = dataclasses.replace(CONFIG, init_from=path, train=TrainConfig(freeze_d=freeze_d))
+        assert str(transferred(path, config)[-1]).count('from_rgb of this size was last trained before') == count
+
+
+def test_a_block_of_another_shape_cannot_stay(tmp_path):
+    path = str(tmp_path / 'd.npz')
+    config = dataclasses.replace(CONFIG.discriminator, image=dataclasses.replace(CONFIG.image, channels=1))
+    tiny.discriminator(config).save(path)
+    with pytest.raises(UserError, match=r'16x16/from_rgb/weight is \(.*1, .*\) in .*, and \(.*3, .*\) in this run'):
+        transferred(path, dataclasses.replace(CONFIG, init_from=path, train=TrainConfig(freeze_d=1)))
+
+
 def test_the_last_block_is_always_trained():
     with pytest.raises(UserError, match=r'train.freeze_d=3: give 0 to 2'):
         dataclasses.replace(CONFIG, train=TrainConfig(freeze_d=3))

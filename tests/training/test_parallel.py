@@ -16,7 +16,7 @@ import trajectory
 
 import tiny
 from stylegan_jax import training
-from stylegan_jax.config import ParallelConfig, TrainConfig
+from stylegan_jax.config import AugmentConfig, ImageConfig, LossConfig, ParallelConfig, TrainConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.compiling import Compilation, is_compiling
 from tiny_run import count_compilations
@@ -105,6 +105,22 @@ def test_two_iterations_per_dispatch_agree(float64, mode, devices, accumulate):
     for name in per_dispatch.keys() - state.keys():
         expected = singly[1][name] + (0 if name.endswith("_in_a_row']") else singly[0][name])
         np.testing.assert_allclose(per_dispatch[name], expected, rtol=1e-10, err_msg=name)
+
+
+@pytest.mark.full
+def test_trajectories_with_all_options_agree(float64):
+    """Colours with opacity and labels; the options choose their steps, and two iterations are one dispatch."""
+    config = functools.partial(
+        trajectory.run_config,
+        image=ImageConfig(8, channels=4, label_dim=3),
+        loss=LossConfig(path_length=2.0, path_length_interval=2, separation=0.5, lazy_r1_interval=2),
+        augment=AugmentConfig(mode='ada', target=-0.9, interval=3, speed_kimg=0.2),
+    )
+    one = trajectory.trajectory(config(parallel=ParallelConfig(devices=1)), 4)
+    four = trajectory.trajectory(config(parallel=ParallelConfig(devices=4, accumulate=2)), 4, per_dispatch=2)
+    states = [{name: array for name, array in arrays.items() if name.startswith('.')} for arrays in (four, one)]
+    assert largest_error(*states) < 1e-8 and one['.augmentation.p'] > 0 and one['.path_length_means'].all()
+    assert np.any(one[".probe.params['weight']"])
 
 
 def test_one_dispatch_agrees_closely(float64):

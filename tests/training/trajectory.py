@@ -45,8 +45,10 @@ def run_config(**fields):
 def batch_at(config, devices, nimg, stage):
     """The part that this process feeds of the images at a position."""
     random, (first, count) = np.random.default_rng(nimg), devices.part(BATCH)
-    images = random.integers(0, 256, (BATCH, *config.image.stage_shape(stage), 3), np.uint8)
-    return Batch(images[first : first + count], *[np.zeros((count, 0), np.float32)] * 2)
+    image = config.image
+    images = random.integers(0, 256, (BATCH, *image.stage_shape(stage), image.channels), np.uint8)
+    labels = [random.integers(0, 2, (BATCH, image.label_dim)).astype(np.float32) for _ in range(2)]
+    return Batch(*[array[first : first + count] for array in (images, *labels)])
 
 
 def trajectory(config, steps, per_dispatch=1):
