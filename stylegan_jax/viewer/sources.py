@@ -94,9 +94,10 @@ class Sources:
         Raises:
           UserError: it names a file that is not in the table.
         """
-        own = {name: name for name in self._paths}
+        with self._lock:
+            paths = dict(self._paths)  # a photo may be added by another thread
         try:
-            return recipe.named({path: name for name, path in self._paths.items()} | own)
+            return recipe.named({path: name for name, path in paths.items()} | {name: name for name in paths})
         except UserError as error:
             raise UserError(str(error), remedy=_NAME_IT) from None
 
