@@ -78,7 +78,7 @@ async def busy_page(address, work, go_on):
         session.ws_connect('/socket') as page,
     ):
         name = (await page.receive_json())['page']
-        if work == 'projecting':
+        if work != 'saving':
             file = io.BytesIO()
             PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(file, 'PNG')
             query = {'page': name, 'steps': '2000'}
@@ -88,7 +88,7 @@ async def busy_page(address, work, go_on):
             recipe = {'source': 'loop:0-40@0'}
             said = {'kind': 'film', 'network': 0, 'recipe': recipe, 'page': name, 'number': 1}
             asking = asyncio.ensure_future(session.post('/save', json=said))
-        signs = {'projecting': b'"running"', 'saving': b'"count"'}
+        signs = {'compiling': b'"beginning"', 'projecting': b'"running"', 'saving': b'"count"'}
         while True:
             message = await page.receive(timeout=60)
             if signs[work] in (message.data if isinstance(message.data, bytes) else message.data.encode()):
@@ -98,8 +98,15 @@ async def busy_page(address, work, go_on):
             asking.cancel()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('work', ['projecting', 'saving'])
+@pytest.mark.parametrize(
+    ('work', 'number'),
+    [
+        ('compiling', signal.SIGTERM),
+        ('projecting', signal.SIGINT),
+        ('saving', signal.SIGTERM),
+        ('saving', signal.SIGINT),
+    ],
+)
 def test_a_signal_ends_it_in_the_middle_of_work_and_nothing_is_left(network, tmp_path, work, number):
     pytest.importorskip('aiohttp', reason='the view extra is not installed')
     (tmp_path / 'temporary').mkdir()
