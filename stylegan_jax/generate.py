@@ -29,7 +29,7 @@ from stylegan_jax.sampling.latents import latents
 
 flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
-_NETWORK = NetworkFlags(FLAGS)
+_NETWORK = NetworkFlags(FLAGS)  # --network, --which, --psi, --class and others
 _OUTDIR = flags.DEFINE_string('outdir', None, 'Folder for the pictures; made if missing.', flag_values=FLAGS)
 _SEEDS = flags.DEFINE_string(
     'seeds', '0-15', 'Which latents: numbers and ranges, such as 0-15 or 3,7,20-25.', flag_values=FLAGS

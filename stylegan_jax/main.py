@@ -19,6 +19,7 @@ from stylegan_jax.cli import command, config_flags
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import compile_cache
 
+# --experiment and --config.* come from `cli.config_flags`.
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
 _DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print config, networks, schedule, memory and hours, and exit.')
 _SPEEDS = flags.DEFINE_string(

@@ -81,7 +81,7 @@ def lod_at(config: Config, cur_nimg: int) -> float:
 
 
 def setting_at(config: Config, cur_nimg: int) -> Setting:
-    """Returns the Setting after `cur_nimg` images.
+    """Returns the Setting after `cur_nimg` images: how far the fade-in is (lod, then stage and alpha), batch and rate.
 
     Args:
       config: a Config that went through `resolve`.

@@ -125,7 +125,9 @@ class Evaluator:
             )
         )
         how = {key: item for key, item in how.items() if key not in ('source', 'format')}
-        return [_result(metric.name + part, value, how | counts) for part, value in zip(kind.results, values)]
+        return [
+            _result(metric.name + part, value, how | counts) for part, value in zip(kind.results, values, strict=True)
+        ]
 
     def _gather(self, source, network, count):
         """Makes an announced pass; returns ({(output, form): Moments or rows}, dict that identifies the pass)."""

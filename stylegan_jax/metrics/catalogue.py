@@ -9,7 +9,8 @@ To add a metric:
 3. Test the function against numbers of another implementation in `tests/metrics/`.
 
 The command, runs in training, names, progress bars, results and their comparison need nothing else. A feature network
-that none of the others uses gets a method in `evaluation/feature_outputs.py`.
+that none of the others uses gets a method in `evaluation/feature_outputs.py` and a line in its `_loaders`; an output
+that no metric used yet comes from the method of its network there.
 """
 
 from stylegan_jax.metrics import (

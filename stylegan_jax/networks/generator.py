@@ -300,6 +300,8 @@ class Generator:
 def mix(ws_a: Real[AnyArray, '#N L W'], ws_b: Real[AnyArray, '#N L W'], layers: Iterable[int]) -> Real[Array, 'N L W']:
     """Takes the given layers from another set of ws (style mixing, Section 3.1).
 
+    Mixing regularization, which training does with a crossover, is in `training.mixing`.
+
     Args:
       ws_a: [N, L, W].
       ws_b: [N, L, W], broadcast against `ws_a`.

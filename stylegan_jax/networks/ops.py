@@ -329,5 +329,8 @@ def minibatch_stddev(
 def fade(
     older: Float[AnyArray, 'N H W C'], newer: Float[AnyArray, 'N H W C'], alpha: float | Float[AnyArray, '']
 ) -> Float[AnyArray, 'N H W C']:
-    """Interpolates from the lower stage (alpha 0) to the newest one (alpha 1) (ProGAN Figure 2)."""
+    """Interpolates from the lower stage (alpha 0) to the newest one (alpha 1): the fade-in of ProGAN Figure 2.
+
+    The generator fades its images, the discriminator its features; `config.schedule.setting_at` gives alpha.
+    """
     return (at_least_float32(newer) * alpha + at_least_float32(older) * (1 - alpha)).astype(newer.dtype)

@@ -2,7 +2,7 @@
 
 `resume` decides it. The parts of a run that are taken up again, and where that happens:
 
-    checkpoint       `run.folder.RunFolder` reads it, in process 0 alone
+    checkpoint       the constructor of `run.folder.RunFolder` has `Checkpoints` restore it, in process 0 alone
     state            `resume` chooses it, `send_to_all` sends it to the other processes, `run.loop` puts it on devices
     schedule, data   `config.schedule.Iterations` starts at the state's cur_nimg and group_nimg; the place in the data
                      and all randomness follow from cur_nimg

@@ -14,7 +14,7 @@ from stylegan_jax.config import Config
 def average_generator(config: Config, g_ema: optax.Params, g_params: optax.Params, batch: int) -> optax.Params:
     """Moves the averaged generator ('Gs' in the official code) towards the one that is being trained.
 
-    It is an exponential moving average whose half-life is counted in images rather than steps
+    It is an exponential moving average (EMA) whose half-life is counted in images rather than steps
     (`config.train.ema_kimg`), so that it does not depend on the batch.
 
     Args:

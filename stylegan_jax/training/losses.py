@@ -74,7 +74,7 @@ def discriminator_loss(
 
 
 def _logistic_loss(config, discriminate, reals, fakes, shrink, augment, lazy_factor, scale):
-    """Logistic loss with R1, and R2 if asked for (Mescheder et al. 2018, equations 9 and 10).
+    """Logistic loss with R1 regularization, and R2 if asked for (Mescheder et al. 2018, equations 9 and 10).
 
     With lazy regularization (StyleGAN2, Section 3.2) only some steps take the penalties, multiplied by `lazy_factor`.
     In the others they are 0, so that both the loss and the metrics have the right means over steps.
@@ -84,7 +84,8 @@ def _logistic_loss(config, discriminate, reals, fakes, shrink, augment, lazy_fac
         score = discriminate if augment is None else lambda images, kind=kind: discriminate(augment(images, kind))
         if gamma and lazy_factor is not None:
             logits[kind], squared_norms = _logits_and_squared_norms(score, images, scale)
-            penalty = squared_norms * (lazy_factor / shrink**2)  # with respect to full-size pixels, see above
+            # R1 or R2, with respect to pixels of full size (see the top of the file).
+            penalty = squared_norms * (lazy_factor / shrink**2)
             penalties = penalties + penalty * (gamma / 2)
         else:
             logits[kind] = score(images)
