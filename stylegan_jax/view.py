@@ -115,10 +115,10 @@ async def _serve(viewer):
     await web.SockSite(runner, listening).start()
     _announce(listening.getsockname()[1], viewer.guard.token)
     number = await stopped
+    viewer.finish_files()
     print('stopped', flush=True)
     sys.stderr.flush()
-    # Python would wait for threads that compile or encode, which nothing can interrupt. All files that were begun have
-    # another name until they are whole.
+    # Python would wait for threads that compile or encode, which nothing can interrupt.
     os._exit(128 + number)
 
 

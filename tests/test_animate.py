@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import weakref
 
 import numpy as np
 import PIL.Image
@@ -252,8 +253,29 @@ def test_films_that_are_too_large(tmp_path, monkeypatch):
         film.write(str(tmp_path / 'film.mp4'), frames_of(1, 2, 8194), 1, 30)
     monkeypatch.setattr(film, 'MEMORY_BUDGET', 10_000)
     with pytest.raises(UserError, match='9 frames of 34x20 are too many .* name an .mp4'):
-        film.write(str(tmp_path / 'film.webp'), frames_of(9), 9, 30)
+        film.write(str(tmp_path / 'film.gif'), frames_of(9), 9, 30)
     assert not os.listdir(tmp_path)
+
+
+def test_frames_of_webp_are_not_held_in_memory(tmp_path):
+    alive, most = [], []
+
+    def frames():
+        for number in range(30):
+            frame = np.full((20, 34, 3), 8 * number, np.uint8)
+            alive.append(frame.ctypes.data)
+            weakref.finalize(frame, alive.pop)
+            most.append(len(alive))
+            yield frame
+            del frame
+
+    film.write(str(tmp_path / 'film.webp'), frames(), 30, 30)
+    with PIL.Image.open(tmp_path / 'film.webp') as picture:
+        assert picture.n_frames == 30
+        for number in (0, 17, 29):
+            picture.seek(number)
+            assert np.abs(np.asarray(picture.convert('RGB')).astype(int) - 8 * number).max() <= 3
+    assert max(most) <= 2
 
 
 # The command.

@@ -1,5 +1,7 @@
 """The command of the viewer: what it says, what it refuses, and that it ends at once."""
 
+import asyncio
+import io
 import os
 import signal
 import socket
@@ -8,6 +10,8 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
+import PIL.Image
 import pytest
 
 import tiny
@@ -62,6 +66,68 @@ def test_it_serves_and_a_signal_ends_it_at_once(network, tmp_path, tmp_path_fact
     assert not os.listdir(tmp_path)
     with pytest.raises(OSError):
         socket.create_connection(('127.0.0.1', int(port)), timeout=2).close()
+
+
+async def busy_page(address, work, go_on):
+    """Has a viewer do some work through a page, and calls `go_on` in the middle of it."""
+    import aiohttp
+
+    origin = address.strip('/')
+    async with (
+        aiohttp.ClientSession(origin, headers={'Origin': origin}) as session,
+        session.ws_connect('/socket') as page,
+    ):
+        name = (await page.receive_json())['page']
+        if work != 'saving':
+            file = io.BytesIO()
+            PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(file, 'PNG')
+            query = {'page': name, 'steps': '2000'}
+            async with session.post('/project', params=query, data=file.getvalue()) as answer:
+                assert answer.status == 200
+        else:
+            recipe = {'source': 'loop:0-40@0'}
+            said = {'kind': 'film', 'network': 0, 'recipe': recipe, 'page': name, 'number': 1}
+            asking = asyncio.ensure_future(session.post('/save', json=said))
+        signs = {'compiling': b'"beginning"', 'projecting': b'"running"', 'saving': b'"count"'}
+        while True:
+            message = await page.receive(timeout=60)
+            if signs[work] in (message.data if isinstance(message.data, bytes) else message.data.encode()):
+                break
+        await asyncio.to_thread(go_on)
+        if work == 'saving':
+            asking.cancel()
+
+
+@pytest.mark.parametrize(
+    ('work', 'number'),
+    [
+        ('compiling', signal.SIGTERM),
+        ('projecting', signal.SIGINT),
+        ('saving', signal.SIGTERM),
+        ('saving', signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_it_in_the_middle_of_work_and_nothing_is_left(network, tmp_path, work, number):
+    pytest.importorskip('aiohttp', reason='the view extra is not installed')
+    (tmp_path / 'temporary').mkdir()
+    (tmp_path / 'here').mkdir()
+    command = [sys.executable, '-m', 'stylegan_jax.view', f'--network={network}', '--port=0', '--nobrowser']
+    process = subprocess.Popen(
+        command, cwd=tmp_path / 'here', stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {'TMPDIR': str(tmp_path / 'temporary')},
+    )  # fmt: skip
+    try:
+        address = process.stdout.readline().split()[-1]
+
+        def end():
+            process.send_signal(number)
+            assert process.wait(timeout=5) == 128 + number
+
+        asyncio.run(asyncio.wait_for(busy_page(address, work, end), 90))
+    finally:
+        process.kill()
+    assert process.stdout.read().splitlines()[-2:] == ['Ctrl-C ends it', 'stopped']
+    assert not os.listdir(tmp_path / 'temporary') and not os.listdir(tmp_path / 'here')
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+import typing
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import PIL.features
@@ -78,7 +79,9 @@ def write(path: str, frames: Iterable[np.ndarray], count: int, fps: float) -> No
         if suffix == '.mp4':
             _write_mp4(temporary, first, frames, fps, _encoder(path))
         else:
-            _write_with_pillow(temporary, first, frames, fps, suffix)
+            frames = itertools.chain([first], frames)
+            with open(temporary, 'wb') as file:
+                write_webp(file, frames, count, fps) if suffix == '.webp' else _write_gif(file, frames, fps)
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable('out', path, error, remedy=None) from None
@@ -128,12 +131,12 @@ def _check_size(path, suffix, frame, count):
             value=path,
             remedy='show less at a time',
         )
-    if suffix != '.mp4' and count * frame.nbytes > MEMORY_BUDGET:
+    if suffix == '.gif' and count * frame.nbytes > MEMORY_BUDGET:
         raise UserError(
-            f'{count} frames of {width}x{height} are too many to be held in memory, as {suffix[1:]} needs',
+            f'{count} frames of {width}x{height} are too many to be held in memory, as gif needs',
             field='out',
             value=path,
-            remedy='name an .mp4, or show less',
+            remedy='name an .mp4 or a .webp, or show less',
         )
 
 
@@ -193,20 +196,42 @@ def _write_mp4(path, first, frames, fps, encoder):
             raise OSError('ffmpeg: ' + '; '.join(reasons))
 
 
-def _write_with_pillow(path, first, frames, fps, suffix):
-    images = [PIL.Image.fromarray(np.ascontiguousarray(frame)) for frame in (first, *frames)]
-    unit = _GIF_UNIT if suffix == '.gif' else 1
+class _Frames(PIL.Image.Image):
+    """Frames as one image that Pillow's writer of WebP steps through, so that one alone is in memory."""
+
+    def __init__(self, frames: Iterator[np.ndarray], count: int):
+        super().__init__()
+        self._frames, self._place, self.n_frames = frames, -1, count
+        self.seek(0)
+
+    def seek(self, frame: int) -> None:
+        """Goes on to the next frame; a writer never needs one that it has left, but asks for the first in the end."""
+        if frame == self._place + 1:
+            image = PIL.Image.fromarray(np.ascontiguousarray(next(self._frames)))
+            self._place, self._mode, self._size, self.im = frame, image.mode, image.size, image.im
+
+
+def write_webp(file: typing.BinaryIO, frames: Iterable[np.ndarray], count: int, fps: float) -> None:
+    """Writes a film of WebP; the encoder holds what it has encoded, and one frame at a time.
+
+    Args:
+      file: where it is written when all frames are encoded.
+      frames: uint8 [H, W, 3], all of one size; they are taken one by one.
+      count: how many there are.
+      fps: frames a second.
+    """
+    options = {'format': 'WEBP', 'quality': _WEBP_QUALITY, 'method': 4, 'duration': _durations(count, fps, 1)}
+    _Frames(iter(frames), count).save(file, save_all=True, loop=0, **options)
+
+
+def _write_gif(file, frames, fps):
+    images = [PIL.Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    options = {'format': 'GIF', 'optimize': False, 'duration': _durations(len(images), fps, _GIF_UNIT)}
+    images[0].save(file, save_all=True, append_images=images[1:], loop=0, **options)
+
+
+def _durations(count, fps, unit):
+    """How long each frame is shown, in multiples of a unit [milliseconds]."""
     # Times are rounded before durations are taken from them, so that rounding errors do not add up.
-    edges = [round(number * 1000 / fps / unit) * unit for number in range(len(images) + 1)]
-    durations = [max(unit, last - start) for start, last in itertools.pairwise(edges)]
-    options = {'quality': _WEBP_QUALITY, 'method': 4} if suffix == '.webp' else {'optimize': False}
-    with open(path, 'wb') as file:
-        images[0].save(
-            file,
-            format=suffix[1:].upper(),
-            save_all=True,
-            append_images=images[1:],
-            duration=durations,
-            loop=0,
-            **options,
-        )
+    edges = [round(number * 1000 / fps / unit) * unit for number in range(count + 1)]
+    return [max(unit, last - start) for start, last in itertools.pairwise(edges)]

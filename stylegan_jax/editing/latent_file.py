@@ -55,8 +55,8 @@ class Latents:
             return self.noise
         return [x[row : row + 1] if len(x) > 1 else x for x in self.noise]
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes a file that `load` reads; it appears whole or not at all."""
+    def save(self, path: str | os.PathLike | typing.BinaryIO) -> None:
+        """Writes a file that `load` reads, which appears whole or not at all; or writes to a file that is open."""
         arrays = {} if isinstance(self.noise, str) else {f'noise/{i}': x for i, x in enumerate(self.noise)}
         noise = self.noise if isinstance(self.noise, str) else len(self.noise)
         _write(path, 'latents', {'names': self.names, 'noise': noise, 'lod': self.lod}, {'ws': self.ws} | arrays)

@@ -1,5 +1,6 @@
 """From a recipe to the latents of its picture: sources, truncation, mixing, and steps along directions."""
 
+import collections
 import collections.abc
 import dataclasses
 import threading
@@ -20,7 +21,7 @@ from stylegan_jax.sampling.seed_labels import SeedLabels, class_labels, labels_i
 
 MOST_PRINCIPAL = 10  # directions that a network has by itself
 _SAMPLES = 10_000  # of W, which they are computed from
-_MOST_KEPT = 4096  # w of seeds, and labels, that are kept
+_MOST_SEEDS, _MOST_LABELS = 4096, 64  # w of seeds, and sets of labels, that are kept; a set may be of all classes
 _MOST_PREPARED = 16  # classes whose average w is computed before anyone asks for it
 
 
@@ -53,7 +54,8 @@ class RecipeLatents:
         self._find_latents = find_latents
         self._painter = Painter(generator, precision=precision)
         self._dtype = generator.w_avg.dtype
-        self._w_of_seeds, self._labels, self._prepared, self._own_directions = {}, {}, set(), None
+        self._w_of_seeds, self._labels, self._own_directions = _Kept(_MOST_SEEDS), _Kept(_MOST_LABELS), None
+        self._prepared = _Kept(_MOST_LABELS)
         self._lock = threading.RLock()  # held while something that is kept is computed
 
     def prepare(self, recipe: Recipe) -> None:
@@ -63,11 +65,11 @@ class RecipeLatents:
             self._centers(labels, range(min(len(labels), _MOST_PREPARED)))
         for move in recipe.moves:
             self._step(move.name, recipe.directions)
-        self._prepared.add(_long_parts(recipe))
+        self._prepared.keep(_long_parts(recipe), True)
 
     def is_prepared(self, recipe: Recipe) -> bool:
         """Tells whether `prepare` was called for the same labels and directions, so that drawing takes no longer."""
-        return _long_parts(recipe) in self._prepared
+        return bool(self._prepared.found(_long_parts(recipe)) and self._labels.found((recipe.class_, recipe.label)))
 
     def __call__(self, recipe: Recipe) -> np.ndarray:
         """Returns the latents of the cells of a recipe, [N, L, W].
@@ -106,7 +108,7 @@ class RecipeLatents:
           UserError: the network has no such class or label.
         """
         key = recipe.class_, recipe.label
-        return self._labels.get(key) or self._keep(self._labels, key, self._new_labels(recipe))
+        return self._labels.found(key) or self._labels.keep(key, self._new_labels(recipe))
 
     def saved(self, source: Source) -> Latents:
         """Returns the file of latents that a source is a row of; raises UserError where it does not fit."""
@@ -120,13 +122,6 @@ class RecipeLatents:
         if source.row >= len(found.ws):
             raise UserError(f'{source.name} has latents 0 to {len(found.ws) - 1}, and no {source.row}', field='recipe')
         return found
-
-    def _keep(self, table, key, value):
-        with self._lock:
-            if len(table) >= _MOST_KEPT:
-                table.clear()
-            table[key] = value
-        return value
 
     def _new_labels(self, recipe):
         generator = self.generator
@@ -171,10 +166,10 @@ class RecipeLatents:
     def _w_of(self, seed, labels, recipe):
         """The w [W] of a seed, which is kept: a hand that drags crosses the same seeds again and again."""
         key = seed, recipe.class_, recipe.label
-        found = self._w_of_seeds.get(key)
+        found = self._w_of_seeds.found(key)
         if found is None:
             w = self._painter.w(latents([seed], self.generator.z_dim), labels([seed]))[0]
-            found = self._keep(self._w_of_seeds, key, w)
+            found = self._w_of_seeds.keep(key, w)
         return found
 
     def _centers(self, labels, seeds):
@@ -201,6 +196,31 @@ class RecipeLatents:
                 names = principal_names(self.generator)
                 self._own_directions = editing.principal_directions(moments, len(names))
             return self._own_directions
+
+
+class _Kept:
+    """Values by keys, of which the least recently used are dropped; threads may share it."""
+
+    def __init__(self, most):
+        self._most, self._values, self._lock = most, collections.OrderedDict(), threading.Lock()
+
+    def __len__(self):
+        return len(self._values)
+
+    def found(self, key):
+        """Returns a value, or None."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def keep(self, key, value):
+        """Returns the value."""
+        with self._lock:
+            self._values[key] = value
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
 
 
 def _long_parts(recipe):

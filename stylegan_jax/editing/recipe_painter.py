@@ -42,8 +42,8 @@ class RecipePainter:
         self,
         generator: Generator,
         *,
-        find_latents: collections.abc.Callable[[str], latent_file.Latents] = latent_file.Latents.load,
-        find_directions: collections.abc.Callable[[str], Directions] = latent_file.load_directions,
+        find_latents: collections.abc.Callable[[str], latent_file.Latents] | None = None,
+        find_directions: collections.abc.Callable[[str], Directions] | None = None,
         lod: float = 0.0,
         precision: str = 'float32',
     ):
@@ -51,8 +51,8 @@ class RecipePainter:
 
         Args:
           generator: a Generator.
-          find_latents: returns the latents of a name; by itself the name is the path of a file, which is read.
-          find_directions: returns the directions of a name.
+          find_latents: returns the latents of a name; None takes the name as the path of a file, which is read once.
+          find_directions: returns the directions of a name; None as well.
           lod: level of detail of recipes that name none.
           precision: see `sampling.sampler.Sampler`.
         """
@@ -60,9 +60,9 @@ class RecipePainter:
         self._device = jax.local_devices()[0]
         self._precision = chosen_precision(precision, self._device)
         self._dtype = generator.w_avg.dtype
-        self.latents = RecipeLatents(
-            generator, functools.cache(find_latents), functools.cache(find_directions), self._precision
-        )
+        find_latents = find_latents or functools.cache(latent_file.Latents.load)
+        find_directions = find_directions or functools.cache(latent_file.load_directions)
+        self.latents = RecipeLatents(generator, find_latents, find_directions, self._precision)
 
     def stage_and_alpha(self, recipe: Recipe) -> tuple[int, float]:
         """Returns the stage and the fade weight of a recipe; raises UserError for a level that does not exist."""

@@ -3,6 +3,7 @@
 What a header means is for the modules that write such files: `networks.file` and `editing.latent_file`.
 """
 
+import contextlib
 import json
 import os
 import typing
@@ -24,15 +25,17 @@ _HARMLESS_HEADER = 4 << 20
 _T = typing.TypeVar('_T')
 
 
-def write(path: str | os.PathLike, header: Mapping[str, typing.Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: str | os.PathLike | typing.BinaryIO, header: Mapping[str, typing.Any], arrays: Mapping[str, np.ndarray]
+) -> None:
     """Writes a file; it appears whole or not at all.
 
     Args:
-      path: where it will be; an existing file is replaced.
+      path: where it will be; an existing file is replaced. Or an open file, such as one in memory.
       header: dict for JSON.
       arrays: {name: array}; no name is 'header'.
     """
-    with atomic.writing(path, 'wb') as file:
+    with contextlib.nullcontext(path) if hasattr(path, 'write') else atomic.writing(path, 'wb') as file:
         np.savez(file, **{_HEADER: np.array(json.dumps(header))}, **arrays)
 
 

@@ -24,6 +24,7 @@ from stylegan_jax.viewer.networks import ShownNetwork
 # pictures may come more slowly.
 _MOVING, _MOVING_SMALL = 0.035, 0.12
 _FIRST_SIDE, _LEAST_SIDE = 64, 32  # pixels of the stage that is compiled first, and of the smallest that is
+_REST, _LONGEST_MOVE = 0.2, 2.0  # seconds after which a hand counts as at rest, and thumbnails no longer wait for it
 _SMOOTHING = 0.3  # weight of the newest time among those before
 
 
@@ -35,6 +36,7 @@ class Drawn(typing.NamedTuple):
       stage: the stage that was drawn.
       wanted: the stage of the recipe.
       seconds: how long drawing took.
+      nimg: the checkpoint that it was drawn from, see `Recipe`; None without a run.
       waiting: done when the program of the wanted stage is compiled; None if nothing is waited for.
     """
 
@@ -42,6 +44,7 @@ class Drawn(typing.NamedTuple):
     stage: int
     wanted: int
     seconds: float
+    nimg: int | None
     waiting: concurrent.futures.Future | None
 
 
@@ -64,6 +67,7 @@ class Drawing:
         self._moving, self._resting = thread(1, 'moving'), thread(1, 'resting')
         self._preparer, self._compiler = thread(1, 'preparer'), thread(1, 'compiler')
         self._compiling, self._seconds, self._lock = {}, {}, threading.Lock()
+        self._moved = -_REST  # when a picture of a hand that moves was asked for last [seconds]
         for painter in (network.painter() for network in networks):
             self._warm_up(painter, _stage_of(painter, _FIRST_SIDE))
 
@@ -72,18 +76,19 @@ class Drawing:
         for threads in (self._moving, self._resting, self._preparer, self._compiler):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def draw(self, network: ShownNetwork, recipe: Recipe, moving: bool) -> Drawn:
+    async def draw(self, network: ShownNetwork, recipe: Recipe, moving: bool, small: bool = False) -> Drawn:
         """Draws a recipe.
 
         Args:
           network: one of `networks`.
           recipe: a Recipe.
           moving: whether a hand is moving: then a stage that is fast enough is drawn, if need be a small one.
+          small: whether it is a thumbnail: it is drawn at such a stage as well, but while hands are at rest.
 
         Raises:
           UserError: see `RecipePainter.picture`; or its size cannot be compiled.
         """
-        loop = asyncio.get_running_loop()
+        loop, recipe = asyncio.get_running_loop(), network.pinned(recipe)
         painter = network.loaded(recipe.nimg) or await loop.run_in_executor(None, network.painter, recipe.nimg)
         wanted = painter.stage_and_alpha(recipe)[0]
         if not painter.latents.is_prepared(recipe):
@@ -91,16 +96,22 @@ class Drawing:
         if not self._ready(painter, wanted):  # nothing can be shown before the first program is there
             await self._compiled(painter, min(wanted, _stage_of(painter, _FIRST_SIDE)))
         waiting = None
-        if moving:
+        if moving or small:
             stage = self._fast_stage(painter, wanted, recipe.grid[0] * recipe.grid[1])
         else:
             waiting = self._compile(painter, wanted)
             if waiting.done():
                 await self._compiled(painter, wanted)  # says so if it failed
             stage = wanted if waiting.done() else max(self._ready(painter, wanted))
+        if small:
+            await self._hands_at_rest()
+        elif moving:
+            self._moved = time.monotonic()
         threads = self._moving if moving else self._resting
         picture, seconds = await loop.run_in_executor(threads, self._timed, painter, recipe, stage)
-        return Drawn(picture, stage, wanted, seconds, None if waiting is None or waiting.done() else waiting)
+        return Drawn(
+            picture, stage, wanted, seconds, recipe.nimg, None if waiting is None or waiting.done() else waiting
+        )
 
     async def picture(self, network: ShownNetwork, recipe: Recipe) -> np.ndarray:
         """Draws a recipe at its own size, however long that takes; see `draw`."""
@@ -117,6 +128,12 @@ class Drawing:
             if (painter.config, below) in self._seconds:
                 return self._seconds[painter.config, below] * 4 ** (stage - below)
         return None
+
+    async def _hands_at_rest(self):
+        """Waits while hands move, whose pictures share the cores of the machine, but not for ever, as a loop plays."""
+        end = time.monotonic() + _LONGEST_MOVE
+        while time.monotonic() < min(end, self._moved + _REST):
+            await asyncio.sleep(_REST / 4)
 
     def _timed(self, painter, recipe, stage):
         start = time.perf_counter()

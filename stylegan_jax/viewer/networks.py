@@ -1,11 +1,13 @@
 """The networks that the viewer shows, and the checkpoints of a run that trains."""
 
 import collections
+import dataclasses
 import os
 import threading
 import typing
 
 from stylegan_jax.cli.network_flags import with_meaning
+from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.editing.recipe_latents import principal_names
 from stylegan_jax.editing.recipe_painter import RecipePainter
 from stylegan_jax.errors import UserError
@@ -27,7 +29,6 @@ class ShownNetwork:
       which: 'ema' or 'G'.
       precision: see `sampling.sampler.Sampler`.
       is_run: whether it is a run directory.
-      newest: images shown at the checkpoint that is drawn where nobody asks for another; None without a run.
       nimgs: images shown at the checkpoints that are there, in rising order.
     """
 
@@ -49,10 +50,25 @@ class ShownNetwork:
         self._sources, self._follow, self._lock = sources, follow, threading.Lock()
         self.is_run = is_run(path)
         self._others: collections.OrderedDict[int, RecipePainter] = collections.OrderedDict()
-        self.newest, self._painter = self._load(None)
+        self._current = self._load(None)  # (images shown, painter), replaced as one
         self.nimgs = self._listed() if self.is_run else []
         self._problem = None
         self._tried = 0  # images shown at the newest checkpoint that was opened, which may be a damaged one
+
+    @property
+    def label_dim(self) -> int:
+        """Length of the labels of the network; 0 without labels."""
+        return self._current[1].generator.label_dim
+
+    @property
+    def newest(self) -> int | None:
+        """Images shown at the checkpoint that is drawn where nobody asks for another; None without a run."""
+        return self._current[0]
+
+    def pinned(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe with the checkpoint that it means now; without one where the network is no run."""
+        nimg = self.newest if recipe.nimg is None else recipe.nimg
+        return dataclasses.replace(recipe, nimg=nimg if self.is_run else None)
 
     def painter(self, nimg: int | None = None) -> RecipePainter:
         """Returns the painter of a checkpoint, which is loaded if need be; None means the newest one.
@@ -60,25 +76,26 @@ class ShownNetwork:
         Raises:
           UserError: there is no such checkpoint, or it cannot be read.
         """
-        if self._is_newest(nimg):
-            return self._painter
+        if found := self.loaded(nimg):
+            return found
         with self._lock:
             if nimg not in self._others:
                 if nimg not in self.nimgs:
                     problem = f'there is no checkpoint of {nimg:,} images; there are those of '
                     raise UserError(problem + ', '.join(f'{one:,}' for one in self.nimgs), field='nimg')
-                self._others[nimg] = self._load(nimg)[1]
-                if len(self._others) > _MOST_KEPT:
-                    self._others.popitem(last=False)
+                self._keep(nimg, self._load(nimg)[1])
             self._others.move_to_end(nimg)
             return self._others[nimg]
 
     def loaded(self, nimg: int | None) -> RecipePainter | None:
         """Returns the painter of a checkpoint if it is in memory; waits for nothing."""
-        return self._painter if self._is_newest(nimg) else self._others.get(nimg)
+        newest, painter = self._current
+        return painter if nimg is None or nimg == newest or not self.is_run else self._others.get(nimg)
 
-    def _is_newest(self, nimg):
-        return nimg is None or nimg == self.newest or not self.is_run
+    def _keep(self, nimg, painter):
+        self._others[nimg] = painter
+        if len(self._others) > _MOST_KEPT:
+            self._others.popitem(last=False)
 
     def refresh(self) -> tuple[bool, str | None]:
         """Looks at the disk: takes up a newer checkpoint, and notices files that went.
@@ -95,9 +112,11 @@ class ShownNetwork:
                 self.nimgs = self._listed()
                 if self._follow and self.nimgs and self.nimgs[-1] > max(self.newest or 0, self._tried):
                     self._tried = self.nimgs[-1]
-                    found, painter = self._load(None)
-                    if found != self.newest:
-                        self.newest, self._painter = found, painter
+                    found = self._load(None)
+                    if found[0] != self.newest:
+                        with self._lock:
+                            self._keep(*self._current)  # pages still show pictures of it
+                        self._current = found
                 if self._follow and self._tried > (self.newest or 0):
                     problem = f'{self.path}: the checkpoint of {self._tried:,} images cannot be read'
             except (UserError, OSError) as error:
@@ -117,7 +136,8 @@ class ShownNetwork:
 
     def described(self) -> dict[str, typing.Any]:
         """Returns what pages show of the network, for JSON."""
-        generator, config = self._painter.generator, self._painter.config
+        painter = self._current[1]
+        generator, config = painter.generator, painter.config
         image = config.image
         groups = {layer: name for name, layers in layer_ranges.split(image).items() for layer in layers}
         meaning = generator.label_meaning
@@ -140,7 +160,7 @@ class ShownNetwork:
             'names': names,
             'examples': [list(one) for one in meaning.examples] if meaning else [],
             'directions': list(principal_names(generator)),
-            'lod': self._painter.lod,
+            'lod': painter.lod,
             'run': self.is_run,
             'newest': self.newest,
             'nimgs': self.nimgs,

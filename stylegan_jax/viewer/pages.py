@@ -1,6 +1,7 @@
 """One page that is open in a browser: what it asks to be drawn, and its socket.
 
-Of each view only the newest request counts; one that was overtaken before its turn is never drawn.
+Of each view only the newest request counts; one that was overtaken before its turn is never drawn. Requests wait in
+lanes, so that a large picture at rest does not hold up a hand that moves, and thumbnails hold up neither.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ import aiohttp
 import numpy as np
 from aiohttp import web
 
-_MOST_VIEWS = 128  # of a page: pictures and thumbnails
+LANES = 'moving', 'resting', 'small'
+_MOST_WAITING = 128  # views of a page that wait in a lane
+_MOST_VIEWS = 512  # views of a page whose newest request is remembered
 
 
 class Request(typing.NamedTuple):
@@ -23,14 +26,14 @@ class Request(typing.NamedTuple):
       view: where the page shows it.
       number: rises with each request of the page.
       network: number of the network.
-      moving: whether a hand is moving.
+      lane: one of LANES: a hand is moving, the picture is at rest, or it is a thumbnail.
       recipe: plain values, see `Recipe.from_dict`.
     """
 
     view: str
     number: int
     network: int
-    moving: bool
+    lane: str
     recipe: object
 
 
@@ -45,26 +48,29 @@ class Page:
     def __init__(self, name: str, socket: web.WebSocketResponse):
         self.name, self.is_open = name, True
         self._socket = socket
-        self._newest: dict[str, int] = {}  # number of the newest request of each view
-        self._shown: dict[str, int] = {}  # and of the newest one that was answered
-        # Hands that move have a lane of their own, so that a large picture at rest does not hold them up.
-        self._lanes = {moving: collections.OrderedDict() for moving in (True, False)}
-        self._events = {moving: asyncio.Event() for moving in (True, False)}
+        # Numbers of the newest request of a view and of the newest one that was answered; views used last at the end.
+        self._views: collections.OrderedDict[str, tuple[int, int]] = collections.OrderedDict()
+        self._lanes = {lane: collections.OrderedDict() for lane in LANES}
+        self._events = {lane: asyncio.Event() for lane in LANES}
 
     def ask(self, request: Request) -> None:
         """Takes in a request, which overtakes those of the same view that have not begun."""
-        if request.view not in self._newest and len(self._newest) >= _MOST_VIEWS:
+        newest, shown = self._views.get(request.view, (0, 0))
+        if request.number < newest:
             return
-        if request.number < self._newest.get(request.view, 0):
-            return
-        self._newest[request.view] = request.number
-        self._lanes[not request.moving].pop(request.view, None)
-        self._lanes[request.moving][request.view] = request  # a view that waits keeps its place in the row
-        self._events[request.moving].set()
+        self._note(request.view, request.number, shown)
+        for name in LANES:
+            if name != request.lane:
+                self._lanes[name].pop(request.view, None)
+        lane = self._lanes[request.lane]
+        lane[request.view] = request  # a view that waits keeps its place in the row
+        if len(lane) > _MOST_WAITING:
+            lane.popitem(last=False)
+        self._events[request.lane].set()
 
-    async def take(self, moving: bool) -> Request:
+    async def take(self, name: str) -> Request:
         """Returns the next request of a lane; the views take turns."""
-        lane, event = self._lanes[moving], self._events[moving]
+        lane, event = self._lanes[name], self._events[name]
         while not lane:
             event.clear()
             await event.wait()
@@ -72,12 +78,13 @@ class Page:
 
     def is_newest(self, request: Request) -> bool:
         """Tells whether nothing newer was asked for in the view of a request."""
-        return self._newest.get(request.view) == request.number
+        return self._views.get(request.view, (0, 0))[0] == request.number
 
     async def show(self, request: Request, values: dict, picture: np.ndarray) -> None:
         """Sends a picture, unless a newer one of its view was sent before."""
-        if request.number >= self._shown.get(request.view, 0):
-            self._shown[request.view] = request.number
+        newest, shown = self._views.get(request.view, (0, 0))
+        if request.number >= shown:
+            self._note(request.view, newest, request.number)
             await self.send_picture(values | {'view': request.view, 'number': request.number}, picture)
 
     async def send_picture(self, values: dict, picture: np.ndarray) -> None:
@@ -88,6 +95,17 @@ class Page:
     async def say(self, values: dict) -> None:
         """Sends values."""
         await self._send(self._socket.send_str, json.dumps(values))
+
+    def _note(self, view, newest, shown):
+        self._views[view] = newest, shown
+        self._views.move_to_end(view)
+        if len(self._views) > _MOST_VIEWS:
+            self._views.popitem(last=False)
+
+    async def close(self) -> None:
+        """Closes the socket, as another one has taken its place."""
+        self.is_open = False
+        await self._socket.close()
 
     async def _send(self, send, message):
         if not self.is_open:

@@ -2,6 +2,7 @@
 
 import collections.abc
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import threading
@@ -31,6 +32,7 @@ class Job:
 
     Attributes:
       number: of the job.
+      network: the network that is to make it.
       client: the id of the page that sent it.
       title: what people call it.
       target: uint8 [H, W, C].
@@ -39,6 +41,7 @@ class Job:
     """
 
     number: int
+    network: ShownNetwork
     client: str
     title: str
     target: np.ndarray
@@ -60,6 +63,7 @@ class Projector:
         self._sources, self._said = sources, said
         self._thread = concurrent.futures.ThreadPoolExecutor(1, 'projector')
         self._numbers, self._jobs, self._lock = itertools.count(1), {}, threading.Lock()
+        self._arriving = 0  # photos that have a place and are not queued yet
 
     def close(self) -> None:
         """Cancels what is under way, and drops what waits."""
@@ -67,16 +71,9 @@ class Projector:
             job.cancelled.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def start(
-        self, network: ShownNetwork, target: np.ndarray, recipe: Recipe, *, client: str, title: str, steps: int
-    ) -> Job:
-        """Queues a photo.
-
-        Args:
-          network: the network that is to make it.
-          target: uint8 [H, W, C].
-          recipe: whose class or label, checkpoint and level of detail count.
-          client, title, steps: see `Job`.
+    @contextlib.contextmanager
+    def place(self, network: ShownNetwork, recipe: Recipe) -> collections.abc.Iterator[None]:
+        """Holds a place for a photo while it is sent and decoded, so that there are never more than can be queued.
 
         Raises:
           UserError: too many are waiting, or the network has no w.
@@ -84,13 +81,33 @@ class Projector:
         if network.painter(recipe.nimg).config.is_progan:
             raise UserError('a Progressive GAN generator has no latents w to find')
         with self._lock:
-            if len(self._jobs) >= _MOST_WAITING:
-                raise UserError(f'{len(self._jobs)} photos are waiting; try again when some are done')
-            job = Job(next(self._numbers), client, title, target, max(1, min(steps, MOST_STEPS)), recipe)
+            if len(self._jobs) + self._arriving >= _MOST_WAITING:
+                count = len(self._jobs) + self._arriving
+                raise UserError(f'{count} photos are waiting; try again when some are done')
+            self._arriving += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._arriving -= 1
+
+    def start(
+        self, network: ShownNetwork, target: np.ndarray, recipe: Recipe, *, client: str, title: str, steps: int
+    ) -> Job:
+        """Queues a photo that has a `place`.
+
+        Args:
+          network: the network that is to make it.
+          target: uint8 [H, W, C].
+          recipe: whose class or label, checkpoint and level of detail count.
+          client, title, steps: see `Job`.
+        """
+        with self._lock:
+            job = Job(next(self._numbers), network, client, title, target, max(1, min(steps, MOST_STEPS)), recipe)
             before = len(self._jobs)
             self._jobs[job.number] = job
         self._said(job, {'state': 'waiting', 'before': before}, None)
-        self._thread.submit(self._run, network, job)
+        self._thread.submit(self._run, job)
         return job
 
     def cancel(self, client: str, number: int | None = None) -> None:
@@ -99,13 +116,13 @@ class Projector:
             if job.client == client and number in (None, job.number):
                 job.cancelled.set()
 
-    def _run(self, network, job):
+    def _run(self, job):
         start = time.monotonic()
         try:
             if job.cancelled.is_set():
                 raise _Cancelled
             self._said(job, {'state': 'beginning'}, None)
-            found, lod = self._project(network, job)
+            found, lod = self._project(job)
             name = self._sources.keep(found, job.title, lod)
             seconds, psnr = time.monotonic() - start, float(found.psnr[0])
             self._said(job, {'state': 'done', 'source': f'{name}#0', 'psnr': psnr}, found.images[0])
@@ -122,8 +139,9 @@ class Projector:
             with self._lock:
                 self._jobs.pop(job.number, None)
 
-    def _project(self, network, job):
+    def _project(self, job):
         """Returns (Projection, level of detail)."""
+        network = job.network
         painter = network.painter(job.recipe.nimg)
         generator, lod = painter.generator, painter.lod if job.recipe.lod is None else job.recipe.lod
         stage_and_alpha(generator.config.image, lod)  # an error here names the level of detail

@@ -15,7 +15,7 @@ from stylegan_jax.animation import scenes
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.label_meaning import LabelMeaning
 from stylegan_jax.editing import directions as editing
-from stylegan_jax.editing import latent_file
+from stylegan_jax.editing import latent_file, recipe_latents
 from stylegan_jax.editing.latent_file import Latents
 from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.editing.recipe_painter import RecipePainter
@@ -264,3 +264,19 @@ def test_an_official_network_draws_the_picture_of_its_seed(run_command, tmp_path
         assert code is None, err
     pictures = [np.asarray(PIL.Image.open(tmp_path / 'out' / name)) for name in ('seed0003.png', 'recipe.png')]
     assert_same(*pictures)
+
+
+def test_what_is_kept_of_recipes_is_bounded(monkeypatch):
+    monkeypatch.setattr(recipe_latents, '_MOST_LABELS', 3)
+    monkeypatch.setattr(recipe_latents, '_MOST_SEEDS', 5)
+    found = RecipePainter(CLASSES).latents
+    recipes = [Recipe.parse(f'seed:{number};label=0,{number},1;psi=0.5') for number in range(8)]
+    for recipe in recipes:
+        found.prepare(recipe)
+        found(recipe)
+        assert found.is_prepared(recipe)
+    assert len(found._labels) == len(found._prepared) == 3 and len(found._w_of_seeds) == 5
+    assert [found.is_prepared(recipe) for recipe in recipes] == [False] * 5 + [True] * 3
+    found(recipes[5])  # what was used last stays
+    found(recipes[0])
+    assert found.is_prepared(recipes[5]) and not found.is_prepared(recipes[6])

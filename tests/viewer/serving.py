@@ -41,8 +41,8 @@ class Served:
         self.viewer, self.session, self.address = viewer, session, address
 
     @contextlib.asynccontextmanager
-    async def page(self):
-        async with self.session.ws_connect('/socket', max_msg_size=0) as socket:
+    async def page(self, before=''):
+        async with self.session.ws_connect('/socket', params={'page': before}, max_msg_size=0) as socket:
             page = OpenPage(self, socket)
             page.welcome = await page.hear('welcome')
             yield page
@@ -69,11 +69,12 @@ class OpenPage:
     async def say(self, **values):
         await self.socket.send_str(json.dumps(values))
 
-    async def ask(self, text, *, view='view0', network=0, moving=False):
+    async def ask(self, text, *, view='view0', network=0, moving=False, small=False):
         """Asks for a picture; returns the number of the request."""
         recipe = Recipe.parse(text).to_dict() if isinstance(text, str) else text
         number = next(self._numbers)
-        await self.say(kind='draw', view=view, number=number, network=network, moving=moving, recipe=recipe)
+        flags = {'moving': moving, 'small': small}
+        await self.say(kind='draw', view=view, number=number, network=network, recipe=recipe, **flags)
         return number
 
     async def next(self):

@@ -48,6 +48,7 @@ READ = """canvas => {
     copy.drawImage(canvas, 0, 0);
     return [canvas.height, canvas.width, Array.from(copy.getImageData(0, 0, canvas.width, canvas.height).data)];
 }"""
+COMPILED = 200_000  # milliseconds in which a projection is compiled on a machine that has much to do
 LOUD = 'error', 'warning'  # kinds of messages in the console that no page may write
 
 
@@ -310,6 +311,67 @@ def test_a_loop_of_seeds_plays(page):
     assert settled(page)[0] == before, 'it has stopped'
 
 
+@pytest.mark.parametrize('seeds', ['3,x', '5-3', '', '0-64', '4294967296'])
+def test_a_loop_of_seeds_that_are_none_is_refused(page, seeds):
+    page.get_by_label('Loop of seeds').fill(seeds)
+    page.get_by_text('Play', exact=True).click()
+    words = 'A loop has at most 64 seeds' if seeds == '0-64' else 'names no seeds'
+    page.get_by_role('alert').get_by_text(words).wait_for()
+    assert recipe_of(page) == 'seed:0' and not page.evaluate('viewer.look.playing')
+    page.get_by_role('tab', name='Save').click()
+    page.locator('#save-film').click()
+    page.locator('#save [role=status]', has_text=words).wait_for()
+
+
+def test_a_slider_is_set_back(page):
+    for label, value in (('Psi', 0.3), ('Layers it counts for', 2), ('Stage', 1)):
+        slide(page, label, value)
+        assert settled(page)[0] != 'seed:0'
+        slider = page.get_by_label(label, exact=True)
+        slider.dblclick()
+        assert_shows(page, 'seed:0')
+        slide(page, label, value)
+        settled(page)
+        slider.press('Delete')
+        assert_shows(page, 'seed:0')
+    assert page.get_by_label('Psi', exact=True).input_value() == '0.7'
+
+
+def test_a_problem_that_comes_late_is_not_shown(page):
+    say = "late => viewer.hear({kind: 'problem', view: 'view0', text: 'no', number: viewer.views.all[0].newest - late})"
+    page.evaluate(say, 1)
+    assert page.locator('#problem').is_hidden()
+    page.evaluate(say, 0)
+    assert page.locator('#problem').inner_text() == 'no'
+    page.get_by_label('Next seed').click()
+    assert_shows(page, 'seed:1')
+    assert page.locator('#problem').is_hidden()
+
+
+def test_a_screen_reader_is_told_little(page):
+    page.evaluate(
+        '() => { window.told = []; new MutationObserver(() => told.push(announced.textContent)).observe('
+        'announced, { childList: true }); viewer.announcedAt = undefined; }'
+    )
+    page.evaluate('() => { for (let n = 0; n < 20; n += 1) viewer.work(`compiling ${n}`); }')
+    page.evaluate("() => viewer.announce('found', true)")
+    page.wait_for_timeout(100)
+    assert page.evaluate('told') == ['compiling 0', 'found'] or page.evaluate('told') == ['found'] * 2
+    assert page.locator('#work').get_attribute('role') is None
+
+
+def test_a_film_is_cancelled(page):
+    page.get_by_label('Loop of seeds').fill('0-63')
+    page.get_by_role('tab', name='Save').click()
+    page.locator('#save-film').click()
+    page.locator('#save', has_text=re.compile('[1-9][0-9]* of 1536 frames')).wait_for()
+    page.locator('#save').get_by_text('Cancel', exact=True).click()
+    page.locator('#save [role=status]', has_text='The film was cancelled.').wait_for()
+    assert page.locator('#save').get_by_text('Cancel', exact=True).is_hidden()
+    with page.expect_download():
+        page.locator('#save-picture').click()
+
+
 def test_mixing(page):
     page.get_by_role('tab', name='Mix').click()
     rows = page.locator('#mix tbody tr').all_inner_texts()
@@ -382,8 +444,7 @@ def test_projecting_a_photo(page, photo, folder):
     assert page.evaluate('[viewer.photo.box.left, viewer.photo.box.width].map((x) => Math.round(96 * x))') == [32, 64]
     page.get_by_label('How long').select_option('100')
     page.get_by_text('Find its latents').click()
-    page.locator('.jobs [data-state=running], .jobs [data-state=done], .jobs li[data-state=running]').first.wait_for()
-    page.locator('.jobs li[data-state=done]').wait_for()
+    page.locator('.jobs li[data-state=done]').wait_for(timeout=COMPILED)
     assert float(re.search(r'([\d.]+) dB', page.locator('.jobs p').inner_text())[1]) > 25
     assert_near(pixels(page, '.jobs canvas'), drawn(TOYFACES.truncate(w_of(4), 0.5))[0])
     page.get_by_text('Show it').click()
@@ -418,9 +479,17 @@ def test_a_crop_by_keys_and_a_photo_that_is_cancelled(page, photo):
     page.keyboard.press('+')
     page.get_by_label('How long').select_option('1000')
     page.get_by_text('Find its latents').click()
+    page.locator('.jobs li[data-state=running]').wait_for(timeout=COMPILED)
+    # A page that is loaded again finds its photo.
+    page.on('dialog', lambda dialog: dialog.accept())
+    page.reload()
+    wait(page, SETTLED)
+    page.get_by_role('tab', name='Photo').click()
     page.locator('.jobs li[data-state=running]').wait_for()
-    page.get_by_text('Cancel', exact=True).click()
+    assert not page.locator('.jobs [role=status]').count(), 'each step would be read to people'
+    page.locator('#photo').get_by_text('Cancel', exact=True).click()
     page.locator('.jobs li[data-state=cancelled]').wait_for()
+    assert page.locator('#announced').inner_text() == 'my face.png: cancelled'
 
 
 def test_a_photo_that_is_dropped_and_one_that_is_none(page, allowed):
@@ -673,6 +742,75 @@ def test_classes_and_labels(opened, tmp_path):
         page.get_by_text('Label by numbers').click()
         slide(page, 'bee', 0.5)
         assert_shows(page, 'seed:0;label=0,0.5,1', generator)
+
+
+def test_what_belongs_to_one_of_two_networks(opened, photo, tmp_path):
+    plain = tiny.generator(tiny.generator_config(resolution=16))
+    generator = tiny.generator(tiny.generator_config(image=ImageConfig(16, label_dim=3)))
+    generator = dataclasses.replace(generator, label_meaning=LabelMeaning(('ant', 'bee', 'cat'), (0, 2)))
+    plain.save(tmp_path / 'plain.npz')
+    generator.save(tmp_path / 'classes.npz')
+    with viewing('--network=plain.npz', '--network=classes.npz', folder=tmp_path) as address:
+        page = opened(address)
+        assert page.get_by_text('For classes.npz; the other network has no classes.').is_visible()
+        page.get_by_label('Class', exact=True).select_option(label='cat')
+        text, picture = settled(page)
+        assert text == 'seed:0;class=cat' and page.locator('#problem').is_hidden()
+        assert_same(picture, RecipePainter(plain).picture(Recipe()))
+        wanted = RecipePainter(generator).picture(Recipe.parse(text))
+        assert_same(pixels(page, 'figure:nth-of-type(2) canvas'), wanted)
+        page.get_by_role('tab', name='Save').click()
+        page.locator('#save select').select_option('1')
+        with page.expect_download():
+            page.locator('#save-figure').click()
+        page.get_by_text('figure.png of classes.npz was saved.').wait_for()
+        page.get_by_role('tab', name='Photo').click()
+        page.get_by_label('With', exact=True).select_option(label='classes.npz')
+        page.get_by_label('A photo').set_input_files(photo)
+        page.locator('canvas.crop').wait_for(state='visible')
+        page.get_by_label('How long').select_option('100')
+        page.get_by_text('Find its latents').click()
+        page.get_by_text('Show it').click(timeout=COMPILED)
+        settled(page)
+        latent = latent_file.Latents.load(tmp_path / 'out' / 'projected-0001.npz')
+        noise = latent.noise_of(0)
+        wanted = grid.to_uint8(np.asarray(generator.synthesize(latent.ws, noise=noise)))[0]
+        assert_same(pixels(page, 'figure:nth-of-type(2) canvas'), wanted)
+
+
+def test_two_runs_have_a_checkpoint_each(opened, tmp_path):
+    from test_server import save_checkpoint
+
+    generators = {'one': {}, 'two': {}}
+    for number, (name, kept) in enumerate(generators.items()):
+        for nimg in (40 + number, 80 + number):
+            save_checkpoint(tmp_path / name, nimg, kept)
+    second = 'figure:nth-of-type(2) canvas'
+
+    def assert_both(page, text, *nimgs):
+        found, picture = settled(page)
+        assert found == text
+        assert_same(picture, RecipePainter(generators['one'][nimgs[0]]).picture(Recipe()))
+        assert_same(pixels(page, second), RecipePainter(generators['two'][nimgs[1]]).picture(Recipe()))
+        for number, nimg in enumerate(nimgs):
+            page.locator('#save select').evaluate(
+                '(select, value) => { select.value = value; select.dispatchEvent(new Event("change")); }', str(number)
+            )
+            assert command_of(page).endswith(f"nimg={nimg}'")
+
+    with viewing('--network=one', '--run=two', folder=tmp_path) as address:
+        page = opened(address)
+        assert_both(page, 'seed:0', 80, 81)
+        slide(page, 'Checkpoint of two', 0)
+        assert_both(page, 'seed:0&nimg=41', 80, 41)
+        slide(page, 'Checkpoint of one', 0)
+        assert_both(page, 'seed:0;nimg=40&nimg=41', 40, 41)
+        page.reload()
+        wait(page, SETTLED)
+        assert_both(page, 'seed:0;nimg=40&nimg=41', 40, 41)
+        page.get_by_label('The newest checkpoint of one').check()
+        page.get_by_label('The newest checkpoint of two').check()
+        assert_both(page, 'seed:0', 80, 81)
 
 
 def test_a_run_that_trains(opened, tmp_path):

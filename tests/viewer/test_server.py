@@ -243,7 +243,9 @@ def test_photos_wait_for_one_another_and_can_be_cancelled(network, in_folder, ca
     assert lines[0] == 'first.png: cancelled' and len(lines) == 3 and lines[1].startswith('second.jpg: projected in ')
 
 
-def test_a_page_that_vanishes_leaves_no_photo_behind(network, in_folder, capsys):
+def test_a_page_that_vanishes_leaves_no_photo_behind(network, in_folder, monkeypatch, capsys):
+    monkeypatch.setattr(server_module, '_GRACE', 0.1)
+
     async def test():
         async with serving([network]) as served:
             async with served.page() as page:

@@ -15,8 +15,11 @@ export function make(tag, properties = {}, ...children) {
 
 let made = 0;
 
-/** A slider with its label, its value, and a line of help. `onchange(value, moving)` hears of it. */
-export function slider(label, { min, max, step, help, format = String, onchange }) {
+/**
+ * A slider with its label, its value, and a line of help. `onchange(value, moving)` hears of it, and `onreset()` of a
+ * double click or the Delete key.
+ */
+export function slider(label, { min, max, step, help, format = String, onchange, onreset = null }) {
   const id = `slider-${made += 1}`;
   const output = make('output', { htmlFor: id });
   const input = make('input', { type: 'range', id, min, max, step, 'aria-describedby': help ? `${id}-help` : null });
@@ -26,6 +29,10 @@ export function slider(label, { min, max, step, help, format = String, onchange 
   };
   input.addEventListener('input', () => { show(); onchange(Number(input.value), true); });
   input.addEventListener('change', () => { show(); onchange(Number(input.value), false); });
+  if (onreset) {
+    input.addEventListener('dblclick', onreset);
+    input.addEventListener('keydown', (event) => { if (event.key === 'Delete') onreset(); });
+  }
   const row = make('div', { className: 'control' },
     make('label', { for: id }, label), output, input,
     help ? make('p', { className: 'help', id: `${id}-help` }, help) : null);

@@ -2,6 +2,7 @@
 
 const FIRST_WAIT = 500;  // milliseconds, doubled with each try
 const LONGEST_WAIT = 8000;
+const KEY = 'stylegan_jax page';
 
 export class Link {
   /** `hear(values, pixels)` gets every message; pixels are null but for pictures. */
@@ -9,12 +10,19 @@ export class Link {
     this.hear = hear;
     this.changed = changed;
     this.wait = FIRST_WAIT;
+    // A page that is loaded again takes its name up, and finds its photos. Between two loads alone is the name kept, since
+    // browsers copy the storage for a second page that people make of this one.
+    try {
+      this.page = sessionStorage.getItem(KEY);
+      sessionStorage.removeItem(KEY);
+      addEventListener('pagehide', () => sessionStorage.setItem(KEY, this.page ?? ''));
+    } catch { /* a browser without storage */ }
     this.open();
   }
 
   open() {
     const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    this.socket = new WebSocket(`${scheme}//${location.host}/socket`);
+    this.socket = new WebSocket(`${scheme}//${location.host}/socket?page=${encodeURIComponent(this.page ?? '')}`);
     this.socket.binaryType = 'arraybuffer';
     this.socket.onopen = () => { this.wait = FIRST_WAIT; this.changed(true); };
     this.socket.onclose = () => {

@@ -5,12 +5,14 @@ import { entriesOf, placeOf, valuesOf } from './recipe.js';
 
 const GRIDS = [['1x1', 'One'], ['2x2', '2×2'], ['3x3', '3×3'], ['4x4', '4×4']];
 const LARGEST_SEED = 2 ** 32 - 1;
+const MOST_SEEDS = 64;
 
 export class Look {
   constructor(viewer, place) {
     this.viewer = viewer;
     this.network = viewer.networks[0];
     this.playing = null;
+    this.labelling = viewer.networks.find((network) => network.label_dim) ?? this.network;
     place.append(this.seeds(), ...this.shape(), ...this.labels(), ...this.noises(), ...this.run(), this.loop());
     this.refresh();
   }
@@ -50,10 +52,12 @@ export class Look {
     if (this.network.truncates) {
       this.psi = slider('Psi', {
         min: -1, max: 1.5, step: 0.01, format: (value) => value.toFixed(2), onchange: change('psi'),
-        help: '1 is the full variety; less is more typical; 0 is the average; below it lies the opposite of the picture.',
+        onreset: () => this.viewer.change({ psi: null }),
+        help: '1 is the full variety; less is more typical; 0 is the average; below it lies the opposite of the picture. A double click, or Delete, sets a slider back.',
       });
       this.cutoff = slider('Layers it counts for', {
         min: 0, max: this.network.layers.length, step: 1, onchange: change('cutoff'),
+        onreset: () => this.viewer.change({ cutoff: null }),
         format: (value) => (value ? `first ${value}` : 'none'),
         help: 'The layers after them keep their full variety.',
       });
@@ -68,13 +72,14 @@ export class Look {
         return `${width}×${height}${value % 1 ? `, ${Math.round(100 * (value % 1))}% faded in` : ''}`;
       },
       onchange: (value, moving) => this.viewer.change({ lod: top - value }, moving),
+      onreset: () => this.viewer.change({ lod: null }),
     });
     parts.push(this.lod);
     return [make('div', { className: 'group' }, ...parts)];
   }
 
   labels() {
-    const { label_dim: count, names, classes, examples } = this.network;
+    const { label_dim: count, names, classes, examples } = this.labelling;
     if (!count) return [];
     const parts = [];
     const known = classes ?? (examples.length ? [] : Array.from({ length: count }, (_, number) => number));
@@ -86,15 +91,17 @@ export class Look {
       onchange: () => this.viewer.change({ class_: this.class_.value || null, label: null }),
     });
     setOptions(this.class_, [['', examples.length ? 'in turn, those of the training' : 'in turn, by the seed'], ...options, ['none', 'none']]);
-    parts.push(labelled('Class', this.class_));
+    const isOfOne = this.viewer.networks.some((network) => !network.label_dim);
+    parts.push(labelled('Class', this.class_, isOfOne ? `For ${this.labelling.name}; the other network has no classes.` : null));
     if (count <= 32) {
+      const change = (number, value, moving) => {
+        const label = this.labelNow();
+        label[number] = value;
+        this.viewer.change({ label, class_: null }, moving);
+      };
       this.label = Array.from({ length: count }, (_, number) => slider(names ? names[number] : `Label ${number}`, {
         min: 0, max: 1, step: 0.01, format: (value) => value.toFixed(2),
-        onchange: (value, moving) => {
-          const label = this.labelNow();
-          label[number] = value;
-          this.viewer.change({ label, class_: null }, moving);
-        },
+        onchange: (value, moving) => change(number, value, moving), onreset: () => change(number, 0, false),
       }));
       parts.push(make('details', {}, make('summary', {}, 'Label by numbers'), ...this.label));
     }
@@ -104,7 +111,7 @@ export class Look {
   labelNow() {
     const { label, class_ } = this.viewer.recipe;
     if (label) return [...label];
-    const row = new Array(this.network.label_dim).fill(0);
+    const row = new Array(this.labelling.label_dim).fill(0);
     const number = this.numberOf(class_);
     if (number >= 0) row[number] = 1;
     return row;
@@ -112,7 +119,7 @@ export class Look {
 
   /** The number of a class, however it is written; -1 for none. */
   numberOf(class_) {
-    const numbers = [...Array(this.network.label_dim).keys()];
+    const numbers = [...Array(this.labelling.label_dim).keys()];
     return numbers.findIndex((number) => [`number:${number}`, String(number), this.classOf(number)].includes(class_));
   }
 
@@ -126,13 +133,14 @@ export class Look {
     this.noiseFile = make('select', { onchange: () => this.setNoise('file') });
     this.ofSeed = labelled('Seed of the noise', this.noiseSeed);
     this.ofFile = labelled('Noise of', this.noiseFile);
+    const change = (number, value, moving) => {
+      const values = valuesOf(this.viewer.recipe.factors, this.network);
+      values[number] = value === 1 ? null : value;
+      this.viewer.change({ factors: entriesOf(values) }, moving);
+    };
     this.factors = this.network.layers.map((layer, number) => slider(`${number} (${layer.side}×${layer.side})`, {
       min: 0, max: 3, step: 0.05, format: (value) => `× ${value.toFixed(2)}`,
-      onchange: (value, moving) => {
-        const values = valuesOf(this.viewer.recipe.factors, this.network);
-        values[number] = value === 1 ? null : value;
-        this.viewer.change({ factors: entriesOf(values) }, moving);
-      },
+      onchange: (value, moving) => change(number, value, moving), onreset: () => change(number, 1, false),
     }));
     const reset = make('button', { type: 'button', onclick: () => this.viewer.change({ factors: [] }) }, 'All as trained');
     return [make('div', { className: 'group' }, this.noise, this.ofSeed, this.ofFile,
@@ -145,25 +153,30 @@ export class Look {
     this.viewer.change({ noise });
   }
 
+  /** A slider of checkpoints for each network that is a run. */
   run() {
-    if (!this.viewer.networks.some((network) => network.run)) return [];
-    this.follow = make('input', {
-      type: 'checkbox',
-      onchange: () => this.viewer.change({ nimg: this.follow.checked ? null : this.nimgs().at(-1) ?? null }),
+    const runs = this.viewer.networks.flatMap((network, number) => (network.run ? [number] : []));
+    this.checkpoints = runs.map((number) => {
+      const set = (nimg, moving) => this.viewer.setCheckpoint(number, nimg ?? null, moving);
+      const words = runs.length > 1 ? ` of ${this.viewer.networks[number].name}` : '';
+      const follow = make('input', {
+        type: 'checkbox', onchange: () => set(follow.checked ? null : this.nimgs(number).at(-1), false),
+      });
+      const row = slider(`Checkpoint${words}`, {
+        min: 0, max: 1, step: 1, onchange: (value, moving) => set(this.nimgs(number)[value], moving), onreset: () => set(null, false),
+        format: (value) => `${(this.nimgs(number)[value] ?? 0).toLocaleString('en')} images`,
+        help: 'Images shown to the discriminator when it was saved.',
+      });
+      return { number, follow, row, words };
     });
-    this.checkpoint = slider('Checkpoint', {
-      min: 0, max: 1, step: 1, onchange: (value, moving) => this.viewer.change({ nimg: this.nimgs()[value] ?? null }, moving),
-      format: (value) => `${(this.nimgs()[value] ?? 0).toLocaleString('en')} images`,
-      help: 'Images shown to the discriminator when it was saved.',
-    });
-    return [make('div', { className: 'group' },
-      make('div', { className: 'control' }, make('label', {}, this.follow, ' The newest checkpoint')), this.checkpoint)];
+    return this.checkpoints.map(({ follow, row, words }) => make('div', { className: 'group' },
+      make('div', { className: 'control' }, make('label', {}, follow, ` The newest checkpoint${words}`)), row));
   }
 
-  nimgs() { return this.viewer.networks.find((network) => network.run)?.nimgs ?? []; }
+  nimgs(number) { return this.viewer.networks[number].nimgs; }
 
   loop() {
-    this.loopSeeds = make('input', { type: 'text', value: '0-5', spellcheck: false });
+    this.loopSeeds = make('input', { type: 'text', value: '0-5', spellcheck: false, onchange: () => this.viewer.problem(this.wrongSeeds()) });
     this.play = make('button', { type: 'button', 'aria-pressed': 'false', onclick: () => this.toggle() }, 'Play');
     this.speed = slider('Seconds from seed to seed', {
       min: 0.25, max: 5, step: 0.25, format: (value) => value.toFixed(2), onchange: () => {},
@@ -174,13 +187,21 @@ export class Look {
       this.speed);
   }
 
+  /** What is wrong with the seeds of the loop; null for nothing. */
+  wrongSeeds() {
+    try { seedsIn(this.loopSeeds.value); } catch (error) { return error.message; }
+    return null;
+  }
+
   toggle() {
     if (this.playing) { this.stop(); this.viewer.change({}, false); return; }
     const before = /^loop:.*@(.+)$/.exec(this.viewer.recipe.source);
     let time = before ? Number(before[1]) : 0;
     let last = performance.now();
+    const wrong = this.wrongSeeds();
+    this.viewer.problem(wrong);
+    if (wrong) return;
     const count = seedsIn(this.loopSeeds.value).length;
-    if (!count) { this.viewer.problem('Name the seeds of the loop, such as 0-5,12.'); return; }
     const step = (now) => {
       if (!this.playing) return;
       time = (time + (now - last) / 1000 / Number(this.speed.input.value)) % count;
@@ -208,7 +229,7 @@ export class Look {
       setOptions(this.noiseFile, noisy);
       this.noise.enable('file', noisy.length > 0);
     }
-    if (this.checkpoint) this.checkpoint.input.max = Math.max(0, this.nimgs().length - 1);
+    for (const { number, row } of this.checkpoints) row.input.max = Math.max(0, this.nimgs(number).length - 1);
   }
 
   show(recipe) {
@@ -234,10 +255,11 @@ export class Look {
     }
     this.label?.forEach((one, number) => one.set(this.labelNow()[number]));
     if (this.noise) this.showNoise(recipe);
-    if (this.checkpoint) {
-      const at = recipe.nimg === null ? this.nimgs().length - 1 : this.nimgs().indexOf(recipe.nimg);
-      this.checkpoint.set(Math.max(0, at));
-      this.follow.checked = recipe.nimg === null;
+    for (const { number, follow, row } of this.checkpoints) {
+      const { nimg } = this.viewer.recipeFor(number);
+      const at = nimg === null ? this.nimgs(number).length - 1 : this.nimgs(number).indexOf(nimg);
+      row.set(Math.max(0, at));
+      follow.checked = nimg === null;
     }
     const loop = /^loop:(.*)@/.exec(source);
     if (loop && !this.playing && document.activeElement !== this.loopSeeds) this.loopSeeds.value = loop[1];
@@ -260,13 +282,17 @@ export class Look {
   }
 }
 
-/** The seeds of a text such as '0-5,12', as far as it is one. */
+/** The seeds of a text such as '0-5,12'; an error says why it is none. */
 export function seedsIn(text) {
-  return text.split(',').flatMap((part) => {
+  const seeds = text.split(',').flatMap((part) => {
     const match = /^\s*(\d+)(?:\s*-\s*(\d+))?\s*$/.exec(part);
-    if (!match) return [];
-    const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])];
-    return Array.from({ length: Math.min(64, Math.max(0, last - first + 1)) }, (_, step) => first + step);
-  }).slice(0, 64);
+    const [first, last] = match ? [Number(match[1]), Number(match[2] ?? match[1])] : [1, 0];
+    if (first > last || last > LARGEST_SEED) {
+      throw new Error(`“${part.trim()}” names no seeds. Name the seeds of the loop by numbers and rising ranges, such as 0-5,12.`);
+    }
+    return Array.from({ length: Math.min(MOST_SEEDS + 1, last - first + 1) }, (_, step) => first + step);
+  });
+  if (seeds.length > MOST_SEEDS) throw new Error(`A loop has at most ${MOST_SEEDS} seeds.`);
+  return seeds;
 }
 

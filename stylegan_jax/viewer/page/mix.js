@@ -9,7 +9,7 @@ export class Mix {
   constructor(viewer, place) {
     this.viewer = viewer;
     this.network = viewer.networks[0];
-    this.seeds = [];
+    Object.assign(this, { seeds: [], queue: [], asked: null });
     if (!this.network.styles) {
       place.append(make('p', {}, 'The layers of this network have no styles to mix.'));
       return;
@@ -104,14 +104,26 @@ export class Mix {
     const key = JSON.stringify([psi, cutoff, class_, label, nimg, [...(this.canvases ?? new Map()).keys()]]);
     if (!again && key === this.drawn) return;
     this.drawn = key;
-    for (const source of (this.canvases ?? new Map()).keys()) {
-      this.viewer.ask(`thumb:${source}`, 0, { source, psi, cutoff, class_, label, lod, nimg }, true);
-    }
+    this.queue = [...(this.canvases ?? new Map()).keys()].map((source) => ({ source, psi, cutoff, class_, label, lod, nimg }));
+    if (!this.asked) this.next();
+  }
+
+  /** Asks for the next small picture: one at a time, so that they hold up nothing. */
+  next() {
+    this.asked = this.queue.shift() ?? null;
+    if (this.asked) this.viewer.ask(`thumb:${this.asked.source}`, 0, this.asked, true, true);
+  }
+
+  /** The socket is a new one, and what was asked for through the old one does not come. */
+  again() {
+    this.asked = null;
+    this.settled(true);
   }
 
   thumbnail(values, pixels) {
     const canvas = this.canvases?.get(values.view.slice('thumb:'.length));
     if (canvas) paint(canvas, values.shape, pixels);
+    if (this.asked?.source === values.view.slice('thumb:'.length)) this.next();
   }
 
   refresh() { this.show(this.viewer.recipe); }

@@ -1,6 +1,6 @@
 // A photo becomes a source: it is cropped here, and the server finds the latents that make it.
 
-import { labelled, make, paint } from './elements.js';
+import { labelled, make, paint, setOptions } from './elements.js';
 
 const [FEWEST, MOST] = [400, 800];  // pixels of the larger side of a photo, as it is shown
 const HANDLE = 12;  // pixels of the screen
@@ -10,10 +10,16 @@ const STEPS = [[100, 'quick, 100 steps'], [300, 'good, 300 steps'], [1000, 'thor
 export class Photo {
   constructor(viewer, place) {
     Object.assign(this, { viewer, place, jobs: new Map(), image: null, file: null });
-    if (!viewer.networks[0].truncates) {
+    if (!viewer.networks.some((network) => network.truncates)) {
       place.append(make('p', {}, 'A Progressive GAN has no latents w that could be found.'));
       return;
     }
+    // A Progressive GAN has no latents w that could be found.
+    const able = viewer.networks.flatMap((network, number) => (network.truncates ? [[String(number), network.name]] : []));
+    this.which = make('select', { onchange: () => this.take(this.file) });
+    setOptions(this.which, able);
+    const whichRow = labelled('With', this.which);
+    whichRow.hidden = viewer.networks.length < 2;
     this.input = make('input', { type: 'file', accept: 'image/*', onchange: () => this.take(this.input.files[0]) });
     this.drop = make('div', { className: 'drop' }, labelled('A photo', this.input, 'Or drop one anywhere on the page. It stays on the machine of the viewer.'));
     this.canvas = make('canvas', {
@@ -26,11 +32,11 @@ export class Photo {
     this.said = make('p', { role: 'alert', className: 'problem', hidden: true });
     this.list = make('ul', { className: 'jobs', 'aria-label': 'Photos' });
     place.append(
-      make('div', { className: 'group' }, this.drop, this.canvas, this.cropHelp, labelled('How long', this.steps),
+      make('div', { className: 'group' }, whichRow, this.drop, this.canvas, this.cropHelp, labelled('How long', this.steps),
         make('div', { className: 'buttons' }, this.start), this.said),
       make('div', { className: 'group' }, this.list));
     this.listen();
-    addEventListener('beforeunload', (event) => {  // the server ends what a page that leaves has asked for
+    addEventListener('beforeunload', (event) => {  // the server ends it soon after the page has left
       if ([...this.jobs.values()].some((job) => !job.bar.hidden)) event.preventDefault();
     });
   }
@@ -96,7 +102,7 @@ export class Photo {
       return;
     }
     // The largest box of the network's shape, in the middle; shares of the photo's sides.
-    const [height, width] = this.viewer.networks[0].shape;
+    const [height, width] = this.viewer.networks[Number(this.which.value)].shape;
     this.shape = (width / height) * (this.image.height / this.image.width);
     const size = this.shape > 1 ? { width: 1, height: 1 / this.shape } : { width: this.shape, height: 1 };
     this.box = { left: (1 - size.width) / 2, top: (1 - size.height) / 2, ...size };
@@ -143,7 +149,8 @@ export class Photo {
 
   async send() {
     const { left, top, width, height } = this.box;
-    const { class_, label, lod, nimg } = this.viewer.recipe;
+    const number = Number(this.which.value);
+    const { class_, label, lod, nimg } = this.viewer.recipeFor(number);
     const recipe = ['seed:0'];
     if (class_) recipe.push(`class=${encodeURIComponent(class_)}`);
     if (label) recipe.push(`label=${label.join(',')}`);
@@ -151,7 +158,7 @@ export class Photo {
     if (nimg !== null) recipe.push(`nimg=${nimg}`);
     const query = new URLSearchParams({
       page: this.viewer.page, title: this.file.name, steps: Math.min(this.steps.value, this.viewer.mostSteps),
-      left, top, right: Math.min(1, left + width), bottom: Math.min(1, top + height), recipe: recipe.join(';'), network: 0,
+      left, top, right: Math.min(1, left + width), bottom: Math.min(1, top + height), recipe: recipe.join(';'), network: number,
     });
     this.start.disabled = true;
     this.problem(null);
@@ -183,13 +190,14 @@ export class Photo {
     };
     const isOver = ['done', 'cancelled', 'failed'].includes(values.state);
     if (isOver || !job.stopping) job.words.textContent = words[values.state]();
+    if (values.state !== 'running') this.viewer.announce(`${values.title}: ${job.words.textContent}`, isOver);
     job.row.dataset.state = values.state;
     if (values.state === 'running') Object.assign(job.bar, { value: values.step, max: values.steps });
     job.bar.hidden = job.cancel.hidden = isOver;
     if (values.state === 'done') {
       job.use.hidden = false;
       job.use.onclick = () => this.viewer.change({
-        source: values.source, layers: [], noise: this.viewer.networks[0].noise ? values.source : 'const',
+        source: values.source, layers: [], noise: this.viewer.networks[values.network].noise ? values.source : 'const',
       });
     }
   }
@@ -202,11 +210,11 @@ export class Photo {
     job.words.textContent = 'stopping …';
   }
 
-  /** The socket was lost, and with it what the server did for this page. */
+  /** The viewer no longer knows this page, and what it did for it is lost. */
   lost() {
     for (const job of this.jobs.values()) {
       if (job.bar.hidden) continue;
-      job.words.textContent = 'ended, because the connection was lost';
+      job.words.textContent = 'ended, because the connection was lost for too long';
       job.bar.hidden = job.cancel.hidden = true;
     }
     this.jobs.clear();
@@ -215,7 +223,7 @@ export class Photo {
   newJob(values) {
     const job = {
       canvas: make('canvas', { width: 1, height: 1 }),
-      words: make('p', { role: 'status' }),
+      words: make('p'),
       bar: make('progress', { 'aria-label': `Progress of ${values.title}` }),
       cancel: make('button', { type: 'button', onclick: () => this.cancel(values.job) }, 'Cancel'),
       use: make('button', { type: 'button', className: 'main', hidden: true }, 'Show it'),

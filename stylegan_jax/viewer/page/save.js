@@ -9,19 +9,22 @@ const KINDS = [
 
 export class Save {
   constructor(viewer, place) {
-    Object.assign(this, { viewer, commands: [] });
+    Object.assign(this, { viewer, commands: [], number: 0, running: new Map() });
     this.which = make('select', { onchange: () => this.showCommand() });
     setOptions(this.which, viewer.networks.map((network, number) => [String(number), network.name]));
     this.whichRow = labelled('Of', this.which);
     this.whichRow.hidden = viewer.networks.length < 2;
     this.said = make('p', { role: 'status', className: 'help' });
+    this.progress = make('p', { className: 'help' });  // it changes too often for a screen reader
+    this.cancel = make('button', { type: 'button', onclick: () => this.stop() }, 'Cancel');
+    this.cancelRow = make('div', { className: 'buttons', hidden: true }, this.cancel);
     const buttons = KINDS.map(([kind, label, help]) => make('button', {
       type: 'button', className: 'save', id: `save-${kind}`, onclick: (event) => this.save(kind, event.currentTarget),
     }, make('strong', {}, label), make('span', {}, help)));
     this.text = make('textarea', { className: 'code', readOnly: true, rows: 5, spellcheck: false });
     this.link = make('button', { type: 'button', onclick: () => this.copy(location.href, 'The link') }, 'Copy the link');
     place.append(
-      make('div', { className: 'group' }, this.whichRow, make('div', { className: 'saves' }, ...buttons), this.said),
+      make('div', { className: 'group' }, this.whichRow, make('div', { className: 'saves' }, ...buttons), this.said, this.progress, this.cancelRow),
       make('div', { className: 'group' }, labelled('The command that makes exactly this picture', this.text),
         make('div', { className: 'buttons' },
           make('button', { type: 'button', className: 'main', onclick: () => this.copy(this.text.value, 'The command') }, 'Copy the command'),
@@ -36,24 +39,54 @@ export class Save {
   showCommand() { this.text.value = this.commands[Number(this.which.value)] ?? ''; }
 
   async save(kind, button) {
-    const recipe = { ...this.viewer.recipe };
-    if (kind === 'film') recipe.source = `loop:${this.viewer.look.loopSeeds.value.replace(/\s/g, '')}@0`;
+    const network = Number(this.which.value);
+    const recipe = { ...this.viewer.recipeFor(network) };
+    const name = this.viewer.networks.length > 1 ? ` of ${this.viewer.networks[network].name}` : '';
+    // The checkpoint of the picture that is on the page, even if the run has a newer one by now.
+    if (this.viewer.networks[network].run) recipe.nimg ??= this.viewer.views.all[network].values?.nimg ?? null;
+    if (kind === 'film') {
+      this.said.textContent = this.viewer.look.wrongSeeds() ?? '';
+      if (this.said.textContent) return;
+      recipe.source = `loop:${this.viewer.look.loopSeeds.value.replace(/\s/g, '')}@0`;
+    }
+    const number = this.number += 1;
+    const file = { kind, name, stop: new AbortController() };
+    this.running.set(number, file);
+    this.cancelRow.hidden = false;
     button.disabled = true;
-    this.said.textContent = `Making the ${kind} …`;
+    this.said.textContent = `Making the ${kind}${name} …`;
     try {
       const answer = await fetch('/save', {
-        method: 'POST', body: JSON.stringify({ kind, network: Number(this.which.value), recipe }),
+        method: 'POST', signal: file.stop.signal,
+        body: JSON.stringify({ kind, network, recipe, page: this.viewer.page, number }),
       });
       if (!answer.ok) throw new Error((await answer.json()).problem);
-      const name = decodeURIComponent(/filename\*=UTF-8''(.+)/.exec(answer.headers.get('Content-Disposition'))[1]);
+      const fileName = decodeURIComponent(/filename\*=UTF-8''(.+)/.exec(answer.headers.get('Content-Disposition'))[1]);
       const address = URL.createObjectURL(await answer.blob());
-      make('a', { href: address, download: name }).click();
+      make('a', { href: address, download: fileName }).click();
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
-      this.said.textContent = `${name} was saved.`;
+      this.said.textContent = `${fileName}${name} was saved.`;
     } catch (error) {
-      this.said.textContent = error instanceof TypeError ? 'The viewer does not answer.' : error.message;
+      this.said.textContent = error.name === 'AbortError' ? `The ${kind} was cancelled.`
+        : error instanceof TypeError ? 'The viewer does not answer.' : error.message;
     }
     button.disabled = false;
+    this.running.delete(number);
+    this.progress.textContent = '';
+    this.cancelRow.hidden = !this.running.size;
+  }
+
+  /** News of a file that is made. */
+  news({ number, state, done, count }) {
+    const file = this.running.get(number);
+    if (!file) return;
+    if (state === 'waiting') this.said.textContent = `The ${file.kind}${file.name} waits for another one that is being made.`;
+    else if (count) this.progress.textContent = `${done} of ${count} frames`;
+    else this.said.textContent = `Making the ${file.kind}${file.name} …`;
+  }
+
+  stop() {
+    for (const { stop } of this.running.values()) stop.abort();
   }
 
   async copy(text, what) {

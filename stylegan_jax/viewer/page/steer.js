@@ -31,7 +31,7 @@ export class Steer {
     const reset = make('button', { type: 'button', onclick: () => viewer.change({ moves: [], directions: null }) }, 'Reset all');
     place.append(
       make('div', { className: 'group' }, this.which, this.own, make('div', { className: 'buttons' }, reset),
-        make('p', { className: 'help' }, 'How far the latent moves, in standard deviations. A double click sets a slider back.')),
+        make('p', { className: 'help' }, 'How far the latent moves, in standard deviations. A double click, or Delete, sets a slider back.')),
       make('div', { className: 'group' }, this.fileRow, this.hint = make('p', { className: 'help' })),
       this.attributes, this.principal);
     this.refresh();
@@ -102,9 +102,9 @@ export class Steer {
     place.replaceChildren(make('h2', {}, title), ...names.map((name) => {
       const row = slider(words(name), {
         min: -FARTHEST, max: FARTHEST, step: 0.1, onchange: (value, moving) => this.move(name, value, moving),
+        onreset: () => this.move(name, 0, false),
         format: (value) => `${value > 0 ? '+' : value < 0 ? '−' : ''}${Math.abs(value).toFixed(1)}${this.wordsOfLayers(name)}`,
       });
-      row.input.addEventListener('dblclick', () => this.move(name, 0, false));
       this.sliders.set(name, row);
       return row;
     }));

@@ -21,16 +21,25 @@ export class Views {
       const caption = make('figcaption', {}, network.name);
       this.place.append(make('figure', {}, canvas, caption));
       this.listen(canvas);
-      return { canvas, caption, number, asked: new Map() };
+      return { canvas, caption, number, asked: new Map(), newest: 0, problemAt: 0 };
     });
     this.place.classList.toggle('two', this.all.length > 1);
   }
 
   ask(moving, changedAt) {
     for (const view of this.all) {
-      const asked = this.viewer.ask(`view${view.number}`, view.number, this.viewer.recipe, moving);
-      view.asked.set(asked, changedAt);
+      view.newest = this.viewer.ask(`view${view.number}`, view.number, this.viewer.recipeFor(view.number), moving);
+      view.asked.set(view.newest, changedAt);
     }
+  }
+
+  /** What went wrong with a picture, unless something else was asked for in the meantime. */
+  problem(values) {
+    const view = this.all[Number(values.view.slice(4))];
+    if (values.number < view.newest) return;
+    view.problemAt = values.number;
+    const name = this.all.length > 1 ? `${this.viewer.networks[view.number].name}: ` : '';
+    this.viewer.problem(name + values.text, values.view);
   }
 
   picture(values, pixels) {
@@ -46,13 +55,14 @@ export class Views {
     this.times = [...this.times.filter((time) => time > now - 1000), now];
     Object.assign(view.canvas.dataset, { number: values.number, stage: values.stage, full: values.stage === values.wanted });
     view.values = { ...view.values, ...values };
+    if (values.number > view.problemAt) this.viewer.problem(null, values.view);
     if (view.number === 0) {
       this.facts.textContent = this.described(values, network, since ? now - since : null);
       clearTimeout(this.still);
       this.still = setTimeout(() => { this.times = []; this.facts.textContent = this.described(values, network, null); }, 1000);
       // At rest alone: browsers refuse more than some changes of the address in a second.
       if (values.command && !this.viewer.note) this.viewer.setAddress(values.text);
-      this.viewer.problem(network.problem ?? this.viewer.note);
+      this.viewer.problem(this.viewer.problemOfFiles ?? this.viewer.note);
     }
     view.caption.textContent = network.run && values.nimg !== null
       ? `${network.name}, ${values.nimg.toLocaleString('en')} images` : network.name;
