@@ -205,18 +205,25 @@ def test_calls_are_counted_and_repeated():
 
 
 def test_rates_of_the_device_are_those_of_numpy():
-    """Within a factor of twenty: another library, on a machine that does other things as well."""
-    a = np.random.default_rng(0).standard_normal((512, 512), np.float32)
-    numpy_rate = 2 * 512**3 / min(timing.seconds_per_call(lambda n: [a @ a for _ in range(n)], seconds=0.05))
-    assert 1 / 20 < device.matrix_rate(512, 'float32', seconds=0.05) / numpy_rate < 20
-    x = np.zeros(1 << 24, np.float32)
+    """Within a factor of twenty, once in five tries: another library, on a machine that does other things as well."""
+    a, x = np.random.default_rng(0).standard_normal((512, 512), np.float32), np.zeros(1 << 24, np.float32)
+
+    def multiply(count):
+        for _ in range(count):
+            a @ a
 
     def increase(count):
         for _ in range(count):
             np.add(x, 1, out=x)
 
-    numpy_bandwidth = 2 * x.nbytes / min(timing.seconds_per_call(increase, seconds=0.05))
-    assert 1 / 20 < device.copy_bandwidth(x.nbytes, seconds=0.05) / numpy_bandwidth < 20
+    def agree(rate, work, run):
+        ratios = []
+        while len(ratios) < 5 and not (ratios and 1 / 20 < ratios[-1] < 20):
+            ratios.append(rate() / (work / min(timing.seconds_per_call(run, seconds=0.05))))
+        assert 1 / 20 < ratios[-1] < 20, ratios
+
+    agree(lambda: device.matrix_rate(512, 'float32', seconds=0.05), 2 * 512**3, multiply)
+    agree(lambda: device.copy_bandwidth(x.nbytes, seconds=0.05), 2 * x.nbytes, increase)
     assert device.product_type('bfloat16') == ('bfloat16', 'default')
     assert device.product_type('tf32') == ('float32', 'default')
     assert device.product_type('float32') == ('float32', 'highest')
