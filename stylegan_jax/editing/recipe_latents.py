@@ -1,6 +1,5 @@
 """From a recipe to the latents of its picture: sources, truncation, mixing, and steps along directions."""
 
-import collections
 import collections.abc
 import dataclasses
 import threading
@@ -15,6 +14,7 @@ from stylegan_jax.editing.recipe import Recipe, Source
 from stylegan_jax.errors import UserError
 from stylegan_jax.figures import layer_ranges
 from stylegan_jax.networks.generator import Generator, broadcast_w
+from stylegan_jax.runtime.recent import Recent
 from stylegan_jax.sampling.latents import latents
 from stylegan_jax.sampling.painter import Painter
 from stylegan_jax.sampling.seed_labels import SeedLabels, class_labels, labels_in_turn, same_label
@@ -54,8 +54,8 @@ class RecipeLatents:
         self._find_latents = find_latents
         self._painter = Painter(generator, precision=precision)
         self._dtype = generator.w_avg.dtype
-        self._w_of_seeds, self._labels, self._own_directions = _Kept(_MOST_SEEDS), _Kept(_MOST_LABELS), None
-        self._prepared = _Kept(_MOST_LABELS)
+        self._w_of_seeds, self._labels, self._own_directions = Recent(_MOST_SEEDS), Recent(_MOST_LABELS), None
+        self._prepared = Recent(_MOST_LABELS)
         self._lock = threading.RLock()  # held while something that is kept is computed
 
     def prepare(self, recipe: Recipe) -> None:
@@ -196,31 +196,6 @@ class RecipeLatents:
                 names = principal_names(self.generator)
                 self._own_directions = editing.principal_directions(moments, len(names))
             return self._own_directions
-
-
-class _Kept:
-    """Values by keys, of which the least recently used are dropped; threads may share it."""
-
-    def __init__(self, most):
-        self._most, self._values, self._lock = most, collections.OrderedDict(), threading.Lock()
-
-    def __len__(self):
-        return len(self._values)
-
-    def found(self, key):
-        """Returns a value, or None."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def keep(self, key, value):
-        """Returns the value."""
-        with self._lock:
-            self._values[key] = value
-            if len(self._values) > self._most:
-                self._values.popitem(last=False)
-        return value
 
 
 def _long_parts(recipe):

@@ -33,6 +33,12 @@ _PURPOSE = 7  # of the run's key; others are in `training.draws` and `run.sample
 _MOST = 512  # images of each kind
 _LIMIT, _TICKS = 0.5, 3  # the verdict: r_v is above the limit at so many ticks in a row
 _ERRORS = 2.0  # standard errors by which the scores have to differ
+_REMEDIES = {  # by `augment.mode`
+    'none': 'more images, or augment.mode=ada, prevent that',
+    'ada': 'more images prevent that, or a lower augment.target or augment.speed_kimg',
+    'fixed': 'more images prevent that, or a higher augment.p',
+    'diffaugment': 'more images prevent that',
+}
 
 
 class OverfittingWatch:
@@ -113,18 +119,9 @@ class OverfittingWatch:
         return (
             f'training memorises: at {_TICKS} ticks in a row the discriminator scored held-out images ({held:.2f}) '
             f'more like generated ones ({fake:.2f}) than like those that it trains on ({train:.2f}; '
-            f'r_v = {numbers["overfitting"]:.2f}); {self._remedy()}, and checkpoints from before may be better'
+            f'r_v = {numbers["overfitting"]:.2f}); {_REMEDIES[self._config.augment.mode]}, and checkpoints from before '
+            'may be better'
         )
-
-    def _remedy(self):
-        match self._config.augment.mode:
-            case 'none':
-                return 'more images, or augment.mode=ada, prevent that'
-            case 'ada':
-                return 'more images prevent that, or a lower augment.target or augment.speed_kimg'
-            case 'fixed':
-                return 'more images prevent that, or a higher augment.p'
-        return 'more images prevent that'
 
     def _score_of_stage(self, stage):
         """Returns a compiled function of (state, images and labels of both kinds, number of the batch)."""

@@ -85,19 +85,15 @@ def transferred(
 
 def _refuse_fresh_in_frozen(path, config, fates, old, new):
     """Raises a UserError for blocks of D that would stay as they are without weights from the file."""
-    for fate, problem, remedy in (
-        ('reshaped', '{} is {} in {path}, and {} in this run, so that it would stay random', 'give 0, or another file'),
-        (
-            'new',
-            '{path} does not have {}, which would stay random',
-            'give 0, or the size of its images to image.resolution',
-        ),
-    ):
-        for name in fates[fate]:
-            if name.partition('/')[0] in frozen_blocks(config):
-                shapes = [array[name].shape for array in (old, new) if name in array]
-                problem = problem.format(name, *shapes, path=path)
-                raise UserError(problem, field='train.freeze_d', value=config.train.freeze_d, remedy=remedy)
+    frozen = frozen_blocks(config)
+    for name in (*fates['new'], *fates['reshaped']):
+        if name.partition('/')[0] in frozen:
+            problem, remedy = f'{path} does not have {name}', 'give 0, or the size of its images to image.resolution'
+            if name in old:
+                problem = f'{name} is {old[name].shape} in {path}, and {new[name].shape} in this run'
+                remedy = 'give 0, or another file'
+            problem += ', so that it would stay random'
+            raise UserError(problem, field='train.freeze_d', value=config.train.freeze_d, remedy=remedy)
 
 
 def _merged(theirs, fresh):

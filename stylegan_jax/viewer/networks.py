@@ -1,6 +1,5 @@
 """The networks that the viewer shows, and the checkpoints of a run that trains."""
 
-import collections
 import dataclasses
 import os
 import threading
@@ -14,6 +13,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.figures import layer_ranges
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
+from stylegan_jax.runtime.recent import Recent
 from stylegan_jax.storage.loading import is_run, load, load_with_lod
 from stylegan_jax.viewer.sources import Sources
 
@@ -49,7 +49,7 @@ class ShownNetwork:
         self.path, self.which, self.precision = path, which, precision
         self._sources, self._follow, self._lock = sources, follow, threading.Lock()
         self.is_run = is_run(path)
-        self._others: collections.OrderedDict[int, RecipePainter] = collections.OrderedDict()
+        self._others: Recent[int, RecipePainter] = Recent(_MOST_KEPT)
         self._current = self._load(None)  # (images shown, painter), replaced as one
         self.nimgs = self._listed() if self.is_run else []
         self._problem = None
@@ -79,23 +79,17 @@ class ShownNetwork:
         if found := self.loaded(nimg):
             return found
         with self._lock:
-            if nimg not in self._others:
-                if nimg not in self.nimgs:
-                    problem = f'there is no checkpoint of {nimg:,} images; there are those of '
-                    raise UserError(problem + ', '.join(f'{one:,}' for one in self.nimgs), field='nimg')
-                self._keep(nimg, self._load(nimg)[1])
-            self._others.move_to_end(nimg)
-            return self._others[nimg]
+            if found := self._others.found(nimg):  # another thread was faster
+                return found
+            if nimg not in self.nimgs:
+                problem = f'there is no checkpoint of {nimg:,} images; there are those of '
+                raise UserError(problem + ', '.join(f'{one:,}' for one in self.nimgs), field='nimg')
+            return self._others.keep(nimg, self._load(nimg)[1])
 
     def loaded(self, nimg: int | None) -> RecipePainter | None:
         """Returns the painter of a checkpoint if it is in memory; waits for nothing."""
         newest, painter = self._current
-        return painter if nimg is None or nimg == newest or not self.is_run else self._others.get(nimg)
-
-    def _keep(self, nimg, painter):
-        self._others[nimg] = painter
-        if len(self._others) > _MOST_KEPT:
-            self._others.popitem(last=False)
+        return painter if nimg is None or nimg == newest or not self.is_run else self._others.found(nimg)
 
     def refresh(self) -> tuple[bool, str | None]:
         """Looks at the disk: takes up a newer checkpoint, and notices files that went.
@@ -114,8 +108,7 @@ class ShownNetwork:
                     self._tried = self.nimgs[-1]
                     found = self._load(None)
                     if found[0] != self.newest:
-                        with self._lock:
-                            self._keep(*self._current)  # pages still show pictures of it
+                        self._others.keep(*self._current)  # pages still show pictures of it
                         self._current = found
                 if self._follow and self._tried > (self.newest or 0):
                     problem = f'{self.path}: the checkpoint of {self._tried:,} images cannot be read'

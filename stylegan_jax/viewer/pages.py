@@ -14,6 +14,8 @@ import aiohttp
 import numpy as np
 from aiohttp import web
 
+from stylegan_jax.runtime.recent import Recent
+
 LANES = 'moving', 'resting', 'small'
 _MOST_WAITING = 128  # views of a page that wait in a lane
 _MOST_VIEWS = 512  # views of a page whose newest request is remembered
@@ -48,17 +50,17 @@ class Page:
     def __init__(self, name: str, socket: web.WebSocketResponse):
         self.name, self.is_open = name, True
         self._socket = socket
-        # Numbers of the newest request of a view and of the newest one that was answered; views used last at the end.
-        self._views: collections.OrderedDict[str, tuple[int, int]] = collections.OrderedDict()
+        # Numbers of the newest request of a view, and of the newest one that was answered.
+        self._views: Recent[str, tuple[int, int]] = Recent(_MOST_VIEWS)
         self._lanes = {lane: collections.OrderedDict() for lane in LANES}
         self._events = {lane: asyncio.Event() for lane in LANES}
 
     def ask(self, request: Request) -> None:
         """Takes in a request, which overtakes those of the same view that have not begun."""
-        newest, shown = self._views.get(request.view, (0, 0))
+        newest, shown = self._numbers(request.view)
         if request.number < newest:
             return
-        self._note(request.view, request.number, shown)
+        self._views.keep(request.view, (request.number, shown))
         for name in LANES:
             if name != request.lane:
                 self._lanes[name].pop(request.view, None)
@@ -78,13 +80,13 @@ class Page:
 
     def is_newest(self, request: Request) -> bool:
         """Tells whether nothing newer was asked for in the view of a request."""
-        return self._views.get(request.view, (0, 0))[0] == request.number
+        return self._numbers(request.view)[0] == request.number
 
     async def show(self, request: Request, values: dict, picture: np.ndarray) -> None:
         """Sends a picture, unless a newer one of its view was sent before."""
-        newest, shown = self._views.get(request.view, (0, 0))
+        newest, shown = self._numbers(request.view)
         if request.number >= shown:
-            self._note(request.view, newest, request.number)
+            self._views.keep(request.view, (newest, request.number))
             await self.send_picture(values | {'view': request.view, 'number': request.number}, picture)
 
     async def send_picture(self, values: dict, picture: np.ndarray) -> None:
@@ -96,11 +98,8 @@ class Page:
         """Sends values."""
         await self._send(self._socket.send_str, json.dumps(values))
 
-    def _note(self, view, newest, shown):
-        self._views[view] = newest, shown
-        self._views.move_to_end(view)
-        if len(self._views) > _MOST_VIEWS:
-            self._views.popitem(last=False)
+    def _numbers(self, view):
+        return self._views.found(view) or (0, 0)
 
     async def close(self) -> None:
         """Closes the socket, as another one has taken its place."""

@@ -76,7 +76,7 @@ class Viewer:
     async def _life(self, application):
         """Everything that works beside the requests."""
         self._loop = asyncio.get_running_loop()
-        self._drawing = Drawing(self._networks, lambda text: self._from_thread(self._working(text)))
+        self._drawing = Drawing(self._networks, lambda text: self._from_thread(self._working, text))
         self._projector = Projector(self._sources, self._progress)
         self._saving, self._decoding = saving.Saving(self._drawing), asyncio.Lock()
         watch = asyncio.create_task(self._watch())
@@ -286,7 +286,7 @@ class Viewer:
     def _progress(self, job, values, picture: np.ndarray | None):
         """Tells the page of a job how it goes; called in the projector's thread."""
         about = {'kind': 'job', 'job': job.number, 'title': job.title, 'network': self._networks.index(job.network)}
-        self._from_thread(self._tell_of_job(job, about | values, picture))
+        self._from_thread(self._tell_of_job, job, about | values, picture)
 
     async def _tell_of_job(self, job, values, picture):
         if values['state'] == 'done':
@@ -318,11 +318,10 @@ class Viewer:
                 if changed:
                     await self._tell_all({'kind': 'news', 'networks': [one.described() for one in self._networks]})
 
-    def _from_thread(self, coroutine):
-        if self._loop.is_closed():
-            coroutine.close()
-        else:
-            self._loop.call_soon_threadsafe(self._later, coroutine)
+    def _from_thread(self, function, *arguments):
+        """Runs a coroutine function in the loop of the server."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody listens any longer
+            self._loop.call_soon_threadsafe(lambda: self._later(function(*arguments)))
 
     def _later(self, coroutine):
         task = asyncio.ensure_future(coroutine)

@@ -1,6 +1,5 @@
 """The files of latents and directions that pages may name. What a page sends is a name in a table, never a path."""
 
-import collections
 import contextlib
 import os
 import re
@@ -14,6 +13,7 @@ from stylegan_jax.editing.latent_file import Latents
 from stylegan_jax.editing.projection import Projection
 from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.errors import UserError, unwritable
+from stylegan_jax.runtime.recent import Recent
 
 _PROJECTED = re.compile(r'projected-(\d{4,6})\.npz', re.ASCII)
 _NAME_IT = 'name it by --latents or --directions when you start the viewer, or its folder by --outdir'
@@ -48,7 +48,7 @@ class Sources:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._paths, self._latents, self._directions = {}, {}, {}
         self._rows = {}  # what pages list, by the names of files
-        self._recent = collections.OrderedDict()  # latents of photos, those used last at the end
+        self._recent: Recent[str, Latents] = Recent(_MOST_BYTES, _size)  # latents of photos
         for path in latents:
             found = Latents.load(path)
             self._list(self._add(self._latents, path, found), found)
@@ -69,13 +69,11 @@ class Sources:
           UserError: the name is not in the table, or the file of a photo has gone.
         """
         with self._lock:
-            if name in self._recent:
-                self._recent.move_to_end(name)
-            found = self._latents.get(name) or self._recent.get(name)
+            found = self._latents.get(name) or self._recent.found(name)
             path = self._paths.get(name)
         if found is None and path is not None and name not in self._directions:
             try:
-                found = self._remember(name, Latents.load(path))
+                found = self._recent.keep(name, Latents.load(path))
             except UserError as error:
                 raise UserError(f'the latents of a photo are no longer there: {error}', field='recipe') from None
         return self._known(name, found)
@@ -136,7 +134,7 @@ class Sources:
                         os.unlink(unfinished)
                 raise unwritable('outdir', self.folder, error) from None
         name = self._add(None, path, kept)
-        self._remember(name, kept)
+        self._recent.keep(name, kept)
         self._list(name, kept)
         return name
 
@@ -161,7 +159,7 @@ class Sources:
             return
         name = self._add(None, path, None)
         if listed:
-            self._remember(name, found)
+            self._recent.keep(name, found)
             self._list(name, found, ' (earlier)')
 
     def _add(self, table, path, value):
@@ -187,15 +185,6 @@ class Sources:
             photos = [one for one in self._rows if one not in self._latents]
             if len(photos) > _MOST_LISTED:
                 del self._rows[photos[0]]
-
-    def _remember(self, name, found):
-        """Keeps the latents of a photo in memory, and drops those that were not used for longest; returns them."""
-        with self._lock:
-            self._recent[name] = found
-            self._recent.move_to_end(name)
-            while len(self._recent) > 1 and sum(map(_size, self._recent.values())) > _MOST_BYTES:
-                self._recent.popitem(last=False)
-        return found
 
     def _known(self, name, found):
         if found is None:

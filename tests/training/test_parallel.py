@@ -124,10 +124,11 @@ def test_trajectories_with_all_options_agree(float64):
 
 
 def test_one_dispatch_agrees_closely(float64):
-    config = trajectory.run_config(parallel=ParallelConfig(devices=1))
+    """Adam's epsilon is large here: Adam divides by roots of squares, so that tiny gradients make rounding grow."""
+    config = trajectory.run_config(parallel=ParallelConfig(devices=1), train=TrainConfig(ema_kimg=0.1, epsilon=1e-3))
     singly, per_dispatch = (trajectory.trajectory(config, 2, steps) for steps in (1, 2))
     state = {name: array for name, array in singly.items() if name.startswith('.')}
-    assert len(state) > 100 and largest_error({name: per_dispatch[name] for name in state}, state) < 1e-10
+    assert len(state) > 100 and largest_error({name: per_dispatch[name] for name in state}, state) < 1e-12
 
 
 @pytest.mark.full

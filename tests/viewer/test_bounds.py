@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip('aiohttp', reason='the view extra is not installed')
 
 from serving import run, serving
-from test_server import GENERATOR, OTHER, painted, photo, save_checkpoint, until
+from viewed import GENERATOR, OTHER, painted, photo, save_checkpoint, until
 
 import tiny
 from stylegan_jax.config import ImageConfig
@@ -28,17 +28,6 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.viewer import drawing, guard, projecting, saving, sources
 from stylegan_jax.viewer import server as server_module
 from stylegan_jax.viewer.sources import Sources
-
-
-@pytest.fixture(scope='module')
-def network(tmp_path_factory):
-    return tiny.saved(GENERATOR, tmp_path_factory)
-
-
-@pytest.fixture
-def in_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 class FakeDrawing:

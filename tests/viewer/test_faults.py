@@ -11,9 +11,8 @@ import pytest
 pytest.importorskip('aiohttp', reason='the view extra is not installed')
 
 from serving import run, serving
-from test_server import GENERATOR, painted, save_checkpoint
+from viewed import painted, save_checkpoint
 
-import tiny
 from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.editing.recipe_painter import RecipePainter
 from stylegan_jax.errors import UserError
@@ -22,11 +21,6 @@ from stylegan_jax.viewer import server as server_module
 from stylegan_jax.viewer.networks import ShownNetwork
 
 COMPILE, TOP = RecipePainter.compile, 2  # the stage of full size
-
-
-@pytest.fixture(scope='module')
-def network(tmp_path_factory):
-    return tiny.saved(GENERATOR, tmp_path_factory)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ pytest.importorskip('aiohttp', reason='the view extra is not installed')
 
 import aiohttp
 from serving import run, serving
+from viewed import GENERATOR, OTHER, painted, photo, save_checkpoint, until
 
 import tiny
 from stylegan_jax import generate
@@ -28,35 +29,10 @@ from stylegan_jax.viewer import guard
 from stylegan_jax.viewer import server as server_module
 from stylegan_jax.viewer.sources import Sources
 
-GENERATOR = tiny.generator(tiny.generator_config(resolution=16))
-OTHER = tiny.filled(GENERATOR, seed=7)
-
-
-@pytest.fixture(scope='module')
-def network(tmp_path_factory):
-    return tiny.saved(GENERATOR, tmp_path_factory)
-
 
 @pytest.fixture(scope='module')
 def other(tmp_path_factory):
     return tiny.saved(OTHER, tmp_path_factory)
-
-
-@pytest.fixture
-def in_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def painted(text, generator=GENERATOR):
-    return RecipePainter(generator).picture(Recipe.parse(text))
-
-
-def photo(side=40, kind='PNG', seed=0):
-    file = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (side, side + 8, 3), np.uint8)
-    PIL.Image.fromarray(pixels).save(file, kind)
-    return file.getvalue()
 
 
 def test_a_page_gets_the_pictures_of_its_recipes(network):
@@ -199,13 +175,6 @@ def test_twenty_pages_at_once_and_some_that_vanish(network):
                 await until(lambda: len(served.viewer._pages) == 1)
 
     run(test())
-
-
-async def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        await asyncio.sleep(0.02)
-    assert condition()
 
 
 def test_photos_wait_for_one_another_and_can_be_cancelled(network, in_folder, capsys):
@@ -489,20 +458,3 @@ def test_a_run_is_followed_and_earlier_checkpoints_are_shown(tmp_path, monkeypat
     code, _, err = run_command(generate, *taken[0][3:])
     assert code is None, err
     assert pathlib.Path('out/recipe.png').read_bytes() == taken[1]
-
-
-def save_checkpoint(folder, nimg, generators):
-    """Adds a checkpoint of a run at full size, of other weights each time."""
-    import dataclasses
-
-    from stylegan_jax.storage.checkpoint import Checkpoints
-    from stylegan_jax.training import create_state, network
-
-    config = tiny.run_config()
-    state = create_state(config, lod=0.0)
-    state = dataclasses.replace(state, g_ema=tiny.filled(state.g_ema, seed=nimg))
-    checkpoints = Checkpoints(folder, keep=5)
-    checkpoints.save(nimg, state, config, {})
-    checkpoints.wait()
-    checkpoints.close()
-    generators[nimg] = network(config, state, 'ema')
