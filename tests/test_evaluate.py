@@ -13,7 +13,7 @@ import pytest
 import reference_case
 import tiny
 import tiny_run
-from stylegan_jax import evaluate, training
+from stylegan_jax import evaluate
 from stylegan_jax.config import GeneratorConfig, ImageConfig, ScheduleConfig
 from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.evaluation import results
@@ -36,7 +36,7 @@ def run_dir(tmp_path_factory):
     workdir = str(tmp_path_factory.mktemp('run'))
     checkpoints = Checkpoints(workdir, keep=2)
     for nimg, seed in ((16, 1), (32, 2)):
-        state = training.create_state(config, ema=tiny.filled(tiny.generator(config.generator), seed=seed))
+        state = tiny.state(config, ema=tiny.filled(tiny.generator(config.generator), seed=seed))
         checkpoints.save(nimg, state, config, {})
         checkpoints.wait()
     checkpoints.close()

@@ -13,7 +13,7 @@ import pytest
 import reference_case
 import tiny
 import tiny_run
-from stylegan_jax import generate, load, training
+from stylegan_jax import generate, load
 from stylegan_jax.cli.parsing import parse_seeds
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.label_meaning import LabelMeaning
@@ -45,7 +45,7 @@ def run_dir(tmp_path_factory):
 def save_checkpoint(workdir, nimg=32, **networks_and_lod):
     config = tiny_run.run_config()
     checkpoints = Checkpoints(workdir, keep=1)
-    checkpoints.save(nimg, training.create_state(config, **networks_and_lod), config, {})
+    checkpoints.save(nimg, tiny.state(config, **networks_and_lod), config, {})
     checkpoints.wait()
     checkpoints.close()
 

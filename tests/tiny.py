@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stylegan_jax import training
 from stylegan_jax.config import (
     Config,
     DiscriminatorConfig,
@@ -74,18 +75,40 @@ def filled(network, seed=1):
     """Moves every array, so that biases, noise strengths and the average w take part."""
     leaves, structure = jax.tree.flatten(network)
     random = np.random.default_rng(seed)
-    moved = [x + 0.3 * random.standard_normal(x.shape, np.float32) for x in leaves]
-    return jax.tree.unflatten(structure, moved)
+    moved = [np.asarray(x) + 0.3 * random.standard_normal(x.shape, np.float32) for x in leaves]
+    return jax.tree.unflatten(structure, [jnp.asarray(x, leaf.dtype) for x, leaf in zip(moved, leaves, strict=True)])
+
+
+def fresh(kind, config, seed=0):
+    """Draws what `kind.init` draws, by NumPy: XLA takes a second to compile it for each of a hundred architectures."""
+    random = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        name = jax.tree_util.keystr(path)
+        if name.endswith("['const']"):
+            return np.ones(leaf.shape, leaf.dtype)
+        if not (name.endswith("['weight']") or name.startswith('.noise')):
+            return np.zeros(leaf.shape, leaf.dtype)
+        scale = 1 / config.mapping_lr_multiplier if "['mapping']" in name else 1
+        return (scale * random.standard_normal(leaf.shape)).astype(leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(lambda: kind.init(jax.random.key(0), config)))
 
 
 @functools.cache
 def generator(config):
-    return filled(Generator.init(jax.random.key(0), config))
+    return filled(fresh(Generator, config))
 
 
 @functools.cache
 def discriminator(config):
-    return filled(Discriminator.init(jax.random.key(0), config))
+    return filled(fresh(Discriminator, config, seed=2))
+
+
+def state(config, **given):
+    """The state before the first step of networks that NumPy drew; `given` as `training.create_state` takes it."""
+    networks = {'generator': generator(config.generator), 'discriminator': discriminator(config.discriminator)}
+    return training.create_state(config, **networks | given)
 
 
 def saved(generator, tmp_path_factory):

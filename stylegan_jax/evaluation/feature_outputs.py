@@ -76,7 +76,7 @@ class FeatureNetworks:
     @functools.cached_property
     def lpips(self) -> LPIPS:
         """The perceptual distance itself, which path lengths call inside of their own program."""
-        arrays, where, name = self._vgg_arrays
+        arrays, where, name = self._vgg_arrays(trunk_only=True)
         return LPIPS.from_arrays(arrays, where=where, name=name)
 
     # Each loader returns (networks, function of (networks, images) that returns outputs, settings of that for JSON).
@@ -94,7 +94,7 @@ class FeatureNetworks:
         return (network,), outputs, {'resize': resize, 'precision': precision}
 
     def _vgg(self):
-        arrays, where, name = self._vgg_arrays
+        arrays, where, name = self._vgg_arrays()
         network = VGG16.from_arrays(arrays, where=where, name=name)
         return (network,), _features, {'resize': 'legacy', 'precision': 'float32'}
 
@@ -113,18 +113,27 @@ class FeatureNetworks:
 
         return tuple(map(Classifier.load, self._options.classifiers)), outputs, {'precision': 'float32'}
 
-    @functools.cached_property
-    def _vgg_arrays(self):
-        """(arrays of weights, their source for messages, name of the network)."""
+    def _vgg_arrays(self, *, trunk_only=False):
+        """Returns (arrays of weights, their source for messages, name of the network).
+
+        Nine in ten random numbers are those of 'classifier.*', which distances do not need.
+        """
+        seed = self._options.seed
         if self._options.vgg == 'random':
-            return random_arrays(self._options.seed), 'random weights', random_name(self._options.seed)
+            return random_arrays(seed, trunk_only=trunk_only), 'random weights', random_name(seed)
+        arrays, path = self._vgg_file
+        return arrays, path, 'vgg16'
+
+    @functools.cached_property
+    def _vgg_file(self):
+        """(arrays of weights, the file that they are in)."""
         try:
             path = catalogue.find('vgg16', self._options.vgg, download=self._options.download)
         except UserError as error:
             without = 'path lengths and diversity do with vgg=random, but compare with no published ones then'
             error.remedy = without if error.remedy is None else f'{error.remedy}; {without}'
             raise
-        return read_arrays(path), path, 'vgg16'
+        return read_arrays(path), path
 
 
 def _features(networks, images):

@@ -13,7 +13,7 @@ import yaml
 import stylegan_jax as sgj
 import tiny
 import tiny_run
-from stylegan_jax import conversion, generate, training
+from stylegan_jax import conversion, generate
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.label_meaning import LabelMeaning
 from stylegan_jax.sampling import grid
@@ -95,7 +95,7 @@ def test_the_picture_has_the_images_that_generate_makes(tmp_path, run_command):
 def save_checkpoint(workdir, nimg):
     config = tiny_run.run_config()
     checkpoints = Checkpoints(workdir, keep=5)
-    checkpoints.save(nimg, training.create_state(config), config, {})
+    checkpoints.save(nimg, tiny.state(config), config, {})
     checkpoints.wait()
     checkpoints.close()
 

@@ -14,10 +14,11 @@ from stylegan_jax.editing.projection import Options
 from stylegan_jax.errors import UserError
 from stylegan_jax.feature_networks.lpips import LPIPS
 from stylegan_jax.feature_networks.vgg import random_arrays
+from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling import grid
 from stylegan_jax.sampling.seed_labels import class_labels, labels_in_turn
 
-GENERATOR = tiny.generator(tiny.generator_config(resolution=8))
+GENERATOR = tiny.filled(Generator.init(jax.random.key(2), tiny.generator_config(resolution=8)))
 DISCRIMINATOR = tiny.discriminator(tiny.discriminator_config(resolution=8))
 LARGER = tiny.discriminator(tiny.discriminator_config())
 QUICK = Options(noise='const', steps=40, restarts=2, candidates=20)
@@ -171,7 +172,7 @@ def test_distance_is_nothing_for_the_same_images_and_grows():
 
 @pytest.mark.full
 def test_lpips_takes_the_place_of_the_discriminator_and_has_gradients():
-    lpips = LPIPS.from_arrays(random_arrays(0), where='random', name='vgg16-random')
+    lpips = LPIPS.from_arrays(random_arrays(0, trunk_only=True), where='random', name='vgg16-random')
     distance = Distance(LARGER, lpips, 1.0, 2)
     target = np.zeros((1, 16, 16, 3), np.float32)  # one colour: where lengths of features are 0
     seen = distance.seen(target)

@@ -1,5 +1,6 @@
 """Samples of metrics: functions of the seed and of their number, whatever the batch, the devices and the start."""
 
+import functools
 import itertools
 
 import jax
@@ -175,9 +176,10 @@ def distances(some, count=9, start=0):
 @pytest.mark.parametrize('space', ['z', 'w'])
 def test_distances_depend_on_their_number_alone(space):
     expected = distances(steps(space=space))
-    # A step is a ten-thousandth, so rounding is a thousandth of it.
-    np.testing.assert_allclose(distances(steps(space=space, batch=8, devices=DEVICES)), expected, rtol=0.02)
-    np.testing.assert_allclose(distances(steps(space=space), 4, start=5), expected[5:], rtol=0.02)
+    # A step is a ten-thousandth, so rounding is a thousandth of it, and of a large one's more than of a small one's.
+    close = functools.partial(np.testing.assert_allclose, rtol=0.02, atol=expected.max() / 200)
+    close(distances(steps(space=space, batch=8, devices=DEVICES)), expected)
+    close(distances(steps(space=space), 4, start=5), expected[5:])
     assert len(set(expected.tolist())) == 9
 
 

@@ -41,7 +41,7 @@ def test_they_train():
     """Both steps, with R1, in a fade; every weight of G moves."""
     parts = {'architecture': 'rosinality'}
     config = tiny.run_config(generator=parts, discriminator=parts, train=TrainConfig(beta1=tiny.HARDLY_ANY))
-    state = training.create_state(config, lod=0.5)
+    state = tiny.state(config, lod=0.5)
     reals = np.random.default_rng(3).integers(0, 256, (4, 8, 8, 3), np.uint8)
     label = jnp.zeros((4, 0))
     draws = training.draw_discriminator_step(config, state.key, 0, 4, stage=1)

@@ -6,8 +6,8 @@ import types
 import numpy as np
 import pytest
 
+import tiny
 import tiny_run
-from stylegan_jax import training
 from stylegan_jax.config import TrainConfig
 from stylegan_jax.run import loop
 from stylegan_jax.run import resume as resume_module
@@ -23,7 +23,7 @@ def config():
 
 @pytest.fixture(scope='module')
 def state(config):
-    return training.create_state(config, lod=1.0)
+    return tiny.state(config, lod=1.0)
 
 
 class Images:

@@ -10,7 +10,6 @@ import pytest
 
 import tiny
 import tiny_run
-from stylegan_jax import training
 from stylegan_jax.config import AugmentConfig, DataConfig
 from stylegan_jax.config.schedule import setting_at
 from stylegan_jax.data.dataset import open_dataset
@@ -38,7 +37,7 @@ def test_scores_are_those_of_the_discriminator():
     """Batch by batch, held-out images and as many others; r_v is their equation."""
     config, watch = a_watch()
     G, D = tiny.generator(config.generator), tiny.discriminator(config.discriminator)
-    state = training.create_state(config, generator=G, discriminator=D)
+    state = tiny.state(config, generator=G, discriminator=D)
     measured = watch.measure(state, setting_at(config, 160))
     dataset, held = open_dataset(DATA, config.image), np.flatnonzero(held_out(40, 0.2))
     assert len(watch._chosen[0]) == len(held) and not set(watch._chosen[0]) & set(held)
@@ -102,7 +101,7 @@ def test_a_run_writes_the_numbers_and_the_line(tmp_path, monkeypatch):
 
 def test_scores_that_do_not_differ_are_no_error():
     config, watch = a_watch()
-    state = training.create_state(config)
+    state = tiny.state(config)
     state = state.replace(d_params=jax.tree.map(jnp.zeros_like, state.d_params))
     measured = watch.measure(state, setting_at(config, 160))
     assert measured['watch_train_logits'] == 0 and np.isnan(measured['overfitting'])

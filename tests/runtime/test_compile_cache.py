@@ -120,7 +120,7 @@ def test_what_comes_from_the_cache_computes_the_same(tmp_path):
         compilation_cache.reset_cache()
         compile_cache.use_cache(directory)
         devices = training.Devices(config)
-        state, step = devices.replicate(training.create_state(config)), devices.iteration()
+        state, step = devices.replicate(tiny.state(config)), devices.iteration()
         hits.clear()
         for _ in range(3):
             state, metrics = step(state, devices.arrange(batch), 0.001, stage=1)

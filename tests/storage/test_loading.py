@@ -13,7 +13,6 @@ import reference_case
 import stylegan_jax as sgj
 import tiny
 import tiny_run
-from stylegan_jax import training
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.label_meaning import LabelMeaning
 from stylegan_jax.storage.checkpoint import Checkpoints
@@ -124,7 +123,7 @@ def test_networks_of_a_run_know_what_its_labels_mean(tmp_path):
     config = tiny_run.run_config(image=ImageConfig(8, label_dim=3))
     meaning = LabelMeaning(('cat', 'dog', 'owl'), (0, 2))
     checkpoints = Checkpoints(tmp_path, keep=2)
-    checkpoints.save(16, training.create_state(config), config, {'labels': meaning.to_dict()})
+    checkpoints.save(16, tiny.state(config), config, {'labels': meaning.to_dict()})
     checkpoints.wait()
     checkpoints.close()
     for which in ('ema', 'G'):

@@ -152,7 +152,7 @@ def test_steps_that_were_skipped_in_a_row_are_counted_over_a_dispatch():
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
     devices, batches = training.Devices(config), []
     batches = [trajectory.batch_at(config, devices, nimg, 0) for nimg in (0, 16)]
-    state = training.create_state(config, lod=1)
+    state = tiny.state(config, lod=1)
     state = state.replace(d_params=jax.tree.map(lambda x: x * np.nan, state.d_params))
     _, metrics = devices.iteration()(devices.replicate(state), devices.arrange(*batches), 0.001, stage=0)
     assert metrics['d_skipped'] == metrics['d_skipped_in_a_row'] == 2 == metrics['g_skipped_in_a_row']
@@ -202,7 +202,7 @@ def test_one_all_reduce_a_step(mode, devices, accumulate, per_dispatch):
         precision='float32', parallel=ParallelConfig(mode=mode, devices=devices, accumulate=accumulate)
     )
     runner = training.Devices(config)
-    state = runner.replicate(training.create_state(config, lod=1))
+    state = runner.replicate(tiny.state(config, lod=1))
     batch = runner.arrange(*[trajectory.batch_at(config, runner, 0, 0)] * per_dispatch)
     text = runner.iteration().lower(state, batch, 0.001, stage=0).compile().as_text()
     count = len(re.findall(r' = [^=]* all-reduce(?:-start)?\(', text))
@@ -217,7 +217,7 @@ def test_one_all_reduce_a_step(mode, devices, accumulate, per_dispatch):
 def test_only_forms_for_the_platform_of_the_devices_are_traced(mode):
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=1))
     runner = training.Devices(config)
-    state = training.create_state(config, lod=1)
+    state = tiny.state(config, lod=1)
     text = runner.mapped(0, 1).lower(*runner.abstract(state, 16, 0, 1)).as_text()
     assert 'stablehlo.dot_general' in text
     assert 'stablehlo.case' not in text  # which is how a choice of the platform is lowered
@@ -234,7 +234,7 @@ def test_only_forms_for_the_platform_of_the_devices_are_traced(mode):
 def test_what_was_prepared_is_what_a_call_needs(mode, devices, per_dispatch):
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices))
     runner = training.Devices(config)
-    state, step = runner.replicate(training.create_state(config, lod=1)), runner.iteration()
+    state, step = runner.replicate(tiny.state(config, lod=1)), runner.iteration()
     compilation = step.prepare(state, stage=1, batch=16, steps=per_dispatch)
     assert not compilation.is_done and step.compiled() == [], 'it did not go on in a thread'
     step.prepare(state, stage=1, batch=16, steps=per_dispatch).result()
@@ -250,7 +250,7 @@ def test_what_was_prepared_is_what_a_call_needs(mode, devices, per_dispatch):
 def test_what_fails_in_the_thread_fails_the_call():
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
     runner = training.Devices(config)
-    state, step = runner.replicate(training.create_state(config, lod=1)), runner.iteration()
+    state, step = runner.replicate(tiny.state(config, lod=1)), runner.iteration()
     step.prepare(state.replace(w_avg=np.zeros([3], np.float32)), stage=0, batch=16)
     with pytest.raises(TypeError, match='shapes'):
         step(state, runner.arrange(trajectory.batch_at(config, runner, 0, 0)), 0.001, stage=0)
@@ -277,7 +277,7 @@ def test_iterations_go_on_over_several_devices_while_a_thread_compiles():
     """Devices that are threads meet one another also then."""
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=8))
     runner = training.Devices(config)
-    state, step = runner.replicate(training.create_state(config, lod=1)), runner.iteration()
+    state, step = runner.replicate(tiny.state(config, lod=1)), runner.iteration()
     step.prepare(state, stage=0, batch=16).result()
     compilation, during = step.prepare(state, stage=1, batch=16), 0
     while not compilation.is_done:

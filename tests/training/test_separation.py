@@ -56,7 +56,7 @@ def test_training_brings_labels_apart():
 
     def last(weight):
         config = tiny.run_config(image=IMAGE, loss=LossConfig(separation=weight, r1_gamma=0))
-        state = training.create_state(config, lod=1)
+        state = tiny.state(config, lod=1)
         label = jnp.eye(3)[jnp.arange(8) % 3]
         step = jax.jit(functools.partial(training.generator_step, config, stage=0, lr=0.003))
         draw = jax.jit(functools.partial(training.draw_generator_step, config, batch=8, stage=0))

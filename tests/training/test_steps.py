@@ -32,7 +32,7 @@ def start():
     """A state in a fade to 8x8, with an averaged generator of its own."""
     config, _ = compiled_step('d')
     G = tiny.generator(config.generator)
-    state = training.create_state(
+    state = tiny.state(
         config, generator=G, discriminator=tiny.discriminator(config.discriminator), ema=tiny.filled(G), lod=0.25
     )
     return state.replace(cur_nimg=jnp.int32(40))
@@ -221,7 +221,7 @@ def run():
 
 def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
     config, steps = run
-    state = training.create_state(config, lod=1)
+    state = tiny.state(config, lod=1)
     for lod, stage, lr in ((1, 0, 0.001), (1, 0, 0.002), (0.9, 1, 0.001), (0.5, 1, 0.001), (0, 1, 0.003)):
         state = state.replace(lod=jnp.float32(lod), alpha=jnp.float32(1 - lod % 1))
         state, metrics = steps(state, batch_at(config, stage, seed=int(state.cur_nimg)), lr, stage=stage)
@@ -233,9 +233,7 @@ def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
 def test_iterations_repeat_exactly(run):
     config, steps = run
     first, again, later = (
-        steps(
-            training.create_state(config, lod=1).replace(cur_nimg=jnp.int32(nimg)), batch_at(config, 0), 0.001, stage=0
-        )[0]
+        steps(tiny.state(config, lod=1).replace(cur_nimg=jnp.int32(nimg)), batch_at(config, 0), 0.001, stage=0)[0]
         for nimg in (0, 0, 4)
     )
     assert tiny.trees_equal(first.replace(key=0), again.replace(key=0))
@@ -244,14 +242,14 @@ def test_iterations_repeat_exactly(run):
 
 def test_the_state_that_is_given_is_used_up(run):
     config, steps = run
-    state = steps.replicate(training.create_state(config, lod=1))
+    state = steps.replicate(tiny.state(config, lod=1))
     steps(state, batch_at(config, 0), 0.001, stage=0)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.g_params, state.d_params, state.g_ema)))
 
 
 def test_double_precision(float64):
     config = tiny.run_config(resolution=4, precision='float64', loss=LossConfig('wgan_gp'))
-    state = training.create_state(config)
+    state = tiny.state(config)
     devices = training.Devices(config)
     state, metrics = devices.iteration()(state, devices.arrange(batch_at(config, 0)), LR, stage=0)
     floats = jax.tree.leaves(

@@ -12,7 +12,7 @@ import tiny
 from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.editing.recipe_painter import RecipePainter
 from stylegan_jax.storage.checkpoint import Checkpoints
-from stylegan_jax.training import create_state, network
+from stylegan_jax.training import network
 
 GENERATOR = tiny.generator(tiny.generator_config(resolution=16))
 OTHER = tiny.filled(GENERATOR, seed=7)
@@ -39,7 +39,7 @@ async def until(condition, seconds=20):
 def save_checkpoint(folder, nimg, generators):
     """Adds a checkpoint of a run at full size, of other weights each time."""
     config = tiny.run_config()
-    state = create_state(config, lod=0.0)
+    state = tiny.state(config, lod=0.0)
     state = dataclasses.replace(state, g_ema=tiny.filled(state.g_ema, seed=nimg))
     checkpoints = Checkpoints(folder, keep=5)
     checkpoints.save(nimg, state, config, {})
