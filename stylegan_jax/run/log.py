@@ -22,22 +22,34 @@ from stylegan_jax.run.time_left import TimeLeft
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import duration
 
+# What a tick's line has where an option is on.
+_OPTIONAL = {
+    'path_length': '  path length {:.3g}',
+    'separation_loss': '  separation {:.3f}',
+    'augment_p': '  augment p {:.2f}',
+    'overfitting': '  overfitting {:.2f}',
+}
+
 
 class RunLog:
     """The log of one run. Opened again after an interruption, it goes on at the position of the checkpoint."""
 
-    def __init__(self, workdir: str, *, nimg: int, total_nimg: int, time_left: TimeLeft | None = None):
+    def __init__(
+        self, workdir: str, *, nimg: int, total_nimg: int, ticks: float = math.inf, time_left: TimeLeft | None = None
+    ):
         """Opens the log.
 
         Args:
           workdir: the run's folder.
           nimg: images shown so far; entries beyond them belong to work that was lost, and are dropped.
           total_nimg: images shown at the end of the run.
+          ticks: number of the newest tick that the checkpoint knows; entries of later ones are dropped as well, because
+            these ticks are repeated.
           time_left: knows the schedule and the speeds that were measured; None to tell no times.
         """
         path = os.path.join(workdir, 'log.jsonl')
         with contextlib.suppress(OSError):  # If the disk is full, the log will have some entries twice.
-            drop_entries_beyond(path, nimg)
+            drop_entries_beyond(path, nimg, ticks)
         self._entries, self._events, self._text = (
             _Lines(os.path.join(workdir, name)) for name in ('log.jsonl', 'events.jsonl', 'log.txt')
         )
@@ -119,6 +131,7 @@ class RunLog:
             'tick {tick:<4d} kimg {kimg:<8.1f} {resolution:>9s} alpha {alpha:4.2f}  batch {batch:<4d} '
             'time {time:<11s} {images_per_second:7.1f} img/s  maintenance {maintenance_seconds:4.1f}s  '
             'loss G {g_loss:6.3f} D {d_loss:6.3f}'.format(time=duration(entry['seconds']), **entry)
+            + ''.join(text.format(entry[name]) for name, text in _OPTIONAL.items() if name in entry)
             + (f'  left {left}' if left else '')
         )
         # JSON has no numbers for infinity and NaN.
@@ -305,26 +318,27 @@ def _print(text):
         sys.stdout.flush()
 
 
-def drop_entries_beyond(path: str, nimg: int) -> None:
+def drop_entries_beyond(path: str, nimg: int, ticks: float = math.inf) -> None:
     """Removes the lines of a file of JSON that were written after `nimg` images were shown, and torn lines.
 
     Args:
       path: of the file; if it is missing, there is nothing to do.
       nimg: images shown.
+      ticks: number of the newest tick whose line stays.
     """
     if not os.path.exists(path):
         return
     with open(path, errors='replace') as file:
         lines = file.readlines()
-    kept = [line for line in lines if line.endswith('\n') and _position(line) <= nimg]
+    kept = [line for line in lines if line.endswith('\n') and _is_within(line, nimg, ticks)]
     if kept != lines:
         with atomic.writing(path) as file:
             file.writelines(kept)
 
 
-def _position(line):
-    """Returns the images shown at an entry of log.jsonl; infinity for a damaged line, so that it is dropped."""
+def _is_within(line, nimg, ticks):
     try:
-        return float(json.loads(line)['nimg'])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
+        entry = json.loads(line)
+        return float(entry['nimg']) <= nimg and float(entry.get('tick', 0)) <= ticks
+    except (ValueError, KeyError, TypeError, AttributeError):  # a damaged line
+        return False

@@ -10,6 +10,7 @@ import os
 import jax
 
 from stylegan_jax.config import Config, serialization
+from stylegan_jax.config.schedule import is_finished
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.run import sample_grid
 from stylegan_jax.run.compile_times import CompileTimes
@@ -49,9 +50,11 @@ class Records:
         """
         self._config = config
         self.folder = RunFolder(config, workdir)
-        nimg = self.folder.saved.nimg if self.folder.saved else 0
+        saved = self.folder.saved
+        nimg, ticks = (saved.nimg, saved.progress['tick']) if saved else (0, 0)
         time_left = TimeLeft(config, measured_speeds(workdir, nimg))
-        self.log = RunLog(workdir, nimg=nimg, total_nimg=int(config.train.total_kimg * 1000), time_left=time_left)
+        total_nimg = int(config.train.total_kimg * 1000)
+        self.log = RunLog(workdir, nimg=nimg, total_nimg=total_nimg, ticks=ticks, time_left=time_left)
         self.compile_times = CompileTimes(config)
         self.saving = Saving(config, self.folder, self.log)
         self._reporting = Reporting(workdir, self.log)
@@ -86,8 +89,8 @@ class Records:
         for line in [*start.lines, *lines]:
             log.event('begin', line, nimg)
         self._describe_machine(nimg, len(dataset))
-        with log.attempt('config.json', nimg):
-            with atomic.writing(os.path.join(workdir, 'config.json')) as file:
+        if not (start.goes_on and is_finished(config, nimg)):  # With nothing left to do these settings train nothing.
+            with log.attempt('config.json', nimg), atomic.writing(os.path.join(workdir, 'config.json')) as file:
                 file.write(serialization.to_json(config))
         self._reporting.write(nimg)
         self.ticks = Ticks(

@@ -21,6 +21,7 @@ import numpy as np
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import is_finished, lod_at
 from stylegan_jax.data.dataset import Dataset
+from stylegan_jax.data.held_out import held_out
 from stylegan_jax.data.labels import described
 from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.run.folder import RunFolder
@@ -74,27 +75,15 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     # A fresh start, with new networks or with those of another run.
     saved = folder.take_saved()
     if saved is None:
-        labels = described(dataset.labels, dataset.label_names) + _labels_left_out(config)
-        events = [
-            ('start', f'training {config.name} in {folder.path}: {len(dataset)} images, {labels}'),
-        ]
-        if not config.init_from:
-            if config.train.freeze_d:
-                events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
-            return Start(create_state(config, lod=lod), events=events)
-        generator, discriminator, ema, lines = transferred(config.init_from, config)
-        state = create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod)
-        return Start(state, events=events, lines=lines)
+        return _fresh_start(config, folder, dataset, lod)
 
     # The newest checkpoints were damaged: they were set aside, and their iterations are repeated, with the same result.
     events = [('damaged', f'{line}; the one before it is used') for line in saved.damaged]
 
     # The config or the data changed: the run goes on with the new ones. (Another architecture or seed was refused when
-    # the checkpoint was read.)
-    events += [('changed', line) for line in _changes(saved, config, dataset)]
-
-    # Going on. A run that has reached its end says so when it is done.
+    # the checkpoint was read.) A run that has reached its end trains with neither, and says so when it is done.
     if not is_finished(config, saved.nimg):
+        events += [('changed', line) for line in _changes(saved, config, dataset)]
         events.append(('resume', f'going on at {saved.nimg / 1000:.1f} kimg in {folder.path}'))
 
     # A broken run: it goes on as well, since its learning rate may be lower now. If that does not help, the loop does
@@ -107,12 +96,29 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     # Adam's moments of blocks that were frozen are 0, and with the common number of steps they would not pass for those
     # of a beginning: the first updates would be ten times too large. So all of D's begin again, as at a new stage.
     before, now = frozen_blocks(saved.config), frozen_blocks(config)
-    if before != now:
-        words = {'are trained from here on': before - now, 'stay as they are from here on': now - before}
-        lines = [f'{" and ".join(sorted(names))} {text}' for text, names in words.items() if names]
-        events.append(('freeze_d', f'blocks of the discriminator: {"; ".join(lines)}; its optimizer begins again'))
+    if before != now and not is_finished(config, saved.nimg):
+        words = {'that are trained from here on': before - now, 'that stay from here on': now - before}
+        lines = [f'{text}: {" and ".join(sorted(names))}' for text, names in words.items() if names]
+        events.append(('freeze_d', f'blocks of the discriminator {"; ".join(lines)}; its optimizer begins again'))
         state = state.replace(d_optimizer=adam_init(state.d_params, config.train.beta1))
     return Start(state, saved.nimg, saved.progress, True, was_given_up, events)
+
+
+def _fresh_start(config, folder, dataset, lod):
+    images = f'{len(dataset)} images'
+    if held := int(held_out(len(dataset), config.data.validation).sum()):
+        images += f' ({held} of them held out)'
+    labels = described(dataset.labels, dataset.label_names) + _labels_left_out(config)
+    events = [('start', f'training {config.name} in {folder.path}: {images}, {labels}')]
+    if not config.init_from:
+        if config.train.freeze_d:
+            events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
+        return Start(create_state(config, lod=lod), events=events)
+    generator, discriminator, ema, lines = transferred(config.init_from, config)
+    if frozen := sorted(frozen_blocks(config)):
+        events.append(('freeze_d', f'blocks of the discriminator that stay: {" and ".join(frozen)}'))
+    state = create_state(config, generator=generator, discriminator=discriminator, ema=ema, lod=lod)
+    return Start(state, events=events, lines=lines)
 
 
 def send_to_all(state: TrainState) -> TrainState:

@@ -1,4 +1,6 @@
-"""Whether a run may go on from a checkpoint: its architecture and its seed cannot change, all else may."""
+"""Whether a run may go on from a checkpoint: its architecture, its seed and the networks that it began with stay."""
+
+import os
 
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.errors import UserError
@@ -16,7 +18,7 @@ def refuse_other_architecture(theirs: Config, ours: Config, where: str) -> None:
       where: path of the checkpoint, for the error.
 
     Raises:
-      UserError: the architecture or the seed is another.
+      UserError: the architecture, the seed or `init_from` is another.
     """
 
     def decides(field):
@@ -43,4 +45,14 @@ def refuse_other_architecture(theirs: Config, ours: Config, where: str) -> None:
         raise UserError(
             f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} now',
             remedy=f'choose another workdir, or seed={theirs.seed}',
+        )
+    # It is not read again. But it decides what `train.freeze_d` means, and a run that names another file would seem to
+    # have begun with that one's networks.
+    if os.path.normpath(theirs.init_from) != os.path.normpath(ours.init_from):
+        raise UserError(
+            f'{where} belongs to a run that began '
+            + (f'with the networks of {theirs.init_from}' if theirs.init_from else 'with fresh networks'),
+            field='init_from',
+            value=ours.init_from,
+            remedy=f'choose another workdir, or init_from={theirs.init_from}',
         )

@@ -96,6 +96,19 @@ def test_entries_beyond_the_checkpoint_and_torn_lines_are_dropped(open_log, tmp_
     assert not (tmp_path / 'log.jsonl.part').exists()
 
 
+def test_the_line_of_a_tick_that_is_repeated_is_replaced(tmp_path):
+    path = tmp_path / 'log.jsonl'
+    path.write_text('{"nimg": 32, "tick": 1}\n{"nimg": 48, "tick": 2}\n')
+    RunLog(str(tmp_path), nimg=48, total_nimg=48, ticks=1).close()
+    assert path.read_text() == '{"nimg": 32, "tick": 1}\n'
+
+
+def test_the_line_of_a_tick_has_the_numbers_of_options_that_are_on(open_log, capsys):
+    on = {'path_length': 0.1234, 'separation_loss': 0.5, 'augment_p': 0.3, 'overfitting': -0.01}
+    open_log().tick(ENTRY | on)
+    assert '  path length 0.123  separation 0.500  augment p 0.30  overfitting -0.01' in capsys.readouterr().out
+
+
 def test_messages_of_all_sessions_stay(open_log, tmp_path, capsys):
     open_log().message('one')
     open_log(nimg=8).message('two')

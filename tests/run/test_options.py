@@ -79,7 +79,10 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path, stop_at):
     assert not tiny.trees_equal(state.d_params['8x8'], began.d_params['8x8'])
     with open(f'{stopped}/events.jsonl') as file:
         lines = [event['text'] for event in map(json.loads, file) if event['event'] == 'freeze_d']
-    assert lines == ['blocks of the discriminator: 8x8 are trained from here on; its optimizer begins again']
+    assert lines == [
+        'blocks of the discriminator that stay: 8x8',
+        'blocks of the discriminator that are trained from here on: 8x8; its optimizer begins again',
+    ]
 
 
 def test_a_checkpoint_names_no_option_that_is_off():

@@ -9,6 +9,7 @@ import pytest
 import tiny
 import tiny_run
 from stylegan_jax.config import TrainConfig
+from stylegan_jax.data.held_out import held_out
 from stylegan_jax.run import loop
 from stylegan_jax.run import resume as resume_module
 from stylegan_jax.run.folder import RunFolder
@@ -56,6 +57,20 @@ def test_a_fresh_start(config, state):
     assert int(start.state.cur_nimg) == 0 and float(start.state.lod) == 1.0
 
 
+def test_images_that_are_held_out_are_counted(config):
+    held = int(held_out(40, 0.2).sum())
+    some_held = dataclasses.replace(config, data=dataclasses.replace(config.data, validation=0.2))
+    ((_, text),) = resume(some_held, folder(), Images()).events
+    assert f': 40 images ({held} of them held out), 4 classes' in text and 2 < held < 16
+
+
+def test_blocks_that_stay_are_named_at_the_start(tmp_path, config):
+    path = str(tmp_path / 'discriminator.npz')
+    tiny.discriminator(config.discriminator).save(path)
+    frozen = dataclasses.replace(config, init_from=path, train=TrainConfig(freeze_d=1))
+    assert resume(frozen, folder(), Images()).events[1:] == [('freeze_d', 'blocks of the discriminator that stay: 8x8')]
+
+
 @pytest.mark.parametrize(
     'length, words', [(3, ' (the set has labels of 3 entries; data.find_labels=True takes them)'), (0, '')]
 )
@@ -88,7 +103,11 @@ def test_going_on(config, saved):
 
 
 def test_a_finished_run_does_not_say_that_it_goes_on(config, saved):
-    assert resume(config, folder(saved._replace(nimg=160)), Images()).events == []
+    finished = saved._replace(nimg=160)
+    assert resume(config, folder(finished), Images()).events == []
+    # Other settings train nothing any more.
+    shorter = dataclasses.replace(config, train=TrainConfig(total_kimg=0.15, freeze_d=1))
+    assert resume(shorter, folder(finished), Images()).events == []
 
 
 def test_damage_and_changes_come_first(config, saved):

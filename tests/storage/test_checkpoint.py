@@ -13,6 +13,7 @@ import tiny_run
 from stylegan_jax import training
 from stylegan_jax.config import ScheduleConfig, serialization
 from stylegan_jax.errors import UserError
+from stylegan_jax.storage.architecture_check import refuse_other_architecture
 from stylegan_jax.storage.checkpoint import Checkpoints
 from stylegan_jax.storage.loading import load, load_with_lod
 from stylegan_jax.storage.networks_of_runs import load_with_run
@@ -91,6 +92,22 @@ def restore(workdir, config):
         return checkpoints.restore(config)
     finally:
         checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    'theirs, ours, words, remedy',
+    [
+        ('', 'toyfaces', 'with fresh networks', 'init_from='),
+        ('toyfaces', '', 'with the networks of toyfaces', 'init_from=toyfaces'),
+        ('runs/a/', 'runs/b', 'with the networks of runs/a/', 'init_from=runs/a/'),
+    ],
+)
+def test_a_run_that_began_elsewhere_is_refused(theirs, ours, words, remedy):
+    configs = [dataclasses.replace(CONFIG, init_from=each) for each in (theirs, ours)]
+    with pytest.raises(UserError, match=f'belongs to a run that began {words}; choose') as caught:
+        refuse_other_architecture(*configs, 'there')
+    assert caught.value.field == 'init_from' and caught.value.remedy.endswith(remedy)
+    refuse_other_architecture(configs[0], dataclasses.replace(CONFIG, init_from=theirs and theirs + '/.'), 'there')
 
 
 @pytest.mark.parametrize(
