@@ -10,6 +10,8 @@ import pytest
 import tiny
 from stylegan_jax import training
 from stylegan_jax.config import LossConfig
+from stylegan_jax.networks.discriminator import Discriminator
+from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training.gradients import discriminator_gradients, generate, generator_gradients
 
 STAGE = 3  # up to 16x16 the generator is float32 anyway
@@ -25,10 +27,12 @@ def configured(precision='float32', **loss):
 
 @functools.cache
 def start():
-    config = configured()
-    state = training.create_state(
-        config, generator=tiny.generator(config.generator), discriminator=tiny.discriminator(config.discriminator)
-    )
+    config, key = configured(), jax.random.key(0)
+    networks = {
+        'generator': tiny.filled(Generator.init(key, config.generator)),
+        'discriminator': tiny.filled(Discriminator.init(key, config.discriminator)),
+    }
+    state = training.create_state(config, **networks)
     # The first scale, 16, is the greatest that can work in float16, and runs come down from it.
     return state.replace(g_loss_scale=jnp.float32(10), d_loss_scale=jnp.float32(10))
 
