@@ -3,6 +3,7 @@
     python -m stylegan_jax.evaluate --network=runs/quickstart --metrics=fd_toy
     python -m stylegan_jax.evaluate --network=stylegan-ffhq-1024x1024.pkl --data=data/ffhq --mirror \\
         --metrics=fid50k,ppl_wend --crop_faces --download
+    python -m stylegan_jax.evaluate --metrics=kid10k_full,ppl_wend --download     # only fetches the weights
     python -m stylegan_jax.evaluate --compare=runs/a/metrics.jsonl,runs/b/metrics.jsonl
 
 Metrics: fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity,
@@ -100,7 +101,12 @@ _VGG = flags.DEFINE_string(
     'ones. The default is the one in the cache.',
     flag_values=FLAGS,
 )
-_DOWNLOAD = flags.DEFINE_bool('download', False, 'Fetch weights that are missing, once.', flag_values=FLAGS)
+_DOWNLOAD = flags.DEFINE_bool(
+    'download',
+    False,
+    'Fetch weights that are missing, once. Without --network nothing else is done.',
+    flag_values=FLAGS,
+)
 _BATCH = flags.DEFINE_integer(
     'batch', None, 'Images per dispatch; the default suits the devices.', lower_bound=1, flag_values=FLAGS
 )
@@ -132,6 +138,8 @@ def main(argv: list[str]) -> int:
     if _COMPARE.value:
         print(results.compared(_COMPARE.value))
         return 0
+    if _DOWNLOAD.value and _METRICS.value and not _NETWORK['network']:
+        return _fetch()
     _NETWORK.check()
     if not _METRICS.value:
         raise UserError(f'--{_METRICS.name} is missing; see --help')
@@ -188,6 +196,18 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _fetch():
+    """Fetches the weights that the metrics need, and reads them, as a run will."""
+    from stylegan_jax.evaluation.feature_outputs import FeatureNetworks  # slow to import
+
+    networks = FeatureNetworks(_options(None), jax.local_devices())
+    for metric in metric_names.parse(','.join(_METRICS.value)):
+        if metric.kind.network:
+            networks.get(metric.kind.network)
+    print(f'the weights that {",".join(_METRICS.value)} needs are here')
+    return 0
+
+
 def _record(found, path, subject):
     about = {'network_path': _NETWORK['network'], 'which': _NETWORK['which'], 'devices': jax.local_device_count()}
     if subject.data:
@@ -201,7 +221,7 @@ def _record(found, path, subject):
 
 
 def _options(subject):
-    mirror = _MIRROR.value if _MIRROR.value is not None else bool(subject.data and subject.data.mirror)
+    mirror = _MIRROR.value if _MIRROR.value is not None else bool(subject and subject.data and subject.data.mirror)
     return Options(
         seed=_SEED.value,
         psi=_PSI.value,

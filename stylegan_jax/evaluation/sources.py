@@ -47,11 +47,6 @@ class Sources:
         self._dataset, self._lod, self._devices, self._labels = dataset, lod, tuple(devices), labels
 
     @property
-    def image(self) -> ImageConfig:
-        """The images of the generator, or of the data set if there is no generator."""
-        return self._dataset.image if self._generator is None else self._generator.config.image
-
-    @property
     def spaces(self) -> tuple[str, ...]:
         """Latent spaces of the generator."""
         return ('z',) if self._generator.config.is_progan else ('z', 'w')
