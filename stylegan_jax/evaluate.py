@@ -104,7 +104,7 @@ _VGG = flags.DEFINE_string(
 _DOWNLOAD = flags.DEFINE_bool(
     'download',
     False,
-    'Fetch weights that are missing, once. Without --network nothing else is done.',
+    'Fetch weights that are missing, once; without --network that is all that is done.',
     flag_values=FLAGS,
 )
 _BATCH = flags.DEFINE_integer(

@@ -24,8 +24,8 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default 
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run',
     False,
-    'Print config, networks, schedule, memory and hours, and exit. What the run would refuse is refused: images, weights '
-    'and checkpoints are looked at, no pixels are read. Where the images are elsewhere leave out --config.data.path.',
+    'Print config, networks, schedule, memory and hours, and exit. Sizes of images, --init_from and the weights for '
+    'metrics are looked at, and refused as the run would refuse them; leave out those that are on another machine.',
 )
 _SPEEDS = flags.DEFINE_string(
     'speeds', None, 'With --dry_run: a file of benchmark --what=train --json=FILE, for the hours that the run takes.'

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import numpy as np
 
-from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.serialization import to_json
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.evaluation.feature_outputs import FeatureNetworks

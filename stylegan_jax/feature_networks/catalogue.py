@@ -95,8 +95,8 @@ def find(
     if not download:
         raise UserError(
             f'the weights of {name} are missing',
-            remedy=f'fetch them once with `{_FETCH.format(weights.metric)}`, or put {weights.file} (from {weights.url}) '
-            f'into {where}',
+            remedy=f'fetch them once with `{_FETCH.format(weights.metric)}`, or put {weights.file} into {where} (it is '
+            f'{weights.url})',
         )
     return _fetch(weights, where)
 

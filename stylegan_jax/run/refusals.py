@@ -14,7 +14,7 @@ from stylegan_jax.data.held_out import held_out
 from stylegan_jax.run.metrics import check_before_data
 from stylegan_jax.runtime.platforms import resolved
 from stylegan_jax.storage.checkpoint import FOLDER, Checkpoints
-from stylegan_jax.storage.transfer import transferred
+from stylegan_jax.storage.transfer import described_transfer
 
 
 def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> str:
@@ -51,4 +51,4 @@ def _start(config, workdir):
             if checkpoints.latest() is not None:
                 nimg = checkpoints.restore(config).nimg
                 return [f'the run in {workdir} goes on at {nimg / 1000:.1f} kimg']
-    return list(transferred(config.init_from, config)[-1]) if config.init_from else []
+    return described_transfer(config.init_from, config) if config.init_from else []

@@ -5,8 +5,8 @@ it memorises, held-out images sink to the scores of generated ones. Between the 
 
     r_v = (E[D_train] - E[D_validation]) / (E[D_train] - E[D_generated]),
 
-which is 0 without overfitting and 1 with complete overfitting. It is a ratio of differences of means over the images that
-were scored: with few held-out images it is noise, and may be far outside of 0 to 1.
+which is 0 without overfitting and 1 with complete overfitting. It is a ratio of differences of means: with few held-out
+images it is noise, and may be far outside of 0 to 1.
 
 Reference:
   Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", Figure 1b and equation 1.
@@ -79,8 +79,8 @@ class OverfittingWatch:
           poll: called between batches; if it raises, nothing has changed.
 
         Returns:
-          The numbers for the log: mean scores of images that are trained on, held-out and generated ones, the mean signs
-          of the scores of the first two, and r_v; infinite or NaN where the scores do not differ.
+          The numbers for the log: mean scores of images that are trained on, held-out and generated ones, mean signs of
+          the scores of the first two, and r_v; infinite or NaN where the scores do not differ.
         """
         # Minibatch statistics are those of one replica's batch; the last batch is filled up from the beginning.
         size, score = setting.batch // self._config.replicas, self._score(setting.stage)
