@@ -204,7 +204,7 @@ def _fetch():
     for metric in metric_names.parse(','.join(_METRICS.value)):
         if metric.kind.network:
             networks.get(metric.kind.network)
-    print(f'the weights that {",".join(_METRICS.value)} needs are here')
+    print(f'the weights for {",".join(_METRICS.value)} are here')
     return 0
 
 
