@@ -218,7 +218,7 @@ def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
 def test_dry_run_says_what_it_found(run):
     fields = SMALL | {'data.count': 40, 'data.validation': 0.2}
     code, out, _ = run(*config_args('quickstart', fields), '--dry_run')
-    assert code == 0 and out.endswith('\n\n40 images, of which 9 are held out\n')
+    assert code == 0 and out.endswith('\n\n40 images, of which 5 are held out\n')
 
 
 # What users get wrong.
@@ -308,10 +308,10 @@ def test_workdir_that_cannot_be_written(error):
         assert f'--workdir={workdir}: cannot be written' in message
 
 
-@RUN_AND_DRY_RUN
-def test_workdir_of_another_architecture(run, error, dry_run):
+def test_workdir_of_another_architecture(run, error):
     args = [*config_args('quickstart', SMALL | {'data.count': 4}), '--workdir=run']
     assert run(*args, '--config.train.total_kimg=0')[0] == 0
-    message = error(*args, '--config.generator.fmap_max=4', *dry_run)
-    assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message
-    assert 'choose another workdir' in message
+    for dry_run in [], ['--dry_run']:
+        message = error(*args, '--config.generator.fmap_max=4', *dry_run)
+        assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message
+        assert 'choose another workdir' in message
