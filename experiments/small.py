@@ -11,8 +11,7 @@ twenty is held out, by which the log tells when training memorises the others. W
     --noconfig.data.mirror                        left and right differ, as in writing
     --config.train.freeze_d=0                     the images are of another kind than those of the file
     --config.schedule.initial_resolution=8        without a file, which takes longer and gives less
-    --config.metrics=kid10k_full --config.log.keep_best     keep the best checkpoint; fetch the weights before, once:
-                                                  python -m stylegan_jax.evaluate --metrics=kid10k_full --download
+    --config.metrics=kid10k_full --config.log.keep_best     keep the best checkpoint
 """
 
 from stylegan_jax.config import (

@@ -146,15 +146,7 @@ def main(argv: list[str]) -> int:
     if not np.isfinite(_PSI.value):
         raise UserError('give a number', field='psi', value=_PSI.value)
     metrics = metric_names.parse(','.join(_METRICS.value))
-    for metric in metrics:
-        if _NETWORK.asks_for_label and metric.kind.with_reals:
-            name = 'label' if _NETWORK['class'] is None else 'class'
-            raise UserError(
-                f'{metric.name} compares with real images of all classes',
-                field=name,
-                value=_NETWORK[name],
-                remedy='ask for metrics without them, such as ppl_wend, or prepare the images of the class as data',
-            )
+    _refuse_labels_with_reals(metrics)
     compile_cache.use_cache(compile_cache.CACHE.value)
     # These are slow to import, and mistakes in flags are found without them.
     from stylegan_jax.evaluation.evaluator import Evaluator
@@ -194,6 +186,19 @@ def main(argv: list[str]) -> int:
             store.forget(identity, count)
     print(f'written to {path}')
     return 0
+
+
+def _refuse_labels_with_reals(metrics):
+    """Raises a UserError where images of one class would be compared with real images of all."""
+    for metric in metrics:
+        if _NETWORK.asks_for_label and metric.kind.with_reals:
+            name = 'label' if _NETWORK['class'] is None else 'class'
+            raise UserError(
+                f'{metric.name} compares with real images of all classes',
+                field=name,
+                value=_NETWORK[name],
+                remedy='ask for metrics without them, such as ppl_wend, or prepare the images of the class as data',
+            )
 
 
 def _fetch():
