@@ -3,6 +3,7 @@
     python -m stylegan_jax.evaluate --network=runs/quickstart --metrics=fd_toy
     python -m stylegan_jax.evaluate --network=stylegan-ffhq-1024x1024.pkl --data=data/ffhq --mirror \\
         --metrics=fid50k,ppl_wend --crop_faces --download
+    python -m stylegan_jax.evaluate --metrics=kid10k_full,ppl_wend --download     # only fetches the weights
     python -m stylegan_jax.evaluate --compare=runs/a/metrics.jsonl,runs/b/metrics.jsonl
 
 Metrics: fid50k, fid50k_full, kid50k, is50k, pr50k3, ppl_zfull, ppl_wfull, ppl_zend, ppl_wend, ls, diversity,
@@ -100,7 +101,12 @@ _VGG = flags.DEFINE_string(
     'ones. The default is the one in the cache.',
     flag_values=FLAGS,
 )
-_DOWNLOAD = flags.DEFINE_bool('download', False, 'Fetch weights that are missing, once.', flag_values=FLAGS)
+_DOWNLOAD = flags.DEFINE_bool(
+    'download',
+    False,
+    'Fetch weights that are missing, once; without --network that is all that is done.',
+    flag_values=FLAGS,
+)
 _BATCH = flags.DEFINE_integer(
     'batch', None, 'Images per dispatch; the default suits the devices.', lower_bound=1, flag_values=FLAGS
 )
@@ -132,21 +138,15 @@ def main(argv: list[str]) -> int:
     if _COMPARE.value:
         print(results.compared(_COMPARE.value))
         return 0
+    if _DOWNLOAD.value and _METRICS.value and not _NETWORK['network']:
+        return _fetch()
     _NETWORK.check()
     if not _METRICS.value:
         raise UserError(f'--{_METRICS.name} is missing; see --help')
     if not np.isfinite(_PSI.value):
         raise UserError('give a number', field='psi', value=_PSI.value)
     metrics = metric_names.parse(','.join(_METRICS.value))
-    for metric in metrics:
-        if _NETWORK.asks_for_label and metric.kind.with_reals:
-            name = 'label' if _NETWORK['class'] is None else 'class'
-            raise UserError(
-                f'{metric.name} compares with real images of all classes',
-                field=name,
-                value=_NETWORK[name],
-                remedy='ask for metrics without them, such as ppl_wend, or prepare the images of the class as data',
-            )
+    _refuse_labels_with_reals(metrics)
     compile_cache.use_cache(compile_cache.CACHE.value)
     # These are slow to import, and mistakes in flags are found without them.
     from stylegan_jax.evaluation.evaluator import Evaluator
@@ -188,6 +188,31 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _refuse_labels_with_reals(metrics):
+    """Raises a UserError where images of one class would be compared with real images of all."""
+    for metric in metrics:
+        if _NETWORK.asks_for_label and metric.kind.with_reals:
+            name = 'label' if _NETWORK['class'] is None else 'class'
+            raise UserError(
+                f'{metric.name} compares with real images of all classes',
+                field=name,
+                value=_NETWORK[name],
+                remedy='ask for metrics without them, such as ppl_wend, or prepare the images of the class as data',
+            )
+
+
+def _fetch():
+    """Fetches the weights that the metrics need, and reads them, as a run will."""
+    from stylegan_jax.evaluation.feature_outputs import FeatureNetworks  # slow to import
+
+    networks = FeatureNetworks(_options(None), jax.local_devices())
+    for metric in metric_names.parse(','.join(_METRICS.value)):
+        if metric.kind.network:
+            networks.get(metric.kind.network)
+    print(f'the weights for {",".join(_METRICS.value)} are here')
+    return 0
+
+
 def _record(found, path, subject):
     about = {'network_path': _NETWORK['network'], 'which': _NETWORK['which'], 'devices': jax.local_device_count()}
     if subject.data:
@@ -201,7 +226,7 @@ def _record(found, path, subject):
 
 
 def _options(subject):
-    mirror = _MIRROR.value if _MIRROR.value is not None else bool(subject.data and subject.data.mirror)
+    mirror = _MIRROR.value if _MIRROR.value is not None else bool(subject and subject.data and subject.data.mirror)
     return Options(
         seed=_SEED.value,
         psi=_PSI.value,

@@ -21,7 +21,12 @@ from stylegan_jax.runtime import compile_cache
 
 # --experiment and --config.* come from `cli.config_flags`.
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default is runs/NAME of the experiment.')
-_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print config, networks, schedule, memory and hours, and exit.')
+_DRY_RUN = flags.DEFINE_bool(
+    'dry_run',
+    False,
+    'Print config, networks, schedule, memory and hours, and exit. Sizes of images, --init_from and the weights for '
+    'metrics are looked at, and refused as the run would refuse them; leave out those that are on another machine.',
+)
 _SPEEDS = flags.DEFINE_string(
     'speeds', None, 'With --dry_run: a file of benchmark --what=train --json=FILE, for the hours that the run takes.'
 )
@@ -51,12 +56,14 @@ def main(argv: list[str]) -> int:
     if config.precision == 'float64':
         jax.config.update('jax_enable_x64', True)
     if _DRY_RUN.value:
-        from stylegan_jax.data.dataset import with_found_labels
-        from stylegan_jax.run import dry_run, hours
+        from stylegan_jax.data.dataset import DataOpener
+        from stylegan_jax.run import dry_run, hours, refusals
 
-        config = with_found_labels(config)
+        opener = DataOpener(config.data)
+        config = opener.with_found_labels(config)
         time = hours.describe_hours(config, workdir, _SPEEDS.value)  # first, since the file may be wrong
-        print(f'{dry_run.describe(config)}\n\n{time}')
+        found = refusals.look(config, workdir, opener)
+        print(f'{dry_run.describe(config)}\n\n{time}\n\n{found}')
         return 0
     if _SPEEDS.value:
         raise UserError('it goes with --dry_run', field='speeds', value=_SPEEDS.value, remedy='leave it out')

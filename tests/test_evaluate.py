@@ -16,8 +16,10 @@ import tiny_run
 from stylegan_jax import evaluate
 from stylegan_jax.config import GeneratorConfig, ImageConfig, ScheduleConfig
 from stylegan_jax.data.toy_faces import kept
+from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import results
 from stylegan_jax.evaluation.gathering import Store
+from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.storage.checkpoint import Checkpoints
 
 CONFIG = tiny.generator_config(image=ImageConfig(32))
@@ -89,6 +91,30 @@ def test_run_knows_its_images_and_its_place(run, run_dir):
     assert [result['value'] for result in results.read('all.jsonl')] == pytest.approx([first['value'], newest['value']])
     code, out, _ = run(f'--compare={run_dir}/metrics.jsonl')
     assert code == 0 and out.split()[-3:] == ['fd_toy24', f'{newest["value"]:.6g}', f'{first["value"]:.6g}']
+
+
+@pytest.mark.parametrize('name', ['inception-2015', 'vgg16'])
+def test_the_command_that_the_error_names_fetches_the_weights(run, monkeypatch, tmp_path, name):
+    """And nothing else; it needs no network."""
+    monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path / 'cache'))
+    with pytest.raises(UserError) as missing:
+        catalogue.find(name)
+    arguments = str(missing.value).partition('python -m stylegan_jax.evaluate ')[2].partition('`')[0].split()
+    asked = []
+
+    def fetch(file, where):
+        asked.append((file, where))
+        raise UserError('there is no internet here')
+
+    monkeypatch.setattr(catalogue, '_fetch', fetch)
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, '') and 'there is no internet here' in err
+    assert asked == [(catalogue.KNOWN[name], str(tmp_path / 'cache' / 'weights'))]
+
+
+def test_weights_that_are_here_are_not_fetched(run):
+    code, out, _ = run('--metrics=fd_toy,sticking', '--download')
+    assert (code, out) == (0, 'the weights for fd_toy,sticking are here\n') and os.listdir() == []
 
 
 def test_official_pickle(run):

@@ -30,6 +30,7 @@ QUICK = {
     'train.style_mixing_prob': 0,
     'log.tick_kimg': 0.1,
 }
+RUN_AND_DRY_RUN = pytest.mark.parametrize('dry_run', [[], ['--dry_run']], ids=['run', 'dry_run'])
 SMALL = {'image.resolution': 8, 'generator.fmap_max': 8, 'discriminator.fmap_max': 8}
 
 
@@ -195,7 +196,8 @@ def test_speeds_are_for_a_dry_run(error):
 def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
     code, out, err = run('--experiment=ffhq', '--dry_run', '--config.train.total_kimg=3000')
     assert code == 0 and err == '' and os.listdir() == []
-    text, generator, discriminator, schedule, memory, hours = out.split('\n\n')
+    text, generator, discriminator, schedule, memory, hours, found = out.split('\n\n')
+    assert found == 'the images were not looked at, because data.path is empty; a run needs it\n'
     assert hours.startswith(
         'how long it takes is not known: measure it with\n  python -m stylegan_jax.benchmark --what='
     )
@@ -213,6 +215,12 @@ def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
     assert [line.split()[0] for line in memory.splitlines()[2:5]] == ['8x8', '16x16', '32x32']
 
 
+def test_dry_run_says_what_it_found(run):
+    fields = SMALL | {'data.count': 40, 'data.validation': 0.2}
+    code, out, _ = run(*config_args('quickstart', fields), '--dry_run')
+    assert code == 0 and out.endswith('\n\n40 images, of which 5 are held out\n')
+
+
 # What users get wrong.
 
 
@@ -227,40 +235,69 @@ def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
         ([], ['--experiment is missing']),
     ],
 )
-@pytest.mark.parametrize('dry_run', [[], ['--dry_run']], ids=['run', 'dry_run'])
+@RUN_AND_DRY_RUN
 def test_wrong_flags(error, args, expected, dry_run):
     message = error(*args, *dry_run)
     assert all(text in message for text in expected), message
     assert os.listdir() == [], 'something was made before the flags were found wrong'
 
 
-def test_missing_data(error):
-    message = error(*config_args('custom', SMALL | {'data.path': 'nowhere'}))
-    assert '--config.data.path=nowhere: there is no such file or folder' in message
-    assert '--config.data.path: it is empty' in error(*config_args('custom', SMALL))
+@RUN_AND_DRY_RUN
+def test_missing_data(error, dry_run):
+    for labels in True, False:
+        fields = SMALL | {'data.path': 'nowhere', 'data.find_labels': labels}
+        message = error(*config_args('custom', fields), *dry_run)
+        assert '--config.data.path=nowhere: there is no such file or folder' in message
+    if not dry_run:
+        assert '--config.data.path: it is empty' in error(*config_args('custom', SMALL))
 
 
-def test_folder_without_images(error):
+@RUN_AND_DRY_RUN
+def test_folder_without_images(error, dry_run):
     os.mkdir('empty')
     assert 'no PNG, JPEG, WebP, TIFF or other image files' in error(
-        *config_args('custom', SMALL | {'data.path': 'empty'})
+        *config_args('custom', SMALL | {'data.path': 'empty'}), *dry_run
     )
 
 
-def test_text_that_is_named_png(error):
+@RUN_AND_DRY_RUN
+def test_text_that_is_named_png(error, dry_run):
     os.mkdir('images')
     with open('images/text.png', 'w') as file:
         file.write('no picture')
-    message = error(*config_args('custom', SMALL | {'data.path': 'images'}))
+    message = error(*config_args('custom', SMALL | {'data.path': 'images'}), *dry_run)
     assert (
         '1 of 1 images cannot be used' in message and 'text.png (not a PNG, JPEG, WebP, TIFF or other image)' in message
     )
 
 
-def test_images_that_are_too_small(error):
+@RUN_AND_DRY_RUN
+def test_images_that_are_too_small(error, dry_run):
     os.mkdir('images')
     PIL.Image.fromarray(np.zeros([4, 4, 3], np.uint8)).save('images/small.png')
-    assert '4x4 pixels are too few for 8x8' in error(*config_args('custom', SMALL | {'data.path': 'images'}))
+    message = error(*config_args('custom', SMALL | {'data.path': 'images'}), *dry_run)
+    assert '1 of 1 images cannot be used' in message and '4x4 pixels are too few for 8x8' in message
+
+
+@RUN_AND_DRY_RUN
+def test_weights_to_start_from_that_do_not_fit(error, dry_run):
+    args = config_args('quickstart', SMALL | {'data.count': 4, 'train.freeze_d': 1})
+    assert 'nowhere: No such file or directory' in error(*args, '--init_from=nowhere', *dry_run)
+    message = error(*args, '--init_from=toyfaces', *dry_run)
+    assert '--config.train.freeze_d=1: 8x8/' in message and 'so that it would stay random' in message
+
+
+@RUN_AND_DRY_RUN
+def test_missing_weights_of_a_metric_are_refused_with_a_command_that_fetches_them(
+    error, dry_run, monkeypatch, tmp_path
+):
+    monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path / 'cache'))
+    args = config_args('quickstart', QUICK | {'metrics': 'kid20_full', 'log.keep_best': True})
+    message = error(*args, *dry_run)
+    assert (
+        'the weights of inception-2015 are missing; fetch them once with `python -m stylegan_jax.evaluate ' in message
+    )
+    assert os.listdir() == [], 'a folder was made before the weights were found missing'
 
 
 def test_workdir_that_cannot_be_written(error):
@@ -274,6 +311,7 @@ def test_workdir_that_cannot_be_written(error):
 def test_workdir_of_another_architecture(run, error):
     args = [*config_args('quickstart', SMALL | {'data.count': 4}), '--workdir=run']
     assert run(*args, '--config.train.total_kimg=0')[0] == 0
-    message = error(*args, '--config.generator.fmap_max=4')
-    assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message
-    assert 'choose another workdir' in message
+    for dry_run in [], ['--dry_run']:
+        message = error(*args, '--config.generator.fmap_max=4', *dry_run)
+        assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message
+        assert 'choose another workdir' in message

@@ -11,7 +11,7 @@ import numpy as np
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.run import Config, DataConfig
 from stylegan_jax.data.drawn_images import DrawnImages
-from stylegan_jax.data.fitted_pictures import FittedPictures
+from stylegan_jax.data.fitted_pictures import FittedPictures, examine_some
 from stylegan_jax.data.prepared import PreparedImages, fourth_channel_of, is_prepared, read_info
 from stylegan_jax.data.sources.base import TRAINING
 from stylegan_jax.data.sources.drawn import DrawnFaces
@@ -191,19 +191,46 @@ class DataOpener:
         Raises:
           UserError: the images are not there, or not as `image` asks for; the message says what to do.
         """
+        images = self._open_at_hand(image)
+        if images is None:
+            source, labels, label_names = self._open_pictures(image)
+            images = FittedPictures(source, image, labels, label_names, self._data.fourth_channel)
+        return Dataset(images)
+
+    def look(self, image: ImageConfig) -> int:
+        """Looks for what `open` would refuse, as far as that takes seconds: no pixels are read.
+
+        Args:
+          image: see `open`.
+
+        Returns:
+          The number of images; of pictures, also of those that `open` will leave out.
+
+        Raises:
+          UserError: see `open`.
+        """
+        images = self._open_at_hand(image)
+        if images is not None:
+            return len(images)
+        source, labels, _ = self._open_pictures(image)
+        examine_some(source, image, len(labels))
+        return len(labels)
+
+    def _open_at_hand(self, image):
+        """Returns drawn or prepared images, which take no time to open; None for pictures of a source."""
         data = self._data
         self._check_path()
         if data.source == 'toy_faces':
-            return Dataset(_open_toy_faces(image, data.count or TOY_FACES_COUNT))
+            return _open_toy_faces(image, data.count or TOY_FACES_COUNT)
         if not data.path:
             raise _no_path()
         if is_prepared(data.path):
-            return Dataset(PreparedImages(data.path, image, data.count))
+            return PreparedImages(data.path, image, data.count)
         if image.channels not in (1, 3, 4):
             raise UserError(
                 'image files have 1 (grey), 3 (RGB) or 4 (RGBA)', field='image.channels', value=image.channels
             )
-        return Dataset(self._open_pictures(image))
+        return None
 
     def _check_path(self):
         if self._data.source == 'toy_faces' and self._data.path:
@@ -234,7 +261,10 @@ class DataOpener:
         return source
 
     def _open_pictures(self, image):
-        """Opens any source that is not prepared, with the labels that a preparation takes by itself."""
+        """Opens any source that is not prepared; returns (source, labels [n, K] of its first n pictures, their names).
+
+        The labels are those that a preparation takes by itself.
+        """
         if image.label_dim or self._data.find_labels:
             source = self._labelled_source(image.label_dim)
         else:  # labels that are wrong, or take long to read, are no matter
@@ -252,13 +282,8 @@ class DataOpener:
                 value=image.label_dim,
                 remedy=(f'set image.label_dim={found}, or ' if found else '') + TRAINING.without_labels,
             )
-        return FittedPictures(
-            source,
-            image,
-            source.labels[:count, : image.label_dim],
-            getattr(source, 'class_names', source.label_names) if image.label_dim else None,
-            self._data.fourth_channel,
-        )
+        names = getattr(source, 'class_names', source.label_names) if image.label_dim else None
+        return source, source.labels[:count, : image.label_dim], names
 
     def _count(self, source):
         count = self._data.count

@@ -4,6 +4,7 @@ Every picture is looked at once when the set is opened, so that every start find
 fits the memory budget is decoded then; of a larger one only the sizes of the pictures are read.
 """
 
+import itertools
 import logging
 import pathlib
 
@@ -22,6 +23,7 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory, in_threads
 
 _FIT = 'crop'
+_EXAMINED = 1000  # pictures whose sizes `examine_some` reads
 _REMEDY = 'mend or remove them, or allow more with data.max_skipped (prepare_data: max_skipped)'
 _log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ class FittedPictures(StagedImages):
         else:
             extrema += extrema_of_some(self._source)
             if (size := self._source.common_size()) is not None:  # asking for each of millions would take minutes
-                return [self._reason_against(size)] * count
+                return [_reason_against(size, self.image)] * count
         return in_threads(
             lambda row: self._examine(row, extrema), count, 'reading images', min(NUM_THREADS, self.at_once)
         )
@@ -132,16 +134,8 @@ class FittedPictures(StagedImages):
     def _examine(self, row, extrema):
         try:
             if self.pixels is None:
-                return self._reason_against(self._source.size(row))
+                return _reason_against(self._source.size(row), self.image)
             self.pixels[row] = self._decode(row, extrema)
-        except Unusable as error:
-            return str(error)
-        return None
-
-    def _reason_against(self, size):
-        """Returns why pictures of a size (height, width) are unusable, or None."""
-        try:
-            placement(*size, self.image.shape, _FIT)
         except Unusable as error:
             return str(error)
         return None
@@ -163,12 +157,57 @@ class FittedPictures(StagedImages):
             )
 
 
-def _report_unusable(source, reasons):
-    """Warns of unusable pictures; raises a UserError when they are too many."""
+def examine_some(source: PictureSource, image: ImageConfig, count: int) -> None:
+    """Looks at the sizes of some pictures, evenly spaced, where `FittedPictures` reads all of them.
+
+    Args:
+      source: where the pictures are.
+      image: the shape of the images.
+      count: of the pictures, the first ones of the source.
+
+    Raises:
+      UserError: too many pictures are unusable. Where there are more than it looks at, all of these have to be.
+    """
+    if (size := source.common_size()) is not None:
+        return _report_unusable(source, [_reason_against(size, image)] * count)
+    indices = np.unique(np.linspace(0, count - 1, min(count, _EXAMINED)).astype(int)).tolist()
+
+    def examine(row):
+        try:
+            return _reason_against(source.size(indices[row]), image)
+        except Unusable as error:
+            return str(error)
+
+    at_once = min(NUM_THREADS, pictures_at_once(source))
+    reasons = in_threads(examine, len(indices), 'looking at images', at_once)
+    if len(indices) == count or None not in reasons:
+        _report_unusable(source, reasons, indices)
+    elif unusable := len(reasons) - reasons.count(None):
+        _log.warning('%s: %d of %d images that were looked at cannot be used', source.path, unusable, len(reasons))
+
+
+def _reason_against(size, image):
+    """Returns why pictures of a size (height, width) are unusable, or None."""
+    try:
+        placement(*size, image.shape, _FIT)
+    except Unusable as error:
+        return str(error)
+    return None
+
+
+def _report_unusable(source, reasons, indices=None):
+    """Warns of unusable pictures; raises a UserError when they are too many.
+
+    Args:
+      source: of the pictures.
+      reasons: why each is unusable, or None.
+      indices: of the pictures in the source; None for the first ones.
+    """
+    indices = indices or range(len(reasons))
     rows = [row for row, reason in enumerate(reasons) if reason is not None]
-    descriptions = (f'{source.name(row)} ({reasons[row]})' for row in rows)
+    descriptions = (f'{source.name(indices[row])} ({reasons[row]})' for row in rows)
     if len(rows) > source.max_skipped * len(reasons) or len(rows) == len(reasons):
-        examples = ', '.join(f'{source.name(row)} ({reasons[row]})' for row in rows[:3])
+        examples = ', '.join(itertools.islice(descriptions, 3))
         raise UserError(
             f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}',
             remedy=f'{_REMEDY}, or check image.resolution',

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import numpy as np
 
+from stylegan_jax.config import ImageConfig
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.feature_outputs import FeatureNetworks
@@ -46,7 +47,7 @@ class Evaluator:
         """Loads nothing yet.
 
         Args:
-          generator: the generator; None for `check` alone, which then takes the size of the data set's images.
+          generator: the generator; None for `check` alone.
           options: how to measure.
           store: keeps the outputs of feature networks.
           dataset: real images of the generator's size; None where no metric needs any.
@@ -68,10 +69,19 @@ class Evaluator:
         )
         self._wanted, self.passes = {}, []
 
-    def check(self, metrics: Sequence[Metric]) -> None:
-        """Raises UserError for what would otherwise be found missing after hours: images, labels, weights, a size."""
+    def check(self, metrics: Sequence[Metric], image: ImageConfig | None = None) -> None:
+        """Looks for what would otherwise be found missing after hours.
+
+        Args:
+          metrics: as `metric_names.parse` returns them.
+          image: the images that are generated, where there is no generator yet.
+
+        Raises:
+          UserError: images, labels or weights are missing, or the images are of a size that cannot be measured.
+        """
         passes = [each for metric in metrics for each in self._passes(metric)]
-        shape = jax.ShapeDtypeStruct((GROUP * len(self._devices), *self.sources.image.shape), np.uint8)
+        image = image or self._generator.config.image
+        shape = jax.ShapeDtypeStruct((GROUP * len(self._devices), *image.shape), np.uint8)
         for source, network, _ in passes:
             if network:
                 self._networks.get(network).run.check(shape)

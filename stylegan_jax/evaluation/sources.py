@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import numpy as np
 
-from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.serialization import to_json
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.evaluation.feature_outputs import FeatureNetworks
@@ -45,11 +44,6 @@ class Sources:
         """Computes nothing yet; arguments are those of `evaluator.Evaluator`."""
         self._generator, self._options, self._networks = generator, options, networks
         self._dataset, self._lod, self._devices, self._labels = dataset, lod, tuple(devices), labels
-
-    @property
-    def image(self) -> ImageConfig:
-        """The images of the generator, or of the data set if there is no generator."""
-        return self._dataset.image if self._generator is None else self._generator.config.image
 
     @property
     def spaces(self) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from stylegan_jax.runtime.progress import progress_bar
 _HERE = pathlib.Path(__file__).parent
 _TIMEOUT = 60  # without a byte [seconds]
 _BLOCK = 1 << 20  # read at a time [bytes]
+# A whole command, because most of those that need weights have no setting that fetches them.
+_FETCH = 'python -m stylegan_jax.evaluate --metrics={} --download'
 
 
 class Weights(typing.NamedTuple):
@@ -30,10 +32,12 @@ class Weights(typing.NamedTuple):
     Attributes:
       file: its name, or a glob pattern; eight hexadecimal digits at the end of a name are the first of its SHA-256.
       url: its address; None if it cannot be downloaded automatically.
+      metric: one that needs it, by which a command fetches it.
     """
 
     file: str
     url: str | None = None
+    metric: str = ''
 
 
 KNOWN = {
@@ -42,8 +46,9 @@ KNOWN = {
     'inception-2015': Weights(
         'pt_inception-2015-12-05-6726825d.pth',
         'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth',
+        'fid50k',
     ),
-    'vgg16': Weights('vgg16-397923af.pth', 'https://download.pytorch.org/models/vgg16-397923af.pth'),
+    'vgg16': Weights('vgg16-397923af.pth', 'https://download.pytorch.org/models/vgg16-397923af.pth', 'ppl_wend'),
     # NVIDIA's 40 classifiers of attributes of CelebA-HQ (Section 4.2); each file's name continues with the attribute.
     **{f'celebahq-classifier-{number:02d}': Weights(f'celebahq-classifier-{number:02d}*.pkl') for number in range(40)},
 }
@@ -89,8 +94,9 @@ def find(
         raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}')
     if not download:
         raise UserError(
-            f'the weights of {name} are missing: give the file, put {weights.file} into {where}, or set download to '
-            f'fetch it (from {weights.url})'
+            f'the weights of {name} are missing',
+            remedy=f'fetch them once with `{_FETCH.format(weights.metric)}`, or put {weights.file} into {where} (it is '
+            f'{weights.url})',
         )
     return _fetch(weights, where)
 

@@ -15,8 +15,16 @@ _PLOTS = [
         'linear',
         ['watch_train_logits', 'watch_validation_logits', 'watch_fake_logits'],
     ),
-    ('Overfitting: r_v, and mean signs of the scores', 'linear', ['overfitting', 'real_signs', 'validation_signs']),
-    ('Probability of each augmentation', 'zero', ['augment_p']),
+    (
+        'Overfitting: r_v, and mean signs of the scores of images that are not augmented',
+        'linear',
+        ['overfitting', 'watch_train_signs', 'validation_signs'],
+    ),
+    (
+        'Augmentation: probability, and mean sign of the scores of augmented images',
+        'linear',
+        ['augment_p', 'real_signs'],
+    ),
     ('Norms of the gradients', 'log', ['g_gradient_norm', 'd_gradient_norm']),
     ('Gradient penalties', 'linear', ['r1_penalty', 'r2_penalty']),
     ('Path length', 'zero', ['path_length']),

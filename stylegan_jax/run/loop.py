@@ -54,7 +54,7 @@ def train(config: Config, workdir: str) -> int:
     opener = DataOpener(config.data)
     config = cluster.agree(lambda: resolve(opener.with_found_labels(config)))
     config = dataclasses.replace(config, precision=resolved(config.precision))
-    cluster.agree(lambda: check_before_data(config, opener))
+    cluster.agree(lambda: check_before_data(config, opener, measures=cluster.is_primary()))
     devices = cluster.agree(lambda: Devices(config))
     records = cluster.agree(lambda: Records(config, workdir) if cluster.is_primary() else None)
     try:

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import sys
 from collections.abc import Callable
 
 import jax
@@ -23,16 +24,31 @@ BEST = 'best'
 _STORE = 'metrics'
 
 
-def check_before_data(config: Config, opener: DataOpener) -> None:
-    """Raises a UserError for metrics that need more images than there are, before any is read.
+def check_before_data(config: Config, opener: DataOpener | None, measures: bool = True) -> None:
+    """Looks, before any image is read, for what metrics need.
 
     Args:
       config: a Config.
-      opener: of its data.
+      opener: of its data; None where the number of images is not to be looked at.
+      measures: whether this process measures, so that it needs the weights of networks.
+
+    Raises:
+      UserError: there are fewer images than a metric needs, weights are missing, a metric does not take images of this
+        size, or there is no such metric.
     """
     metrics = metric_names.parse(config.metrics)
-    if any(metric.kind.with_reals for metric in metrics):
-        available = opener.available()
+    if config.log.keep_best and not metrics:
+        raise UserError(
+            'there is no metric that says which checkpoint is the best',
+            field='log.keep_best',
+            value=True,
+            remedy="set metrics, such as 'fid10k'",
+        )
+    needs_reals = any(metric.kind.with_reals for metric in metrics)
+    available = opener.available() if opener and needs_reals else sys.maxsize
+    if measures:
+        Evaluator(None, _options(config), Store(_STORE), available=available).check(metrics, config.image)
+    else:
         for metric in metrics:
             check_reals(metric, available)
 
@@ -49,20 +65,13 @@ class RunMetrics:
           dataset: the images that the run is trained on.
 
         Raises:
-          UserError: there is no such metric, or images or weights of networks that one needs are missing.
+          UserError: there is no such metric, or one needs more images than there are.
         """
         self._config, self._workdir, self._dataset = config, workdir, dataset
         self._metrics = metric_names.parse(config.metrics)
-        if config.log.keep_best and not self._metrics:
-            raise UserError(
-                'there is no metric that says which checkpoint is the best',
-                field='log.keep_best',
-                value=True,
-                remedy="set metrics, such as 'fid10k'",
-            )
         self._file, self._store = os.path.join(workdir, FILE), Store(os.path.join(workdir, _STORE))
-        if self._metrics:
-            self._evaluator(None, lambda: None).check(self._metrics)  # hours before the first checkpoint
+        for metric in self._metrics:  # once more, because images that cannot be used were left out since
+            check_reals(metric, len(dataset))
 
     def is_due(self, checkpoint: int, nimg: int, is_last: bool) -> bool:
         """Says whether a checkpoint is to be measured, and was not measured before.
@@ -144,8 +153,13 @@ class RunMetrics:
         return [result for result in found if result.get('in_training')]
 
     def _evaluator(self, generator, poll, lod=0.0):
-        options = Options(seed=self._config.seed, mirror=self._config.data.mirror)
-        return Evaluator(generator, options, self._store, dataset=self._dataset, lod=lod, poll=poll, quiet=True)
+        return Evaluator(
+            generator, _options(self._config), self._store, dataset=self._dataset, lod=lod, poll=poll, quiet=True
+        )
+
+
+def _options(config):
+    return Options(seed=config.seed, mirror=config.data.mirror)
 
 
 def _listed(folder):

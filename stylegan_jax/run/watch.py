@@ -5,7 +5,8 @@ it memorises, held-out images sink to the scores of generated ones. Between the 
 
     r_v = (E[D_train] - E[D_validation]) / (E[D_train] - E[D_generated]),
 
-which is 0 without overfitting and 1 with complete overfitting.
+which is 0 without overfitting and 1 with complete overfitting. It is a ratio of differences of means: with few held-out
+images it is noise, and may be far outside of 0 to 1.
 
 Reference:
   Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", Figure 1b and equation 1.
@@ -78,8 +79,8 @@ class OverfittingWatch:
           poll: called between batches; if it raises, nothing has changed.
 
         Returns:
-          The numbers for the log: mean scores of images that are trained on, held-out and generated ones, the mean sign
-          of the scores of held-out ones, and r_v; infinite or NaN where the scores do not differ.
+          The numbers for the log: mean scores of images that are trained on, held-out and generated ones, mean signs of
+          the scores of the first two, and r_v; infinite or NaN where the scores do not differ.
         """
         # Minibatch statistics are those of one replica's batch; the last batch is filled up from the beginning.
         size, score = setting.batch // self._config.replicas, self._score(setting.stage)
@@ -101,6 +102,7 @@ class OverfittingWatch:
             'watch_train_logits': train.mean(),
             'watch_validation_logits': held.mean(),
             'watch_fake_logits': fake.mean(),
+            'watch_train_signs': np.sign(train).mean(),
             'validation_signs': np.sign(held).mean(),
             'overfitting': float(r_v),
         }

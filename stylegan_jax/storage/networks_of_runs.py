@@ -79,7 +79,11 @@ def _opened(workdir) -> collections.abc.Iterator[Checkpoints]:
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.latest() is None:
-            raise UserError(f'{checkpoints.path}: there is no checkpoint yet')
+            raise UserError(
+                f'{checkpoints.path}: there is no checkpoint yet',
+                remedy="the run's first one comes with its first tick; if it does not run, start it again, or give "
+                'another network',
+            )
         yield checkpoints
     finally:
         checkpoints.close()

@@ -52,6 +52,16 @@ def transferred(
     Raises:
       UserError: the file cannot be read, is of another architecture, or has no weights that fit.
     """
+    return _transferred(path, config, training.create_state(config))
+
+
+def described_transfer(path: str | os.PathLike, config: Config) -> list[str]:
+    """Returns the report of `transferred`, or raises what it raises, without making fresh networks."""
+    return _transferred(path, config, jax.eval_shape(lambda: training.create_state(config)))[-1]
+
+
+def _transferred(path, config, state):
+    """Returns what `transferred` does, with fresh arrays from a TrainState, which may be of shapes alone."""
     stored = loading.open_networks(path)
     theirs = {which: stored.load(which) for which in ('G', 'D', 'ema') if which in stored.loadable}
     if config.train.freeze_d and 'D' not in theirs:
@@ -64,7 +74,6 @@ def transferred(
                 f"and this run's is {ours!r}",
                 remedy='start from another file, or choose an experiment that has it',
             )
-    state = training.create_state(config)
     networks, lines, fitting = {}, {}, []
     for which in theirs:
         fresh = training.network(config, state, which)

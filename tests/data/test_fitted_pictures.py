@@ -10,6 +10,7 @@ from PIL import Image
 from source_files import encode, random_pixels, write_folder, write_zip
 
 from stylegan_jax.config import DataConfig, ImageConfig
+from stylegan_jax.data import fitted_pictures
 from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import threads
@@ -403,3 +404,37 @@ def test_beyond_the_budget_the_next_good_image_of_a_class_replaces_a_damaged_one
         np.testing.assert_array_equal(found.full_size(7), found.full_size(12))
     assert [message for message in caplog.messages if '007.png' in message] == caplog.messages
     assert len(caplog.messages) == 1
+
+
+# Looking without reading pixels, as a dry run does.
+
+
+def look(folder):
+    return DataOpener(DataConfig(path=str(folder))).look(IMAGE)
+
+
+@pytest.mark.parametrize('broken', [1, 3])
+def test_looking_refuses_what_opening_refuses(tmp_path, broken):
+    """One in a hundred may be unusable."""
+    files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(100)}
+    files |= {f'{i:03}.png': encode(random_pixels(i, 4, 4)) for i in range(broken)}
+    folder = write_folder(tmp_path, files)
+    if broken == 1:
+        assert look(folder) == 100 and len(open_pictures(folder, IMAGE)) == 99
+        return
+    messages = []
+    for step in (look, lambda folder: open_pictures(folder, IMAGE)):
+        with pytest.raises(UserError, match='3 of 100 images cannot be used, such as 000.png .its 4x4 ') as error:
+            step(folder)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+def test_looking_at_some_of_many_pictures_refuses_only_if_all_are_unusable(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(fitted_pictures, '_EXAMINED', 5)
+    small = {f'{i}.png': encode(random_pixels(i, 4, 4)) for i in range(9)}
+    with pytest.raises(UserError, match='5 of 5 images cannot be used, such as 0.png .*, 2.png .*, 4.png '):
+        look(write_folder(tmp_path / 'small', small))
+    mixed = small | {f'{i}.png': encode(random_pixels(i)) for i in range(4)}
+    assert look(write_folder(tmp_path / 'mixed', mixed)) == 9
+    assert '3 of 5 images that were looked at cannot be used' in caplog.text

@@ -161,7 +161,7 @@ def test_no_images(tmp_path):
 )
 def test_no_weights(evaluator, monkeypatch, tmp_path, name, file):
     monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path))
-    with pytest.raises(UserError, match=f'missing: give the file, put {file}.* into {tmp_path}/weights.*set download'):
+    with pytest.raises(UserError, match=f'missing; fetch them .* --download`, or put {file}.* into {tmp_path}/weights'):
         evaluator(vgg=None).check(parse(name))
 
 

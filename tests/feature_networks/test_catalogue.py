@@ -53,7 +53,7 @@ def serving(content, *, announced=None, status=200):
 
 
 def table(url, file=FILE):
-    return {'tiny': Weights(file, f'{url}/{file}')}
+    return {'tiny': Weights(file, f'{url}/{file}', 'some')}
 
 
 @pytest.mark.parametrize('announced', [None, 'nothing'])
@@ -69,7 +69,7 @@ def test_download_once(cache, announced):
 
 def test_nothing_is_fetched_unasked(cache):
     with serving(CONTENT) as (url, paths):
-        with pytest.raises(UserError, match=f'put {FILE} into {cache}, .* set download to fetch it .from {url}/{FILE}'):
+        with pytest.raises(UserError, match=f'=some --download`, or put {FILE} into {cache} .it is {url}/{FILE}'):
             find('tiny', known=table(url))
     assert not paths and not cache.exists()
 

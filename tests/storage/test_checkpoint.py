@@ -168,7 +168,7 @@ def test_folder_that_is_no_run(tmp_path):
 
 def test_run_without_a_checkpoint(tmp_path):
     (tmp_path / 'checkpoints').mkdir()
-    with pytest.raises(UserError, match='there is no checkpoint yet'):
+    with pytest.raises(UserError, match='there is no checkpoint yet; .* start it again, or give another network'):
         load(tmp_path, 'ema')
 
 

@@ -14,7 +14,7 @@ from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.storage import official
 from stylegan_jax.storage.checkpoint import Checkpoints
-from stylegan_jax.storage.transfer import transferred
+from stylegan_jax.storage.transfer import described_transfer, transferred
 
 
 def run_config(resolution=4, label_dim=0, *, base_shape=(4, 4), generator=None, discriminator=None):
@@ -52,6 +52,7 @@ def take_over(tmp_path):
     def move(which, old, new):
         networks_of(old)[which].save(tmp_path / 'network.npz')
         *networks, report = transferred(tmp_path / 'network.npz', new)
+        assert described_transfer(tmp_path / 'network.npz', new) == report
         return dict(zip(('G', 'D', 'ema'), networks)) | {'report': report}
 
     return move
