@@ -1,5 +1,6 @@
 """The training command as a user meets it."""
 
+import importlib
 import os
 import pathlib
 import signal
@@ -46,6 +47,7 @@ def run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
 
     def run(*args):
+        importlib.import_module('grain.python')  # defines flags of its own, which have to stay for the next training
         with flagsaver.flagsaver():  # takes the flags of the experiment away again
             try:
                 code = command.reported_to_user(main.main)(config_flags.parse(['main', *args]))

@@ -40,13 +40,15 @@ def test_metrics_need_images_and_a_size():
         look(metrics='fd_toy40', data=DataConfig())
 
 
-def test_a_run_goes_on_whatever_init_from_says(tmp_path):
+def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     config = tiny_run.run_config(data=DATA)
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.save(24, tiny.state(config), config, {})
     checkpoints.wait()
     checkpoints.close()
-    assert look(tmp_path, init_from='nowhere') == f'40 images\nthe run in {tmp_path} goes on at 0.0 kimg'
+    assert look(tmp_path) == f'40 images\nthe run in {tmp_path} goes on at 0.0 kimg'
+    with pytest.raises(UserError, match='belongs to a run that began with fresh networks'):
+        look(tmp_path, init_from='nowhere')
     assert os.listdir(tmp_path) == ['checkpoints']
     lines = look(init_from=str(tmp_path)).splitlines()
     assert len(lines) == 3 and lines[1].startswith('G and ema: all ') and lines[2].startswith('D: all ')
