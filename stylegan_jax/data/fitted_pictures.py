@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
-from stylegan_jax.data import values
+from stylegan_jax.data import too_small, values
 from stylegan_jax.data.channels import value_extrema
 from stylegan_jax.data.fitting import Unusable, fitted, placement
 from stylegan_jax.data.pixels import to_uint8
@@ -22,7 +22,6 @@ from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory, in_threads
 
 _FIT = 'crop'
-_REMEDY = 'mend or remove them, or allow more with data.max_skipped (prepare_data: max_skipped)'
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +61,7 @@ class FittedPictures(StagedImages):
             reasons = self._examine_all(count, extrema)
             if warning := values.warning_of(extrema):
                 _log.warning('%s: %s', source.path, warning)
-        _report_unusable(source, reasons)
+        _report_unusable(source, reasons, image)
         usable = np.array([reason is None for reason in reasons])
         self._rows = np.flatnonzero(usable)  # places of the usable pictures in the source
         self.labels = labels[usable]
@@ -111,7 +110,7 @@ class FittedPictures(StagedImages):
             path = pathlib.PurePath(self._source.path) / self.name(index)
             raise UserError(
                 f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be used so far',
-                remedy=_REMEDY,
+                remedy=_remedy(self._source),
             ) from error
 
     def _examine_all(self, count, extrema):
@@ -163,15 +162,24 @@ class FittedPictures(StagedImages):
             )
 
 
-def _report_unusable(source, reasons):
+def _remedy(source):
+    remedy = 'mend or remove them'
+    if source.max_skipped < 1:
+        remedy += ', or allow more with data.max_skipped (prepare_data: max_skipped)'
+    return remedy
+
+
+def _report_unusable(source, reasons, image):
     """Warns of unusable pictures; raises a UserError when they are too many."""
     rows = [row for row, reason in enumerate(reasons) if reason is not None]
     descriptions = (f'{source.name(row)} ({reasons[row]})' for row in rows)
     if len(rows) > source.max_skipped * len(reasons) or len(rows) == len(reasons):
         examples = ', '.join(f'{source.name(row)} ({reasons[row]})' for row in rows[:3])
+        remedy = f'{_remedy(source)}, or check image.resolution'
+        if resolution := too_small.sufficient_resolution(too_small.sizes_of(source, rows), image, _FIT):
+            remedy = f'set image.resolution={resolution}, for which the small ones suffice, or {_remedy(source)}'
         raise UserError(
-            f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}',
-            remedy=f'{_REMEDY}, or check image.resolution',
+            f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}', remedy=remedy
         )
     if len(rows) > MAX_UNUSABLE * len(reasons):  # only where that is usual, as in LSUN, which has thousands of them
         _log.warning(
