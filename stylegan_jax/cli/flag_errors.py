@@ -5,6 +5,8 @@ import re
 
 from absl import flags
 
+_NO_NUMBER = 'invalid literal for', 'could not convert'  # the beginnings of Python's own messages
+
 
 def text_of(error: Exception, flag_values: flags.FlagValues) -> str:
     """Returns what is wrong with a command line, with the flags that may be meant or the values that there are.
@@ -17,22 +19,26 @@ def text_of(error: Exception, flag_values: flags.FlagValues) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
         return _unknown(error.flagname, flag_values)
     if missing := re.fullmatch(r'Missing value for flag --?(.+)', text):
-        return f'missing value for flag --{missing[1]}; {_values_of(missing[1], flag_values)}'
+        return f'missing value for flag --{missing[1]}{_values_of(missing[1], flag_values)}'
     wrong = re.match(r'flag --([^=]+)=', text)
-    if wrong and wrong[1] in flag_values and flag_values[wrong[1]].boolean and error.__context__:
-        # absl's reason is a ValueError of two arguments, which Python shows as a tuple; the second is the value.
-        return f'--{wrong[1]}={error.__context__.args[-1]}: give true or false'
+    if wrong and wrong[1] in flag_values and error.__context__:
+        parser, reason = flag_values[wrong[1]].parser, error.__context__.args
+        if flag_values[wrong[1]].boolean:
+            # The reason has two arguments, which Python shows as a tuple; the second is the value.
+            return f'--{wrong[1]}={reason[-1]}: give true or false'
+        if str(reason[0]).startswith(_NO_NUMBER):
+            return text.removeprefix('flag ').removesuffix(str(reason[0])) + f'give {parser.syntactic_help}'
     return text.removeprefix('flag ')  # as errors about other settings are
 
 
 def _values_of(name, flag_values):
-    """Returns words on the values that a flag takes."""
+    """Returns words on the values that a flag takes, to be added to a message."""
     parser = flag_values[name].parser
     if values := getattr(parser, 'enum_values', None):
-        return 'choose one of ' + ', '.join(map(repr, values))
+        return '; choose one of ' + ', '.join(map(repr, values))
     if hasattr(parser, 'choices') and (choices := parser.choices()):  # a field of the config
-        return choices
-    return f'give {parser.syntactic_help}' if parser.syntactic_help else 'see --help'
+        return f'; {choices}'
+    return f' ({parser.syntactic_help})' if parser.syntactic_help else '; see --help'
 
 
 def _unknown(name, flag_values):

@@ -110,7 +110,7 @@ class FittedPictures(StagedImages):
             path = pathlib.PurePath(self._source.path) / self.name(index)
             raise UserError(
                 f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be used so far',
-                remedy=_remedy(self._source),
+                remedy=_remedy(more_would_do=True),
             ) from error
 
     def _examine_all(self, count, extrema):
@@ -162,9 +162,9 @@ class FittedPictures(StagedImages):
             )
 
 
-def _remedy(source):
+def _remedy(more_would_do):
     remedy = 'mend or remove them'
-    if source.max_skipped < 1:
+    if more_would_do:
         remedy += ', or allow more with data.max_skipped (prepare_data: max_skipped)'
     return remedy
 
@@ -175,9 +175,10 @@ def _report_unusable(source, reasons, image):
     descriptions = (f'{source.name(row)} ({reasons[row]})' for row in rows)
     if len(rows) > source.max_skipped * len(reasons) or len(rows) == len(reasons):
         examples = ', '.join(f'{source.name(row)} ({reasons[row]})' for row in rows[:3])
-        remedy = f'{_remedy(source)}, or check image.resolution'
+        mending = _remedy(more_would_do=len(rows) < len(reasons))
+        remedy = f'{mending}, or check image.resolution'
         if resolution := too_small.sufficient_resolution(too_small.sizes_of(source, rows), image, _FIT):
-            remedy = f'set image.resolution={resolution}, for which the small ones suffice, or {_remedy(source)}'
+            remedy = f'set image.resolution={resolution}, for which the small ones suffice, or {mending}'
         raise UserError(
             f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}', remedy=remedy
         )

@@ -193,7 +193,7 @@ def _remedy(job, members):
     """Returns what to do about too many pictures that cannot be used, given the indices of those that can."""
     options = job.options
     remedy = f'mend or remove them and the folder {job.out}'
-    if options.max_skipped < 1:
+    if members:  # otherwise none would be left
         remedy += ', or allow more with max_skipped'
     rows = sorted(set(range(len(job.source))) - set(members))
     resolution = too_small.sufficient_resolution(too_small.sizes_of(job.source, rows), options.image, options.fit)
