@@ -1,5 +1,6 @@
 """The interface to data sets: the pyramid of stages, its cache, toy faces, and what cannot be opened."""
 
+import dataclasses
 import pathlib
 import pickle
 import subprocess

@@ -464,7 +464,7 @@ def test_few_bad_images_are_skipped_and_named_and_many_are_not(pictures, tmp_pat
 def test_pictures_that_are_too_small_are_told_their_resolution(tmp_path):
     (tmp_path / 'pictures').mkdir()
     for number in range(3):
-        Image.fromarray(np.zeros([20, 18, 3], np.uint8)).save(tmp_path / 'pictures' / f'{number}.png')
+        PIL.Image.fromarray(np.zeros([20, 18, 3], np.uint8)).save(tmp_path / 'pictures' / f'{number}.png')
     message = (
         r'; set resolution=16 \(and another out\), for which the small ones suffice, or mend or remove them and the f'
     )
