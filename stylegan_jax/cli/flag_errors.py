@@ -26,7 +26,7 @@ def text_of(error: Exception, flag_values: flags.FlagValues) -> str:
         if flag_values[wrong[1]].boolean:
             # The reason has two arguments, which Python shows as a tuple; the second is the value.
             return f'--{wrong[1]}={reason[-1]}: give true or false'
-        if str(reason[0]).startswith(_NO_NUMBER):
+        if reason and str(reason[0]).startswith(_NO_NUMBER):
             return text.removeprefix('flag ').removesuffix(str(reason[0])) + f'give {parser.syntactic_help}'
     return text.removeprefix('flag ')  # as errors about other settings are
 
