@@ -37,7 +37,7 @@ _OUT = flags.DEFINE_string('out', None, 'The film, such as walk.mp4, walk.webp o
 _SEEDS = flags.DEFINE_string(
     'seeds',
     '0-7',
-    'walk, sticking, mixing: the latents that are passed. truncation, noise: those that are shown.',
+    'walk, sticking, mixing: the latents that are passed, two at least. truncation, noise: those that are shown.',
     flag_values=FLAGS,
 )
 _GRID = flags.DEFINE_string(

@@ -21,6 +21,7 @@ WITHOUT_JAX = [
     'cli.command',
     'cli.config_flags',
     'cli.experiments',
+    'cli.flag_errors',
     'cli.parsing',
     'data',
     'editing.recipe',

@@ -52,7 +52,7 @@ def walk(
       An iterator of frames, uint8 [H, W, C].
 
     Raises:
-      UserError: the seeds cannot be shared out evenly, or the network has no W.
+      UserError: the seeds cannot be shared out evenly, those of a place are all the same, or the network has no W.
     """
     ws = _ws_of_walk(artist, seeds, count, space, path, psi, rows * columns)
     return _frames(artist, ws, columns)
@@ -128,6 +128,7 @@ def _ws_of_walk(artist, seeds, count, space, path, psi, places):
             field='seeds',
             remedy=f'give a multiple of {places}',
         )
+    _check_moves(seeds, places)
     kind = path or ('slerp' if space == 'z' else 'spline')
     if space == 'w':
         if artist.config.is_progan:
@@ -147,6 +148,16 @@ def _ws_of_walk(artist, seeds, count, space, path, psi, places):
         centers = _along(centers, places, count, 'linear')
     ws = artist.ws_of_z(z, psi, label=label, centers=centers)
     return ws.reshape(count, places, *ws.shape[1:])
+
+
+def _check_moves(seeds, places):
+    """Raises UserError unless each place has two different seeds, because a walk among fewer is one still picture."""
+    if any(len(set(some.tolist())) < 2 for some in np.split(np.asarray(seeds), places)):
+        raise UserError(
+            'a walk goes from seed to seed, and with one alone nothing moves',
+            field='seeds',
+            remedy='give at least two different ones' + (' for each place of the grid' if places > 1 else ''),
+        )
 
 
 def _along(points, places, count, kind):
@@ -171,12 +182,13 @@ def mixing(
       An iterator of frames, uint8 [H, W, C].
 
     Raises:
-      UserError: the network has no styles.
+      UserError: the network has no styles, or the seeds are all the same.
     """
     if not artist.config.use_styles:
         raise UserError(
             'the layers of this network have no styles (configurations C to F have)', field='kind', value='mixing'
         )
+    _check_moves(seeds, 1)
     psi = 1.0 if psi is None else psi
     moving = paths.path(artist.ws(seeds, psi), count, 'spline')
     ws = np.stack(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+from stylegan_jax.cli import flag_errors
 from stylegan_jax.errors import UserError
 
 # A setting of the config inside of a text, such as schedule.lr in a remedy.
@@ -135,14 +136,28 @@ def parse(argv: Sequence[str], flag_values: flags.FlagValues | None = None) -> l
     """
     for name in flag_values or ():
         flags.DEFINE_flag(flag_values[name], module_name=sys.argv[0])  # --help shows the flags of this module
-    try:
-        rest = flags.FLAGS(argv)
-    except flags.Error as error:
-        fail(error)
+    rest = parse_flags(argv, flags.FLAGS)
     refuse_arguments(rest)
     if flag_values is not None:
         flag_values.mark_as_parsed()
     return rest
+
+
+def parse_flags(argv: Sequence[str], flag_values: flags.FlagValues, *, known_only: bool = False) -> list[str]:
+    """Parses a command line with flags that are defined; a mistake ends the process with one line.
+
+    Args:
+      argv: the name of the program, and its arguments.
+      flag_values: where the flags are defined.
+      known_only: whether flags that are not defined are left alone.
+
+    Returns:
+      The arguments that are no flags.
+    """
+    try:
+        return flag_values(argv, known_only=known_only)
+    except (flags.Error, ValueError) as error:  # absl raises a bare ValueError for --noNAME=VALUE
+        fail(flag_errors.text_of(error, flag_values))
 
 
 def refuse_arguments(rest: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ and the comment beside the field as its help text. The second time reads the fla
 """
 
 import dataclasses
-import difflib
+import functools
 import inspect
 import math
 import re
@@ -37,8 +37,8 @@ _NOT_FLAGS = ('generator.image', 'discriminator.image')
 class _FieldParser(flags.ArgumentParser):
     """Text -> value of a field's type. Values of the right type pass unchanged, because absl also parses defaults."""
 
-    def __init__(self, hint):
-        self.hint = hint
+    def __init__(self, hint, section, leaf):
+        self.hint, self._section, self._leaf = hint, section, leaf
         self.syntactic_help = _type_text(hint)
 
     def parse(self, argument):
@@ -46,6 +46,15 @@ class _FieldParser(flags.ArgumentParser):
 
     def flag_type(self):
         return _type_text(self.hint)
+
+    def choices(self):
+        """Returns the words of the config's own check on the values of a text, such as loss.name; None for others."""
+        if self.hint is str:
+            try:
+                dataclasses.replace(self._section, **{self._leaf: ''})
+            except UserError as error:
+                return error.problem
+        return None
 
 
 class _FieldSerializer(flags.ArgumentSerializer):
@@ -82,7 +91,9 @@ def define_config_flags(config: Config, flag_values: flags.FlagValues = flags.FL
         if hint is bool:
             flag = flags.BooleanFlag(_PREFIX + name, default, help_text)
         else:
-            flag = flags.Flag(_FieldParser(hint), _FieldSerializer(), _PREFIX + name, default, help_text)
+            flag = flags.Flag(
+                _FieldParser(hint, *_owner(config, name)), _FieldSerializer(), _PREFIX + name, default, help_text
+            )
         flags.DEFINE_flag(flag, flag_values, module_name='stylegan_jax.config')
         # --help shows only the flags that are key to the module that runs.
         flag_values.register_key_flag_for_module(sys.argv[0], flag)
@@ -116,6 +127,12 @@ def config_from_flags(config: Config, flag_values: flags.FlagValues = flags.FLAG
     for section, values in given.items():
         sections[section] = dataclasses.replace(getattr(config, section), **values)
     return dataclasses.replace(config, **top, **sections)
+
+
+def _owner(config, name):
+    """Returns the section of a config that a dotted name is in, and the last part of the name."""
+    *sections, leaf = name.split('.')
+    return functools.reduce(getattr, sections, config), leaf
 
 
 def _fields(config, prefix=''):
@@ -251,22 +268,13 @@ def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS) -> l
             define_config_flags(experiment, flag_values)
         elif _asks_for_help(argv):
             _print_experiments()
-        rest = _parse_flags(argv, flag_values)
+        rest = command.parse_flags(argv, flag_values)
         command.refuse_arguments(rest)
         if name is not None:
             flag.config = config_from_flags(experiment, flag_values)  # its errors are reported before anything starts
         return rest
-    except flags.UnrecognizedFlagError as error:
-        command.fail(_unknown_flag_message(error, flag_values))
-    except (flags.Error, UserError) as error:
+    except UserError as error:
         command.fail(error, flag_values)
-
-
-def _parse_flags(argv, flag_values):
-    try:
-        return flag_values(argv)
-    except ValueError as error:  # absl raises a bare ValueError for --noNAME=VALUE
-        raise UserError(str(error)) from error
 
 
 def chosen_config(flag_values: flags.FlagValues = flags.FLAGS) -> Config:
@@ -303,7 +311,7 @@ def _experiment_in(argv):
     """Returns the value of --experiment, which is read before the flags of its config are known; None if absent."""
     first_look = flags.FlagValues()
     _experiment_flag(first_look)
-    first_look(argv, known_only=True)
+    command.parse_flags(argv, first_look, known_only=True)
     return first_look['experiment'].value
 
 
@@ -318,18 +326,3 @@ def _print_experiments():
     for name, line in experiments.items():
         print(f'  {name:{width}}  {line}')
     print()
-
-
-def _unknown_flag_message(error, flag_values):
-    """Names the flags that are nearest to an unknown one. absl's own search misses a flag of another section."""
-    message = f'unknown flag --{error.flagname}'
-    known = list(flag_values)
-    if error.flagname.startswith(_PREFIX) and not any(name.startswith(_PREFIX) for name in known):
-        return message + '; flags of the config need --experiment=NAME'
-    leaf = error.flagname.rpartition('.')[2]
-    leaves = {name.rpartition('.')[2]: name for name in known}
-    # The last part counts most: --config.schedule.total_kimg stands for --config.train.total_kimg.
-    near = [name for name in known if '.' in name and name.endswith('.' + leaf)]
-    near = near or difflib.get_close_matches(error.flagname, known, n=2, cutoff=0.85)
-    near = near or [leaves[name] for name in difflib.get_close_matches(leaf, leaves, n=2)]
-    return message + (f'; did you mean {" or ".join("--" + name for name in near)}?' if near else '; see --help')

@@ -128,7 +128,7 @@ class GeneratorConfig:
         _check_blur(self, 'generator')
         if self.is_progan and (self.use_styles or self.use_noise or self.mapping_layers):
             raise UserError("generator.architecture='progan': it has no styles, no noise inputs and no mapping layers; "
-                            'start from GeneratorConfig.progan()')
+                            'start from the experiment table1_a (in Python from GeneratorConfig.progan())')
         if self.architecture in PORTS and not (self.use_styles and self.use_instance_norm and not self.use_pixel_norm):
             raise UserError(f'generator.architecture={self.architecture!r}: its layers have styles and instance norm, '
                             'and no pixel norm; leave use_styles, use_instance_norm and use_pixel_norm as they are')

@@ -36,8 +36,8 @@ class DataConfig:
     count: int = 0                           # number of images. toy_faces: how many are drawn; images: the first ones
                                              # are used, 0 = all
     mirror: bool = False                     # flip each image left to right with probability one half
-    find_labels: bool = False                # images: if image.label_dim is 0, take the labels from the dataset.json
-                                             # beside the images, if it has any
+    find_labels: bool = False                # if image.label_dim is 0, take the labels that the images have: those of
+                                             # the dataset.json beside them, if any; the attributes of toy faces
     max_skipped: float | None = None         # images, not prepared: largest share that may be left out as too small or
                                              # damaged, as prepare_data has it; none = 1 for LMDB folders, else 0.01
     fourth_channel: str = 'alpha'            # images of four channels: the last is opacity, by which colours are
@@ -276,6 +276,7 @@ class Config:
                 "its derivatives overflow in float16; give 0, or precision='bfloat16'")
         require(self.augment.mode != 'ada' or self.loss.name == 'logistic', 'augment.mode', self.augment.mode,
                 "the signs of the logits say something with loss.name='logistic' alone; give 'fixed' or 'diffaugment'")
-        has_labels = (self.image.label_dim or self.data.find_labels) and not self.generator.is_progan
-        require(not self.loss.separation or has_labels, 'loss.separation', self.loss.separation,
-                'it takes labels (image.label_dim) and a mapping network; give 0')
+        require(not self.loss.separation or not self.generator.is_progan, 'loss.separation', self.loss.separation,
+                'it takes a mapping network, which Progressive GAN has not; give 0')
+        require(not self.loss.separation or self.image.label_dim or self.data.find_labels, 'loss.separation',
+                self.loss.separation, 'it takes labels; give 0, or data.find_labels=True to take those of the images')

@@ -146,7 +146,7 @@ class DataOpener:
         self._check_path()
         config = self._with_fourth_channel(config)
         data, image = self._data, config.image
-        if not data.find_labels or image.label_dim or data.source != 'images' or not data.path:
+        if not data.find_labels or image.label_dim or (data.source == 'images' and not data.path):
             return config
         return dataclasses.replace(config, image=dataclasses.replace(image, label_dim=self.label_dim()))
 
@@ -158,11 +158,13 @@ class DataOpener:
         return dataclasses.replace(config, data=dataclasses.replace(config.data, fourth_channel=meaning))
 
     def label_dim(self) -> int:
-        """Returns the length of the labels that the images at `data.path` have; 0 without labels.
+        """Returns the length of the labels that the images have; 0 without labels.
 
         Raises:
           UserError: there is nothing at the path, or its labels cannot be read.
         """
+        if self._data.source == 'toy_faces':
+            return len(toy_faces.ATTRIBUTES)
         if is_prepared(self._data.path):
             return read_info(self._data.path)['image']['label_dim']
         return self._labelled_source().labels.shape[1]

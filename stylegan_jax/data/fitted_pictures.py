@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
-from stylegan_jax.data import values
+from stylegan_jax.data import too_small, values
 from stylegan_jax.data.channels import value_extrema
 from stylegan_jax.data.fitting import Unusable, fitted, placement
 from stylegan_jax.data.pixels import to_uint8
@@ -24,7 +24,6 @@ from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory, in_threads
 
 _FIT = 'crop'
 _EXAMINED = 1000  # pictures whose sizes `examine_some` reads
-_REMEDY = 'mend or remove them, or allow more with data.max_skipped (prepare_data: max_skipped)'
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +63,7 @@ class FittedPictures(StagedImages):
             reasons = self._examine_all(count, extrema)
             if warning := values.warning_of(extrema):
                 _log.warning('%s: %s', source.path, warning)
-        _report_unusable(source, reasons)
+        _report_unusable(source, reasons, image)
         usable = np.array([reason is None for reason in reasons])
         self._rows = np.flatnonzero(usable)  # places of the usable pictures in the source
         self.labels = labels[usable]
@@ -113,7 +112,7 @@ class FittedPictures(StagedImages):
             path = pathlib.PurePath(self._source.path) / self.name(index)
             raise UserError(
                 f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be used so far',
-                remedy=_REMEDY,
+                remedy=_remedy(more_would_do=True),
             ) from error
 
     def _examine_all(self, count, extrema):
@@ -169,7 +168,7 @@ def examine_some(source: PictureSource, image: ImageConfig, count: int) -> None:
       UserError: too many pictures are unusable. Where there are more than it looks at, all of these have to be.
     """
     if (size := source.common_size()) is not None:
-        return _report_unusable(source, [_reason_against(size, image)] * count)
+        return _report_unusable(source, [_reason_against(size, image)] * count, image)
     indices = np.unique(np.linspace(0, count - 1, min(count, _EXAMINED)).astype(int)).tolist()
 
     def examine(row):
@@ -181,7 +180,7 @@ def examine_some(source: PictureSource, image: ImageConfig, count: int) -> None:
     at_once = min(NUM_THREADS, pictures_at_once(source))
     reasons = in_threads(examine, len(indices), 'looking at images', at_once)
     if len(indices) == count or None not in reasons:
-        _report_unusable(source, reasons, indices)
+        _report_unusable(source, reasons, image, indices)
     elif unusable := len(reasons) - reasons.count(None):
         _log.warning('%s: %d of %d images that were looked at cannot be used', source.path, unusable, len(reasons))
 
@@ -195,12 +194,20 @@ def _reason_against(size, image):
     return None
 
 
-def _report_unusable(source, reasons, indices=None):
+def _remedy(more_would_do):
+    remedy = 'mend or remove them'
+    if more_would_do:
+        remedy += ', or allow more with data.max_skipped (prepare_data: max_skipped)'
+    return remedy
+
+
+def _report_unusable(source, reasons, image, indices=None):
     """Warns of unusable pictures; raises a UserError when they are too many.
 
     Args:
       source: of the pictures.
       reasons: why each is unusable, or None.
+      image: what they are unusable for.
       indices: of the pictures in the source; None for the first ones.
     """
     indices = indices or range(len(reasons))
@@ -208,9 +215,13 @@ def _report_unusable(source, reasons, indices=None):
     descriptions = (f'{source.name(indices[row])} ({reasons[row]})' for row in rows)
     if len(rows) > source.max_skipped * len(reasons) or len(rows) == len(reasons):
         examples = ', '.join(itertools.islice(descriptions, 3))
+        mending = _remedy(more_would_do=len(rows) < len(reasons))
+        remedy = f'{mending}, or check image.resolution'
+        sizes = too_small.sizes_of(source, [indices[row] for row in rows])
+        if resolution := too_small.sufficient_resolution(sizes, image, _FIT):
+            remedy = f'set image.resolution={resolution}, for which the small ones suffice, or {mending}'
         raise UserError(
-            f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}',
-            remedy=f'{_REMEDY}, or check image.resolution',
+            f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}', remedy=remedy
         )
     if len(rows) > MAX_UNUSABLE * len(reasons):  # only where that is usual, as in LSUN, which has thousands of them
         _log.warning(

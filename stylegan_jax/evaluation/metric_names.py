@@ -19,7 +19,7 @@ class Metric:
     Attributes:
       name: as it was written.
       kind: the description of the metric.
-      count: number of generated samples: images, pairs or steps.
+      count: number of generated samples: images, pairs, steps or walks.
       reals: number of real images; 0 for none, None for all of the data set.
     """
 
@@ -57,7 +57,8 @@ def _parse(name):
         )
     count = int(match['count']) * (1000 if match['thousands'] else 1) if match['count'] else kind.count
     if count < kind.fewest:
-        raise UserError(f'metric {name!r}: ask for at least {kind.fewest} images')
+        unit = 'images' if kind.unit == 'fakes' else kind.unit
+        raise UserError(f'metric {name!r}: ask for at least {kind.fewest} {unit}')
     reals = 0 if not kind.with_reals else None if match['full'] else count
     return Metric(name, kind, count, reals)
 

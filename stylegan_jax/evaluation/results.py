@@ -156,6 +156,7 @@ def _short(result):
     return ', '.join(
         [
             *words,
+            *(f'{name} {result[name]:.3g}' for name in ('stays', 'moves', 'counted') if name in result),
             *([result['feature_network']] if 'feature_network' in result else []),
             *([result['resize']] if 'resize' in result else []),
             *([f'({result["note"]})'] if 'note' in result else []),

@@ -123,7 +123,8 @@ def create_state(
 def _fresh_probe(config, dtype):
     if not config.loss.separation:
         return None
-    require(config.image.label_dim > 0, 'loss.separation', config.loss.separation, 'the images have no labels; give 0')
+    remedy = 'the images have no labels (image.label_dim=0); give 0'
+    require(config.image.label_dim > 0, 'loss.separation', config.loss.separation, remedy)
     return create_probe(config, dtype)
 
 

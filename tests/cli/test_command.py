@@ -60,8 +60,14 @@ def test_libraries_log_warnings_only():
 @pytest.mark.parametrize(
     'argument, expected',
     [
-        ('--no_such_flag=1', "error: Unknown command line flag 'no_such_flag'"),
-        ('--verbosity=loud', 'error: flag --verbosity=loud'),
+        ('--zzzzzz=1', 'error: unknown flag --zzzzzz; see --help\n'),
+        ('--verbositi=1', 'error: unknown flag --verbositi; did you mean --verbosity?\n'),
+        ('--config.seed=1', 'error: unknown flag --config.seed'),
+        ('--verbosity=loud', 'error: --verbosity=loud'),
+        ('--alsologtostderr=ja', 'error: --alsologtostderr=ja: give true or false\n'),
+        ('--noalsologtostderr=1', 'error: --noalsologtostderr=1 does not take an argument'),
+        ('--log_dir', 'error: missing value for flag --log_dir; see --help\n'),
+        ('--stderrthreshold', 'error: missing value for flag --stderrthreshold'),
         ('seeds=3', "error: unexpected argument 'seeds=3'; flags are written --name=value"),
     ],
 )

@@ -168,7 +168,8 @@ def test_defaults_are_written_as_flags_are():
         ('schedule.batch=many', 'give an integer'),
         ('train.total_kimg=long', 'give a number'),
         ('train.total_kimg=nan', 'give a number'),
-        ('data.mirror=perhaps', 'boolean'),
+        ('data.mirror=perhaps', ': give true or false\n'),
+        ('data.mirror=a: b', 'mirror=a: b: give true or false\n'),
         ('image.base_shape=4', 'give 2 values'),
         ('image.base_shape=4,x', 'give an integer'),
         ('log.grid_size=1,2,3', 'give 2 values'),
@@ -196,7 +197,27 @@ def test_value_of_the_wrong_type(capsys, flag, expected):
         (['--experiment=custom', '--config.zzzzzz=8'], ['unknown flag --config.zzzzzz', '--help']),
         (['--experimnt=custom'], ['did you mean --experiment?']),
         (['--config.seed=1'], ['--config.seed', 'need --experiment=NAME']),
-        (['--experiment'], ['Missing value', '--experiment']),
+        (['--experiment'], ['missing value for flag --experiment; see --help']),
+        (
+            ['--experiment=custom', '--config.augment.mode'],
+            ["missing value for flag --config.augment.mode; choose one of 'none', 'ada', 'fixed', 'diffaugment'\n"],
+        ),
+        (
+            ['--experiment=custom', '--config.generator.architecture'],
+            ["--config.generator.architecture; choose one of 'stylegan', 'progan',"],
+        ),
+        (['--experiment=custom', '--config.precision'], ["--config.precision; choose one of 'auto',"]),
+        (['--experiment=custom', '--config.data.path'], ['missing value for flag --config.data.path (text)\n']),
+        (['--experiment=custom', '--config.schedule.batch'], ['--config.schedule.batch (integer or none)\n']),
+        (
+            ['--experiment=custom', '--config.generator.architecture=progan'],
+            ["--config.generator.architecture='progan': ", 'start from the experiment table1_a'],
+        ),
+        (
+            ['--experiment=quickstart', '--config.loss.separation=1'],
+            ['--config.loss.separation=1.0: it takes labels; ', '--config.data.find_labels=True to take those'],
+        ),
+        (['--experiment=table1_a', '--config.loss.separation=1'], ['it takes a mapping network']),
         (
             ['--experiment=ffqh'],
             ['error: --experiment=ffqh: unknown experiment', 'did you mean ffhq', '--help lists all'],
@@ -292,7 +313,7 @@ def test_command_applies_flags(tmp_path):
 def test_command_reports_errors_without_traceback(tmp_path):
     done = run_command('--experiment=custom', '--config.seed=many', cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ''
-    assert done.stderr == 'error: flag --config.seed=many: give an integer, such as 8\n'
+    assert done.stderr == 'error: --config.seed=many: give an integer, such as 8\n'
 
 
 def test_command_help_lists_experiments(tmp_path):

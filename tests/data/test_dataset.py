@@ -1,5 +1,6 @@
 """The interface to data sets: the pyramid of stages, its cache, toy faces, and what cannot be opened."""
 
+import dataclasses
 import pathlib
 import pickle
 import subprocess
@@ -206,6 +207,15 @@ def test_label_dim_is_found_where_it_is_asked_for(tmp_path, label_dim, find_labe
     )
     found = with_found_labels(config)
     assert found.image.label_dim == found.generator.image.label_dim == expected
+
+
+def test_labels_of_toy_faces_are_found():
+    config = Config(image=ImageConfig(32), data=DataConfig(source='toy_faces', count=4, find_labels=True))
+    found = with_found_labels(config)
+    assert found.image.label_dim == found.generator.image.label_dim == 16
+    assert open_dataset(found.data, found.image).labels.shape == (4, 16)
+    left_out = dataclasses.replace(config, data=DataConfig(source='toy_faces', count=4))
+    assert with_found_labels(left_out).image.label_dim == 0
 
 
 def test_two_stages_are_kept_and_no_third():

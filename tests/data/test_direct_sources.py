@@ -257,8 +257,14 @@ def test_small_pictures_of_lsun_are_left_out(tmp_path, caplog, in_memory):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_pictures_that_are_all_too_small_are_a_user_error(tmp_path, kind, in_memory):
-    with pytest.raises(UserError, match='4 of 4 images cannot be used, such as .*8x8 pixels are too few for 16x16'):
-        open_direct(KINDS[kind](tmp_path / 'set'), ImageConfig(16))
+    path = KINDS[kind](tmp_path / 'set')
+    with pytest.raises(
+        UserError, match='4 of 4 images cannot be used, such as .*8x8 pixels are too few for 64x64'
+    ) as error:
+        open_direct(path, ImageConfig(64))
+    assert str(error.value).endswith(
+        '; set image.resolution=8, for which the small ones suffice, or mend or remove them'
+    )
 
 
 def test_a_damaged_record_is_left_out(tmp_path, caplog, in_memory):

@@ -75,7 +75,18 @@ def test_other_names_are_refused(name):
         parse(name)
 
 
-@pytest.mark.parametrize('name, least', [('fid1', 2), ('is9', 10), ('ls19', 20)])
+@pytest.mark.parametrize(
+    'name, least',
+    [
+        ('fid1', '2 images'),
+        ('is9', '10 images'),
+        ('ls19', '20 images'),
+        ('sticking1', '2 walks'),
+        ('eqt1', '2 images'),
+        ('ppl_wend1', '2 steps'),
+        ('diversity1', '2 pairs'),
+    ],
+)
 def test_too_few_to_mean_anything(name, least):
-    with pytest.raises(UserError, match=f"'{name}': ask for at least {least}"):
+    with pytest.raises(UserError, match=f"'{name}': ask for at least {least}$"):
         parse(name)

@@ -50,6 +50,12 @@ def test_outcomes_and_occasions_may_differ(write, name):
     assert 'fid10k' in results.compared([write('a', {name: 1}), write('b', {name: 2})])
 
 
+def test_outcomes_of_sticking_are_shown_to_people():
+    measured = {'stays': 0.56612, 'moves': 0.362, 'counted': 0.07231}
+    line = results.line({'metric': 'sticking50', 'value': 0.61, 'standard_error': None, 'walks': 50} | measured)
+    assert line.endswith('50 walks, stays 0.566, moves 0.362, counted 0.0723')
+
+
 def test_the_last_result_counts(write):
     assert results.compared([write('a', {}, {'value': 1.5})]).splitlines()[1] == 'fid10k  1.5'
 

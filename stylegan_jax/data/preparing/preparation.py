@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from stylegan_jax.config.serialization import to_dict
-from stylegan_jax.data import values
+from stylegan_jax.data import too_small, values
 from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.prepared import LABELS, MARKER, VERSION, WORK, PreparedImages, folder_of, name_of, read_info
 from stylegan_jax.data.preparing.outlook import check_room, look_ahead
@@ -189,6 +189,19 @@ def _check_unchanged(source, before, out):
         )
 
 
+def _remedy(job, members):
+    """Returns what to do about too many pictures that cannot be used, given the indices of those that can."""
+    options = job.options
+    remedy = f'mend or remove them and the folder {job.out}'
+    if members:  # otherwise none would be left
+        remedy += ', or allow more with max_skipped'
+    rows = sorted(set(range(len(job.source))) - set(members))
+    resolution = too_small.sufficient_resolution(too_small.sizes_of(job.source, rows), options.image, options.fit)
+    if resolution:
+        remedy = f'set resolution={resolution} (and another out), for which the small ones suffice, or {remedy}'
+    return remedy
+
+
 def _finish(job, plan, say):
     """Writes the files that make the set whole, the marker last; returns the content of prepared.json."""
     stamps = []
@@ -201,7 +214,7 @@ def _finish(job, plan, say):
         examples = '; '.join(f'{name} ({reason})' for name, reason in skipped[:3])
         raise UserError(
             f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as {examples}',
-            remedy=f'mend or remove them and the folder {job.out}, or allow more with max_skipped',
+            remedy=_remedy(job, members),
         )
     labels = job.source.labels[members]
     with writing(os.path.join(job.out, LABELS), 'wb') as file:

@@ -8,7 +8,7 @@ import typing
 import numpy as np
 
 from stylegan_jax.config.network import ImageConfig
-from stylegan_jax.data import values
+from stylegan_jax.data import too_small, values
 from stylegan_jax.data.channels import is_deep, rows_of, value_extrema
 from stylegan_jax.data.fitting import Unusable, as_picture, placement
 from stylegan_jax.data.labels import is_one_hot
@@ -75,7 +75,7 @@ def check(source: PictureSource, image: ImageConfig, *, fit: str, max_skipped: f
         'checking pictures',
         min(NUM_THREADS, pictures_at_once(source)),
     )
-    problems = _problems(source, image, tally, max_skipped)
+    problems = _problems(source, image, tally, fit, max_skipped)
     lines = [
         f'{source.path}: {len(source)} pictures ({source.kind})',
         *_seen_lines(tally),
@@ -142,15 +142,18 @@ def _num_skipped(tally):
     return sum(number for number, _ in tally.skipped.values())
 
 
-def _problems(source, image, tally, max_skipped):
+def _problems(source, image, tally, fit, max_skipped):
     """Returns the reasons why no set for `image` could be prepared; none if one could."""
     skipped, label_dim, problems = _num_skipped(tally), source.labels.shape[1], []
+    resolution = too_small.sufficient_resolution(tally.sizes, image, fit)
+    suggested = f'set resolution={resolution}, for which the small ones suffice' if resolution else ''
     if skipped == len(source):
-        problems.append('no picture can be used')
+        problems.append('no picture can be used' + (f'; {suggested}' if suggested else ''))
     elif skipped > max_skipped * len(source):
         problems.append(
             f'{skipped} of {len(source)} pictures cannot be used, more than a share of {max_skipped:g}; '
-            'mend or remove them, or allow more with max_skipped'
+            + (f'{suggested}, or ' if suggested else '')
+            + 'mend or remove them, or allow more with max_skipped'
         )
     if image.channels not in (1, 3, 4):
         problems.append(f'image.channels={image.channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)')

@@ -461,6 +461,18 @@ def test_few_bad_images_are_skipped_and_named_and_many_are_not(pictures, tmp_pat
         prepare(source, tmp_path / 'none', max_skipped=0.0)
 
 
+def test_pictures_that_are_too_small_are_told_their_resolution(tmp_path):
+    (tmp_path / 'pictures').mkdir()
+    for number in range(3):
+        PIL.Image.fromarray(np.zeros([20, 18, 3], np.uint8)).save(tmp_path / 'pictures' / f'{number}.png')
+    message = (
+        r'; set resolution=16 \(and another out\), for which the small ones suffice, or mend or remove them and the f'
+    )
+    with pytest.raises(UserError, match=message) as caught:
+        prepare(tmp_path / 'pictures', tmp_path / 'out', image=ImageConfig(64), max_skipped=1)
+    assert 'allow more' not in str(caught.value)
+
+
 # Sets that are damaged.
 
 

@@ -95,7 +95,8 @@ def test_long_lists_are_cut(tmp_path):
 
 def test_nothing_usable(tmp_path):
     report = check_files(tmp_path, many(), ImageConfig(16))
-    assert not report.usable and 'PROBLEM: no picture can be used' in report.text
+    suggestion = 'set resolution=8, for which the small ones suffice'
+    assert not report.usable and f'PROBLEM: no picture can be used; {suggestion}' in report.text.splitlines()
 
 
 def test_exact_fit(tmp_path):

@@ -202,6 +202,12 @@ def test_training_leaves_out_as_many_as_it_is_told(tmp_path, monkeypatch, budget
         train_on(folder, max_skipped=0.2)
 
 
+def test_damaged_images_are_not_said_to_be_small(tmp_path):
+    folder = write_folder(tmp_path, {'0.png': b'text', '1.png': b''})
+    with pytest.raises(UserError, match=r'; mend or remove them, or check image\.resolution$'):
+        train_on(folder, max_skipped=1)
+
+
 def test_images_that_prove_damaged_count_as_well(tmp_path, monkeypatch):
     monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     large = [encode(random_pixels(number, 64, 64)) for number in range(4)]
