@@ -15,7 +15,7 @@ from stylegan_jax.data import too_small, values
 from stylegan_jax.data.channels import value_extrema
 from stylegan_jax.data.fitting import Unusable, fitted, placement
 from stylegan_jax.data.pixels import to_uint8
-from stylegan_jax.data.source_sample import extrema_of_some, pictures_at_once
+from stylegan_jax.data.source_sample import extrema_of_some, pictures_at_once, some_indices
 from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.data.staged_images import StagedImages
@@ -169,7 +169,7 @@ def examine_some(source: PictureSource, image: ImageConfig, count: int) -> None:
     """
     if (size := source.common_size()) is not None:
         return _report_unusable(source, [_reason_against(size, image)] * count, image)
-    indices = np.unique(np.linspace(0, count - 1, min(count, _EXAMINED)).astype(int)).tolist()
+    indices = some_indices(range(count), _EXAMINED)
 
     def examine(row):
         try:

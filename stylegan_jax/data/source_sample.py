@@ -2,7 +2,7 @@
 
 import contextlib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
 import numpy as np
 from PIL import Image
@@ -18,9 +18,9 @@ _HEADERS, _PICTURES = 32, 16  # how many are looked at
 _SHARE = 0.5  # of the memory that is free
 
 
-def some_indices(source: PictureSource, count: int) -> list[int]:
+def some_indices(pictures: Sized, count: int) -> list[int]:
     """Returns at most `count` indices of pictures, evenly spread."""
-    return np.unique(np.linspace(0, len(source) - 1, count).astype(int)).tolist() if len(source) else []
+    return np.unique(np.linspace(0, len(pictures) - 1, count).astype(int)).tolist() if len(pictures) else []
 
 
 def map_some(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data.fitting import Unusable, placement
+from stylegan_jax.data.source_sample import some_indices
 from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
 from stylegan_jax.errors import UserError
 
@@ -18,9 +19,9 @@ def sizes_of(source: PictureSource, rows: Sequence[int]) -> collections.Counter:
     if (size := source.common_size()) is not None:
         return collections.Counter([size])
     sizes = collections.Counter()
-    for row in rows[:: -(-len(rows) // _LOOKED_AT) or 1]:
+    for index in some_indices(rows, _LOOKED_AT):
         with contextlib.suppress(Unusable):
-            sizes[source.size(row)] += 1
+            sizes[source.size(rows[index])] += 1
     return sizes
 
 
