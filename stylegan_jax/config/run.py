@@ -153,7 +153,8 @@ class ScheduleConfig:
 class TrainConfig:
     """The rest of what decides the steps: averages, mixing, the optimiser."""
     total_kimg: float = 25000.0              # length of training [thousands of real images]
-    style_mixing_prob: float = 0.9           # probability of style mixing for an image (Section 3.1); configuration F
+    style_mixing_prob: float = 0.9           # probability of style mixing, drawn once for all images of a
+                                             # replica in a step (Section 3.1); 0.9 in configuration F
     w_avg_beta: float = 0.995                # decay of the average w, towards which truncation pulls
     ema_kimg: float = 10.0                   # half-life of the averaged generator [thousands of images]; 0 = no
                                              # averaging

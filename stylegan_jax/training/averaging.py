@@ -1,6 +1,6 @@
 """The two averages that training keeps: of the generator's weights, and of the intermediate latents w.
 
-Training itself uses neither. Images and metrics are made with the averaged generator (`TrainState.g_ema`), and the
+The paper's losses use neither. Images and metrics are made with the averaged generator (`TrainState.g_ema`), and the
 truncation trick pulls w towards its average (`networks.generator.Generator.truncate`). `steps` says when each one is
 updated.
 """

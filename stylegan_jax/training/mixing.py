@@ -1,7 +1,8 @@
 """Mixing regularization (StyleGAN, Section 3.1).
 
-A share of the training images is generated from two latents: the layers up to a random crossover point take the first
-one, the layers after it the second. So the generator cannot assume that the styles of adjacent layers are correlated.
+In a share of the steps training images are generated from two latents each: the layers up to a random crossover point
+take the first one, the layers after it the second. So the generator cannot assume that the styles of adjacent layers
+are correlated. Mixing and its crossover are drawn once per step and replica, as in the official code.
 For the same operation on finished networks, with layers of one's own choice, see `networks.generator.mix`.
 """
 
