@@ -200,7 +200,7 @@ class DataOpener:
         return Dataset(images)
 
     def look(self, image: ImageConfig) -> int:
-        """Looks for what `open` would refuse, without reading pixels: it lists pictures, and reads sizes of some.
+        """Looks for what `open` would refuse: it lists pictures, which takes minutes of millions, and sizes of some.
 
         Args:
           image: see `open`.
