@@ -135,7 +135,7 @@ class DataOpener:
 
     def __init__(self, data: DataConfig):
         """Names the images; nothing is opened yet."""
-        self._data, self._source = data, None
+        self._data, self._sources = data, {}
 
     def with_found_labels(self, config: Config) -> Config:
         """Returns a Config whose `image.label_dim` is that of the images, where `data.find_labels` asks for it.
@@ -167,7 +167,7 @@ class DataOpener:
             return len(toy_faces.ATTRIBUTES)
         if is_prepared(self._data.path):
             return read_info(self._data.path)['image']['label_dim']
-        return self._labelled_source().labels.shape[1]
+        return self._source('auto').labels.shape[1]
 
     def available(self) -> int:
         """Returns the number of images that `open` finds, or more if some cannot be used; it reads none of them.
@@ -182,7 +182,7 @@ class DataOpener:
             return min(data.count or math.inf, read_info(data.path)['count'])
         if not data.path:
             raise _no_path()
-        return self._count(self._open_source('none', quiet=True))
+        return self._count(self._source('auto' if 'auto' in self._sources else 'none'))
 
     def open(self, image: ImageConfig) -> Dataset:
         """Opens the images themselves.
@@ -200,7 +200,7 @@ class DataOpener:
         return Dataset(images)
 
     def look(self, image: ImageConfig) -> int:
-        """Looks for what `open` would refuse, as far as that takes seconds: no pixels are read.
+        """Looks for what `open` would refuse: it lists pictures, which takes minutes of millions, and sizes of some.
 
         Args:
           image: see `open`.
@@ -219,7 +219,7 @@ class DataOpener:
         return len(labels)
 
     def _open_at_hand(self, image):
-        """Returns drawn or prepared images, which take no time to open; None for pictures of a source."""
+        """Returns drawn or prepared images, of which opening reads no pixels; None for pictures of a source."""
         data = self._data
         self._check_path()
         if data.source == 'toy_faces':
@@ -244,13 +244,18 @@ class DataOpener:
                 'experiment custom',
             )
 
-    def _labelled_source(self, label_dim=0):
-        """Returns the source with its labels, opened once; those of a folder or zip as long as `label_dim`."""
-        if self._source is None:
-            self._source = self._open_source('auto', label_dim)
-        return self._source
+    def _source(self, labels, label_dim=0):
+        """Returns the source, opened once for each choice of labels, because listing millions of files takes minutes.
 
-    def _open_source(self, labels, label_dim=0, quiet=False):
+        Args:
+          labels: 'auto', or 'none'.
+          label_dim: how long those of a folder or zip are to be; 0 for as long as they are.
+        """
+        if labels not in self._sources:
+            self._sources[labels] = self._open_source(labels, label_dim)
+        return self._sources[labels]
+
+    def _open_source(self, labels, label_dim):
         data = self._data
         if kind_of(data.path, TRAINING) is PictureFiles:
             source = PictureFiles(data.path, labels=labels, count=data.count, settings=TRAINING, label_dim=label_dim)
@@ -258,8 +263,6 @@ class DataOpener:
             source = open_source(data.path, labels=labels, settings=TRAINING)
         if data.max_skipped is not None:
             source.max_skipped = data.max_skipped
-        for note in () if quiet else source.notes:
-            _log.warning('%s', note)
         return source
 
     def _open_pictures(self, image):
@@ -268,9 +271,11 @@ class DataOpener:
         The labels are those that a preparation takes by itself.
         """
         if image.label_dim or self._data.find_labels:
-            source = self._labelled_source(image.label_dim)
+            source = self._source('auto', image.label_dim)
         else:  # labels that are wrong, or take long to read, are no matter
-            source = self._open_source('none')
+            source = self._source('none')
+        for note in source.notes:
+            _log.warning('%s', note)
         count, found = self._count(source), source.labels.shape[1]
         if image.label_dim not in (0, found):
             if not found and (absence := getattr(source, 'absence', None)):

@@ -6,6 +6,7 @@ fits the memory budget is decoded then; of a larger one only the sizes of the pi
 
 import itertools
 import logging
+import math
 import pathlib
 
 import numpy as np
@@ -24,6 +25,7 @@ from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory, in_threads
 
 _FIT = 'crop'
 _EXAMINED = 1000  # pictures whose sizes `examine_some` reads
+_STANDARD_ERRORS = 4  # by which a share among these exceeds the largest one, before it is taken for that of all
 _log = logging.getLogger(__name__)
 
 
@@ -165,7 +167,9 @@ def examine_some(source: PictureSource, image: ImageConfig, count: int) -> None:
       count: of the pictures, the first ones of the source.
 
     Raises:
-      UserError: too many pictures are unusable. Where there are more than it looks at, all of these have to be.
+      UserError: too many pictures are unusable. Where there are more than it looks at, the share among those has to
+        exceed the largest one by some standard errors, so that no set is refused by chance which the run would take; a
+        share that is nearer gets a warning.
     """
     if (size := source.common_size()) is not None:
         return _report_unusable(source, [_reason_against(size, image)] * count, image)
@@ -179,10 +183,14 @@ def examine_some(source: PictureSource, image: ImageConfig, count: int) -> None:
 
     at_once = min(NUM_THREADS, pictures_at_once(source))
     reasons = in_threads(examine, len(indices), 'looking at images', at_once)
-    if len(indices) == count or None not in reasons:
+    if len(indices) == count:
+        return _report_unusable(source, reasons, image)
+    examined, unusable, share = len(reasons), len(reasons) - reasons.count(None), source.max_skipped
+    margin = _STANDARD_ERRORS * math.sqrt(examined * share * (1 - share))  # of a binomial distribution
+    if unusable > examined * share + margin or unusable == examined:
         _report_unusable(source, reasons, image, indices)
-    elif unusable := len(reasons) - reasons.count(None):
-        _log.warning('%s: %d of %d images that were looked at cannot be used', source.path, unusable, len(reasons))
+    elif unusable:
+        _log.warning('%s: %d of %d images that were looked at cannot be used', source.path, unusable, examined)
 
 
 def _reason_against(size, image):
@@ -208,25 +216,29 @@ def _report_unusable(source, reasons, image, indices=None):
       source: of the pictures.
       reasons: why each is unusable, or None.
       image: what they are unusable for.
-      indices: of the pictures in the source; None for the first ones.
+      indices: of the pictures in the source, if they are some that were looked at; None for the first ones.
     """
-    indices = indices or range(len(reasons))
+    images = 'images that were looked at' if indices else 'images'
+    indices, total = indices or range(len(reasons)), len(reasons)
     rows = [row for row, reason in enumerate(reasons) if reason is not None]
     descriptions = (f'{source.name(indices[row])} ({reasons[row]})' for row in rows)
-    if len(rows) > source.max_skipped * len(reasons) or len(rows) == len(reasons):
+    if len(rows) > source.max_skipped * total or len(rows) == total:
         examples = ', '.join(itertools.islice(descriptions, 3))
-        mending = _remedy(more_would_do=len(rows) < len(reasons))
-        remedy = f'{mending}, or check image.resolution'
-        sizes = too_small.sizes_of(source, [indices[row] for row in rows])
-        if resolution := too_small.sufficient_resolution(sizes, image, _FIT):
-            remedy = f'set image.resolution={resolution}, for which the small ones suffice, or {mending}'
+        mending = _remedy(more_would_do=len(rows) < total)
+        suggestion = too_small.suggestion(
+            too_small.sizes_of(source, [indices[row] for row in rows]),
+            image,
+            _FIT,
+            unusable=len(rows),
+            total=total,
+            max_skipped=source.max_skipped,
+        )
         raise UserError(
-            f'{source.path}: {len(rows)} of {len(reasons)} images cannot be used, such as {examples}', remedy=remedy
+            f'{source.path}: {len(rows)} of {total} {images} cannot be used, such as {examples}',
+            remedy=f'{suggestion}, or {mending}' if suggestion else f'{mending}, or check image.resolution',
         )
-    if len(rows) > MAX_UNUSABLE * len(reasons):  # only where that is usual, as in LSUN, which has thousands of them
-        _log.warning(
-            '%s: skipping %d of %d images, such as %s', source.path, len(rows), len(reasons), next(descriptions)
-        )
+    if len(rows) > MAX_UNUSABLE * total:  # only where that is usual, as in LSUN, which has thousands of them
+        _log.warning('%s: skipping %d of %d images, such as %s', source.path, len(rows), total, next(descriptions))
         return
     for description in descriptions:
         _log.warning('%s: skipping %s', source.path, description)

@@ -6,7 +6,8 @@ import os
 from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime.folder_lock import FolderLock
-from stylegan_jax.storage.checkpoint import FOLDER, SET_ASIDE, Checkpoints, Saved
+from stylegan_jax.storage.checkpoint import Checkpoints, Saved
+from stylegan_jax.storage.places import FOLDER, SET_ASIDE
 
 
 class RunFolder:
@@ -33,19 +34,9 @@ class RunFolder:
         _make_writable(path)
         with contextlib.ExitStack() as stack:  # releases the lock if one of the next steps fails
             self.taken_over_from = stack.enter_context(FolderLock(path)).stale
-            try:
-                _refuse_lost_run(path)
-                self.checkpoints = Checkpoints(
-                    path, keep=config.log.keep_checkpoints, keep_every_kimg=config.log.keep_every_kimg
-                )
-                self.saved = self.checkpoints.restore(config) if self.checkpoints.latest() is not None else None
-            except OSError as error:
-                raise UserError(
-                    f'its checkpoints cannot be used ({error.strerror or error})',
-                    field='workdir',
-                    value=path,
-                    remedy='choose another folder',
-                ) from error
+            self.checkpoints, self.saved = _opened(
+                config, path, keep=config.log.keep_checkpoints, keep_every_kimg=config.log.keep_every_kimg
+            )
             self._stack = stack.pop_all()
 
     def take_saved(self) -> Saved | None:
@@ -56,6 +47,39 @@ class RunFolder:
     def release(self) -> None:
         """Lets other processes have the folder."""
         self._stack.close()
+
+
+def newest(config: Config, path: str | os.PathLike) -> Saved | None:
+    """Returns the newest checkpoint that a run would go on from, or None; nothing is locked or written.
+
+    Args:
+      config: a resolved Config.
+      path: the folder, which may be missing.
+
+    Raises:
+      UserError: the folder belongs to another run, or its checkpoints cannot be used.
+    """
+    checkpoints, saved = _opened(config, path)
+    checkpoints.close()
+    return saved
+
+
+def _opened(config, path, **keeping):
+    """Returns the Checkpoints of a folder, and the newest one; raises a UserError where a run may not go on there."""
+    try:
+        _refuse_lost_run(path)
+        with contextlib.ExitStack() as stack:  # closes them if none can be restored
+            checkpoints = stack.enter_context(contextlib.closing(Checkpoints(path, **keeping)))
+            saved = checkpoints.restore(config) if checkpoints.latest() is not None else None
+            stack.pop_all()
+            return checkpoints, saved
+    except OSError as error:
+        raise UserError(
+            f'its checkpoints cannot be used ({error.strerror or error})',
+            field='workdir',
+            value=path,
+            remedy='choose another folder',
+        ) from error
 
 
 def _make_writable(path):

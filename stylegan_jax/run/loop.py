@@ -13,18 +13,17 @@ import time
 import jax
 
 from stylegan_jax.config import Config, DataConfig, serialization
-from stylegan_jax.config.schedule import Iterations, is_finished, resolve, setting_at, stage_table
+from stylegan_jax.config.schedule import Iterations, is_finished, setting_at, stage_table
 from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.run.dispatches import black_batch, dispatches, with_batches
-from stylegan_jax.run.metrics import check_before_data
 from stylegan_jax.run.records import Records
+from stylegan_jax.run.refusals import settled
 from stylegan_jax.run.resume import resume, send_to_all
 from stylegan_jax.runtime import cluster
 from stylegan_jax.runtime.compiling import Compilation
 from stylegan_jax.runtime.interruption import Interrupted, Interruption
-from stylegan_jax.runtime.platforms import resolved
 from stylegan_jax.runtime.progress import Heartbeat, duration
 from stylegan_jax.runtime.threads import NUM_THREADS
 from stylegan_jax.training import Devices, enter_setting, first_bad_tensor
@@ -52,9 +51,7 @@ def train(config: Config, workdir: str) -> int:
         gradients stay infinite, or the last state cannot be saved.
     """
     opener = DataOpener(config.data)
-    config = cluster.agree(lambda: resolve(opener.with_found_labels(config)))
-    config = dataclasses.replace(config, precision=resolved(config.precision))
-    cluster.agree(lambda: check_before_data(config, opener, measures=cluster.is_primary()))
+    config = cluster.agree(lambda: settled(config, opener, measures=cluster.is_primary()))
     devices = cluster.agree(lambda: Devices(config))
     records = cluster.agree(lambda: Records(config, workdir) if cluster.is_primary() else None)
     try:

@@ -16,7 +16,7 @@ from stylegan_jax.evaluation.evaluator import Evaluator, check_reals
 from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.options import Options
 from stylegan_jax.run.log import drop_entries_beyond
-from stylegan_jax.storage.checkpoint import FOLDER
+from stylegan_jax.storage.places import FOLDER
 from stylegan_jax.training import TrainState, network
 
 FILE = 'metrics.jsonl'

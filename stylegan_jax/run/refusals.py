@@ -3,18 +3,34 @@
 The devices are not looked at, because a dry run may be made on another machine than the run.
 """
 
-import contextlib
 import dataclasses
 import os
 
 from stylegan_jax.config import Config
-from stylegan_jax.config.schedule import resolve
+from stylegan_jax.config.schedule import is_finished, resolve
 from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.held_out import held_out
 from stylegan_jax.run.metrics import check_before_data
 from stylegan_jax.runtime.platforms import resolved
-from stylegan_jax.storage.checkpoint import FOLDER, Checkpoints
 from stylegan_jax.storage.transfer import described_transfer
+
+
+def settled(config: Config, opener: DataOpener, *, counts: bool = True, measures: bool = True) -> Config:
+    """Returns a config as a run follows it, once its labels and its metrics are known to be possible.
+
+    Args:
+      config: a Config.
+      opener: of its data.
+      counts: whether the images are counted, for metrics that need many.
+      measures: whether this process measures; see `check_before_data`.
+
+    Raises:
+      UserError: the images' labels cannot be read, or a metric cannot be measured.
+    """
+    config = resolve(opener.with_found_labels(config))
+    config = dataclasses.replace(config, precision=resolved(config.precision))
+    check_before_data(config, opener if counts else None, measures=measures)
+    return config
 
 
 def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> str:
@@ -31,10 +47,8 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> str:
     Raises:
       UserError: the run would refuse it.
     """
-    config = resolve(config)
-    config = dataclasses.replace(config, precision=resolved(config.precision))
     is_named = config.data.source != 'images' or bool(config.data.path)
-    check_before_data(config, opener if is_named else None)
+    config = settled(config, opener, counts=is_named)
     if is_named:
         count = opener.look(config.image)
         held = int(held_out(count, config.data.validation).sum())
@@ -46,9 +60,14 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> str:
 
 def _start(config, workdir):
     """Returns lines about the networks that the run starts with."""
-    if os.path.isdir(os.path.join(workdir, FOLDER)):
-        with contextlib.closing(Checkpoints(workdir)) as checkpoints:  # which reads alone
-            if checkpoints.latest() is not None:
-                nimg = checkpoints.restore(config).nimg
-                return [f'the run in {workdir} goes on at {nimg / 1000:.1f} kimg']
+    if os.path.isdir(workdir):
+        from stylegan_jax.run.folder import newest  # imports Orbax, which takes a second
+
+        if (saved := newest(config, workdir)) is not None:
+            kimg = f'{saved.nimg / 1000:.1f} kimg'
+            lines = [f'{line}; the one before it is used' for line in saved.damaged]
+            if is_finished(config, saved.nimg):
+                end = f'the run ends at {config.train.total_kimg:g}'
+                return [*lines, f'nothing to do: {workdir} has reached {kimg} before, and {end}']
+            return [*lines, f'the run in {workdir} goes on at {kimg}']
     return described_transfer(config.init_from, config) if config.init_from else []

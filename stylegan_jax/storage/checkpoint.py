@@ -22,11 +22,10 @@ from stylegan_jax.config import Config, serialization
 from stylegan_jax.errors import UserError
 from stylegan_jax.storage import digests, orbax_reports
 from stylegan_jax.storage.architecture_check import refuse_other_architecture
+from stylegan_jax.storage.places import FOLDER, SET_ASIDE
 from stylegan_jax.storage.stored_checkpoint import DamagedError, StoredCheckpoint, stored_fields, with_key_data
 from stylegan_jax.training import TrainState
 
-FOLDER = 'checkpoints'
-SET_ASIDE = 'damaged-checkpoints'
 _ROOM_BESIDE = 2**20  # bytes that a checkpoint needs beside its arrays, which compression makes smaller
 # Causes of a failed save that are named alone: Orbax and TensorStore wrap them in pages of context.
 _CAUSES = errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO

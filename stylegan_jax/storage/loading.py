@@ -8,11 +8,11 @@ from stylegan_jax.errors import UserError, require
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import foreign_networks, readers
+from stylegan_jax.storage.places import FOLDER
 from stylegan_jax.storage.stored_networks import HUB_FILE, NETWORKS, StoredNetworks
 
 # Networks that come with the package, by name.
 _SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
-_CHECKPOINTS = 'checkpoints'  # of a run; `storage.checkpoint` has it as well, but takes a second to import
 _GIVE = (
     'give an official pickle of StyleGAN or Progressive GAN, a run directory, a file or a hub folder that convert '
     'wrote (.npz, .safetensors, .pt), or a file of the PyTorch ports rosinality and GenForce'
@@ -98,4 +98,4 @@ def is_run(path: str | os.PathLike) -> bool:
     if not os.path.isdir(path):
         return False
     has_networks = os.path.isfile(os.path.join(path, HUB_FILE))
-    return not has_networks or os.path.isdir(os.path.join(path, _CHECKPOINTS))
+    return not has_networks or os.path.isdir(os.path.join(path, FOLDER))

@@ -17,7 +17,8 @@ from stylegan_jax.data.sources import own_files
 from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
-from stylegan_jax.storage.checkpoint import FOLDER, Checkpoints, Saved
+from stylegan_jax.storage.checkpoint import Checkpoints, Saved
+from stylegan_jax.storage.places import FOLDER
 from stylegan_jax.storage.stored_networks import HUB_FILE
 from stylegan_jax.training import network
 

@@ -15,9 +15,9 @@ from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.runtime.recent import Recent
 from stylegan_jax.storage.loading import is_run, load, load_with_lod
+from stylegan_jax.storage.places import FOLDER
 from stylegan_jax.viewer.sources import Sources
 
-_CHECKPOINTS = 'checkpoints'  # the folder of a run that holds them, each under the number of images shown
 _MOST_KEPT = 3  # checkpoints in memory beside the newest one
 
 
@@ -162,7 +162,7 @@ class ShownNetwork:
 
     def _listed(self):
         """The checkpoints that are there; Orbax renames a folder to the bare number when it is whole."""
-        return sorted(int(name) for name in os.listdir(os.path.join(self.path, _CHECKPOINTS)) if name.isdecimal())
+        return sorted(int(name) for name in os.listdir(os.path.join(self.path, FOLDER)) if name.isdecimal())
 
     def _load(self, nimg):
         """Returns (images shown, RecipePainter)."""

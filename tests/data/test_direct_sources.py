@@ -185,21 +185,38 @@ def test_labels_that_are_not_asked_for_are_not_read(tmp_path):
         open_direct(tmp_path / 'set.npz', ImageConfig(8, label_dim=2))
 
 
-def test_a_folder_is_listed_and_its_labels_are_read_once(tmp_path, monkeypatch):
-    files = {f'{n}.png': encode(PIXELS[n]) for n in range(4)}
-    files['dataset.json'] = b'{"labels": [["0.png", 0], ["1.png", 1], ["2.png", 1], ["3.png", 0]]}'
-    write.write_folder(tmp_path, files)
-    config = Config(image=IMAGE, data=DataConfig(path=str(tmp_path), find_labels=True))
-    opener, calls = DataOpener(config.data), []
+def calls_of_folders(monkeypatch):
+    """A list of the arguments with which folders are read from here on; they are empty where one is listed."""
+    calls = []
     (folder,) = [kind for kind in Container.__subclasses__() if kind.kind == 'folder']
     for name in ('names', 'read'):
         method = getattr(folder, name)
         monkeypatch.setattr(
             folder, name, lambda self, *names, method=method: calls.append(names) or method(self, *names)
         )
-    dataset = opener.open(opener.with_found_labels(config).image)
-    assert dataset.labels.argmax(axis=1).tolist() == [0, 1, 1, 0]
+    return calls
+
+
+def test_a_folder_is_listed_and_its_labels_are_read_once(tmp_path, monkeypatch):
+    files = {f'{n}.png': encode(PIXELS[n]) for n in range(4)}
+    files['dataset.json'] = b'{"labels": [["0.png", 0], ["1.png", 1], ["2.png", 1], ["3.png", 0]]}'
+    write.write_folder(tmp_path, files)
+    config = Config(image=IMAGE, data=DataConfig(path=str(tmp_path), find_labels=True))
+    opener, calls = DataOpener(config.data), calls_of_folders(monkeypatch)
+    image = opener.with_found_labels(config).image
+    assert opener.available() == 4
+    assert opener.open(image).labels.argmax(axis=1).tolist() == [0, 1, 1, 0]
     assert calls.count(('dataset.json',)) == 1 and calls.count(()) == 1
+
+
+def test_a_folder_without_labels_is_listed_once_and_its_notes_are_logged_once(tmp_path, monkeypatch, caplog):
+    write.write_folder(tmp_path, {f'{n}.png': encode(PIXELS[n]) for n in range(4)} | {'notes.txt': b'text'})
+    opener, calls = DataOpener(DataConfig(path=str(tmp_path))), calls_of_folders(monkeypatch)
+    assert opener.available() == 4 and not caplog.messages
+    assert opener.look(IMAGE) == 4
+    assert calls.count(()) == 1
+    (message,) = caplog.messages
+    assert 'passed over' in message
 
 
 # Signatures.

@@ -302,6 +302,27 @@ def test_more_than_one_percent_of_bad_files_is_a_user_error(tmp_path):
         open_pictures(write_folder(tmp_path, files), IMAGE)
 
 
+@pytest.mark.parametrize('size', [4, 8])
+def test_the_suggested_resolution_may_leave_as_many_out_as_any_other(tmp_path, size):
+    files = {f'{i:03}.png': encode(random_pixels(i, 16, 16)) for i in range(200)}
+    files |= {f'{i:03}.png': encode(random_pixels(i, *side)) for i, side in enumerate([(9, 9), (9, 9), (size, size)])}
+    which = 'the small ones' if size == 8 else 'enough of the small ones'
+    message = f'3 of 200 images cannot be used, .*; set image.resolution=8, for which {which} suffice, or mend'
+    with pytest.raises(UserError, match=message):
+        open_pictures(write_folder(tmp_path, files), ImageConfig(16))
+    assert len(open_pictures(tmp_path, ImageConfig(8))) == (200 if size == 8 else 199)
+
+
+def test_no_resolution_is_suggested_where_too_many_files_are_damaged(tmp_path):
+    files = {f'{i:03}.png': encode(random_pixels(i, 16, 16)) for i in range(100)}
+    files |= {f'{i:03}.png': b'' for i in range(10)} | {'010.png': encode(random_pixels(0, 9, 9))}
+    with pytest.raises(UserError, match='11 of 100 images cannot be used') as caught:
+        open_pictures(write_folder(tmp_path, files), ImageConfig(16))
+    assert caught.value.remedy.startswith('mend or remove them, or allow more')
+    with pytest.raises(UserError, match='10 of 100 images cannot be used'):
+        open_pictures(tmp_path, ImageConfig(8))
+
+
 @pytest.mark.parametrize('budget', [threads.MEMORY_BUDGET, 1])
 def test_damaged_zip_member_is_named(tmp_path, monkeypatch, budget):
     monkeypatch.setattr(threads, 'MEMORY_BUDGET', budget)
@@ -409,8 +430,8 @@ def test_beyond_the_budget_the_next_good_image_of_a_class_replaces_a_damaged_one
 # Looking without reading pixels, as a dry run does.
 
 
-def look(folder):
-    return DataOpener(DataConfig(path=str(folder))).look(IMAGE)
+def look(folder, **data):
+    return DataOpener(DataConfig(path=str(folder), **data)).look(IMAGE)
 
 
 @pytest.mark.parametrize('broken', [1, 3])
@@ -430,11 +451,25 @@ def test_looking_refuses_what_opening_refuses(tmp_path, broken):
     assert messages[0] == messages[1]
 
 
-def test_looking_at_some_of_many_pictures_refuses_only_if_all_are_unusable(tmp_path, monkeypatch, caplog):
+def test_looking_at_some_of_many_pictures_refuses_a_share_that_chance_does_not_explain(tmp_path, monkeypatch, caplog):
+    """Of 100 one may be unusable, with a standard error of one: five are too many, and four may be chance."""
+    monkeypatch.setattr(fitted_pictures, '_EXAMINED', 100)
+    files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(199)}  # every second one is looked at
+    files |= {f'{i:03}.png': encode(random_pixels(i, 4, 4)) for i in (0, 2, 4, 6)}
+    folder = write_folder(tmp_path / 'images', files)
+    assert look(folder) == 199
+    assert '4 of 100 images that were looked at cannot be used' in caplog.text
+    write_folder(folder, {'008.png': encode(random_pixels(8, 4, 4))})
+    message = '5 of 100 images that were looked at cannot be used, such as 000.png .*, 002.png .*, 004.png .*; set im'
+    with pytest.raises(UserError, match=message):
+        look(folder)
+    assert look(folder, max_skipped=0.05) == 199
+    with pytest.raises(UserError, match='5 of 100 images that were looked at'):
+        look(folder, max_skipped=0.0)
+
+
+def test_looking_at_some_of_many_pictures_refuses_if_all_are_unusable(tmp_path, monkeypatch):
     monkeypatch.setattr(fitted_pictures, '_EXAMINED', 5)
-    small = {f'{i}.png': encode(random_pixels(i, 4, 4)) for i in range(9)}
-    with pytest.raises(UserError, match='5 of 5 images cannot be used, such as 0.png .*, 2.png .*, 4.png '):
-        look(write_folder(tmp_path / 'small', small))
-    mixed = small | {f'{i}.png': encode(random_pixels(i)) for i in range(4)}
-    assert look(write_folder(tmp_path / 'mixed', mixed)) == 9
-    assert '3 of 5 images that were looked at cannot be used' in caplog.text
+    folder = write_folder(tmp_path, {f'{i}.png': encode(random_pixels(i, 4, 4)) for i in range(9)})
+    with pytest.raises(UserError, match='5 of 5 images that were looked at cannot be used, such as 0.png .*, 2.png '):
+        look(folder, max_skipped=1.0)

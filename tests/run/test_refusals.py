@@ -1,7 +1,10 @@
 """What a dry run looks at; the mistakes themselves are tested with the command (tests/test_main.py)."""
 
+import contextlib
 import dataclasses
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -40,18 +43,80 @@ def test_metrics_need_images_and_a_size():
         look(metrics='fd_toy40', data=DataConfig())
 
 
-def test_a_run_goes_on_from_its_checkpoint(tmp_path):
+def save(folder, *numbers_of_images):
     config = tiny_run.run_config(data=DATA)
-    checkpoints = Checkpoints(tmp_path, keep=1)
-    checkpoints.save(24, tiny.state(config), config, {})
-    checkpoints.wait()
-    checkpoints.close()
+    with contextlib.closing(Checkpoints(folder, keep=len(numbers_of_images))) as checkpoints:
+        for nimg in numbers_of_images:
+            checkpoints.save(nimg, tiny.state(config), config, {})
+            checkpoints.wait()
+
+
+def test_a_run_goes_on_from_its_checkpoint(tmp_path):
+    save(tmp_path, 24)
     assert look(tmp_path) == f'40 images\nthe run in {tmp_path} goes on at 0.0 kimg'
     with pytest.raises(UserError, match='belongs to a run that began with fresh networks'):
         look(tmp_path, init_from='nowhere')
     assert os.listdir(tmp_path) == ['checkpoints']
     lines = look(init_from=str(tmp_path)).splitlines()
     assert len(lines) == 3 and lines[1].startswith('G and ema: all ') and lines[2].startswith('D: all ')
+
+
+def test_a_run_that_is_at_its_end(tmp_path):
+    save(tmp_path, 160)
+    assert look(tmp_path).splitlines()[1:] == [
+        f'nothing to do: {tmp_path} has reached 0.2 kimg before, and the run ends at 0.16'
+    ]
+    longer = look(tmp_path, train=TrainConfig(total_kimg=0.17))
+    assert longer.splitlines()[1:] == [f'the run in {tmp_path} goes on at 0.2 kimg']
+
+
+def test_damaged_checkpoints_are_named_and_stay_where_they_are(tmp_path):
+    save(tmp_path, 24, 32)
+    empty(tmp_path / 'checkpoints' / '32' / 'state')
+    damaged, goes_on = look(tmp_path).splitlines()[1:]
+    assert damaged.startswith(f'{tmp_path}/checkpoints/32: this checkpoint cannot be read (')
+    assert damaged.endswith('); the one before it is used') and goes_on.endswith(' goes on at 0.0 kimg')
+    assert sorted(os.listdir(tmp_path / 'checkpoints')) == ['24', '32'] and os.listdir(tmp_path) == ['checkpoints']
+    empty(tmp_path / 'checkpoints' / '24' / 'state')
+    with pytest.raises(UserError, match='None is left to go on from'):
+        look(tmp_path)
+
+
+def empty(folder):
+    for path in folder.rglob('*'):
+        if path.is_file():
+            os.truncate(path, 0)
+
+
+def test_a_run_whose_checkpoints_were_all_set_aside_is_refused(tmp_path):
+    (tmp_path / 'damaged-checkpoints').mkdir()
+    with pytest.raises(UserError, match=r'^workdir=.*: the checkpoints of this run are gone, but for damaged ones'):
+        look(tmp_path)
+
+
+def test_checkpoints_that_the_system_does_not_let_be_read(tmp_path, monkeypatch):
+    save(tmp_path, 24)
+    monkeypatch.setattr(Checkpoints, 'restore', lambda *_: open('/proc/1/mem/none'))
+    with pytest.raises(UserError, match=r'^workdir=.*: its checkpoints cannot be used \(Not a directory\); choose an'):
+        look(tmp_path)
+
+
+def test_a_folder_without_checkpoints_is_that_of_a_new_run(tmp_path):
+    (tmp_path / 'log.txt').touch()
+    assert look(tmp_path) == '40 images'
+
+
+def test_a_new_run_does_not_wait_for_orbax_to_be_imported(tmp_path):
+    code = (
+        'import sys\n'
+        'from stylegan_jax.config import Config, DataConfig\n'
+        'from stylegan_jax.data.dataset import DataOpener\n'
+        'from stylegan_jax.run import refusals\n'
+        "config = Config(data=DataConfig(source='toy_faces', count=40))\n"
+        f'assert refusals.look(config, {str(tmp_path / "run")!r}, DataOpener(config.data))\n'
+        "sys.exit('orbax' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
 
 
 def test_init_from_lists_what_is_not_taken_over(tmp_path):

@@ -15,7 +15,7 @@ import tiny
 from stylegan_jax.config import ImageConfig
 from stylegan_jax.config.label_meaning import LabelMeaning
 from stylegan_jax.storage import loading, safetensors_file, stored_networks
-from stylegan_jax.storage.checkpoint import FOLDER
+from stylegan_jax.storage.places import FOLDER
 
 IMAGES = {
     'colour': ImageConfig(8),

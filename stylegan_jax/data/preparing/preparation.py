@@ -196,10 +196,16 @@ def _remedy(job, members):
     if members:  # otherwise none would be left
         remedy += ', or allow more with max_skipped'
     rows = sorted(set(range(len(job.source))) - set(members))
-    resolution = too_small.sufficient_resolution(too_small.sizes_of(job.source, rows), options.image, options.fit)
-    if resolution:
-        remedy = f'set resolution={resolution} (and another out), for which the small ones suffice, or {remedy}'
-    return remedy
+    suggestion = too_small.suggestion(
+        too_small.sizes_of(job.source, rows),
+        options.image,
+        options.fit,
+        unusable=len(rows),
+        total=len(job.source),
+        max_skipped=options.max_skipped,
+        setting='resolution={} (and another out)',
+    )
+    return f'{suggestion}, or {remedy}' if suggestion else remedy
 
 
 def _finish(job, plan, say):

@@ -38,7 +38,7 @@ class _Tally:
     """Counts of the pictures seen so far, which several threads add to."""
 
     def __init__(self, count):
-        self.sizes, self.kinds, self.notes = (collections.Counter() for _ in range(3))
+        self.sizes, self.kinds, self.notes, self.unusable_sizes = (collections.Counter() for _ in range(4))
         self.skipped = collections.defaultdict(lambda: [0, []])  # reason -> how many, indices of the first
         # With digests of 8 bytes, two of 3 million pictures share one by chance once in 4 million sources.
         self.extrema = []  # values of pictures of more than 8 bits
@@ -46,9 +46,10 @@ class _Tally:
         self.decoded = np.zeros(count, bool)
         self.lock = threading.Lock()
 
-    def skip(self, index: int, kind: str, reason: str) -> None:
-        """Counts a picture that cannot be used, under a heading that others share."""
+    def skip(self, index: int, kind: str, reason: str, size: tuple[int, int] | None = None) -> None:
+        """Counts a picture that cannot be used, under a heading that others share; a damaged one has no size."""
         with self.lock:
+            self.unusable_sizes[size] += 1
             entry = self.skipped[kind]
             entry[0] += 1
             entry[1] = sorted([*entry[1], (index, reason)])[:_LISTED]
@@ -121,7 +122,7 @@ def _examine(source, index, image, fit, tally):
     try:
         placement(*rows.shape[:2], image.shape, fit)
     except Unusable as error:
-        tally.skip(index, 'of the wrong size' if fit == 'exact' else 'too small', str(error))
+        tally.skip(index, 'of the wrong size' if fit == 'exact' else 'too small', str(error), rows.shape[:2])
 
 
 def _notes(mode, transparent, deep, channels):
@@ -145,8 +146,8 @@ def _num_skipped(tally):
 def _problems(source, image, tally, fit, max_skipped):
     """Returns the reasons why no set for `image` could be prepared; none if one could."""
     skipped, label_dim, problems = _num_skipped(tally), source.labels.shape[1], []
-    resolution = too_small.sufficient_resolution(tally.sizes, image, fit)
-    suggested = f'set resolution={resolution}, for which the small ones suffice' if resolution else ''
+    numbers = {'unusable': skipped, 'total': len(source), 'max_skipped': max_skipped}
+    suggested = too_small.suggestion(tally.unusable_sizes, image, fit, **numbers, setting='resolution={}')
     if skipped == len(source):
         problems.append('no picture can be used' + (f'; {suggested}' if suggested else ''))
     elif skipped > max_skipped * len(source):

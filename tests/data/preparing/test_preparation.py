@@ -473,6 +473,22 @@ def test_pictures_that_are_too_small_are_told_their_resolution(tmp_path):
     assert 'allow more' not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    'sides, remedy',
+    [
+        ([9, 4], r'set resolution=8 \(and another out\), for which enough of the small ones suffice, or mend'),
+        ([9, 0, 0], 'mend or remove them'),  # the damaged ones alone are too many
+    ],
+)
+def test_another_resolution_is_suggested_only_where_it_helps(tmp_path, sides, remedy):
+    (tmp_path / 'pictures').mkdir()
+    for number, side in enumerate(sides + [16] * (12 - len(sides))):
+        path = tmp_path / 'pictures' / f'{number}.png'
+        PIL.Image.fromarray(np.zeros([side, side, 3], np.uint8)).save(path) if side else path.write_bytes(b'x')
+    with pytest.raises(UserError, match=f'{len(sides)} of 12 images cannot be used, .*; {remedy}'):
+        prepare(tmp_path / 'pictures', tmp_path / 'out', image=ImageConfig(16), max_skipped=0.1)
+
+
 # Sets that are damaged.
 
 

@@ -99,6 +99,20 @@ def test_nothing_usable(tmp_path):
     assert not report.usable and f'PROBLEM: no picture can be used; {suggestion}' in report.text.splitlines()
 
 
+@pytest.mark.parametrize(
+    'sides, suggested',
+    [
+        ([9, 4], 'set resolution=8, for which enough of the small ones suffice, or '),
+        ([9, 0, 0], ''),  # the damaged ones alone are too many
+    ],
+)
+def test_another_resolution_is_suggested_only_where_it_helps(tmp_path, sides, suggested):
+    files = {f'{number}.png': encode(random_pixels(number, 16, 16)) for number in range(12)}
+    files |= {f'{n}.png': encode(random_pixels(n, side, side)) if side else b'' for n, side in enumerate(sides)}
+    problem = f'PROBLEM: {len(sides)} of 12 pictures cannot be used, more than a share of 0.1; {suggested}mend or'
+    assert problem in check_files(tmp_path, files, ImageConfig(16), max_skipped=0.1).text
+
+
 def test_exact_fit(tmp_path):
     files = many() | {'001.png': encode(random_pixels(0, 16, 16))}
     assert check_files(tmp_path, files).usable
