@@ -74,7 +74,7 @@ def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNet
     if is_run(path):
         return readers.open_run(path, nimg)
     require(nimg is None, 'nimg', nimg, 'only a run directory has checkpoints')
-    if path in _SHIPPED and not os.path.exists(path):
+    if is_shipped(path):
         return readers.open_shipped(_SHIPPED[path])
     if os.path.isdir(path):
         stored = open_networks(os.path.join(path, HUB_FILE))
@@ -91,6 +91,11 @@ def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNet
         if reader.recognises(path, start):
             return reader.open(path)
     raise UserError(f'{path}: not a network', remedy=_GIVE)
+
+
+def is_shipped(path: str) -> bool:
+    """Says whether a path is the name of networks that come with the package; a file of that name goes before it."""
+    return path in _SHIPPED and not os.path.exists(path)
 
 
 def is_run(path: str | os.PathLike) -> bool:
