@@ -108,7 +108,8 @@ def test_a_run_that_began_elsewhere_is_refused(theirs, ours, remedy):
     configs = [dataclasses.replace(CONFIG, init_from=each) for each in (theirs, ours)]
     with pytest.raises(UserError) as caught:
         refuse_other_run(*configs, 'there')
-    assert str(caught.value) == f'init_from={ours!r}: there says init_from={theirs!r}; choose another workdir, or {remedy}'
+    expected = f'init_from={ours!r}: there says init_from={theirs!r}; choose another workdir, or {remedy}'
+    assert str(caught.value) == expected
     refuse_other_run(configs[0], configs[0], 'there')
 
 
