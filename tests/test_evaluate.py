@@ -96,7 +96,7 @@ def test_run_knows_its_images_and_its_place(run, run_dir):
 
 
 @pytest.mark.parametrize('name', [name for name, weights in catalogue.KNOWN.items() if weights.url])
-def test_the_command_that_the_error_names_fetches_the_weights(run, monkeypatch, tmp_path, name):
+def test_the_command_that_the_error_names_fetches_the_weights(run_command, monkeypatch, tmp_path, name):
     """And nothing else; it needs no network."""
     monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path / 'cache'))
     with pytest.raises(UserError) as missing:
@@ -109,22 +109,23 @@ def test_the_command_that_the_error_names_fetches_the_weights(run, monkeypatch, 
         raise UserError('there is no internet here')
 
     monkeypatch.setattr(catalogue, '_fetch', fetch)
-    code, out, err = run(*arguments)
+    code, out, err = run_command(evaluate, *arguments)
     assert (code, out) == (2, '') and 'there is no internet here' in err
     assert asked == [(catalogue.KNOWN[name], str(tmp_path / 'cache' / 'weights'))]
 
 
-def test_weights_that_are_here_are_not_fetched(run, monkeypatch, tmp_path):
+def test_weights_that_are_here_are_not_fetched(run_command, monkeypatch, tmp_path):
     path = tmp_path / 'cache' / 'weights' / catalogue.KNOWN['inception-2015'].file
     path.parent.mkdir(parents=True)
     arrays = {name: np.ones(shape, np.float32) for name, shape in inception.array_shapes().items()}
     torch_writer.write(path, {name: torch_writer.Tensor.of(array) for name, array in arrays.items()})
     monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path / 'cache'))
     monkeypatch.setattr(catalogue, '_fetch', None)
-    code, out, err = run('--metrics=fid10,fd_toy,sticking', '--download')
+    code, out, err = run_command(evaluate, '--metrics=fid10,fd_toy,sticking', '--download')
     assert (code, out) == (0, 'the weights for fid10,fd_toy,sticking are here\n'), err
     assert os.listdir() == ['cache']
-    code, out, _ = run('--metrics=fid10', '--download', f'--inception={path}', '--classifiers=toy_faces')
+    options = f'--inception={path}', '--classifiers=toy_faces'
+    code, out, _ = run_command(evaluate, '--metrics=fid10', '--download', *options)
     assert (code, out) == (0, 'the weights for fid10 are here\n')
 
 
@@ -139,10 +140,11 @@ def test_weights_that_are_here_are_not_fetched(run, monkeypatch, tmp_path):
         ('--network=', 'network'),
     ],
 )
-def test_flags_that_only_measuring_has_are_not_for_fetching(error, flag, name):
+def test_flags_that_only_measuring_has_are_not_for_fetching(run_command, flag, name):
     """Whoever gives them has forgotten --network."""
-    message = error('--metrics=fd_toy', '--download', flag)
-    assert message == (
+    code, out, err = run_command(evaluate, '--metrics=fd_toy', '--download', flag)
+    assert (code, out) == (2, '')
+    assert err == (
         f'error: --{name}: without --network the weights are fetched, and nothing is measured; give --network as well, '
         'or leave this out\n'
     )
