@@ -4,7 +4,7 @@ import os
 
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.errors import UserError
-from stylegan_jax.storage.loading import is_shipped
+from stylegan_jax.storage.stored_networks import is_shipped
 
 # Fields of the networks' configs that may change in a run. `image` is compared once, as the run's own.
 _NOT_ARCHITECTURE = ('truncation_psi', 'truncation_cutoff')

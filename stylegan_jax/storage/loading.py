@@ -2,16 +2,13 @@
 
 import dataclasses
 import os
-import pathlib
 
 from stylegan_jax.errors import UserError, require
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import foreign_networks, readers
-from stylegan_jax.storage.stored_networks import HUB_FILE, NETWORKS, StoredNetworks
+from stylegan_jax.storage.stored_networks import HUB_FILE, NETWORKS, SHIPPED, StoredNetworks, is_shipped
 
-# Networks that come with the package, by name.
-_SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
 _CHECKPOINTS = 'checkpoints'  # of a run; `storage.checkpoint` has it as well, but takes a second to import
 _GIVE = (
     'give an official pickle of StyleGAN or Progressive GAN, a run directory, a file or a hub folder that convert '
@@ -75,7 +72,7 @@ def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNet
         return readers.open_run(path, nimg)
     require(nimg is None, 'nimg', nimg, 'only a run directory has checkpoints')
     if is_shipped(path):
-        return readers.open_shipped(_SHIPPED[path])
+        return readers.open_shipped(SHIPPED[path])
     if os.path.isdir(path):
         stored = open_networks(os.path.join(path, HUB_FILE))
         return dataclasses.replace(stored, path=path, form='a folder for a hub', place=path)
@@ -91,11 +88,6 @@ def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNet
         if reader.recognises(path, start):
             return reader.open(path)
     raise UserError(f'{path}: not a network', remedy=_GIVE)
-
-
-def is_shipped(path: str) -> bool:
-    """Says whether a path is the name of networks that come with the package; a file of that name goes before it."""
-    return path in _SHIPPED and not os.path.exists(path)
 
 
 def is_run(path: str | os.PathLike) -> bool:
