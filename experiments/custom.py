@@ -7,7 +7,7 @@ Not a row of the paper. What to change first:
     --config.image.resolution=256            larger images
     --config.data.mirror=true                where left and right look alike
     --config.train.total_kimg=10000       a longer run
-    --noconfig.data.find_labels              ignore the classes in the images' dataset.json
+    --noconfig.data.find_labels              ignore the labels of the images
     --config.generator.fmap_base=8192 --config.generator.fmap_max=512             the paper's width
     --config.discriminator.fmap_base=8192 --config.discriminator.fmap_max=512     of both networks
 """

@@ -130,6 +130,8 @@ _STORE = flags.DEFINE_string(
     flag_values=FLAGS,
 )
 _COMPARE = flags.DEFINE_list('compare', None, 'Only print results of these files side by side.', flag_values=FLAGS)
+# The flags that matter where weights are only fetched.
+_OF_FETCHING = 'metrics', 'download', 'inception', 'vgg', 'classifiers'
 
 
 def main(argv: list[str]) -> int:
@@ -145,7 +147,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f'--{_METRICS.name} is missing; see --help')
     if not np.isfinite(_PSI.value):
         raise UserError('give a number', field='psi', value=_PSI.value)
-    metrics = metric_names.parse(','.join(_METRICS.value))
+    metrics = _metrics()
     _refuse_labels_with_reals(metrics)
     compile_cache.use_cache(compile_cache.CACHE.value)
     # These are slow to import, and mistakes in flags are found without them.
@@ -201,12 +203,24 @@ def _refuse_labels_with_reals(metrics):
             )
 
 
+def _metrics():
+    return metric_names.parse(','.join(_METRICS.value))
+
+
 def _fetch():
     """Fetches the weights that the metrics need, and reads them, as a run will."""
+    metrics = _metrics()
+    for name in FLAGS:
+        if FLAGS[name].present and name not in _OF_FETCHING:
+            raise UserError(
+                'without --network the weights are fetched, and nothing is measured',
+                field=name,
+                remedy='give --network as well, or leave this out',
+            )
     from stylegan_jax.evaluation.feature_outputs import FeatureNetworks  # slow to import
 
     networks = FeatureNetworks(_options(None), jax.local_devices())
-    for metric in metric_names.parse(','.join(_METRICS.value)):
+    for metric in metrics:
         if metric.kind.network:
             networks.get(metric.kind.network)
     print(f'the weights for {",".join(_METRICS.value)} are here')

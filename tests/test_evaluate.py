@@ -8,18 +8,20 @@ import sys
 import time
 
 import jax
+import numpy as np
 import pytest
 
 import reference_case
 import tiny
 import tiny_run
+import torch_writer
 from stylegan_jax import evaluate
 from stylegan_jax.config import GeneratorConfig, ImageConfig, ScheduleConfig
 from stylegan_jax.data.toy_faces import kept
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import results
 from stylegan_jax.evaluation.gathering import Store
-from stylegan_jax.feature_networks import catalogue
+from stylegan_jax.feature_networks import catalogue, inception
 from stylegan_jax.storage.checkpoint import Checkpoints
 
 CONFIG = tiny.generator_config(image=ImageConfig(32))
@@ -93,8 +95,8 @@ def test_run_knows_its_images_and_its_place(run, run_dir):
     assert code == 0 and out.split()[-3:] == ['fd_toy24', f'{newest["value"]:.6g}', f'{first["value"]:.6g}']
 
 
-@pytest.mark.parametrize('name', ['inception-2015', 'vgg16'])
-def test_the_command_that_the_error_names_fetches_the_weights(run, monkeypatch, tmp_path, name):
+@pytest.mark.parametrize('name', [name for name, weights in catalogue.KNOWN.items() if weights.url])
+def test_the_command_that_the_error_names_fetches_the_weights(run_command, monkeypatch, tmp_path, name):
     """And nothing else; it needs no network."""
     monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path / 'cache'))
     with pytest.raises(UserError) as missing:
@@ -107,14 +109,45 @@ def test_the_command_that_the_error_names_fetches_the_weights(run, monkeypatch, 
         raise UserError('there is no internet here')
 
     monkeypatch.setattr(catalogue, '_fetch', fetch)
-    code, out, err = run(*arguments)
+    code, out, err = run_command(evaluate, *arguments)
     assert (code, out) == (2, '') and 'there is no internet here' in err
     assert asked == [(catalogue.KNOWN[name], str(tmp_path / 'cache' / 'weights'))]
 
 
-def test_weights_that_are_here_are_not_fetched(run):
-    code, out, _ = run('--metrics=fd_toy,sticking', '--download')
-    assert (code, out) == (0, 'the weights for fd_toy,sticking are here\n') and os.listdir() == []
+def test_weights_that_are_here_are_not_fetched(run_command, monkeypatch, tmp_path):
+    path = tmp_path / 'cache' / 'weights' / catalogue.KNOWN['inception-2015'].file
+    path.parent.mkdir(parents=True)
+    arrays = {name: np.ones(shape, np.float32) for name, shape in inception.array_shapes().items()}
+    torch_writer.write(path, {name: torch_writer.Tensor.of(array) for name, array in arrays.items()})
+    monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setattr(catalogue, '_fetch', None)
+    code, out, err = run_command(evaluate, '--metrics=fid10,fd_toy,sticking', '--download')
+    assert (code, out) == (0, 'the weights for fid10,fd_toy,sticking are here\n'), err
+    assert os.listdir() == ['cache']
+    options = f'--inception={path}', '--classifiers=toy_faces'
+    code, out, _ = run_command(evaluate, '--metrics=fid10', '--download', *options)
+    assert (code, out) == (0, 'the weights for fid10 are here\n')
+
+
+@pytest.mark.parametrize(
+    'flag, name',
+    [
+        ('--data=toy_faces', 'data'),
+        ('--kimg=all', 'kimg'),
+        ('--results=results.jsonl', 'results'),
+        ('--nomirror', 'mirror'),
+        ('--class=1', 'class'),
+        ('--network=', 'network'),
+    ],
+)
+def test_flags_that_only_measuring_has_are_not_for_fetching(run_command, flag, name):
+    """Whoever gives them has forgotten --network."""
+    code, out, err = run_command(evaluate, '--metrics=fd_toy', '--download', flag)
+    assert (code, out) == (2, '')
+    assert err == (
+        f'error: --{name}: without --network the weights are fetched, and nothing is measured; give --network as well, '
+        'or leave this out\n'
+    )
 
 
 def test_official_pickle(run):

@@ -87,9 +87,9 @@ def fresh(kind, config, seed=0):
         name = jax.tree_util.keystr(path)
         if name.endswith("['const']"):
             return np.ones(leaf.shape, leaf.dtype)
-        if not (name.endswith("['weight']") or name.startswith('.noise')):
+        if not (name.endswith("weight']") or name.startswith('.noise')):
             return np.zeros(leaf.shape, leaf.dtype)
-        scale = 1 / config.mapping_lr_multiplier if "['mapping']" in name else 1
+        scale = 1 / config.mapping_lr_multiplier if "['mapping']['dense" in name else 1
         return (scale * random.standard_normal(leaf.shape)).astype(leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(lambda: kind.init(jax.random.key(0), config)))
@@ -106,7 +106,7 @@ def discriminator(config):
 
 
 def state(config, **given):
-    """The state before the first step of networks that NumPy drew; `given` as `training.create_state` takes it."""
+    """The state before the first step of networks from NumPy, `filled`; `given` as `training.create_state` takes it."""
     networks = {'generator': generator(config.generator), 'discriminator': discriminator(config.discriminator)}
     return training.create_state(config, **networks | given)
 

@@ -31,7 +31,7 @@ class Evaluator:
 
     def __init__(
         self,
-        generator: Generator | None,
+        generator: Generator,
         options: Options,
         store: Store,
         *,
@@ -47,7 +47,7 @@ class Evaluator:
         """Loads nothing yet.
 
         Args:
-          generator: the generator; None for `check` alone.
+          generator: the generator.
           options: how to measure.
           store: keeps the outputs of feature networks.
           dataset: real images of the generator's size; None where no metric needs any.
@@ -69,23 +69,19 @@ class Evaluator:
         )
         self._wanted, self.passes = {}, []
 
-    def check(self, metrics: Sequence[Metric], image: ImageConfig | None = None) -> None:
+    def check(self, metrics: Sequence[Metric]) -> None:
         """Looks for what would otherwise be found missing after hours.
 
         Args:
           metrics: as `metric_names.parse` returns them.
-          image: the images that are generated, where there is no generator yet.
 
         Raises:
           UserError: images, labels or weights are missing, or the images are of a size that cannot be measured.
         """
         passes = [each for metric in metrics for each in self._passes(metric)]
-        image = image or self._generator.config.image
-        shape = jax.ShapeDtypeStruct((GROUP * len(self._devices), *image.shape), np.uint8)
+        check_weights(metrics, self._generator.config.image, self._networks, self._devices)
         for source, network, _ in passes:
-            if network:
-                self._networks.get(network).run.check(shape)
-            if self._generator is not None and (self._dataset is not None or self._available is None):
+            if self._dataset is not None or self._available is None:
                 self.sources.open(source, network)  # which computes nothing
 
     def measure(self, metrics: Sequence[Metric]) -> Iterator[tuple[Metric, list[dict]]]:
@@ -155,6 +151,26 @@ class Evaluator:
             quiet=self._quiet,
         )
         return kept, identity
+
+
+def check_weights(
+    metrics: Sequence[Metric], image: ImageConfig, networks: FeatureNetworks, devices: Sequence[jax.Device]
+) -> None:
+    """Looks for the feature networks that metrics see images with; no generator is needed.
+
+    Args:
+      metrics: as `metric_names.parse` returns them.
+      image: the images that are generated.
+      networks: the feature networks.
+      devices: of this process.
+
+    Raises:
+      UserError: weights are missing, or a network does not take images of this size.
+    """
+    shape = jax.ShapeDtypeStruct((GROUP * len(devices), *image.shape), np.uint8)
+    for metric in metrics:
+        if metric.kind.network:
+            networks.get(metric.kind.network).run.check(shape)
 
 
 def check_reals(metric: Metric, available: int | None) -> int:

@@ -47,7 +47,7 @@ def train(config: Config, workdir: str) -> int:
       Exit code: 0 at the end, 130 after SIGINT, 143 after SIGTERM (with everything saved).
 
     Raises:
-      UserError: the data, the devices or the folder cannot be used, the folder holds another architecture, the
+      UserError: the data, the devices or the folder cannot be used, the folder belongs to another run, the
         gradients stay infinite, or the last state cannot be saved.
     """
     opener = DataOpener(config.data)

@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-import sys
 from collections.abc import Callable
 
 import jax
@@ -12,7 +11,8 @@ from stylegan_jax.config import Config
 from stylegan_jax.data.dataset import DataOpener, Dataset
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
-from stylegan_jax.evaluation.evaluator import Evaluator, check_reals
+from stylegan_jax.evaluation.evaluator import Evaluator, check_reals, check_weights
+from stylegan_jax.evaluation.feature_outputs import FeatureNetworks
 from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.options import Options
 from stylegan_jax.run.log import drop_entries_beyond
@@ -44,13 +44,13 @@ def check_before_data(config: Config, opener: DataOpener | None, measures: bool 
             value=True,
             remedy="set metrics, such as 'fid10k'",
         )
-    needs_reals = any(metric.kind.with_reals for metric in metrics)
-    available = opener.available() if opener and needs_reals else sys.maxsize
-    if measures:
-        Evaluator(None, _options(config), Store(_STORE), available=available).check(metrics, config.image)
-    else:
+    if opener and any(metric.kind.with_reals for metric in metrics):
+        available = opener.available()
         for metric in metrics:
             check_reals(metric, available)
+    if measures:
+        devices = jax.local_devices()
+        check_weights(metrics, config.image, FeatureNetworks(_options(config), devices), devices)
 
 
 class RunMetrics:

@@ -89,7 +89,8 @@ class Records:
         for line in [*start.lines, *lines]:
             log.event('begin', line, nimg)
         self._describe_machine(nimg, len(dataset))
-        if not (start.goes_on and is_finished(config, nimg)):  # With nothing left to do these settings train nothing.
+        # The file has the settings that the run was trained with. (`Ticks` logs others that it is only measured with.)
+        if not (start.goes_on and is_finished(config, nimg)):
             with log.attempt('config.json', nimg), atomic.writing(os.path.join(workdir, 'config.json')) as file:
                 file.write(serialization.to_json(config))
         self._reporting.write(nimg)

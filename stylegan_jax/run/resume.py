@@ -44,6 +44,8 @@ class Start(typing.NamedTuple):
       was_given_up: whether the run was given up in this very state, because gradients were not finite.
       events: (kind, text) of what the log has to say about it.
       lines: about networks that the run starts from.
+      changes: lines about settings and data that are others than those of a run that has reached its end; the log has
+        them if it is measured with them.
     """
 
     state: TrainState | None
@@ -53,6 +55,7 @@ class Start(typing.NamedTuple):
     was_given_up: bool = False
     events: collections.abc.Sequence[tuple[str, str]] = ()
     lines: collections.abc.Sequence[str] = ()
+    changes: collections.abc.Sequence[str] = ()
 
 
 def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
@@ -80,11 +83,13 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     # The newest checkpoints were damaged: they were set aside, and their iterations are repeated, with the same result.
     events = [('damaged', f'{line}; the one before it is used') for line in saved.damaged]
 
-    # The config or the data changed: the run goes on with the new ones. (Another architecture or seed was refused when
-    # the checkpoint was read.) A run that has reached its end trains with neither, and says so when it is done.
-    if not is_finished(config, saved.nimg):
-        events += [('changed', line) for line in _changes(saved, config, dataset)]
+    # The config or the data changed: the run goes on with the new ones. (Another architecture, seed or init_from was
+    # refused when the checkpoint was read.) A run that has reached its end trains with neither.
+    changes, is_over = list(_changes(saved, config, dataset)), is_finished(config, saved.nimg)
+    if not is_over:
+        events += [('changed', line) for line in changes]
         events.append(('resume', f'going on at {saved.nimg / 1000:.1f} kimg in {folder.path}'))
+        changes = []
 
     # A broken run: it goes on as well, since its learning rate may be lower now. If that does not help, the loop does
     # not save its state once more: every start would push a good checkpoint out.
@@ -96,12 +101,12 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     # Adam's moments of blocks that were frozen are 0, and with the common number of steps they would not pass for those
     # of a beginning: the first updates would be ten times too large. So all of D's begin again, as at a new stage.
     before, now = frozen_blocks(saved.config), frozen_blocks(config)
-    if before != now and not is_finished(config, saved.nimg):
+    if before != now and not is_over:
         words = {'that are trained from here on': before - now, 'that stay from here on': now - before}
         lines = [f'{text}: {" and ".join(sorted(names))}' for text, names in words.items() if names]
         events.append(('freeze_d', f'blocks of the discriminator {"; ".join(lines)}; its optimizer begins again'))
         state = state.replace(d_optimizer=adam_init(state.d_params, config.train.beta1))
-    return Start(state, saved.nimg, saved.progress, True, was_given_up, events)
+    return Start(state, saved.nimg, saved.progress, True, was_given_up, events, changes=changes)
 
 
 def _fresh_start(config, folder, dataset, lod):

@@ -70,7 +70,7 @@ class Ticks:
             self._data['labels'] = meaning.to_dict()  # for those who draw with the network
         self.grid, self._metrics = grid, metrics
         self._log, self._saving, self._reporting, self._watch = log, saving, reporting, watch
-        progress = start.progress
+        progress, self._changes = start.progress, start.changes
         self.nimg, self._number, self.seconds = progress['tick_nimg'], progress['tick'], progress['seconds']
         # Sums of the metrics over the iterations since the newest tick, and how many these are. Metrics stay on the
         # device, where one compiled program adds them, so that no iteration waits for the host.
@@ -180,6 +180,8 @@ class Ticks:
             self._saving.finish(state, nimg, self.progress())
         if not self._saving.is_saved(nimg):  # Nobody could use the network whose value this would be.
             return
+        for line in self._changes:
+            self._log.event('changed', line, nimg)
         try:
             found = self._metrics.measure(state, nimg, poll)
         except UserError as error:

@@ -21,8 +21,8 @@ import orbax.checkpoint as ocp
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.errors import UserError
 from stylegan_jax.storage import digests, orbax_reports
-from stylegan_jax.storage.architecture_check import refuse_other_architecture
 from stylegan_jax.storage.places import FOLDER, SET_ASIDE
+from stylegan_jax.storage.same_run import refuse_other_run
 from stylegan_jax.storage.stored_checkpoint import DamagedError, StoredCheckpoint, stored_fields, with_key_data
 from stylegan_jax.training import TrainState
 
@@ -146,20 +146,20 @@ class Checkpoints:
         """Restores the newest checkpoint that can be read, and sets damaged ones aside if it may write.
 
         Args:
-          config: a Config that must be of the same architecture; None for the checkpoint's own.
+          config: a Config that the run may go on with, see `refuse_other_run`; None for the checkpoint's own.
           nimg: images shown at the one that is wanted; None for the newest.
 
         Returns:
           Saved.
 
         Raises:
-          UserError: it belongs to another architecture, or none can be read.
+          UserError: the run cannot go on from it with this config, or none can be read.
         """
 
         def read(stored):
             theirs = stored.config()
             if config is not None:
-                refuse_other_architecture(theirs, config, stored.path)
+                refuse_other_run(theirs, config, stored.path)
             progress = stored.json('progress')
             return Saved(stored.nimg, stored.state(theirs), theirs, progress, ())
 

@@ -2,17 +2,14 @@
 
 import dataclasses
 import os
-import pathlib
 
 from stylegan_jax.errors import UserError, require
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.storage import foreign_networks, readers
 from stylegan_jax.storage.places import FOLDER
-from stylegan_jax.storage.stored_networks import HUB_FILE, NETWORKS, StoredNetworks
+from stylegan_jax.storage.stored_networks import HUB_FILE, NETWORKS, SHIPPED, StoredNetworks, is_shipped
 
-# Networks that come with the package, by name.
-_SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
 _GIVE = (
     'give an official pickle of StyleGAN or Progressive GAN, a run directory, a file or a hub folder that convert '
     'wrote (.npz, .safetensors, .pt), or a file of the PyTorch ports rosinality and GenForce'
@@ -74,8 +71,8 @@ def open_networks(path: str | os.PathLike, nimg: int | None = None) -> StoredNet
     if is_run(path):
         return readers.open_run(path, nimg)
     require(nimg is None, 'nimg', nimg, 'only a run directory has checkpoints')
-    if path in _SHIPPED and not os.path.exists(path):
-        return readers.open_shipped(_SHIPPED[path])
+    if is_shipped(path):
+        return readers.open_shipped(SHIPPED[path])
     if os.path.isdir(path):
         stored = open_networks(os.path.join(path, HUB_FILE))
         return dataclasses.replace(stored, path=path, form='a folder for a hub', place=path)

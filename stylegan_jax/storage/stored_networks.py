@@ -1,6 +1,8 @@
 """Networks that a path holds, whatever kind of file it is, all seen in one opening."""
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Callable
 
 from stylegan_jax.errors import UserError
@@ -11,6 +13,8 @@ NETWORKS = 'ema', 'G', 'D'
 _GENERATORS = 'ema', 'G'
 # The file of networks in a folder that `conversion.hub` writes.
 HUB_FILE = 'model.safetensors'
+# Networks that come with the package, by name.
+SHIPPED = {'toyfaces': pathlib.Path(__file__).parents[1] / 'pretrained' / 'toyfaces'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,3 +71,8 @@ class StoredNetworks:
         if which in self.names:
             return which
         return next((name for name in _GENERATORS if name in self.names), None) if which in _GENERATORS else None
+
+
+def is_shipped(path: str) -> bool:
+    """Says whether a path is the name of networks that come with the package; a file of that name goes before it."""
+    return path in SHIPPED and not os.path.exists(path)

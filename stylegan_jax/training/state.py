@@ -9,7 +9,7 @@ import optax
 from stylegan_jax.augmentation.controller import Augmentation, first_augmentation
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Setting, needs_optimizer_reset
-from stylegan_jax.errors import require
+from stylegan_jax.errors import UserError
 from stylegan_jax.networks.discriminator import Discriminator
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.training.loss_scale import FIRST_LOSS_SCALE
@@ -123,8 +123,13 @@ def create_state(
 def _fresh_probe(config, dtype):
     if not config.loss.separation:
         return None
-    remedy = 'the images have no labels (image.label_dim=0); give 0'
-    require(config.image.label_dim > 0, 'loss.separation', config.loss.separation, remedy)
+    if not config.image.label_dim:
+        raise UserError(
+            'the images have no labels (image.label_dim=0)',
+            field='loss.separation',
+            value=config.loss.separation,
+            remedy='give 0',
+        )
     return create_probe(config, dtype)
 
 

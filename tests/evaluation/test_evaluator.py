@@ -14,7 +14,7 @@ from stylegan_jax.evaluation.evaluator import Evaluator
 from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.metric_names import parse
 from stylegan_jax.evaluation.options import Options
-from stylegan_jax.feature_networks import inception
+from stylegan_jax.feature_networks import catalogue, inception
 from stylegan_jax.feature_networks.classifier import Classifier
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.moments import Moments
@@ -156,13 +156,32 @@ def test_no_images(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'name, file',
-    [('fid10', 'pt_inception-2015-12-05-6726825d.pth'), ('pr10k3_full', 'vgg16-'), ('ppl_wend8', 'vgg16-397923af.pth')],
+    'name, file, option',
+    [
+        ('fid10', 'pt_inception-2015-12-05-6726825d.pth', 'inception'),
+        ('pr10k3_full', 'vgg16-', 'vgg'),
+        ('ppl_wend8', 'vgg16-397923af.pth', 'vgg'),
+    ],
 )
-def test_no_weights(evaluator, monkeypatch, tmp_path, name, file):
+def test_no_weights(evaluator, monkeypatch, tmp_path, name, file, option):
     monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path))
-    with pytest.raises(UserError, match=f'missing; fetch them .* --download`, or put {file}.* into {tmp_path}/weights'):
+    fetched = f'missing; fetch them .* --download`, or put {file}.* into {tmp_path}/weights .*'
+    with pytest.raises(UserError, match=f'{fetched}; evaluate also takes {option}=FILE, or download=True'):
         evaluator(vgg=None).check(parse(name))
+    with pytest.raises(UserError, match='nowhere.pth: no such file') as caught:
+        evaluator(**{'vgg': None, option: 'nowhere.pth'}).check(parse(name))
+    assert 'evaluate also takes' not in str(caught.value)
+
+
+def test_weights_that_could_not_be_fetched(evaluator, monkeypatch):
+    def fetch(weights, where):
+        raise UserError('there is no internet here')
+
+    monkeypatch.setattr(catalogue, 'folder', lambda: 'nowhere')
+    monkeypatch.setattr(catalogue, '_fetch', fetch)
+    with pytest.raises(UserError) as caught:
+        evaluator(download=True).check(parse('fid10'))
+    assert str(caught.value) == 'there is no internet here; evaluate also takes inception=FILE'
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,16 @@ def test_initial_values():
     assert (network.w_avg == 0).all()
 
 
+def test_the_networks_of_the_tests_are_drawn_alike():
+    """Those of `tiny.fresh`, leaf by leaf: the same type, mean and spread."""
+    network = wide_generator()
+    drawn = jax.tree.leaves(tiny.fresh(Generator, network.config))
+    for (path, leaf), ours in zip(jax.tree_util.tree_leaves_with_path(network), drawn, strict=True):
+        assert ours.shape == leaf.shape and ours.dtype == leaf.dtype, path
+        error = 7 * leaf.std() / math.sqrt(leaf.size)  # five standard errors of the difference of two means
+        assert abs(ours.mean() - leaf.mean()) <= error and abs(ours.std() - leaf.std()) <= error, path
+
+
 def test_every_array_is_drawn_on_its_own():
     network = wide_generator()
     drawn = [

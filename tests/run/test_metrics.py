@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 
+import numpy as np
 import pytest
 
 import tiny
 import tiny_run
-from stylegan_jax.config import DataConfig, ImageConfig, LogConfig, ScheduleConfig, TrainConfig
+from stylegan_jax.config import Config, DataConfig, ImageConfig, LogConfig, ScheduleConfig, TrainConfig, serialization
 from stylegan_jax.config.schedule import resolve
+from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import results
 from stylegan_jax.evaluation.metric_names import parse
@@ -103,6 +105,47 @@ def test_mistakes_are_found_before_the_training(tmp_path, metrics, log, expected
     with pytest.raises(UserError, match=expected):
         loop.train(run_config(metrics, **log), str(tmp_path))
     assert not (tmp_path / 'log.jsonl').exists()
+
+
+def test_processes_that_measure_nothing_need_no_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path))
+    config = run_config('fid24')
+    opener = DataOpener(config.data)
+    run_metrics.check_before_data(config, opener, measures=False)
+    with pytest.raises(UserError, match='the weights of inception-2015 are missing'):
+        run_metrics.check_before_data(config, opener)
+    with pytest.raises(UserError, match='fid41 needs 41 real images, and the data set has 40'):
+        run_metrics.check_before_data(run_config('fid41'), opener, measures=False)
+
+
+def test_a_number_of_images_that_is_not_looked_at_is_none(tmp_path, monkeypatch):
+    """And nothing is made up in its place: the Evaluator is for networks that there are."""
+    monkeypatch.setattr(run_metrics, 'Evaluator', None)
+    run_metrics.check_before_data(run_config('fd_toy24,fd_toy50000,fd_toy24_full'), None)
+
+
+def test_a_finished_run_that_is_measured_says_with_what(tmp_path):
+    """It is trained no more, so that config.json stays."""
+    trained = run_config(metrics='')
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    state = tiny.state(trained).replace(cur_nimg=np.int32(80), group_nimg=np.int32(80))
+    progress = {'tick': 3, 'tick_nimg': 80, 'seconds': 1.0, 'images': 40}
+    checkpoints.save(80, state, trained, progress)
+    checkpoints.wait()
+    checkpoints.close()
+    (tmp_path / 'config.json').write_text(serialization.to_json(trained))
+    others = dataclasses.replace(run_config(keep_best=True), data=DataConfig(source='toy_faces', count=44))
+    for _ in range(2):  # the second time nothing is left to measure
+        assert loop.train(others, str(tmp_path)) == 0
+        assert measured(tmp_path) == [(80, 'fd_toy24')]
+        events = [json.loads(line) for line in (tmp_path / 'events.jsonl').read_text().splitlines()]
+        assert [event['text'] for event in events if event['event'] == 'changed'] == [
+            "metrics: '' until now, 'fd_toy24' from here on",
+            'data.count: 40 until now, 44 from here on',
+            'log.keep_best: False until now, True from here on',
+            'the data set: 40 images until now, 44 from here on, in another order',
+        ]
+        assert serialization.from_json(Config, (tmp_path / 'config.json').read_text()) == trained
 
 
 def test_what_cannot_be_measured_does_not_end_the_training(tmp_path, monkeypatch, capsys):

@@ -54,7 +54,7 @@ def save(folder, *numbers_of_images):
 def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     save(tmp_path, 24)
     assert look(tmp_path) == f'40 images\nthe run in {tmp_path} goes on at 0.0 kimg'
-    with pytest.raises(UserError, match='belongs to a run that began with fresh networks'):
+    with pytest.raises(UserError, match="init_from='nowhere': .* says init_from=''; choose"):
         look(tmp_path, init_from='nowhere')
     assert os.listdir(tmp_path) == ['checkpoints']
     lines = look(init_from=str(tmp_path)).splitlines()

@@ -103,11 +103,22 @@ def test_going_on(config, saved):
 
 
 def test_a_finished_run_does_not_say_that_it_goes_on(config, saved):
-    finished = saved._replace(nimg=160)
-    assert resume(config, folder(finished), Images()).events == []
-    # Other settings train nothing any more.
-    shorter = dataclasses.replace(config, train=TrainConfig(total_kimg=0.15, freeze_d=1))
-    assert resume(shorter, folder(finished), Images()).events == []
+    transfer = dataclasses.replace(config, init_from='toyfaces')
+    finished = saved._replace(nimg=160, config=transfer)
+    start = resume(transfer, folder(finished), Images())
+    assert (start.events, start.changes) == ([], [])
+    # Other settings train nothing any more: not even the block that would stay makes an optimizer begin again.
+    shorter = dataclasses.replace(transfer, train=TrainConfig(total_kimg=0.15, freeze_d=1))
+    start = resume(shorter, folder(finished), Images())
+    assert start.events == [] and start.state is saved.state
+    assert start.changes == [
+        'train.total_kimg: 0.16 until now, 0.15 from here on',
+        'train.freeze_d: 0 until now, 1 from here on',
+    ]
+    longer = dataclasses.replace(shorter, train=TrainConfig(total_kimg=0.17, freeze_d=1))
+    start = resume(longer, folder(finished), Images())
+    assert [kind for kind, _ in start.events] == ['changed', 'changed', 'resume', 'freeze_d'] and start.changes == []
+    assert start.state is not saved.state
 
 
 def test_damage_and_changes_come_first(config, saved):

@@ -13,10 +13,10 @@ import tiny_run
 from stylegan_jax import training
 from stylegan_jax.config import ScheduleConfig, serialization
 from stylegan_jax.errors import UserError
-from stylegan_jax.storage.architecture_check import refuse_other_architecture
 from stylegan_jax.storage.checkpoint import Checkpoints
 from stylegan_jax.storage.loading import load, load_with_lod
 from stylegan_jax.storage.networks_of_runs import load_with_run
+from stylegan_jax.storage.same_run import refuse_other_run
 
 CONFIG = tiny_run.run_config(seed=7)
 PROGRESS = {'tick': 2, 'tick_nimg': 32, 'seconds': 1.1}
@@ -95,19 +95,41 @@ def restore(workdir, config):
 
 
 @pytest.mark.parametrize(
-    'theirs, ours, words, remedy',
+    'theirs, ours, remedy',
     [
-        ('', 'toyfaces', 'with fresh networks', 'init_from='),
-        ('toyfaces', '', 'with the networks of toyfaces', 'init_from=toyfaces'),
-        ('runs/a/', 'runs/b', 'with the networks of runs/a/', 'init_from=runs/a/'),
+        ('', 'toyfaces', 'leave it out'),
+        ('', '.', 'leave it out'),
+        ('toyfaces', '', 'give that one'),
+        ('runs/a/', 'runs/b', 'give that one'),
+        ('toyfaces', os.path.abspath('toyfaces'), 'give that one'),  # a name, and a path
     ],
 )
-def test_a_run_that_began_elsewhere_is_refused(theirs, ours, words, remedy):
+def test_a_run_that_began_elsewhere_is_refused(theirs, ours, remedy):
     configs = [dataclasses.replace(CONFIG, init_from=each) for each in (theirs, ours)]
-    with pytest.raises(UserError, match=f'belongs to a run that began {words}; choose') as caught:
-        refuse_other_architecture(*configs, 'there')
-    assert caught.value.field == 'init_from' and caught.value.remedy.endswith(remedy)
-    refuse_other_architecture(configs[0], dataclasses.replace(CONFIG, init_from=theirs and theirs + '/.'), 'there')
+    with pytest.raises(UserError) as caught:
+        refuse_other_run(*configs, 'there')
+    expected = f'init_from={ours!r}: there says init_from={theirs!r}; choose another workdir, or {remedy}'
+    assert str(caught.value) == expected
+    refuse_other_run(configs[0], configs[0], 'there')
+
+
+@pytest.mark.parametrize('theirs, ours', [('runs/a/', 'runs/a'), ('runs/a', os.path.abspath('runs/a'))])
+def test_one_path_may_be_spelled_in_several_ways(theirs, ours):
+    configs = [dataclasses.replace(CONFIG, init_from=each) for each in (theirs, ours)]
+    refuse_other_run(*configs, 'there')
+    refuse_other_run(*reversed(configs), 'there')
+
+
+def test_labels_that_a_run_began_without_are_refused_with_the_setting_that_leaves_them_out():
+    labelled = dataclasses.replace(CONFIG.image, label_dim=16)
+    words = {}
+    for finds in (True, False):
+        data = dataclasses.replace(CONFIG.data, find_labels=finds)
+        with pytest.raises(UserError, match='image.label_dim: 0 in the checkpoint, 16 now') as caught:
+            refuse_other_run(CONFIG, dataclasses.replace(CONFIG, image=labelled, data=data), 'there')
+        words[finds] = caught.value.remedy
+    assert words[False] == 'choose another workdir, or the settings that it was made with'
+    assert words[True] == words[False] + ' (data.find_labels=False for no labels)'
 
 
 @pytest.mark.parametrize(

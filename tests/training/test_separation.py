@@ -9,7 +9,7 @@ import pytest
 
 import tiny
 from stylegan_jax import training
-from stylegan_jax.config import ImageConfig, LossConfig
+from stylegan_jax.config import DataConfig, ImageConfig, LossConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.training.separation import create_probe, separation_loss, train_probe
 
@@ -71,3 +71,12 @@ def test_training_brings_labels_apart():
 def test_it_takes_labels():
     with pytest.raises(UserError, match=r'loss.separation=0.1: it takes labels'):
         tiny.run_config(loss=LossConfig(separation=0.1))
+
+
+def test_it_takes_labels_that_are_found():
+    config = tiny.run_config(loss=LossConfig(separation=0.1), data=DataConfig(find_labels=True))
+    with pytest.raises(UserError) as caught:
+        tiny.state(config)
+    error = caught.value
+    assert (error.field, error.value, error.remedy) == ('loss.separation', 0.1, 'give 0')
+    assert error.problem == 'the images have no labels (image.label_dim=0)'

@@ -4,12 +4,13 @@ import os
 
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.errors import UserError
+from stylegan_jax.storage.stored_networks import is_shipped
 
 # Fields of the networks' configs that may change in a run. `image` is compared once, as the run's own.
 _NOT_ARCHITECTURE = ('truncation_psi', 'truncation_cutoff')
 
 
-def refuse_other_architecture(theirs: Config, ours: Config, where: str) -> None:
+def refuse_other_run(theirs: Config, ours: Config, where: str) -> None:
     """Raises an error that shows both sides of every difference that a run cannot go on with.
 
     Args:
@@ -37,9 +38,13 @@ def refuse_other_architecture(theirs: Config, ours: Config, where: str) -> None:
         if decides(field)
     ]
     if lines:
+        remedy = 'choose another workdir, or the settings that it was made with'
+        # What the images have decides over `image.label_dim=0` where labels are looked for.
+        if ours.image.label_dim and not theirs.image.label_dim and ours.data.find_labels:
+            remedy += ' (data.find_labels=False for no labels)'
         raise UserError(
             f'{where} belongs to another architecture: ' + '; '.join(lines),
-            remedy='choose another workdir, or the settings that it was made with',
+            remedy=remedy,
         )
     if theirs.seed != ours.seed:
         raise UserError(
@@ -48,11 +53,17 @@ def refuse_other_architecture(theirs: Config, ours: Config, where: str) -> None:
         )
     # It is not read again. But it decides what `train.freeze_d` means, and a run that names another file would seem to
     # have begun with that one's networks.
-    if os.path.normpath(theirs.init_from) != os.path.normpath(ours.init_from):
+    if not _are_the_same(theirs.init_from, ours.init_from):
         raise UserError(
-            f'{where} belongs to a run that began '
-            + (f'with the networks of {theirs.init_from}' if theirs.init_from else 'with fresh networks'),
+            f'{where} says init_from={theirs.init_from!r}',
             field='init_from',
-            value=ours.init_from,
-            remedy=f'choose another workdir, or init_from={theirs.init_from}',
+            value=repr(ours.init_from),
+            remedy='choose another workdir, or ' + ('give that one' if theirs.init_from else 'leave it out'),
         )
+
+
+def _are_the_same(*paths):
+    """Says whether two values of `init_from` mean the same: none, a name of the package's own networks, or a path."""
+    if not all(paths) or any(map(is_shipped, paths)):
+        return paths[0] == paths[1]
+    return os.path.abspath(paths[0]) == os.path.abspath(paths[1])
