@@ -154,6 +154,12 @@ def _example(labels):
 
 
 def _define(values):
+    _define_network(values)
+    _define_drawing(values)
+
+
+def _define_network(values):
+    """The network, and whose pictures it draws."""
     flags.DEFINE_string(
         'network',
         None,
@@ -182,6 +188,10 @@ def _define(values):
         'For a network that was trained with labels: the numbers of the label itself, such as 0,1,0.5.',
         flag_values=values,
     )
+
+
+def _define_drawing(values):
+    """How it draws them."""
     flags.DEFINE_enum(
         'truncate_to',
         'auto',
