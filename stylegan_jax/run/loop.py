@@ -19,7 +19,7 @@ from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
 from stylegan_jax.run.dispatches import black_batch, dispatches, with_batches
 from stylegan_jax.run.records import Records
-from stylegan_jax.run.refusals import settled
+from stylegan_jax.run.refusals import nothing_to_do, settled
 from stylegan_jax.run.resume import resume, send_to_all
 from stylegan_jax.runtime import cluster
 from stylegan_jax.runtime.compiling import Compilation
@@ -325,8 +325,7 @@ class _Run:
         if number:
             log.event('stop', f'stopped at {kimg} and saved; the same command goes on from here', self.nimg)
         elif self.start.goes_on and self.start.nimg == self.nimg:
-            end = f'the run ends at {self.config.train.total_kimg:g}'
-            log.event('done', f'nothing to do: {workdir} has reached {kimg} before, and {end}', self.nimg)
+            log.event('done', nothing_to_do(self.config, self.nimg, workdir), self.nimg)
         else:
             where = f'pictures, log and checkpoints are in {workdir}'
             log.event('done', f'done: {kimg} in {duration(ticks.seconds)}; {where}', self.nimg)

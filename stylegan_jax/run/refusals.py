@@ -1,6 +1,6 @@
-"""What a run would refuse at its start, found without making, training or writing anything; for --dry_run.
+"""What a run refuses at its start: `settled` for the run itself, `look` for --dry_run, which writes nothing.
 
-The devices are not looked at, because a dry run may be made on another machine than the run.
+A dry run does not look at the devices, because it may be made on another machine than the run.
 """
 
 import dataclasses
@@ -58,16 +58,19 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> str:
     return '\n'.join(lines + _start(config, workdir))
 
 
+def nothing_to_do(config: Config, nimg: int, workdir: str | os.PathLike) -> str:
+    """Says that a run in `workdir` was at its end, after `nimg` images, before it began."""
+    end = f'the run ends at {config.train.total_kimg:g}'
+    return f'nothing to do: {workdir} has reached {nimg / 1000:.1f} kimg before, and {end}'
+
+
 def _start(config, workdir):
     """Returns lines about the networks that the run starts with."""
     if os.path.isdir(workdir):
         from stylegan_jax.run.folder import newest  # imports Orbax, which takes a second
 
         if (saved := newest(config, workdir)) is not None:
-            kimg = f'{saved.nimg / 1000:.1f} kimg'
-            lines = [f'{line}; the one before it is used' for line in saved.damaged]
             if is_finished(config, saved.nimg):
-                end = f'the run ends at {config.train.total_kimg:g}'
-                return [*lines, f'nothing to do: {workdir} has reached {kimg} before, and {end}']
-            return [*lines, f'the run in {workdir} goes on at {kimg}']
+                return [*saved.damaged, nothing_to_do(config, saved.nimg, workdir)]
+            return [*saved.damaged, f'the run in {workdir} goes on at {saved.nimg / 1000:.1f} kimg']
     return described_transfer(config.init_from, config) if config.init_from else []

@@ -81,7 +81,7 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
         return _fresh_start(config, folder, dataset, lod)
 
     # The newest checkpoints were damaged: they were set aside, and their iterations are repeated, with the same result.
-    events = [('damaged', f'{line}; the one before it is used') for line in saved.damaged]
+    events = [('damaged', line) for line in saved.damaged]
 
     # The config or the data changed: the run goes on with the new ones. (Another architecture, seed or init_from was
     # refused when the checkpoint was read.) A run that has reached its end trains with neither.

@@ -43,7 +43,7 @@ class Saved(typing.NamedTuple):
       state: TrainState of numpy arrays and a key.
       config: the Config that it was saved under.
       progress: where the log stood.
-      damaged: a line for each newer checkpoint that could not be read.
+      damaged: a line for each newer checkpoint that could not be read, and in whose place this one is used.
     """
 
     nimg: int
@@ -168,7 +168,9 @@ class Checkpoints:
         # start over.
         return saved._replace(
             damaged=tuple(
-                reason + ('' if self._keep is None else f'; it is now in {self._set_aside(nimg)}')
+                reason
+                + ('' if self._keep is None else f'; it is now in {self._set_aside(nimg)}')
+                + '; the one before it is used'
                 for nimg, reason in damaged.items()
             )
         )

@@ -48,7 +48,7 @@ def restore(workdir: str | os.PathLike, nimg: int | None = None) -> Saved:
     with _opened(workdir) as checkpoints:
         saved = checkpoints.restore(nimg=nimg)
     for line in saved.damaged:
-        print(f'warning: {line}; the one before it is used', file=sys.stderr)
+        print(f'warning: {line}', file=sys.stderr)
     return saved
 
 

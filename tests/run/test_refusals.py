@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -96,8 +97,13 @@ def test_a_run_whose_checkpoints_were_all_set_aside_is_refused(tmp_path):
 
 def test_checkpoints_that_the_system_does_not_let_be_read(tmp_path, monkeypatch):
     save(tmp_path, 24)
-    monkeypatch.setattr(Checkpoints, 'restore', lambda *_: open('/proc/1/mem/none'))
-    with pytest.raises(UserError, match=r'^workdir=.*: its checkpoints cannot be used \(Not a directory\); choose an'):
+
+    def restore(*_):
+        raise PermissionError(errno.EACCES, 'Permission denied')
+
+    monkeypatch.setattr(Checkpoints, 'restore', restore)
+    message = r'^workdir=.*: its checkpoints cannot be used \(Permission denied\); choose another folder'
+    with pytest.raises(UserError, match=message):
         look(tmp_path)
 
 

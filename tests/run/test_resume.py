@@ -123,7 +123,9 @@ def test_a_finished_run_does_not_say_that_it_goes_on(config, saved):
 
 def test_damage_and_changes_come_first(config, saved):
     other = dataclasses.replace(config, train=TrainConfig(total_kimg=0.17))
-    found = saved._replace(damaged=('64: unreadable',), progress=saved.progress | {'data': 'others'})
+    found = saved._replace(
+        damaged=('64: unreadable; the one before it is used',), progress=saved.progress | {'data': 'others'}
+    )
     assert resume(other, folder(found), Images()).events == [
         ('damaged', '64: unreadable; the one before it is used'),
         ('changed', 'train.total_kimg: 0.16 until now, 0.17 from here on'),
