@@ -24,8 +24,8 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; the default 
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run',
     False,
-    'Print config, networks, schedule, memory and hours, and exit. Sizes of images, --init_from and the weights for '
-    'metrics are looked at, and refused as the run would refuse them; leave out those that are on another machine.',
+    'Print config, networks, schedule, memory and hours, and exit. Images (of many, some), --init_from and the weights '
+    'for metrics are looked at, and refused as the run would refuse them; leave out those that are on another machine.',
 )
 _SPEEDS = flags.DEFINE_string(
     'speeds', None, 'With --dry_run: a file of benchmark --what=train --json=FILE, for the hours that the run takes.'
@@ -61,9 +61,11 @@ def main(argv: list[str]) -> int:
 
         opener = DataOpener(config.data)
         config = opener.with_found_labels(config)
-        time = hours.describe_hours(config, workdir, _SPEEDS.value)  # first, since the file may be wrong
         found = refusals.look(config, workdir, opener)
-        print(f'{dry_run.describe(config)}\n\n{time}\n\n{found}')
+        if not found.is_over:
+            time = hours.describe_hours(config, workdir, _SPEEDS.value, found.nimg)
+            print(f'{dry_run.describe(config, found.nimg)}\n\n{time}\n')
+        print(*found.lines, sep='\n')
         return 0
     if _SPEEDS.value:
         raise UserError('it goes with --dry_run', field='speeds', value=_SPEEDS.value, remedy='leave it out')

@@ -102,7 +102,7 @@ def test_quickstart_in_an_empty_folder_stops_and_goes_on(tmp_path):
     assert second.returncode == 0 and 'Traceback' not in second.stdout
     lines = second.stdout.splitlines()
     assert lines[0].startswith('going on at 0.') and lines[0].endswith('kimg in runs/quickstart')
-    assert lines[-1].startswith('done: 0.6 kimg')
+    assert lines[-1].startswith('done: 0.608 kimg')
     assert [entry['nimg'] for entry in tiny_run.log_entries(folder / 'runs/quickstart')] == [
         112,
         224,
@@ -162,7 +162,7 @@ def test_a_run_that_ends_while_a_stage_is_compiled_ends_in_good_order(tmp_path, 
         assert error == 'error: images at 44 cannot be read\n'
     else:
         assert error == '\nstopping after this step and saving; once more stops at once\n'
-        assert lines[-1].startswith('stopped at 0.0 kimg and saved')
+        assert lines[-1].startswith('stopped at 0.004 kimg and saved')
         assert [path.name for path in (tmp_path / 'checkpoints').iterdir()] == ['4']
 
 
@@ -199,7 +199,10 @@ def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
     code, out, err = run('--experiment=ffhq', '--dry_run', '--config.train.total_kimg=3000')
     assert code == 0 and err == '' and os.listdir() == []
     text, generator, discriminator, schedule, memory, hours, found = out.split('\n\n')
-    assert found == 'the images were not looked at, because data.path is empty; a run needs it\n'
+    assert found.splitlines() == [
+        'the images were not looked at, because data.path is empty; a run needs it',
+        'the run ends at 32x32, after 3000 kimg; 1024x1024 is complete after 8400 kimg',
+    ]
     assert hours.startswith(
         'how long it takes is not known: measure it with\n  python -m stylegan_jax.benchmark --what='
     )
@@ -220,7 +223,7 @@ def test_dry_run_shows_the_published_networks_and_trains_nothing(run):
 def test_dry_run_says_what_it_found(run):
     fields = SMALL | {'data.count': 40, 'data.validation': 0.2}
     code, out, _ = run(*config_args('quickstart', fields), '--dry_run')
-    assert code == 0 and out.endswith('\n\n40 images, of which 5 are held out\n')
+    assert code == 0 and out.endswith('\n\n40 images (5 of them held out), no labels\n')
 
 
 # What users get wrong.
@@ -312,7 +315,9 @@ def test_workdir_that_cannot_be_written(error):
 
 def test_workdir_of_another_architecture(run, error):
     args = [*config_args('quickstart', SMALL | {'data.count': 4}), '--workdir=run']
-    assert run(*args, '--config.train.total_kimg=0')[0] == 0
+    over = run(*args, '--config.train.total_kimg=0')
+    line = 'nothing to do: run has reached 0 kimg before, and the run ends at 0\n'
+    assert over[0] == 0 and run(*args, '--config.train.total_kimg=0', '--dry_run')[1] == f'4 images, no labels\n{line}'
     for dry_run in [], ['--dry_run']:
         message = error(*args, '--config.generator.fmap_max=4', *dry_run)
         assert 'generator.fmap_max: 8 in the checkpoint, 4 now' in message

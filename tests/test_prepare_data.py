@@ -83,6 +83,10 @@ def test_check_writes_nothing(run, pictures):
             ['--source=pictures', '--out=set', '--resolution=8', '--value_range=9,3'],
             '--value_range=9,3: give black and then a larger white',
         ),
+        (
+            ['--source=pictures', '--out=set', '--resolution=8', '--max_skipped=7'],
+            '--max_skipped=7.0: give a share from 0 to 1',
+        ),
         (['--source=pictures', '--resolution=8'], '--out is missing'),
         (['--source=pictures', '--out=set'], '--resolution is missing'),
         (['--source=nowhere', '--out=set', '--resolution=8'], 'nowhere'),

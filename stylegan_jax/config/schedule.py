@@ -150,7 +150,7 @@ def resolve(config: Config) -> Config:
     return config
 
 
-def stage_table(config: Config) -> list[Span]:
+def stage_table(config: Config, nimg: int = 0) -> list[Span]:
     """Returns the course of a run, span by span.
 
     The schedule is evaluated only every `steps_per_evaluation` pairs of steps, and lod is constant in between. Spans
@@ -158,10 +158,12 @@ def stage_table(config: Config) -> list[Span]:
 
     Args:
       config: a Config that went through `resolve`.
+      nimg: images shown so far; only what is left of the course is returned.
 
     Returns:
-      A list of Span, in order; the first starts at 0, and each starts where the one before it ends.
+      A list of Span, in order; the first starts at `nimg`, and each starts where the one before it ends.
     """
+    spans = ((max(start, nimg), end, now) for start, end, now in _spans_from(config, 0) if end > nimg)
     return [
         Span(
             from_kimg=start / 1000,
@@ -170,10 +172,26 @@ def stage_table(config: Config) -> list[Span]:
             kind='steady' if now.alpha == 1 else 'fade',
             batch=now.batch,
             lr=now.lr,
-            steps=(end - start) // now.batch,
+            steps=math.ceil((end - start) / now.batch),
         )
-        for start, end, now in _spans_from(config, 0)
+        for start, end, now in spans
     ]
+
+
+def shortfall(config: Config) -> str | None:
+    """Returns a line about a run that ends before its full size is there, or in the fade to it; else None.
+
+    Args:
+      config: a Config that went through `resolve`.
+    """
+    image, total_kimg, last = config.image, config.train.total_kimg, config.image.num_stages - 1
+    complete = (last - _first_stage(config)) * round((config.schedule.stage_kimg + config.schedule.fade_kimg) * 1000)
+    if total_kimg * 1000 >= complete:
+        return None
+    stage, alpha = stage_and_alpha(image, lod_at(config, math.ceil(total_kimg * 1000)))
+    here, there = ('x'.join(map(str, image.stage_shape(each))) for each in (stage, last))
+    where = f'at {here}' if alpha == 1 else f'in the fade to {here}'
+    return f'the run ends {where}, after {total_kimg:g} kimg; {there} is complete after {complete / 1000:g} kimg'
 
 
 class Iterations(collections.abc.Sequence):

@@ -11,7 +11,7 @@ import numpy as np
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.config.run import Config, DataConfig
 from stylegan_jax.data.drawn_images import DrawnImages
-from stylegan_jax.data.fitted_pictures import FittedPictures, examine_some
+from stylegan_jax.data.fitted_pictures import Examined, FittedPictures, examine_some
 from stylegan_jax.data.prepared import PreparedImages, fourth_channel_of, is_prepared, read_info
 from stylegan_jax.data.sources.base import TRAINING
 from stylegan_jax.data.sources.drawn import DrawnFaces
@@ -126,6 +126,20 @@ class Dataset:
         return caches[stage]
 
 
+class Found(typing.NamedTuple):
+    """What `DataOpener.look` found.
+
+    Attributes:
+      labels: float32 [n, K], of the images that are not known to be unusable.
+      label_names: the meaning of the K entries of a label; None if they have no names.
+      examined: what was looked at among pictures of a source; None for images that need no looking at.
+    """
+
+    labels: np.ndarray
+    label_names: tuple[str, ...] | None
+    examined: Examined | None = None
+
+
 class DataOpener:
     """Opens the images of a run in two steps, and nothing twice.
 
@@ -169,8 +183,11 @@ class DataOpener:
             return read_info(self._data.path)['image']['label_dim']
         return self._source('auto').labels.shape[1]
 
-    def available(self) -> int:
+    def available(self, label_dim: int = 0) -> int:
         """Returns the number of images that `open` finds, or more if some cannot be used; it reads none of them.
+
+        Args:
+          label_dim: the length of the labels that `open` will be asked for, so that pictures are listed once.
 
         Raises:
           UserError: there are no images, or fewer than `data.count`.
@@ -182,7 +199,7 @@ class DataOpener:
             return min(data.count or math.inf, read_info(data.path)['count'])
         if not data.path:
             raise _no_path()
-        return self._count(self._source('auto' if 'auto' in self._sources else 'none'))
+        return self._count(self._source_with(label_dim))
 
     def open(self, image: ImageConfig) -> Dataset:
         """Opens the images themselves.
@@ -199,24 +216,21 @@ class DataOpener:
             images = FittedPictures(source, image, labels, label_names, self._data.fourth_channel)
         return Dataset(images)
 
-    def look(self, image: ImageConfig) -> int:
-        """Looks for what `open` would refuse: it lists pictures, which takes minutes of millions, and sizes of some.
+    def look(self, image: ImageConfig) -> Found:
+        """Looks for what `open` would refuse: it lists pictures, which takes minutes of millions, and looks at some.
 
         Args:
           image: see `open`.
-
-        Returns:
-          The number of images; of pictures, also of those that `open` will leave out.
 
         Raises:
           UserError: see `open`.
         """
         images = self._open_at_hand(image)
         if images is not None:
-            return len(images)
-        source, labels, _ = self._open_pictures(image)
-        examine_some(source, image, len(labels))
-        return len(labels)
+            return Found(images.labels, images.label_names)
+        source, labels, label_names = self._open_pictures(image)
+        examined = examine_some(source, image, len(labels), self._data.fourth_channel)
+        return Found(labels[examined.usable], label_names, examined)
 
     def _open_at_hand(self, image):
         """Returns drawn or prepared images, of which opening reads no pixels; None for pictures of a source."""
@@ -255,6 +269,12 @@ class DataOpener:
             self._sources[labels] = self._open_source(labels, label_dim)
         return self._sources[labels]
 
+    def _source_with(self, label_dim):
+        """Returns the source with labels of some length, or without any if it is 0 and none are to be found."""
+        if label_dim or self._data.find_labels:
+            return self._source('auto', label_dim)
+        return self._source('none')  # labels that are wrong, or take long to read, are no matter
+
     def _open_source(self, labels, label_dim):
         data = self._data
         if kind_of(data.path, TRAINING) is PictureFiles:
@@ -270,10 +290,7 @@ class DataOpener:
 
         The labels are those that a preparation takes by itself.
         """
-        if image.label_dim or self._data.find_labels:
-            source = self._source('auto', image.label_dim)
-        else:  # labels that are wrong, or take long to read, are no matter
-            source = self._source('none')
+        source = self._source_with(image.label_dim)
         for note in source.notes:
             _log.warning('%s', note)
         count, found = self._count(source), source.labels.shape[1]

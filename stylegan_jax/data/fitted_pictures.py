@@ -8,6 +8,7 @@ import itertools
 import logging
 import math
 import pathlib
+import typing
 
 import numpy as np
 
@@ -17,14 +18,15 @@ from stylegan_jax.data.channels import value_extrema
 from stylegan_jax.data.fitting import Unusable, fitted, placement
 from stylegan_jax.data.pixels import to_uint8
 from stylegan_jax.data.source_sample import extrema_of_some, pictures_at_once, some_indices
-from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
+from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource, share_that_allows
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.data.staged_images import StagedImages
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime.threads import NUM_THREADS, fits_memory, in_threads
 
 _FIT = 'crop'
-_EXAMINED = 1000  # pictures whose sizes `examine_some` reads
+_EXAMINED = 1000  # pictures whose sizes `examine_some` reads ...
+_DECODED = 64  # ... and how many of them it decodes, which takes seconds where they are large photos
 _STANDARD_ERRORS = 4  # by which a share among these exceeds the largest one, before it is taken for that of all
 _log = logging.getLogger(__name__)
 
@@ -110,11 +112,11 @@ class FittedPictures(StagedImages):
         if index not in self._damaged:
             self._damaged.add(index)
             _log.warning('%s: skipping %s (%s)', self._source.path, self.name(index), error)
-        if len(self._damaged) > self._source.max_skipped * len(self):
+        if len(self._damaged) / len(self) > self._source.max_skipped:
             path = pathlib.PurePath(self._source.path) / self.name(index)
             raise UserError(
                 f'{path}: {error}; {len(self._damaged)} of {len(self)} images cannot be used so far',
-                remedy=_remedy(more_would_do=True),
+                remedy=_remedy(len(self._damaged), len(self)),
             ) from error
 
     def _examine_all(self, count, extrema):
@@ -142,55 +144,85 @@ class FittedPictures(StagedImages):
         return None
 
     def _decode(self, row, extrema=None):
-        """Returns full-size pixels, uint8 [H, W, C], and appends extrema to a list, if any; raises Unusable."""
-        picture = self._source.picture(row)
-        with failing_as_unusable():
-            if extrema is not None and not isinstance(picture, np.ndarray) and (found := value_extrema(picture)):
-                extrema.append(found)
-            return to_uint8(
-                fitted(
-                    picture,
-                    self.image.shape,
-                    fit=_FIT,
-                    resize_filter=self._source.resize_filter,
-                    fourth_channel=self.fourth_channel,
-                )
-            )
+        return _decoded(self._source, row, self.image, self.fourth_channel, extrema)
 
 
-def examine_some(source: PictureSource, image: ImageConfig, count: int) -> None:
-    """Looks at the sizes of some pictures, evenly spaced, where `FittedPictures` reads all of them.
+def _decoded(source, row, image, fourth_channel, extrema=None):
+    """Returns full-size pixels, uint8 [H, W, C], and appends extrema to a list, if any; raises Unusable."""
+    picture = source.picture(row)
+    with failing_as_unusable():
+        if extrema is not None and not isinstance(picture, np.ndarray) and (found := value_extrema(picture)):
+            extrema.append(found)
+        return to_uint8(
+            fitted(picture, image.shape, fit=_FIT, resize_filter=source.resize_filter, fourth_channel=fourth_channel)
+        )
+
+
+class Examined(typing.NamedTuple):
+    """What `examine_some` looked at, and found.
+
+    Attributes:
+      usable: bool [count], False for pictures that are known to be unusable.
+      sizes: of how many pictures the sizes are known.
+      decoded: how many pictures were decoded.
+    """
+
+    usable: np.ndarray
+    sizes: int
+    decoded: int
+
+
+def examine_some(source: PictureSource, image: ImageConfig, count: int, fourth_channel: str = 'alpha') -> Examined:
+    """Looks at the sizes of some pictures and decodes a few, evenly spaced, where `FittedPictures` looks at all.
 
     Args:
       source: where the pictures are.
       image: the shape of the images.
       count: of the pictures, the first ones of the source.
+      fourth_channel: see `FittedPictures`.
 
     Raises:
       UserError: too many pictures are unusable. Where there are more than it looks at, the share among those has to
         exceed the largest one by some standard errors, so that no set is refused by chance which the run would take; a
         share that is nearer gets a warning.
     """
-    if (size := source.common_size()) is not None:
-        return _report_unusable(source, [_reason_against(size, image)] * count, image)
-    indices = some_indices(range(count), _EXAMINED)
+    size = source.common_size()
+    if size is not None and (reason := _reason_against(size, image)):
+        _report_unusable(source, [reason] * count, image)
+    rows = some_indices(range(count), _DECODED if size else _EXAMINED)
+    decoded = some_indices(rows, _DECODED)
 
-    def examine(row):
+    def examine(place):
         try:
-            return _reason_against(source.size(indices[row]), image)
+            if place in decoded:
+                _decoded(source, rows[place], image, fourth_channel)
+                return None
+            return _reason_against(source.size(rows[place]), image)
         except Unusable as error:
             return str(error)
 
     at_once = min(NUM_THREADS, pictures_at_once(source))
-    reasons = in_threads(examine, len(indices), 'looking at images', at_once)
-    if len(indices) == count:
-        return _report_unusable(source, reasons, image)
+    reasons = in_threads(examine, len(rows), 'looking at images', at_once)
+    if len(rows) == count:
+        _report_unusable(source, reasons, image)
+    else:
+        _refuse_clear_share(source, reasons, image, rows)
+    if len(decoded) < len(rows):  # The share of damaged ones shows only among those that were decoded.
+        _refuse_clear_share(source, [reasons[place] for place in decoded], image, [rows[place] for place in decoded])
+    unusable = len(rows) - reasons.count(None)
+    if unusable and len(rows) < count:
+        _log.warning('%s: %d of %d images that were looked at cannot be used', source.path, unusable, len(rows))
+    usable = np.ones(count, bool)
+    usable[[row for row, reason in zip(rows, reasons) if reason is not None]] = False
+    return Examined(usable, count if size else len(rows), len(decoded))
+
+
+def _refuse_clear_share(source, reasons, image, rows):
+    """Raises a UserError if more of some pictures are unusable than chance explains, see `examine_some`."""
     examined, unusable, share = len(reasons), len(reasons) - reasons.count(None), source.max_skipped
     margin = _STANDARD_ERRORS * math.sqrt(examined * share * (1 - share))  # of a binomial distribution
     if unusable > examined * share + margin or unusable == examined:
-        _report_unusable(source, reasons, image, indices)
-    elif unusable:
-        _log.warning('%s: %d of %d images that were looked at cannot be used', source.path, unusable, examined)
+        _report_unusable(source, reasons, image, rows)
 
 
 def _reason_against(size, image):
@@ -202,10 +234,10 @@ def _reason_against(size, image):
     return None
 
 
-def _remedy(more_would_do):
+def _remedy(unusable, total):
     remedy = 'mend or remove them'
-    if more_would_do:
-        remedy += ', or allow more with data.max_skipped (prepare_data: max_skipped)'
+    if unusable < total:
+        remedy += f', or allow as many with data.max_skipped={share_that_allows(unusable, total):g}'
     return remedy
 
 
@@ -222,9 +254,9 @@ def _report_unusable(source, reasons, image, indices=None):
     indices, total = indices or range(len(reasons)), len(reasons)
     rows = [row for row, reason in enumerate(reasons) if reason is not None]
     descriptions = (f'{source.name(indices[row])} ({reasons[row]})' for row in rows)
-    if len(rows) > source.max_skipped * total or len(rows) == total:
+    if len(rows) / total > source.max_skipped or len(rows) == total:
         examples = ', '.join(itertools.islice(descriptions, 3))
-        mending = _remedy(more_would_do=len(rows) < total)
+        mending = _remedy(len(rows), total)
         suggestion = too_small.suggestion(
             too_small.sizes_of(source, [indices[row] for row in rows]),
             image,

@@ -15,16 +15,21 @@ from stylegan_jax.networks.synthesis import Synthesis
 from stylegan_jax.run import memory_plan
 
 
-def describe(config: Config) -> str:
-    """Returns the resolved config of a run, tables of its parameters, its schedule and its memory, as text."""
+def describe(config: Config, nimg: int = 0) -> str:
+    """Returns the resolved config of a run, tables of its parameters, its schedule and its memory, as text.
+
+    Args:
+      config: a Config.
+      nimg: images shown where the run goes on; schedule and memory are those of what is left.
+    """
     config = resolve(config)
     return '\n\n'.join(
         [
             serialization.to_json(config).rstrip(),
             _generator_table(config.generator),
             _discriminator_table(config.discriminator),
-            _schedule_table(config),
-            _plan_table(config),
+            _schedule_table(config, nimg),
+            _plan_table(config, nimg),
         ]
     )
 
@@ -106,9 +111,9 @@ def _by_size(path):
     return [(int(part.partition('x')[0]) if part[0].isdecimal() else 0, part) for part in path]
 
 
-def _schedule_table(config):
+def _schedule_table(config, nimg):
     rows = [('kimg', 'Resolution', 'Phase', 'Images', 'Batch', 'Rate', 'Steps'), ('---',) * 7]
-    for span in stage_table(config):
+    for span in stage_table(config, nimg):
         rows.append(
             (
                 f'{span.from_kimg:g} - {span.to_kimg:g}',
@@ -120,17 +125,17 @@ def _schedule_table(config):
                 f'{span.steps:,}',
             )
         )
-    return aligned(rows)
+    return aligned(rows) + (f'\nWhat is left from {nimg / 1000:g} kimg on' if nimg else '')
 
 
-def _plan_table(config):
+def _plan_table(config, nimg):
     """Returns a table with a row per stage: the cost of an iteration, and whether it fits on the devices."""
     memory, source = memory_plan.device_memory()
     rows = [
         ('Resolution', 'Batch', 'ImagesPerDevice', 'GFLOP/image', 'Weights', 'Activations', 'Total', 'Fits'),
         ('---',) * 8,
     ]
-    for plan in memory_plan.plans(config):
+    for plan in memory_plan.plans(config, nimg):
         rows.append(
             (
                 'x'.join(map(str, plan.resolution)),

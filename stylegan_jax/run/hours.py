@@ -14,13 +14,16 @@ from stylegan_jax.run.time_left import TimeLeft, work
 _BENCHMARK = 'python -m stylegan_jax.benchmark --what=train'
 
 
-def describe_hours(config: Config, workdir: str | os.PathLike, benchmark: str | os.PathLike | None = None) -> str:
+def describe_hours(
+    config: Config, workdir: str | os.PathLike, benchmark: str | os.PathLike | None = None, nimg: int = 0
+) -> str:
     """Returns a table of the time at each resolution and in all, or a text that says how to get one.
 
     Args:
       config: a Config.
       workdir: the run's folder, whose log may have speeds.
       benchmark: a file of `benchmark --what=train --json=FILE`, which comes before the log; or None.
+      nimg: images shown where the run goes on; the time is that from there on.
 
     Raises:
       UserError: the file cannot be used.
@@ -33,10 +36,10 @@ def describe_hours(config: Config, workdir: str | os.PathLike, benchmark: str | 
         found = speeds.of_run(workdir)
         here = jax.devices()[0].device_kind
         if found and found.device not in ('', here):
-            return f'{found.source} is of {found.device}, and this is {here}: {_how_to_measure(config, devices)}'
-    if found is None or TimeLeft(config, found.seconds_per_image).until_end(0) is None:
-        return f'how long it takes is not known: {_how_to_measure(config, devices)}'
-    return _table(config, found)
+            return f'{found.source} is of {found.device}, and this is {here}: {_how_to_measure(config, devices, nimg)}'
+    if found is None or TimeLeft(config, found.seconds_per_image).until_end(nimg) is None:
+        return f'how long it takes is not known: {_how_to_measure(config, devices, nimg)}'
+    return _table(config, found, nimg)
 
 
 def _of_benchmark(config, path, devices):
@@ -53,22 +56,23 @@ def _of_benchmark(config, path, devices):
     return measured._replace(seconds_per_image=found, source=source)
 
 
-def _table(config, found):
+def _table(config, found, nimg):
     left = TimeLeft(config, found.seconds_per_image)
     images = {}
-    for span in stage_table(config):
+    for span in stage_table(config, nimg):
         resolution = 'x'.join(map(str, span.resolution))
         images[resolution] = images.get(resolution, 0) + round((span.to_kimg - span.from_kimg) * 1000)
     rows = [('Resolution', 'Images', 'Images/s', 'Hours'), ('---',) * 4]
     for resolution, count in images.items():
         least, most = left.seconds_per_image(resolution)
         rows.append((resolution, f'{count:,}', _range(1 / most, 1 / least), _range(*_hours(count, least, most))))
-    total = left.until_end(0)
+    total = left.until_end(nimg)
     rows += [('---',) * 4, ('Total', f'{sum(images.values()):,}', '', _range(*_hours(1, *total)))]
     missing = [resolution for resolution in images if resolution not in found.seconds_per_image]
     note = f'; not measured: {", ".join(missing)}' if missing else ''
     on = f', on {found.device}' if found.device else ''
-    return f'{aligned(rows)}\nIn all {total}, by {found.source}{on}{note}'
+    which = f'From {nimg / 1000:g} kimg on' if nimg else 'In all'
+    return f'{aligned(rows)}\n{which} {total}, by {found.source}{on}{note}'
 
 
 def _hours(count, least, most):
@@ -80,9 +84,10 @@ def _range(least, most):
     return low if low == high else f'{low} to {high}'
 
 
-def _how_to_measure(config, devices):
+def _how_to_measure(config, devices, nimg):
     """A command that measures the resolutions of a run on one device of this machine."""
-    cases = dict.fromkeys((max(span.resolution), max(1, span.batch // devices)) for span in stage_table(config))
+    spans = stage_table(config, nimg)
+    cases = dict.fromkeys((max(span.resolution), max(1, span.batch // devices)) for span in spans)
     sides, batches = (','.join(map(str, column)) for column in zip(*cases)) if cases else ('', '')
     precision = '' if config.precision in ('auto', 'float64') else f' --precision={config.precision}'
     return (

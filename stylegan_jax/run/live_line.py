@@ -93,7 +93,7 @@ class LiveLine:
         if not self._place:
             return ''
         resolution, alpha, nimg = self._place
-        words = [f'{resolution} alpha {alpha:.2f}', f'{nimg / 1000:.1f} of {self._total / 1000:g} kimg']
+        words = [f'{resolution} alpha {alpha:.2f}', f'{nimg / 1000:g} of {self._total / 1000:g} kimg']
         if speed := self._pace.speed:
             words.append(f'{speed:.1f} img/s')
             if self._time_left:

@@ -230,7 +230,7 @@ class RunLog:
             self.message(
                 f'{result["metric"]} {result["value"]:.6g}'
                 + ('' if error is None else f' ± {error:.2g}')
-                + f' at {nimg / 1000:.1f} kimg'
+                + f' at {nimg / 1000:g} kimg'
             )
         with self.attempt('TensorBoard scalars'):
             self._board.write(nimg, {f'metrics/{result["metric"]}': result['value'] for result in results})

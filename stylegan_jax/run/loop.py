@@ -321,7 +321,7 @@ class _Run:
         """Saves the last state, and logs why the run ends: with a signal of some number, or at its end if that is 0."""
         ticks, log, workdir = self.records.ticks, self.records.log, self.records.folder.path
         self.records.saving.finish(self.devices.local(self.state), self.nimg, ticks.progress())
-        kimg = f'{self.nimg / 1000:.1f} kimg'
+        kimg = f'{self.nimg / 1000:g} kimg'
         if number:
             log.event('stop', f'stopped at {kimg} and saved; the same command goes on from here', self.nimg)
         elif self.start.goes_on and self.start.nimg == self.nimg:

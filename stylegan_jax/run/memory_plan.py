@@ -74,18 +74,19 @@ class Plan:
         return 'no, with no parallel.accumulate'
 
 
-def plans(config: Config) -> list[Plan]:
+def plans(config: Config, nimg: int = 0) -> list[Plan]:
     """Returns a Plan for each stage and batch size of a run.
 
     Args:
       config: a resolved Config.
+      nimg: images shown so far; stages that are over are left out.
 
     Raises:
       UserError: devices do not divide the replicas, or `parallel.accumulate` not those of a device.
     """
     count = config.parallel.devices or len(jax.devices())
     share = share_of(config, count)
-    spans = {(span.resolution, span.batch): None for span in stage_table(config)}
+    spans = {(span.resolution, span.batch): None for span in stage_table(config, nimg)}
     stages = {config.image.stage_shape(stage): stage for stage in range(config.image.num_stages)}
     state = jax.eval_shape(lambda: training.create_state(config))
     return [_plan(config, state, stages[tuple(resolution)], batch, share) for resolution, batch in spans]

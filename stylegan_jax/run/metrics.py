@@ -45,7 +45,7 @@ def check_before_data(config: Config, opener: DataOpener | None, measures: bool 
             remedy="set metrics, such as 'fid10k'",
         )
     if opener and any(metric.kind.with_reals for metric in metrics):
-        available = opener.available()
+        available = opener.available(config.image.label_dim)
         for metric in metrics:
             check_reals(metric, available)
     if measures:

@@ -10,7 +10,7 @@ import os
 import jax
 
 from stylegan_jax.config import Config, serialization
-from stylegan_jax.config.schedule import is_finished
+from stylegan_jax.config.schedule import is_finished, shortfall
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.run import sample_grid
 from stylegan_jax.run.compile_times import CompileTimes
@@ -86,11 +86,13 @@ class Records:
         if not start.goes_on:
             with log.attempt('reals.png', nimg):
                 sample_grid.save(workdir, 'reals.png', grid.reals(dataset))
-        for line in [*start.lines, *lines]:
+        is_over = start.goes_on and is_finished(config, nimg)
+        short = None if is_over else shortfall(config)
+        for line in [*start.lines, *lines, *([short] if short else [])]:
             log.event('begin', line, nimg)
         self._describe_machine(nimg, len(dataset))
         # The file has the settings that the run was trained with. (`Ticks` logs others that it is only measured with.)
-        if not (start.goes_on and is_finished(config, nimg)):
+        if not is_over:
             with log.attempt('config.json', nimg), atomic.writing(os.path.join(workdir, 'config.json')) as file:
                 file.write(serialization.to_json(config))
         self._reporting.write(nimg)

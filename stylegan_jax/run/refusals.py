@@ -5,14 +5,29 @@ A dry run does not look at the devices, because it may be made on another machin
 
 import dataclasses
 import os
+import typing
 
 from stylegan_jax.config import Config
-from stylegan_jax.config.schedule import is_finished, resolve
+from stylegan_jax.config.schedule import is_finished, resolve, shortfall
 from stylegan_jax.data.dataset import DataOpener
-from stylegan_jax.data.held_out import held_out
+from stylegan_jax.run.images import describe_images
 from stylegan_jax.run.metrics import check_before_data
 from stylegan_jax.runtime.platforms import resolved
 from stylegan_jax.storage.transfer import described_transfer
+
+
+class Outlook(typing.NamedTuple):
+    """What `look` found.
+
+    Attributes:
+      lines: for people.
+      nimg: images shown where the run begins, or goes on.
+      is_over: whether the run was at its end before it began.
+    """
+
+    lines: list[str]
+    nimg: int = 0
+    is_over: bool = False
 
 
 def settled(config: Config, opener: DataOpener, *, counts: bool = True, measures: bool = True) -> Config:
@@ -33,7 +48,7 @@ def settled(config: Config, opener: DataOpener, *, counts: bool = True, measures
     return config
 
 
-def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> str:
+def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> Outlook:
     """Looks at the images, the checkpoint or the weights that a run would start from, and the weights of its metrics.
 
     Args:
@@ -41,36 +56,46 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> str:
       workdir: the run's folder, which may be missing.
       opener: of its data.
 
-    Returns:
-      A text about what was found; it says if the images were not looked at, because the config names none.
-
     Raises:
       UserError: the run would refuse it.
     """
     is_named = config.data.source != 'images' or bool(config.data.path)
     config = settled(config, opener, counts=is_named)
+    images = 'the images were not looked at, because data.path is empty; a run needs it'
     if is_named:
-        count = opener.look(config.image)
-        held = int(held_out(count, config.data.validation).sum())
-        lines = [f'{count:,} images' + (f', of which {held:,} are held out' if held else '')]
-    else:
-        lines = ['the images were not looked at, because data.path is empty; a run needs it']
-    return '\n'.join(lines + _start(config, workdir))
+        images = _images(config, opener)
+    start = _start(config, workdir)
+    short = None if start.is_over else shortfall(config)
+    return start._replace(lines=[images, *start.lines, *([short] if short else [])])
 
 
 def nothing_to_do(config: Config, nimg: int, workdir: str | os.PathLike) -> str:
     """Says that a run in `workdir` was at its end, after `nimg` images, before it began."""
     end = f'the run ends at {config.train.total_kimg:g}'
-    return f'nothing to do: {workdir} has reached {nimg / 1000:.1f} kimg before, and {end}'
+    return f'nothing to do: {workdir} has reached {nimg / 1000:g} kimg before, and {end}'
+
+
+def _images(config, opener):
+    """Returns a line about the images, with what was looked at where that were not all of them."""
+    labels, names, examined = opener.look(config.image)
+    line = describe_images(config, labels, names)
+    if examined is None:
+        return line
+    total = len(examined.usable)
+    if examined.decoded == total:
+        return f'{line}; all pictures were decoded'
+    seen = f'the sizes of {examined.sizes:,} and the pixels of {examined.decoded}'
+    return f'at most {line}; of {total:,} pictures {seen} were looked at'
 
 
 def _start(config, workdir):
-    """Returns lines about the networks that the run starts with."""
+    """Returns the Outlook of the networks that the run starts with."""
     if os.path.isdir(workdir):
         from stylegan_jax.run.folder import newest  # imports Orbax, which takes a second
 
         if (saved := newest(config, workdir)) is not None:
-            if is_finished(config, saved.nimg):
-                return [*saved.damaged, nothing_to_do(config, saved.nimg, workdir)]
-            return [*saved.damaged, f'the run in {workdir} goes on at {saved.nimg / 1000:.1f} kimg']
-    return described_transfer(config.init_from, config) if config.init_from else []
+            is_over = is_finished(config, saved.nimg)
+            goes_on = f'the run in {workdir} goes on at {saved.nimg / 1000:g} kimg'
+            line = nothing_to_do(config, saved.nimg, workdir) if is_over else goes_on
+            return Outlook([*saved.damaged, line], saved.nimg, is_over)
+    return Outlook(described_transfer(config.init_from, config) if config.init_from else [])

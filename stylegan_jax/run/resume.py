@@ -21,10 +21,8 @@ import numpy as np
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import is_finished, lod_at
 from stylegan_jax.data.dataset import Dataset
-from stylegan_jax.data.held_out import held_out
-from stylegan_jax.data.labels import described
-from stylegan_jax.data.prepared import is_prepared, read_info
 from stylegan_jax.run.folder import RunFolder
+from stylegan_jax.run.images import describe_images
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
 from stylegan_jax.training import TrainState, adam_init, create_state, with_options
@@ -88,7 +86,7 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     changes, is_over = list(_changes(saved, config, dataset)), is_finished(config, saved.nimg)
     if not is_over:
         events += [('changed', line) for line in changes]
-        events.append(('resume', f'going on at {saved.nimg / 1000:.1f} kimg in {folder.path}'))
+        events.append(('resume', f'going on at {saved.nimg / 1000:g} kimg in {folder.path}'))
         changes = []
 
     # A broken run: it goes on as well, since its learning rate may be lower now. If that does not help, the loop does
@@ -110,11 +108,8 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
 
 
 def _fresh_start(config, folder, dataset, lod):
-    images = f'{len(dataset)} images'
-    if held := int(held_out(len(dataset), config.data.validation).sum()):
-        images += f' ({held} of them held out)'
-    labels = described(dataset.labels, dataset.label_names) + _labels_left_out(config)
-    events = [('start', f'training {config.name} in {folder.path}: {images}, {labels}')]
+    images = describe_images(config, dataset.labels, dataset.label_names)
+    events = [('start', f'training {config.name} in {folder.path}: {images}')]
     if not config.init_from:
         if config.train.freeze_d:
             events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
@@ -131,15 +126,6 @@ def send_to_all(state: TrainState) -> TrainState:
     plain = state.replace(key=jax.random.key_data(state.key))
     host = cluster.from_primary(jax.tree.map(np.array, plain))
     return host.replace(key=jax.random.wrap_key_data(jnp.asarray(host.key)))
-
-
-def _labels_left_out(config):
-    """Returns words about the labels of a prepared set that the run does not use; '' if there are none."""
-    data = config.data
-    if config.image.label_dim or data.source != 'images' or not is_prepared(data.path):
-        return ''
-    found = read_info(data.path)['image']['label_dim']
-    return f' (the set has labels of {found} entries; data.find_labels=True takes them)' if found else ''
 
 
 def _changes(saved, config, dataset):

@@ -42,14 +42,19 @@ def refuse_other_run(theirs: Config, ours: Config, where: str) -> None:
         # What the images have decides over `image.label_dim=0` where labels are looked for.
         if ours.image.label_dim and not theirs.image.label_dim and ours.data.find_labels:
             remedy += ' (data.find_labels=False for no labels)'
+        if theirs.image.label_dim and not ours.image.label_dim and ours.data.find_labels:
+            lines.append(f'no labels were found beside the images (data.path={ours.data.path})')
+            remedy = 'bring them back, such as their dataset.json, or choose another workdir'
         raise UserError(
             f'{where} belongs to another architecture: ' + '; '.join(lines),
             remedy=remedy,
         )
     if theirs.seed != ours.seed:
         raise UserError(
-            f'{where} belongs to a run with another seed: {theirs.seed} in the checkpoint, {ours.seed} now',
-            remedy=f'choose another workdir, or seed={theirs.seed}',
+            f'{where} belongs to a run with another seed, {theirs.seed}',
+            field='seed',
+            value=ours.seed,
+            remedy='choose another workdir, or give that one',
         )
     # It is not read again. But it decides what `train.freeze_d` means, and a run that names another file would seem to
     # have begun with that one's networks.

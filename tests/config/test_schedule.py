@@ -292,6 +292,33 @@ def test_stage_table_of_ffhq():
     assert 25000 <= spans[-1].to_kimg < 25000 + 4 * 32 / 1000
 
 
+@pytest.mark.parametrize('nimg', [0, 600_064, 1_000_064])
+def test_stage_table_of_what_is_left(nimg):
+    whole, left = (schedule.stage_table(schedule.resolve(FFHQ), start) for start in (0, nimg))
+    assert left[0].from_kimg == nimg / 1000
+    number = len(left) - 1
+    assert left[1:] == whole[-number:]
+    assert left[0].steps == round((left[0].to_kimg - left[0].from_kimg) * 1000 / left[0].batch)
+
+
+@pytest.mark.parametrize(
+    'total_kimg, line',
+    [
+        (0.0, 'the run ends at 8x8, after 0 kimg; 32x32 is complete after 4 kimg'),
+        (1.0, 'the run ends at 8x8, after 1 kimg; 32x32 is complete after 4 kimg'),
+        (1.5, 'the run ends in the fade to 16x16, after 1.5 kimg; 32x32 is complete after 4 kimg'),
+        (3.999, 'the run ends in the fade to 32x32, after 3.999 kimg; 32x32 is complete after 4 kimg'),
+        (4.0, None),
+    ],
+)
+def test_a_run_that_ends_before_its_full_size(total_kimg, line):
+    assert schedule.shortfall(small_config(total_kimg=total_kimg)) == line
+
+
+def test_a_run_without_growth_is_at_its_full_size_from_the_start():
+    assert schedule.shortfall(small_config(total_kimg=0.0, initial_resolution=32)) is None
+
+
 def test_is_finished():
     config = small_config(total_kimg=1.5)
     assert not schedule.is_finished(config, 1499)

@@ -1,6 +1,7 @@
 """Training on every kind of source directly: the pixels and labels are those of a prepared set that is made from it."""
 
 import contextlib
+import dataclasses
 import logging
 import pickle
 import shutil
@@ -197,14 +198,16 @@ def calls_of_folders(monkeypatch):
     return calls
 
 
-def test_a_folder_is_listed_and_its_labels_are_read_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize('label_dim', [0, 2])  # labels that are to be found, or are asked for
+def test_a_folder_is_listed_and_its_labels_are_read_once(tmp_path, monkeypatch, label_dim):
     files = {f'{n}.png': encode(PIXELS[n]) for n in range(4)}
     files['dataset.json'] = b'{"labels": [["0.png", 0], ["1.png", 1], ["2.png", 1], ["3.png", 0]]}'
     write.write_folder(tmp_path, files)
-    config = Config(image=IMAGE, data=DataConfig(path=str(tmp_path), find_labels=True))
+    asked = dataclasses.replace(IMAGE, label_dim=label_dim)
+    config = Config(image=asked, data=DataConfig(path=str(tmp_path), find_labels=not label_dim))
     opener, calls = DataOpener(config.data), calls_of_folders(monkeypatch)
     image = opener.with_found_labels(config).image
-    assert opener.available() == 4
+    assert image.label_dim == 2 and opener.available(image.label_dim) == 4
     assert opener.open(image).labels.argmax(axis=1).tolist() == [0, 1, 1, 0]
     assert calls.count(('dataset.json',)) == 1 and calls.count(()) == 1
 
@@ -213,7 +216,7 @@ def test_a_folder_without_labels_is_listed_once_and_its_notes_are_logged_once(tm
     write.write_folder(tmp_path, {f'{n}.png': encode(PIXELS[n]) for n in range(4)} | {'notes.txt': b'text'})
     opener, calls = DataOpener(DataConfig(path=str(tmp_path))), calls_of_folders(monkeypatch)
     assert opener.available() == 4 and not caplog.messages
-    assert opener.look(IMAGE) == 4
+    assert len(opener.look(IMAGE).labels) == 4
     assert calls.count(()) == 1
     (message,) = caplog.messages
     assert 'passed over' in message

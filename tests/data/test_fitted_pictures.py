@@ -12,6 +12,7 @@ from source_files import encode, random_pixels, write_folder, write_zip
 from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data import fitted_pictures
 from stylegan_jax.data.dataset import DataOpener
+from stylegan_jax.data.sources.base import share_that_allows
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import threads
 
@@ -248,7 +249,7 @@ def test_beyond_the_budget_a_damaged_file_is_named_when_read(tmp_path, monkeypat
     monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
     content = encode(random_pixels(0, 64, 64))
     found = open_pictures(write_folder(tmp_path, {'cut.png': content[: len(content) // 2]}), IMAGE)
-    with pytest.raises(UserError, match=r'cut\.png: OSError.*mend or remove.*data\.max_skipped'):
+    with pytest.raises(UserError, match=r'cut\.png: OSError.*mend or remove them$'):
         found.full_size(0)
 
 
@@ -318,7 +319,7 @@ def test_no_resolution_is_suggested_where_too_many_files_are_damaged(tmp_path):
     files |= {f'{i:03}.png': b'' for i in range(10)} | {'010.png': encode(random_pixels(0, 9, 9))}
     with pytest.raises(UserError, match='11 of 100 images cannot be used') as caught:
         open_pictures(write_folder(tmp_path, files), ImageConfig(16))
-    assert caught.value.remedy.startswith('mend or remove them, or allow more')
+    assert caught.value.remedy.startswith('mend or remove them, or allow as many with data.max_skipped=0.11, or')
     with pytest.raises(UserError, match='10 of 100 images cannot be used'):
         open_pictures(tmp_path, ImageConfig(8))
 
@@ -427,11 +428,21 @@ def test_beyond_the_budget_the_next_good_image_of_a_class_replaces_a_damaged_one
     assert len(caplog.messages) == 1
 
 
-# Looking without reading pixels, as a dry run does.
+@pytest.mark.parametrize('unusable, total, share', [(4, 26, 0.16), (29, 100, 0.29), (7, 100, 0.07), (1, 1000, 0.01)])
+def test_the_share_that_is_named_allows_as_many(unusable, total, share):
+    assert share_that_allows(unusable, total) == share >= unusable / total
+
+
+# Looking at some pictures, as a dry run does.
 
 
 def look(folder, **data):
     return DataOpener(DataConfig(path=str(folder), **data)).look(IMAGE)
+
+
+def truncated(seed):
+    content = encode(random_pixels(seed))
+    return content[: len(content) // 2]
 
 
 @pytest.mark.parametrize('broken', [1, 3])
@@ -441,7 +452,7 @@ def test_looking_refuses_what_opening_refuses(tmp_path, broken):
     files |= {f'{i:03}.png': encode(random_pixels(i, 4, 4)) for i in range(broken)}
     folder = write_folder(tmp_path, files)
     if broken == 1:
-        assert look(folder) == 100 and len(open_pictures(folder, IMAGE)) == 99
+        assert len(look(folder).labels) == len(open_pictures(folder, IMAGE)) == 99
         return
     messages = []
     for step in (look, lambda folder: open_pictures(folder, IMAGE)):
@@ -451,19 +462,49 @@ def test_looking_refuses_what_opening_refuses(tmp_path, broken):
     assert messages[0] == messages[1]
 
 
+def test_few_pictures_are_decoded(tmp_path):
+    """Their headers say nothing of pixels that are missing."""
+    files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(26)}
+    files |= {f'{i:03}.png': truncated(i) for i in range(4)}
+    folder, messages = write_folder(tmp_path, files), []
+    for step in (look, lambda folder: open_pictures(folder, IMAGE)):
+        with pytest.raises(UserError, match='4 of 26 images cannot be used, .* with data.max_skipped=0.16, ') as error:
+            step(folder)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+    found = look(folder, max_skipped=0.16)
+    assert len(found.labels) == 22 and found.examined[1:] == (26, 26)
+
+
+def test_of_many_pictures_some_are_decoded(tmp_path, monkeypatch, caplog):
+    """Of 10 one in ten may be damaged, with four standard errors of 0.95: five are too many."""
+    monkeypatch.setattr(fitted_pictures, '_DECODED', 10)
+    files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(100)}  # 000, 011, 022, ... are decoded
+    files |= {f'{i:03}.png': truncated(i) for i in (0, 5, 11, 22, 33)}
+    folder = write_folder(tmp_path, files)
+    found = look(folder, max_skipped=0.1)
+    assert len(found.labels) == 96 and found.examined[1:] == (100, 10)
+    assert not found.examined.usable[11] and '005.png' not in caplog.text
+    write_folder(folder, {'044.png': truncated(44)})
+    with pytest.raises(
+        UserError, match='5 of 10 images that were looked at cannot be used, .*data.max_skipped=0.5, or'
+    ):
+        look(folder, max_skipped=0.1)
+
+
 def test_looking_at_some_of_many_pictures_refuses_a_share_that_chance_does_not_explain(tmp_path, monkeypatch, caplog):
     """Of 100 one may be unusable, with a standard error of one: five are too many, and four may be chance."""
     monkeypatch.setattr(fitted_pictures, '_EXAMINED', 100)
     files = {f'{i:03}.png': encode(random_pixels(i)) for i in range(199)}  # every second one is looked at
     files |= {f'{i:03}.png': encode(random_pixels(i, 4, 4)) for i in (0, 2, 4, 6)}
     folder = write_folder(tmp_path / 'images', files)
-    assert look(folder) == 199
+    assert len(look(folder).labels) == 195
     assert '4 of 100 images that were looked at cannot be used' in caplog.text
     write_folder(folder, {'008.png': encode(random_pixels(8, 4, 4))})
     message = '5 of 100 images that were looked at cannot be used, such as 000.png .*, 002.png .*, 004.png .*; set im'
     with pytest.raises(UserError, match=message):
         look(folder)
-    assert look(folder, max_skipped=0.05) == 199
+    assert len(look(folder, max_skipped=0.05).labels) == 194
     with pytest.raises(UserError, match='5 of 100 images that were looked at'):
         look(folder, max_skipped=0.0)
 

@@ -64,6 +64,16 @@ def test_schedule_shows_every_stage_and_fade():
     ]
 
 
+def test_of_a_run_that_goes_on_it_shows_what_is_left():
+    *_, schedule, memory = dry_run.describe(tiny_run.run_config(), 56).split('\n\n')
+    assert [line.split()[:7] for line in schedule.splitlines()[2:4]] == [
+        ['0.056', '-', '0.064', '8x8', 'fade', '8', '4'],
+        ['0.064', '-', '0.16', '8x8', 'steady', '96', '4'],
+    ]
+    assert schedule.endswith('\nWhat is left from 0.056 kimg on')
+    assert [line.split()[0] for line in memory.splitlines()[2:-1]] == ['8x8']
+
+
 @pytest.mark.parametrize('memory, verdict', [(10**12, 'yes'), (1, 'no, with no parallel.accumulate')])
 def test_says_whether_the_device_holds_it(monkeypatch, memory, verdict):
     monkeypatch.setattr(dry_run.memory_plan, 'device_memory', lambda: (memory, 'test'))

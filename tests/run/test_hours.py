@@ -51,6 +51,14 @@ def test_by_its_own_log(config, tmp_path):
     assert f'In all 13d 08h 00m, by the log of {tmp_path}, on ' in text and 'not measured' not in text
 
 
+def test_of_a_run_that_goes_on_it_is_the_time_that_is_left(config, tmp_path):
+    write_log(tmp_path, ['4x4', '8x8'])
+    text = describe_hours(config, tmp_path, nimg=100)
+    assert [row[:2] for row in rows(text)[2:-1]] == [['8x8', '60'], ['---'] * 2, ['Total', '60']]
+    assert text.splitlines()[-1].startswith('From 0.1 kimg on 5d 00h 00m, by ')
+    assert '--resolution=8 --batch=4 ' in describe_hours(config, tmp_path / 'nowhere', nimg=100)
+
+
 def test_a_resolution_that_was_not_measured_is_a_range(config, tmp_path):
     write_log(tmp_path, ['4x4'])
     text, ratio = describe_hours(config, tmp_path), work(config, 1) / work(config, 0)

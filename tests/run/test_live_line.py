@@ -53,7 +53,7 @@ def test_a_line_a_minute_without_a_terminal(open_line, clock, said, capsys):
     line = open_line()
     line.expect_picture(32)
     train(line, clock, 20, 5.0)  # 100 seconds
-    assert said == ['4x4 alpha 1.00, 0.0 of 0.16 kimg, 0.2 img/s, 6m 44s left, picture in 1m 40s']
+    assert said == ['4x4 alpha 1.00, 0.012 of 0.16 kimg, 0.2 img/s, 6m 44s left, picture in 1m 40s']
     # 12 images: (48 - 12) * 5 s + 112 * 2 s = 404 s, and 20 images to the picture
     clock.now += 59
     line.beat()
@@ -100,7 +100,7 @@ def test_there_is_a_text_before_there_is_a_speed(open_line, clock):
     line = open_line()
     assert line.text() == ''
     line.progress(4, '4x4', 0.5, 4)
-    assert line.text() == '4x4 alpha 0.50, 0.0 of 0.16 kimg'
+    assert line.text() == '4x4 alpha 0.50, 0.004 of 0.16 kimg'
 
 
 def test_one_line_is_rewritten_in_a_terminal(open_line, clock, said, monkeypatch, capsys):

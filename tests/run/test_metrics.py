@@ -50,7 +50,7 @@ def test_every_checkpoint_is_measured_and_the_best_kept(tmp_path, capsys):
     assert checkpoints.all() == [best]
     assert checkpoints.restore(run_config()).nimg == best
     checkpoints.close()
-    assert f'fd_toy24 {found[0]["value"]:.6g} at 0.0 kimg' in capsys.readouterr().out
+    assert f'fd_toy24 {found[0]["value"]:.6g} at 0.032 kimg' in capsys.readouterr().out
     events = [json.loads(line) for line in (tmp_path / 'events.jsonl').read_text().splitlines()]
     assert [event['nimg'] for event in events if event['event'] == 'best'][-1] == best
 

@@ -9,9 +9,7 @@ import pytest
 import tiny
 import tiny_run
 from stylegan_jax.config import TrainConfig
-from stylegan_jax.data.held_out import held_out
 from stylegan_jax.run import loop
-from stylegan_jax.run import resume as resume_module
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.resume import resume
 from stylegan_jax.storage.checkpoint import Saved
@@ -57,37 +55,11 @@ def test_a_fresh_start(config, state):
     assert int(start.state.cur_nimg) == 0 and float(start.state.lod) == 1.0
 
 
-def test_images_that_are_held_out_are_counted(config):
-    held = int(held_out(40, 0.2).sum())
-    some_held = dataclasses.replace(config, data=dataclasses.replace(config.data, validation=0.2))
-    ((_, text),) = resume(some_held, folder(), Images()).events
-    assert f': 40 images ({held} of them held out), 4 classes' in text and 2 < held < 16
-
-
 def test_blocks_that_stay_are_named_at_the_start(tmp_path, config):
     path = str(tmp_path / 'discriminator.npz')
     tiny.discriminator(config.discriminator).save(path)
     frozen = dataclasses.replace(config, init_from=path, train=TrainConfig(freeze_d=1))
     assert resume(frozen, folder(), Images()).events[1:] == [('freeze_d', 'blocks of the discriminator that stay: 8x8')]
-
-
-@pytest.mark.parametrize(
-    'length, words', [(3, ' (the set has labels of 3 entries; data.find_labels=True takes them)'), (0, '')]
-)
-def test_labels_of_a_prepared_set_that_are_left_out_are_named(tmp_path, config, length, words):
-    info = {'format': 'stylegan_jax prepared data', 'image': {'label_dim': length}}
-    unlabelled = dataclasses.replace(
-        config,
-        image=dataclasses.replace(config.image, label_dim=0),
-        data=dataclasses.replace(config.data, source='images', path=str(tmp_path)),
-    )
-    images = Images()
-    images.labels = np.zeros([40, 0])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resume_module, 'is_prepared', lambda path: path == str(tmp_path))
-        patch.setattr(resume_module, 'read_info', lambda path: info)
-        ((kind, text),) = resume(unlabelled, folder(), images).events
-    assert (kind, text) == ('start', f'training custom in runs/here: 40 images, no labels{words}')
 
 
 def test_a_process_without_the_folder_says_nothing(config):
@@ -99,7 +71,7 @@ def test_going_on(config, saved):
     start = resume(config, folder(saved), Images())
     assert start.state is saved.state and start.progress is saved.progress
     assert (start.nimg, start.goes_on, start.was_given_up) == (48, True, False)
-    assert start.events == [('resume', 'going on at 0.0 kimg in runs/here')]
+    assert start.events == [('resume', 'going on at 0.048 kimg in runs/here')]
 
 
 def test_a_finished_run_does_not_say_that_it_goes_on(config, saved):
@@ -130,7 +102,7 @@ def test_damage_and_changes_come_first(config, saved):
         ('damaged', '64: unreadable; the one before it is used'),
         ('changed', 'train.total_kimg: 0.16 until now, 0.17 from here on'),
         ('changed', 'the data set: 40 other images, or in another order, until now'),
-        ('resume', 'going on at 0.0 kimg in runs/here'),
+        ('resume', 'going on at 0.048 kimg in runs/here'),
     ]
 
 

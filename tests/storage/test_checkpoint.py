@@ -132,6 +132,15 @@ def test_labels_that_a_run_began_without_are_refused_with_the_setting_that_leave
     assert words[True] == words[False] + ' (data.find_labels=False for no labels)'
 
 
+def test_labels_that_are_no_longer_found_are_named_as_the_cause():
+    labelled = dataclasses.replace(CONFIG, image=dataclasses.replace(CONFIG.image, label_dim=2))
+    for finds, cause in (True, 'no labels were found beside the images (data.path=lost); bring them back'), (False, ''):
+        data = dataclasses.replace(CONFIG.data, path='lost', find_labels=finds)
+        with pytest.raises(UserError, match='image.label_dim: 2 in the checkpoint, 0 now; ') as caught:
+            refuse_other_run(labelled, dataclasses.replace(CONFIG, data=data), 'there')
+        assert cause in str(caught.value) and ('no labels' in str(caught.value)) == finds
+
+
 @pytest.mark.parametrize(
     'change, message',
     [

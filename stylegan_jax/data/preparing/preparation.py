@@ -25,7 +25,7 @@ from stylegan_jax.data.prepared import LABELS, MARKER, VERSION, WORK, PreparedIm
 from stylegan_jax.data.preparing.outlook import check_room, look_ahead
 from stylegan_jax.data.preparing.shards import PART, Job, Options, make_shards, missing_shards, write_json, writing
 from stylegan_jax.data.records import ENCODINGS
-from stylegan_jax.data.sources.base import PictureSource, changed_files
+from stylegan_jax.data.sources.base import PictureSource, changed_files, share_that_allows
 from stylegan_jax.errors import UserError, unwritable
 
 _SHARD_BYTES = 256 << 20  # of full-size pixels in a shard ...
@@ -192,10 +192,11 @@ def _check_unchanged(source, before, out):
 def _remedy(job, members):
     """Returns what to do about too many pictures that cannot be used, given the indices of those that can."""
     options = job.options
-    remedy = f'mend or remove them and the folder {job.out}'
-    if members:  # otherwise none would be left
-        remedy += ', or allow more with max_skipped'
     rows = sorted(set(range(len(job.source))) - set(members))
+    remedy = f'mend or remove them, remove the folder {job.out} and start again'
+    if members:  # otherwise none would be left
+        share = share_that_allows(len(rows), len(job.source))
+        remedy += f', or leave them out: the same command with max_skipped={share:g} goes on from here'
     suggestion = too_small.suggestion(
         too_small.sizes_of(job.source, rows),
         options.image,
@@ -216,7 +217,7 @@ def _finish(job, plan, say):
             stamps.append(json.load(file))
     skipped = [entry for stamp in stamps for entry in stamp['skipped']]
     members = [index for stamp in stamps for index in stamp['members']]
-    if len(skipped) > job.options.max_skipped * len(job.source) or not members:
+    if len(skipped) / len(job.source) > job.options.max_skipped or not members:
         examples = '; '.join(f'{name} ({reason})' for name, reason in skipped[:3])
         raise UserError(
             f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as {examples}',

@@ -28,7 +28,7 @@ from stylegan_jax.data.sources.base import MAX_UNUSABLE, PictureSource
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.data.values import merged
 from stylegan_jax.data.worker import end_with_parent
-from stylegan_jax.errors import UserError
+from stylegan_jax.errors import UserError, require
 from stylegan_jax.runtime import atomic
 from stylegan_jax.runtime.progress import progress_bar
 
@@ -66,6 +66,7 @@ class Options:
     value_range: tuple[float, float] | None = None
 
     def __post_init__(self):
+        require(0 <= self.max_skipped <= 1, 'max_skipped', self.max_skipped, 'give a share from 0 to 1')
         if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
             raise UserError(
                 'give black and then a larger white, such as 0,4095',

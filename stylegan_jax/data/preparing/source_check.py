@@ -13,7 +13,7 @@ from stylegan_jax.data.channels import is_deep, rows_of, value_extrema
 from stylegan_jax.data.fitting import Unusable, as_picture, placement
 from stylegan_jax.data.labels import is_one_hot
 from stylegan_jax.data.source_sample import pictures_at_once
-from stylegan_jax.data.sources.base import PictureSource
+from stylegan_jax.data.sources.base import PictureSource, share_that_allows
 from stylegan_jax.data.sources.pictures import failing_as_unusable
 from stylegan_jax.runtime.threads import NUM_THREADS, in_threads
 
@@ -150,11 +150,11 @@ def _problems(source, image, tally, fit, max_skipped):
     suggested = too_small.suggestion(tally.unusable_sizes, image, fit, **numbers, setting='resolution={}')
     if skipped == len(source):
         problems.append('no picture can be used' + (f'; {suggested}' if suggested else ''))
-    elif skipped > max_skipped * len(source):
+    elif skipped / len(source) > max_skipped:
         problems.append(
             f'{skipped} of {len(source)} pictures cannot be used, more than a share of {max_skipped:g}; '
             + (f'{suggested}, or ' if suggested else '')
-            + 'mend or remove them, or allow more with max_skipped'
+            + f'mend or remove them, or allow as many with max_skipped={share_that_allows(skipped, len(source)):g}'
         )
     if image.channels not in (1, 3, 4):
         problems.append(f'image.channels={image.channels}: pictures have 1 (grey), 3 (RGB) or 4 (RGBA)')

@@ -167,6 +167,11 @@ def check_count(count: int, available: int, path: str | os.PathLike, settings: S
     return count or available
 
 
+def share_that_allows(unusable: int, total: int) -> float:
+    """Returns the smallest whole per cent that, as the largest share of unusable pictures, lets so many pass."""
+    return -(-100 * unusable // total) / 100
+
+
 def check_labels_choice(
     labels: str, choices: Sequence[str], path: str | os.PathLike, settings: SettingNames = PREPARATION
 ) -> None:

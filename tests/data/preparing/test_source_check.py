@@ -80,7 +80,8 @@ def test_what_would_be_skipped_is_listed_with_its_reason(tmp_path):
         '  051.png: its 20x7 pixels are too few for 8x8',
     ):
         assert line in lines
-    assert 'PROBLEM: 2 of 100 pictures cannot be used' in report.text
+    assert 'PROBLEM: 2 of 100 pictures cannot be used' in lines[-1]
+    assert lines[-1].endswith('mend or remove them, or allow as many with max_skipped=0.02')
     assert check_files(tmp_path, files, max_skipped=0.02).usable
 
 
