@@ -175,6 +175,7 @@ def test_log_begins_and_ends_with_what_a_reader_wants_to_know(undisturbed):
     lines = text_of(undisturbed, 'log.txt').splitlines()
     assert lines[0] == f'training custom in {undisturbed}: 40 images, no labels'
     assert lines[-1].startswith('done: 0.2 kimg in ') and undisturbed in lines[-1]
+    assert 's of training, without starts, pictures, checkpoints and metrics; ' in lines[-1]
 
 
 def test_tensorboard_has_the_scalars(undisturbed):
