@@ -12,6 +12,12 @@ twenty is held out, by which the log tells when training memorises the others. W
     --config.train.freeze_d=0                     the images are of another kind than those of the file
     --config.schedule.initial_resolution=8        without a file, which takes longer and gives less
     --config.metrics=kid10k_full --config.log.keep_best     keep the best checkpoint
+
+To try it on a CPU, in minutes and without a file (32x32, narrow, and rates that suit so few pixels and images):
+
+    python -m stylegan_jax.main --experiment=small --config.data.path=my-images --config.image.resolution=32 \\
+        --config.generator.fmap_max=32 --config.discriminator.fmap_max=32 --config.schedule.lr=0.003 \\
+        --config.loss.r1_gamma=0.5 --config.train.ema_kimg=1 --config.train.total_kimg=20 --config.log.tick_kimg=5
 """
 
 from stylegan_jax.config import (

@@ -94,7 +94,7 @@ def _film_of_training():
     if not _RUN.value:
         raise UserError('--run is missing: the folder whose fakes*.png are shown')
     if _SECONDS.value:
-        raise UserError('a training is as long as it has pictures', field='seconds', remedy='give fps')
+        raise UserError('a training is as long as it has pictures', field='seconds', remedy='give fps=NUMBER')
     found, fps = training.pictures(_RUN.value), _FPS.value or 4
     hold = round(_HOLD * fps)
     with tqdm.tqdm(training.frames(found, hold), total=len(found) + hold, unit='frame', disable=None, delay=2) as bar:

@@ -142,6 +142,8 @@ def main(argv: list[str]) -> int:
         return 0
     if _DOWNLOAD.value and _METRICS.value and not _NETWORK['network']:
         return _fetch()
+    if _METRICS.value and not _NETWORK['network']:
+        raise UserError('--network is missing; see --help', remedy='--download without it fetches the weights alone')
     _NETWORK.check()
     if not _METRICS.value:
         raise UserError(f'--{_METRICS.name} is missing; see --help')
@@ -328,9 +330,21 @@ def _available(subject):
 
 
 def _dataset(subject):
+    """Opens the real images; None where there are to be none."""
     from stylegan_jax.data.dataset import open_dataset  # readers of data sets are slow to import
 
-    return subject.data and open_dataset(subject.data, subject.generator.config.image)
+    image = subject.generator.config.image
+    try:
+        return subject.data and open_dataset(subject.data, image)
+    except UserError as error:
+        if 'image.' in f'{error.field} {error.remedy}':  # a run could change these settings, but the network has them
+            kind = 'x'.join(map(str, image.shape))
+            kind += f' with labels of length {image.label_dim}' if image.label_dim else ''
+            error.remedy = (
+                f'the network needs images of {kind}: give such ones, or make a set of those that suffice with '
+                f'prepare_data --resolution={image.resolution} --max_skipped=SHARE'
+            )
+        raise
 
 
 if __name__ == '__main__':

@@ -136,7 +136,7 @@ def _listening_socket():
                 raise UserError(f'cannot listen ({error.strerror})', field='host', value=_HOST.value) from None
     if asked is None:
         raise UserError(
-            f'the ports from {_FIRST_PORT} to {_FIRST_PORT + _MOST_PORTS - 1} are taken', remedy='give port'
+            f'the ports from {_FIRST_PORT} to {_FIRST_PORT + _MOST_PORTS - 1} are taken', remedy='give port=NUMBER'
         )
     raise UserError('another program listens there', field='port', value=asked, remedy='choose another one')
 

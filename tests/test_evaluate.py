@@ -197,7 +197,7 @@ def test_stopped_in_the_middle_goes_on(network, tmp_path):
 @pytest.mark.parametrize(
     'args, expected',
     [
-        (['--metrics=fid50k'], '--network is missing'),
+        (['--metrics=fid50k'], '--network is missing; see --help; --download without it fetches the weights alone'),
         (['--network=nowhere.pkl', '--metrics=fd_toy'], 'nowhere.pkl: No such file'),
         (['--network=NETWORK'], '--metrics is missing'),
         (['--network=NETWORK', '--metrics=fidd'], "metric 'fidd': there is none"),
@@ -238,7 +238,7 @@ def test_mistakes(error, network, run_dir, args, expected):
         (['--metrics=fd_toy24,fd_toy10001'], 'fd_toy10001 needs 10,001 real images, and the data set has 10,000'),
         (
             ['--metrics=fd_toy24,fd_toy5k', '--data_count=40'],
-            'ask for fewer (fd_toy40), or for all of them (fd_toy5000_full)',
+            'the data set has 40; ask for all of them (fd_toy5000_full)',
         ),
         (['--metrics=fd_toy24', '--results=nowhere/there'], 'results cannot be written'),
     ],
@@ -264,7 +264,10 @@ def test_data_set_of_another_size(error, network, run_command, tmp_path):
     code, _, err = run_command(prepare_data, '--source=toy_faces:20@16', '--out=set', '--resolution=16', '--workers=0')
     assert code == 0, err
     message = error(f'--network={network}', '--metrics=fd_toy10', '--data=set')
-    assert '16' in message and '32' in message
+    assert 'set has at most 16 pixels' in message and message.endswith(
+        '; the network needs images of 32x32x3: give such ones, or make a set of those that suffice with prepare_data '
+        '--resolution=32 --max_skipped=SHARE\n'
+    )
 
 
 def test_a_class_is_for_metrics_without_real_images(run, error, tmp_path_factory):

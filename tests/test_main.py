@@ -300,7 +300,8 @@ def test_missing_weights_of_a_metric_are_refused_with_a_command_that_fetches_the
     args = config_args('quickstart', QUICK | {'metrics': 'kid20_full', 'log.keep_best': True})
     message = error(*args, *dry_run)
     assert (
-        'the weights of inception-2015 are missing; fetch them once with `python -m stylegan_jax.evaluate ' in message
+        'kid20_full: the weights of inception-2015 are missing; fetch them once with '
+        '`python -m stylegan_jax.evaluate --metrics=kid20_full --download`' in message
     )
     assert os.listdir() == [], 'a folder was made before the weights were found missing'
 

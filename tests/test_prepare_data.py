@@ -54,7 +54,8 @@ def test_prepares_and_describes(run, pictures):
 
 
 def test_it_says_what_labels_it_found_and_what_it_did_not_take(run, pictures):
-    note = f'note: no labels; the 2 folders of {pictures} (cats, dogs) become classes with labels=folders\n'
+    classes = 'become classes with prepare_data --labels=folders'
+    note = f'note: no labels; the 2 folders of {pictures} (cats, dogs) {classes}\n'
     code, out, _ = run(f'--source={pictures}', '--out=set', '--resolution=8', '--workers=0')
     assert code == 0 and note in out and 'labels: none\n' in out
     assert note in run(f'--source={pictures}', '--resolution=8', '--check')[1]
@@ -90,7 +91,7 @@ def test_check_writes_nothing(run, pictures):
         (['--source=pictures', '--resolution=8'], '--out is missing'),
         (['--source=pictures', '--out=set'], '--resolution is missing'),
         (['--source=nowhere', '--out=set', '--resolution=8'], 'nowhere'),
-        (['--source=pictures', '--out=set', '--resolution=9'], 'image.resolution=9'),
+        (['--source=pictures', '--out=set', '--resolution=9'], '--resolution=9'),
         (['--source=pictures', '--out=set', '--resolution=8', '--base_shape=four'], '--base_shape=four'),
         (['--source=pictures', '--out=set', '--resolution=8', '--encoding=jpeg', '--channels=4'], '--encoding=jpeg'),
         (['--source=pictures', '--out=pictures/set', '--resolution=8'], '--out=pictures/set: it is inside the source'),

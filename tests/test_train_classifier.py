@@ -92,7 +92,7 @@ def test_a_prepared_set(run, pictures):
         (['--data=toy_faces', '--out=folder.npz'], '--out=folder.npz: cannot be written (it is a folder)'),
         (['--data=nowhere', '--out=x.npz'], '--data=nowhere: there is no such file or folder'),
         (['--data=pictures', '--out=x.npz'], '--resolution is missing'),
-        (['--data=toy_faces', '--out=x.npz', '--resolution=20'], 'image.resolution=20'),
+        (['--data=toy_faces', '--out=x.npz', '--resolution=20'], 'error: --resolution=20: '),
         (['--data=toy_faces', '--out=x.npz', '--count=20', '--resolution=8'], 'to learn from'),
         (['--data=unlabelled', '--out=x.npz', '--resolution=8'], '--data=unlabelled: the images have no labels'),
         (['--data=toy_faces', '--out=x.npz', '--kimg=nan'], 'kimg=nan'),

@@ -15,8 +15,13 @@ from absl import app, flags, logging
 from stylegan_jax.cli import flag_errors
 from stylegan_jax.errors import UserError
 
-# A setting of the config inside of a text, such as schedule.lr in a remedy.
-_SETTING = re.compile(r'(?<![-\w./])[a-z]\w*\.[a-z]\w*(?![\w./])')
+# What may be a setting inside of a text: schedule.lr, seed=3 or max_skipped, but no part of a path or of a quotation.
+_SETTING = re.compile(r'(?<![^\s(])([a-z]\w*\.[a-z]\w*(?![\w./(])|[a-z]\w*(?==\S)|[a-z]+_\w+(?![\w./(]))')
+# How commands that do not take the whole config call settings of it: sections whose settings keep their last name, ...
+_SECTIONS = 'image', 'discriminator'
+_OTHER_NAMES = {'data.path': ('data',), 'data.count': ('data_count', 'count')}
+# ... and what they have no flag for, but a preparation has.
+_BY_PREPARING = {'data.max_skipped': 'prepare_data --max_skipped'}
 _HELP_FLAGS = 'help', 'helpshort', 'helpfull', 'helpxml'
 
 
@@ -94,7 +99,7 @@ def _end_at_once(code):
 
 
 def fail(error: Exception | str, flag_values: flags.FlagValues = flags.FLAGS) -> typing.NoReturn:
-    """Prints an error as one line on stderr and exits with code 2; a UserError names its setting by the flag.
+    """Prints an error as one line on stderr and exits with code 2; a UserError names settings by their flags.
 
     This and `reported_to_user` are the only ways in which a command reports an error.
 
@@ -105,20 +110,28 @@ def fail(error: Exception | str, flag_values: flags.FlagValues = flags.FLAGS) ->
     text = str(error)
     if isinstance(error, UserError):
         text = error.text(_flag_of(error.field, flag_values))
-        text = _SETTING.sub(lambda match: _flag_of(match[0], flag_values), text)
+        text = _SETTING.sub(lambda match: _flag_in_text(match, flag_values), text)
     print('error:', ' '.join(text.split()), file=sys.stderr)
     sys.exit(2)
 
 
-def _flag_of(field, flag_values):
-    """The flag that sets a setting, such as --config.data.path for data.path; the setting's own name if none does.
+def _flag_of(setting, flag_values):
+    """The flag that sets a setting, such as --config.data.path for data.path; the setting's own name if none does."""
+    if not setting:
+        return setting
+    section, _, name = setting.rpartition('.')
+    names = [setting, f'config.{setting}', *_OTHER_NAMES.get(setting, ()), *([name] if section in _SECTIONS else ())]
+    found = next((f'--{each}' for each in names if each in flag_values), None)
+    return found or _BY_PREPARING.get(setting, setting)
 
-    Commands that only open a data set call its path --data, and its count --data_count.
-    """
-    if not field:
-        return field
-    names = field, f'config.{field}', {'data.path': 'data', 'data.count': 'data_count'}.get(field)
-    return next((f'--{name}' for name in names if name and name in flag_values), field)
+
+def _flag_in_text(match, flag_values):
+    """The flag of what may be a setting in a text; one such as base_shape may leave its section of the config out."""
+    setting = match[0]
+    if (flag := _flag_of(setting, flag_values)) == setting and '_' in setting and '.' not in setting:
+        sections = [name for name in flag_values if name.startswith('config.') and name.endswith(f'.{setting}')]
+        return f'--{sections[0]}' if len(sections) == 1 else setting
+    return flag
 
 
 def parse(argv: Sequence[str], flag_values: flags.FlagValues | None = None) -> list[str]:

@@ -131,7 +131,7 @@ class NetworkFlags:
         if self['class'] == 'all' and 'all' not in (names or ()):
             if generator.label_meaning and generator.label_meaning.examples:
                 raise UserError(
-                    'the labels of this network are no classes', field='class', value='all', remedy='give label'
+                    'the labels of this network are no classes', field='class', value='all', remedy='give label=NUMBERS'
                 )
             return labels_in_turn(generator)
         classes = parse_classes(self['class'], generator.label_dim, names)

@@ -55,7 +55,7 @@ def warning_of(extrema: Sequence[Extrema]) -> str | None:
     low, high = suggested
     return (
         f'{described(extrema)}: these will be nearly black, or cut off; prepare them with '
-        f'value_range={low:.10g},{high:.10g}'
+        f'prepare_data --value_range={low:.10g},{high:.10g}'
     )
 
 

@@ -1,5 +1,6 @@
 """From a network and a data set to numbers: gathers the samples that each metric describes, and computes its values."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,11 +15,16 @@ from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.metric_names import Metric
 from stylegan_jax.evaluation.options import Options
 from stylegan_jax.evaluation.sources import GROUP, Sources
+from stylegan_jax.feature_networks.catalogue import MissingWeights
 from stylegan_jax.metrics.kind import Samples, Value
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling.seed_labels import SeedLabels
 
 _FORMAT = 1  # of kept outputs; raised whenever the same settings come to mean other numbers
+_FLAGS_OF_WEIGHTS = {
+    'inception-2015': '--inception=FILE',
+    'vgg16': '--vgg=FILE (or --vgg=random, with which path lengths and diversity compare with no published ones)',
+}
 _TITLES = {'reals': 'real images', 'fakes': 'generated images'}  # of progress bars
 
 
@@ -78,8 +84,10 @@ class Evaluator:
         Raises:
           UserError: images, labels or weights are missing, or the images are of a size that cannot be measured.
         """
+        missing = check_networks(metrics, self._generator.config.image, self._networks, self._devices)
         passes = [each for metric in metrics for each in self._passes(metric)]
-        check_weights(metrics, self._generator.config.image, self._networks, self._devices)
+        if missing:
+            raise missing
         for source, network, _ in passes:
             if self._dataset is not None or self._available is None:
                 self.sources.open(source, network)  # which computes nothing
@@ -153,9 +161,9 @@ class Evaluator:
         return kept, identity
 
 
-def check_weights(
+def check_networks(
     metrics: Sequence[Metric], image: ImageConfig, networks: FeatureNetworks, devices: Sequence[jax.Device]
-) -> None:
+) -> MissingWeights | None:
     """Looks for the feature networks that metrics see images with; no generator is needed.
 
     Args:
@@ -164,13 +172,43 @@ def check_weights(
       networks: the feature networks.
       devices: of this process.
 
+    Returns:
+      An error about all weights that are missing, to be raised when no metric is known to be impossible; None if none
+      are.
+
     Raises:
-      UserError: weights are missing, or a network does not take images of this size.
+      UserError: a network does not take images of this size.
     """
     shape = jax.ShapeDtypeStruct((GROUP * len(devices), *image.shape), np.uint8)
+    missing = {}  # {metric: names of weights}
     for metric in metrics:
-        if metric.kind.network:
-            networks.get(metric.kind.network).run.check(shape)
+        try:
+            network = metric.kind.network and networks.get(metric.kind.network)
+        except MissingWeights as error:
+            missing[metric.name] = error.names
+            continue
+        if network:
+            _check_size(metric, image, network, shape)
+    return _missing_weights(missing) if missing else None
+
+
+def _check_size(metric, image, network, shape):
+    try:
+        network.run.check(shape)
+    except UserError as error:
+        remedy = 'leave it out; fid, kid and pr take images of any size, in colour or grey'
+        if metric.kind.network == 'classifiers':
+            remedy += ', and evaluate --classifiers=FILE takes classifiers of other images'
+        raise UserError(
+            f'{metric.name} cannot be measured on images of {"x".join(map(str, image.shape))}: {error.problem}',
+            remedy=remedy,
+        ) from None
+
+
+def _missing_weights(missing):
+    error = MissingWeights(list(dict.fromkeys(itertools.chain(*missing.values()))), list(missing))
+    error.remedy += '; evaluate also takes ' + ' and '.join(_FLAGS_OF_WEIGHTS[name] for name in error.names)
+    return error
 
 
 def check_reals(metric: Metric, available: int | None) -> int:
@@ -192,11 +230,9 @@ def check_reals(metric: Metric, available: int | None) -> int:
             remedy='give them (toy_faces, for drawn faces)',
         )
     if metric.reals is not None and metric.reals > available:
-        kind = metric.kind.name
-        fewer = f'ask for fewer ({kind}{available}), or ' if available >= metric.kind.fewest else 'ask '
         raise UserError(
             f'{metric.name} needs {metric.reals:,} real images, and the data set has {available:,}',
-            remedy=f'{fewer}for all of them ({kind}{metric.count}_full)',
+            remedy=f'ask for all of them ({metric.kind.name}{metric.count}_full)',
         )
     return available if metric.reals is None else metric.reals
 

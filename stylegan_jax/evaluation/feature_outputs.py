@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.options import Options
 from stylegan_jax.feature_networks import catalogue
 from stylegan_jax.feature_networks.classifier import Classifier
@@ -89,7 +88,7 @@ class FeatureNetworks:
             # The official Inception Score leaves out the bias of the logits.
             return {'features': features, 'logits': networks[0].logits(features, biased=False)}
 
-        path = self._find('inception-2015', 'inception')
+        path = self._find('inception-2015', self._options.inception)
         network = Inception.from_arrays(read_arrays(path), where=path, dtype=precision)
         return (network,), outputs, {'resize': resize, 'precision': precision}
 
@@ -127,20 +126,11 @@ class FeatureNetworks:
     @functools.cached_property
     def _vgg_file(self):
         """(arrays of weights, the file that they are in)."""
-        without = 'path lengths and diversity do with vgg=random, but compare with no published ones then'
-        path = self._find('vgg16', 'vgg', without)
+        path = self._find('vgg16', self._options.vgg)
         return read_arrays(path), path
 
-    def _find(self, name, option, without=None):
-        """Finds a file of weights; where there is none, the error names the option, which may be a file, as well."""
-        given = getattr(self._options, option)
-        try:
-            return catalogue.find(name, given, download=self._options.download)
-        except UserError as error:
-            also = f'evaluate also takes {option}=FILE' + ('' if self._options.download else ', or download=True')
-            ways = [error.remedy, None if given else also, without]
-            error.remedy = '; '.join(filter(None, ways)) or None
-            raise
+    def _find(self, name, given):
+        return catalogue.find(name, given, download=self._options.download)
 
 
 def _features(networks, images):

@@ -12,7 +12,7 @@ import re
 import typing
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stylegan_jax.errors import UserError
 from stylegan_jax.runtime import atomic
@@ -22,8 +22,6 @@ from stylegan_jax.runtime.progress import progress_bar
 _HERE = pathlib.Path(__file__).parent
 _TIMEOUT = 60  # without a byte [seconds]
 _BLOCK = 1 << 20  # read at a time [bytes]
-# A whole command, because most of those that need weights have no setting that fetches them.
-_FETCH = 'python -m stylegan_jax.evaluate --metrics={} --download'
 
 
 class Weights(typing.NamedTuple):
@@ -56,6 +54,32 @@ KNOWN = {
 _SHIPPED = {'lpips-vgg-0.1': _HERE / 'lpips_vgg_v0.1.npz'}
 
 
+class MissingWeights(UserError):
+    """Known weights that could be fetched are not here.
+
+    Attributes:
+      names: of the networks, as `KNOWN` has them.
+    """
+
+    def __init__(self, names: Sequence[str], metrics: Sequence[str] = (), known: Mapping[str, Weights] | None = None):
+        """Says which files to fetch, and how.
+
+        Args:
+          names: see the class.
+          metrics: those that were asked for and need them; () where something else does.
+          known: see `find`.
+        """
+        self.names, weights = tuple(names), [(KNOWN if known is None else known)[name] for name in names]
+        files = ' and '.join(f'{each.file} (it is {each.url})' for each in weights)
+        # A whole command, because most of those that need weights have no setting that fetches them.
+        fetch = ','.join(metrics or [each.metric for each in weights])
+        command = f'python -m stylegan_jax.evaluate --metrics={fetch} --download'
+        super().__init__(
+            (f'{", ".join(metrics)}: ' if metrics else '') + f'the weights of {" and ".join(names)} are missing',
+            remedy=f'fetch them once with `{command}`, or put {files} into {folder()}',
+        )
+
+
 def find(
     name: str,
     path: str | os.PathLike | None = None,
@@ -75,7 +99,8 @@ def find(
       The path of an existing file.
 
     Raises:
-      UserError: there is none, or it could not be downloaded completely; the message says which file to put where.
+      MissingWeights: there is none, and it could be downloaded; the message says how, or which file to put where.
+      UserError: there is none, or it could not be downloaded completely.
     """
     if path is not None:
         if not os.path.isfile(path):
@@ -93,11 +118,7 @@ def find(
     if weights.url is None:
         raise UserError(f'the weights of {name} are missing: put {weights.file} into {where}')
     if not download:
-        raise UserError(
-            f'the weights of {name} are missing',
-            remedy=f'fetch them once with `{_FETCH.format(weights.metric)}`, or put {weights.file} into {where} (it is '
-            f'{weights.url})',
-        )
+        raise MissingWeights([name], known=known)
     return _fetch(weights, where)
 
 

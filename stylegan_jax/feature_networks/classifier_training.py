@@ -91,7 +91,7 @@ def check_labels(labels: np.ndarray, names: Sequence[str], parts: tuple[np.ndarr
     if not labels.shape[1]:
         raise UserError(
             f'{where}: the images have no labels',
-            remedy='prepare them with labels=folders, or add a dataset.json',
+            remedy='prepare them with prepare_data --labels=folders, or add a dataset.json',
         )
     if not np.isfinite(labels).all():
         raise UserError(f'{where}: a label is not finite', remedy='mend it')

@@ -327,8 +327,8 @@ class _Run:
         elif self.start.goes_on and self.start.nimg == self.nimg:
             log.event('done', nothing_to_do(self.config, self.nimg, workdir), self.nimg)
         else:
-            where = f'pictures, log and checkpoints are in {workdir}'
-            log.event('done', f'done: {kimg} in {duration(ticks.seconds)}; {where}', self.nimg)
+            took = f'{duration(ticks.seconds)} of training, without starts, pictures, checkpoints and metrics'
+            log.event('done', f'done: {kimg} in {took}; pictures, log and checkpoints are in {workdir}', self.nimg)
 
     def _give_up(self, batch, setting):
         """Saves, and raises a UserError with the name of the first tensor that is not finite, in all processes."""

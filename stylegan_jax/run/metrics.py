@@ -11,7 +11,7 @@ from stylegan_jax.config import Config
 from stylegan_jax.data.dataset import DataOpener, Dataset
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
-from stylegan_jax.evaluation.evaluator import Evaluator, check_reals, check_weights
+from stylegan_jax.evaluation.evaluator import Evaluator, check_networks, check_reals
 from stylegan_jax.evaluation.feature_outputs import FeatureNetworks
 from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.options import Options
@@ -42,15 +42,18 @@ def check_before_data(config: Config, opener: DataOpener | None, measures: bool 
             'there is no metric that says which checkpoint is the best',
             field='log.keep_best',
             value=True,
-            remedy="set metrics, such as 'fid10k'",
+            remedy='set metrics, such as metrics=fid10k',
         )
+    missing = None
+    if measures:
+        devices = jax.local_devices()
+        missing = check_networks(metrics, config.image, FeatureNetworks(_options(config), devices), devices)
     if opener and any(metric.kind.with_reals for metric in metrics):
         available = opener.available(config.image.label_dim)
         for metric in metrics:
             check_reals(metric, available)
-    if measures:
-        devices = jax.local_devices()
-        check_weights(metrics, config.image, FeatureNetworks(_options(config), devices), devices)
+    if missing:
+        raise missing
 
 
 class RunMetrics:

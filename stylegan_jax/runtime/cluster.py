@@ -36,7 +36,7 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
     """
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if any(given) and not all(given):
-        raise UserError('coordinator, num_processes and process_id go together', remedy='give all three or none')
+        raise UserError('coordinator=HOST:PORT, num_processes=N and process_id=I go together; give all three or none')
     if (not any(given) and slurm.num_tasks(os.environ) < 2) or num_processes == 1:
         return
     if num_processes is not None and not 0 <= process_id < num_processes:

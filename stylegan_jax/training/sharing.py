@@ -52,7 +52,7 @@ def share_of(config: Config, count: int, axis: str | None = None) -> Share:
     if config.replicas % count:
         raise UserError(
             f'{count} devices cannot share replicas={config.replicas} equally',
-            remedy=f'set parallel.devices to one of {divisors(config.replicas)}, or replicas to a multiple of {count}',
+            remedy=f'set parallel.devices to one of {divisors(config.replicas)}, or replicas=N, a multiple of {count}',
         )
     replicas, parts = config.replicas // count, config.parallel.accumulate
     if replicas % parts:

@@ -1,5 +1,7 @@
 """How commands end: exit codes, and one line for what a user got wrong."""
 
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -7,8 +9,24 @@ import pytest
 from absl import flags, logging
 from absl.testing import flagsaver
 
-from stylegan_jax.cli import command
+import stylegan_jax
+from stylegan_jax import (
+    animate,
+    benchmark,
+    convert,
+    evaluate,
+    generate,
+    latents,
+    prepare_data,
+    project,
+    train_classifier,
+    view,
+)
+from stylegan_jax.cli import command, config_flags
+from stylegan_jax.config import Config
 from stylegan_jax.errors import UserError
+
+COMMANDS = animate, benchmark, convert, evaluate, generate, latents, prepare_data, project, train_classifier, view
 
 
 @pytest.fixture(autouse=True)
@@ -92,20 +110,71 @@ def test_settings_of_the_config_are_shown_with_their_section(capsys):
         assert ended(capsys, lambda: main(['program'])) == (2, 'error: --config.data.path: is missing\n')
 
 
-def test_settings_inside_a_remedy_are_shown_as_flags_where_they_are_some(capsys):
-    with flagsaver.flagsaver():
-        flags.DEFINE_float('config.schedule.lr', 0.1, 'A flag of a config.')
-        error = UserError('broken', remedy='lower schedule.lr=0.1, see a.file, runs/x.y and train.other')
-        main = command.reported_to_user(failing(error))
-        text = 'error: broken; lower --config.schedule.lr=0.1, see a.file, runs/x.y and train.other\n'
-        assert ended(capsys, lambda: main(['program'])) == (2, text)
+def expanded(text, *names):
+    """What a command with flags of some names makes of a text."""
+    own = flags.FlagValues()
+    for name in names:
+        flags.DEFINE_string(name, None, '', flag_values=own)
+    return command._SETTING.sub(lambda match: command._flag_in_text(match, own), text)
 
 
-def test_commands_that_only_open_data_call_it_by_their_own_flags(capsys):
+@pytest.mark.parametrize(
+    'names, text, expected',
+    [
+        (
+            ['config.schedule.lr'],
+            'lower schedule.lr=0.1, see a.file, runs/x.y and train.other',
+            'lower --config.schedule.lr=0.1, see a.file, runs/x.y and train.other',
+        ),
+        (['config.seed'], 'choose another seed, or seed=3', 'choose another seed, or --config.seed=3'),
+        (['seed', 'config.seed'], 'give (seed=3)', 'give (--seed=3)'),
+        (['psi', 'seed'], "'psi=x' in a;psi=x, --recipe=psi=x and a/seed=3", None),
+        (['max_skipped'], 'allow more with max_skipped', 'allow more with --max_skipped'),
+        (['config.data.x_y'], 'set x_y or y_z', 'set --config.data.x_y or y_z'),
+        (['config.data.x_y', 'config.log.x_y'], 'set x_y', None),  # which of them is not known
+        (['resolution'], 'set image.resolution=16', 'set --resolution=16'),
+        (['data', 'data_count'], 'data.path or data.count=0', '--data or --data_count=0'),
+        (['data', 'count'], 'data.path or data.count=0', '--data or --count=0'),
+        (['data'], 'allow data.max_skipped=0.1', 'allow prepare_data --max_skipped=0.1'),
+    ],
+)
+def test_settings_in_texts_are_shown_as_flags_where_they_are_some(names, text, expected):
+    assert expanded(text, *names) == (expected or text)
+
+
+def test_remedies_are_shown_with_flags(capsys):
     with flagsaver.flagsaver():
-        flags.DEFINE_string('data', '', 'A flag of such a command.')
-        main = command.reported_to_user(failing(UserError('is missing', field='data.path', value='x')))
-        assert ended(capsys, lambda: main(['program'])) == (2, 'error: --data=x: is missing\n')
+        flags.DEFINE_string('data', '', 'A flag of a command that only opens data.')
+        main = command.reported_to_user(failing(UserError('is missing', field='data.path', value='x', remedy='data=y')))
+        assert ended(capsys, lambda: main(['program'])) == (2, 'error: --data=x: is missing; --data=y\n')
+
+
+NO_FLAGS = 'noise_type', 'repeat_w', 'file_format'  # settings of other programs
+
+
+def test_every_setting_that_a_message_gives_a_value_is_a_flag_of_some_command():
+    names = {f'config.{name}' for name, *_ in config_flags._fields(Config())}
+    names |= {'init_from', 'coordinator', 'num_processes', 'process_id'}  # of main
+    names.update(*(module.FLAGS for module in COMMANDS))
+    texts = list(messages())
+    assert len(texts) > 1000  # so that none are left out by mistake
+    settings = {name for text in texts for name in re.findall(r'(?<![^\s(])([a-z][\w.]*)=', text)}
+    assert {'seed', 'data.count', 'image.label_dim', 'replicas'} <= settings
+    unknown = {name for name in settings if expanded(f'{name}=x', *names) == f'{name}=x'}
+    assert unknown == set(NO_FLAGS)
+
+
+# A line that begins a message, and those that continue it.
+MESSAGE = re.compile(r'^( *)(?:.*\b(?:UserError|require)\(|.*remedy.* = ).*(?:\n\1[ )].*)*', re.MULTILINE)
+
+
+def messages():
+    """The literal parts of all messages to users in the package. Parsing all of the sources would take a second."""
+    sources = (path.read_text() for path in pathlib.Path(stylegan_jax.__file__).parent.rglob('*.py'))
+    for source in (source for source in sources if 'stylegan_jax.errors import' in source):
+        for statement in MESSAGE.finditer(source):
+            for quoted in re.finditer(r"""'([^'\n]*)'|"([^"\n]*)\"""", statement[0]):
+                yield quoted[1] or quoted[2] or ''
 
 
 INTERRUPTED = """

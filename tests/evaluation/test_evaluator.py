@@ -145,7 +145,7 @@ def test_inception_metrics(evaluator, tmp_path, way):
 
 
 def test_too_few_images(evaluator):
-    with pytest.raises(UserError, match='fd_toy41 needs 41 real images, and the data set has 40; .*fd_toy40.*_full'):
+    with pytest.raises(UserError, match='fd_toy41 needs 41 real images, and the data set has 40; .*fd_toy41_full'):
         values(evaluator(), 'fd_toy41')
 
 
@@ -165,12 +165,19 @@ def test_no_images(tmp_path):
 )
 def test_no_weights(evaluator, monkeypatch, tmp_path, name, file, option):
     monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path))
-    fetched = f'missing; fetch them .* --download`, or put {file}.* into {tmp_path}/weights .*'
-    with pytest.raises(UserError, match=f'{fetched}; evaluate also takes {option}=FILE, or download=True'):
+    fetched = f'missing; fetch them .* --metrics={name} --download`, or put {file}.* into {tmp_path}/weights'
+    with pytest.raises(UserError, match=f'^{name}: .*{fetched}; evaluate also takes --{option}=FILE'):
         evaluator(vgg=None).check(parse(name))
     with pytest.raises(UserError, match='nowhere.pth: no such file') as caught:
         evaluator(**{'vgg': None, option: 'nowhere.pth'}).check(parse(name))
     assert 'evaluate also takes' not in str(caught.value)
+
+
+def test_all_missing_weights_are_named_with_the_metrics_that_need_them(evaluator, monkeypatch, tmp_path):
+    monkeypatch.setenv('STYLEGAN_JAX_CACHE', str(tmp_path))
+    message = '^fid10, kid10_full, ppl_wend8: the weights of inception-2015 and vgg16 are missing; .* '
+    with pytest.raises(UserError, match=message + '--metrics=fid10,kid10_full,ppl_wend8 --download`.* --vgg=FILE'):
+        evaluator(vgg=None).check(parse('sticking8,fid10,kid10_full,ppl_wend8'))
 
 
 def test_weights_that_could_not_be_fetched(evaluator, monkeypatch):
@@ -181,14 +188,14 @@ def test_weights_that_could_not_be_fetched(evaluator, monkeypatch):
     monkeypatch.setattr(catalogue, '_fetch', fetch)
     with pytest.raises(UserError) as caught:
         evaluator(download=True).check(parse('fid10'))
-    assert str(caught.value) == 'there is no internet here; evaluate also takes inception=FILE'
+    assert str(caught.value) == 'there is no internet here'
 
 
 @pytest.mark.parametrize(
     'name, side, message',
     [
-        ('ls40', 16, 'this classifier takes'),
-        ('fd_toy10', 16, 'this classifier takes'),
+        ('ls40', 16, r'^ls40 cannot .* 16x16x3: .*this classifier takes .* 32, 32.*; leave it out.*--classifiers=FILE'),
+        ('fd_toy41', 16, 'this classifier takes .*; leave it out; fid, kid and pr'),  # rather than: too few images
         ('ppl_wend8', 8, 'images of 8x8 are too small for LPIPS'),
         ('diversity8', 8, 'too small for LPIPS'),
     ],

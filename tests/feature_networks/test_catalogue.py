@@ -69,7 +69,7 @@ def test_download_once(cache, announced):
 
 def test_nothing_is_fetched_unasked(cache):
     with serving(CONTENT) as (url, paths):
-        with pytest.raises(UserError, match=f'=some --download`, or put {FILE} into {cache} .it is {url}/{FILE}'):
+        with pytest.raises(UserError, match=f'=some --download`, or put {FILE} .it is {url}/{FILE}. into {cache}'):
             find('tiny', known=table(url))
     assert not paths and not cache.exists()
 

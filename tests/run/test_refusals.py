@@ -61,8 +61,8 @@ def test_no_image_would_be_held_out():
 
 
 def test_metrics_need_images_and_a_size():
-    with pytest.raises(UserError, match='fd_toy50 needs 50 real images, and the data set has 40'):
-        look(metrics='fd_toy50')
+    with pytest.raises(UserError, match='kid50 needs 50 real images, and the data set has 40'):
+        look(metrics='kid50')
     with pytest.raises(UserError, match='this classifier takes'):  # images of 32x32, and the run's are 8x8
         look(metrics='fd_toy40')
     with pytest.raises(UserError, match='this classifier takes'):  # also where no images are named

@@ -24,23 +24,20 @@ class SettingNames(typing.NamedTuple):
       count: the setting that limits their number.
       labels: the setting that chooses among kinds of labels.
       without_labels: how to do without labels.
-      folders: how to make classes of folders.
     """
 
     path: str
     count: str
     labels: str
     without_labels: str
-    folders: str
 
 
-PREPARATION = SettingNames('source', 'count', 'labels', 'leave labels out (labels=none)', 'labels=folders')
+PREPARATION = SettingNames('source', 'count', 'labels', 'leave labels out (labels=none)')
 TRAINING = SettingNames(
     'data.path',
     'data.count',
     'data.find_labels',
     'train without labels (data.find_labels=False, image.label_dim=0)',
-    'prepare_data and labels=folders',
 )
 
 

@@ -83,7 +83,7 @@ def find_labels(
         if name != labels_module.FILE_NAME:
             notes.append(f'labels are those of {where}')
         return FoundLabels(labels, tuple(files), tuple(notes), None)
-    notes += _class_folders(container, pictures, settings)
+    notes += _class_folders(container, pictures)
     return FoundLabels(np.zeros([len(names), 0], np.float32), tuple(files), tuple(notes), absence)
 
 
@@ -110,7 +110,7 @@ def _read(container, name, without_labels):
         ) from error
 
 
-def _class_folders(container, pictures, settings):
+def _class_folders(container, pictures):
     """Yields a note where folders look like classes, which are taken only where it is asked for."""
     root, below = labels_module.below_class_root(pictures)
     if not all('/' in name for name in below):
@@ -120,4 +120,5 @@ def _class_folders(container, pictures, settings):
     if 1 < len(folders) <= len(pictures) / 2 and not any(folder.isdigit() for folder in folders):
         some = ', '.join(folders[:_LISTED]) + ', ...' * (len(folders) > _LISTED)
         where = container.path / root if root else container.path
-        yield f'no labels; the {len(folders)} folders of {where} ({some}) become classes with {settings.folders}'
+        found = f'no labels; the {len(folders)} folders of {where} ({some})'
+        yield f'{found} become classes with prepare_data --labels=folders'

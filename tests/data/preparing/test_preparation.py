@@ -202,7 +202,7 @@ def test_the_values_of_12_bits_are_said_and_scaled(tmp_path, caplog):
     image = ImageConfig(8, channels=1)
     lines = prepare(source, tmp_path / 'dark', image=image)
     said = [line for line in lines if 'these will be nearly black' in line]
-    assert len(said) == 2 and said[-1].endswith('prepare them with value_range=0,4095')
+    assert len(said) == 2 and said[-1].endswith('prepare them with prepare_data --value_range=0,4095')
     assert f'{values.min()} to {values.max()}, where 65535 is white' in said[-1]
     assert PreparedImages(tmp_path / 'dark').full_size(0).max() < 16
     assert 'value_range' not in (tmp_path / 'dark' / 'prepared.json').read_text()

@@ -128,14 +128,11 @@ def test_class_folders_of_a_zip_of_a_whole_folder(tmp_path):
 
 def test_folders_that_look_like_classes_are_named(tmp_path, caplog):
     path = write_zip(tmp_path / 'set.zip', below('my', PICTURES))
-    assert open_source(path).notes == (
-        f'no labels; the 2 folders of {path}/my (cat, dog) become classes with labels=folders',
-    )
+    note = f'no labels; the 2 folders of {path}/my (cat, dog) become classes with prepare_data --labels=folders'
+    assert open_source(path).notes == (note,)
     with caplog.at_level(logging.WARNING):
         train_on(path)
-    assert caplog.messages == [
-        f'no labels; the 2 folders of {path}/my (cat, dog) become classes with prepare_data and labels=folders'
-    ]
+    assert caplog.messages == [note]
     caplog.clear()
     open_dataset(DataConfig(path=str(path)), ImageConfig(8))  # nobody asked for labels
     assert not caplog.messages
