@@ -369,7 +369,7 @@ def test_pictures_of_another_run_or_damaged(error, run_dir):
         (['--grid=2x1', '--kind=noise'], '--grid=2x1: is for walks'),
         (['--column=3'], '--column=3: is for --kind=sticking'),
         (['--kind=sticking', '--column=12'], '--column=12: give one from 0 to 11'),
-        (['--space=w', '--path=slerp'], '--path=slerp: is for space=z'),
+        (['--space=w', '--path=slerp'], '--path=slerp: is for --space=z'),
         (['--psis=1', '--kind=truncation'], '--psis=1: give two numbers'),
         (['--psi=1', '--kind=truncation'], '--psi: '),
         (['--seeds=x'], '--seeds=x'),

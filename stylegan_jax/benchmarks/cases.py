@@ -113,9 +113,16 @@ def abstract_iteration(case: Case) -> tuple[typing.Any, Batch, jax.ShapeDtypeStr
     )
 
 
-def iteration(case: Case) -> Callable[..., typing.Any]:
-    """Returns a function of (state, batch, lr) that takes one D step and one G step."""
-    return lambda state, batch, lr: training.train_iteration(case.config, state, batch, lr, stage=case.stage)
+def iteration(case: Case, *, fades: bool) -> Callable[..., typing.Any]:
+    """Returns a function of (state, batch, lr) that takes one D step and one G step.
+
+    Args:
+      case: of the measurement.
+      fades: see `training.Program`. What runs on accelerators at full size has no fade in it.
+    """
+    return lambda state, batch, lr: training.train_iteration(
+        case.config, state, batch, lr, stage=case.stage, fades=fades
+    )
 
 
 def noise_images(case: Case) -> Batch:

@@ -44,7 +44,9 @@ def measure(case: Case) -> dict[str, float | str | None]:
 
 def _lower(case):
     state, batch, _ = abstract_iteration(case)
-    return training.Devices(case.config).iteration().lower(state, batch, LEARNING_RATE, stage=case.stage)
+    devices = training.Devices(case.config)
+    fades = devices.program(case.stage, case.batch, alpha=1.0).fades
+    return devices.iteration().lower(state, batch, LEARNING_RATE, stage=case.stage, fades=fades)
 
 
 @contextlib.contextmanager

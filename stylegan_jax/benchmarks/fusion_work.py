@@ -49,7 +49,11 @@ def count(instructions: list[Instruction]) -> Work:
     # (the number of elements that are computed, the axes tested on the way, the steps that lead there from an element).
     read_at = collections.defaultdict(dict)
     root = next(instruction for instruction in instructions if instruction.is_root)
-    for name in root.operands if root.op == 'tuple' else [root.name]:
+    if hlo.updated_in_place(instructions):
+        results = root.operands[1:2]
+    else:
+        results = root.operands if root.op == 'tuple' else [root.name]
+    for name in results:
         elements = _elements(by_name[name])
         read_at[name][elements, 0, ()] = elements
     plain = tests = guarded = reduced = longest = 0

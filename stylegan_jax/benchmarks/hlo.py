@@ -106,12 +106,25 @@ class Program:
                     yield launched, operands, times * (int(trips[1]) if trips else 1)
             elif instruction.op == 'conditional':
                 branches = [list(self.launches(branch)) for branch in _branches(instruction.line)]
-                yield from max(branches, key=_moved_by_all)
+                yield from max(branches, key=self._moved_by_all)
             elif instruction.op in ('call', 'async-start'):
                 if instruction.called in self.computations:
                     yield from self.launches(instruction.called)
             elif instruction.op not in FREE:
                 yield instruction, [shapes.get(operand, '') for operand in instruction.operands], 1
+
+    def moved_bytes(self, instruction: Instruction, operand_shapes: list[str]) -> int:
+        """Returns the bytes that a kernel reads and writes, as if there were no caches."""
+        fused = self.computations.get(instruction.called, []) if instruction.op == 'fusion' else []
+        if updated := updated_in_place(fused):
+            return sum(map(size, operand_shapes)) - size(instruction.shape) + size(updated)
+        parts = _parts_read(fused)
+        return size(instruction.shape) + sum(
+            parts.get(number, size(shape)) for number, shape in enumerate(operand_shapes)
+        )
+
+    def _moved_by_all(self, launches):
+        return sum(times * self.moved_bytes(instruction, operands) for instruction, operands, times in launches)
 
 
 def read(text: str) -> Program:
@@ -130,9 +143,50 @@ def read(text: str) -> Program:
     return Program(found, entry)
 
 
-def moved_bytes(instruction: Instruction, operand_shapes: list[str]) -> int:
-    """Returns the bytes that a kernel reads and writes, as if there were no caches."""
-    return size(instruction.shape) + sum(map(size, operand_shapes))
+def updated_in_place(instructions: list[Instruction]) -> str | None:
+    """Returns the shape of the part that a fused kernel replaces in one of its operands, if that is all that it does.
+
+    XLA writes only that part where the kernel does not read the operand otherwise.
+
+    Args:
+      instructions: of the computation of a fusion.
+    """
+    root = next((one for one in instructions if one.is_root), None)
+    if root is None or root.op != 'dynamic-update-slice':
+        return None
+    by_name = {one.name: one for one in instructions}
+    whole, part = (by_name[name] for name in root.operands[:2])
+    while whole.op == 'bitcast':
+        whole = by_name[whole.operands[0]]
+    same = {whole.name}  # names of the operand and of all that is the same memory
+    for one in instructions:
+        if one.op == 'bitcast' and one.operands[0] in same:
+            same.add(one.name)
+        elif one is not root and same.intersection(one.operands):
+            return None
+    return part.shape if whole.op == 'parameter' else None
+
+
+def _parts_read(instructions):
+    """Returns {number of an operand: bytes} that a fusion reads of each operand, which may be a part of it only."""
+    needed = collections.Counter()  # elements of each instruction
+    by_name = {one.name: one for one in instructions}
+    parts = {}
+    for instruction in reversed(instructions):
+        elements = math.prod(sides(instruction.shape))
+        count = elements if instruction.is_root else needed[instruction.name]
+        if instruction.op == 'parameter':
+            number = int(instruction.first(r'parameter\((\d+)\)'))
+            parts[number] = size(instruction.shape) * min(1, count / max(1, elements))
+        for operand in filter(None, map(by_name.get, instruction.operands)):
+            there, share = sides(operand.shape), 1
+            if instruction.op in ('reduce', 'dot'):
+                share = math.prod(there) / max(1, elements)
+            elif instruction.op == 'slice':
+                # Memory is read in pieces that hold several elements of the last axis, whether or not all are needed.
+                share = there[-1] / sides(instruction.shape)[-1]
+            needed[operand.name] += count * share if instruction.op != 'tuple' else math.prod(there)
+    return parts
 
 
 def size(shape: str) -> int:
@@ -153,10 +207,6 @@ def sides(shape: str) -> tuple[int, ...]:
 def dtype(shape: str) -> str:
     """Returns the number type of an array, or of the first one of a tuple; '' for anything else."""
     return arrays(shape)[0][0] if arrays(shape) else ''
-
-
-def _moved_by_all(launches):
-    return sum(times * moved_bytes(instruction, operands) for instruction, operands, times in launches)
 
 
 def _branches(line):
@@ -181,5 +231,5 @@ def counts(program: Program) -> tuple[collections.Counter, collections.Counter]:
     kernels, moved = collections.Counter(), collections.Counter()
     for instruction, operands, times in program.launches():
         kernels[instruction.kind] += times
-        moved[instruction.kind] += times * moved_bytes(instruction, operands)
+        moved[instruction.kind] += times * program.moved_bytes(instruction, operands)
     return kernels, moved

@@ -94,7 +94,7 @@ def predict(text: str) -> list[Kernel]:
             instruction.first(r'op_name="([^"]*)"'),
             times,
             microseconds * times,
-            hlo.moved_bytes(instruction, operands) / 1e9 * times,
+            program.moved_bytes(instruction, operands) / 1e9 * times,
         )
     return sorted(found.values(), key=lambda kernel: -kernel.microseconds)
 
@@ -129,7 +129,7 @@ def table(kernels: list[Kernel], rows: int = 20) -> str:
 
 def _time(program, instruction, operands):
     """Returns (kind, microseconds) of one run of a kernel."""
-    moved = hlo.moved_bytes(instruction, operands)
+    moved = program.moved_bytes(instruction, operands)
     convolution = _CUDNN.search(instruction.line)
     if convolution and 'window=' in instruction.line:
         kind = _KINDS.get(convolution[1], 'forward')

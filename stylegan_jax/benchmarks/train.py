@@ -28,7 +28,8 @@ def measure(
     step = devices.iteration()
     state = devices.replicate(training.create_state(case.config))
     batch = devices.arrange(noise_images(case))
-    compiled, times = compile_timed(lambda: step.lower(state, batch, LEARNING_RATE, stage=case.stage))
+    fades = devices.program(case.stage, case.batch, alpha=1.0).fades
+    compiled, times = compile_timed(lambda: step.lower(state, batch, LEARNING_RATE, stage=case.stage, fades=fades))
 
     def run(count):
         nonlocal state
@@ -36,7 +37,7 @@ def measure(
             state, metrics = compiled(state, batch, LEARNING_RATE)
         jax.block_until_ready((state, metrics))
 
-    flops = model_flops(iteration(case), *abstract_iteration(case))
+    flops = model_flops(iteration(case, fades=fades), *abstract_iteration(case))
     result = case.named() | measure_calls(run, compiled, batch=case.batch, flops=flops, rates=rates) | times
     on_compiled(run, compiled)
     return result

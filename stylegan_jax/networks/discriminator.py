@@ -46,11 +46,18 @@ class DiscriminatorLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [N, H, W, I] to [N, H, W, O], or to [N, H / 2, W / 2, O]."""
-        weight = conv_weight(self, x, self.features)
-        x = convolution.down_convolve(x, weight) if self.down else convolution.same_convolve(x, weight)
+        weight, taps = conv_weight(self, x, self.features), tuple(self.config.blur_filter)
+        if self.down:
+            in_convolution = convolution.blurs_rows(x.shape[2], x.shape[3], taps, x.dtype)
+            x = convolution.down_convolve(x, weight, taps if in_convolution else ())
+        else:
+            x = convolution.same_convolve(x, weight)
         bias = self.param('bias', nn.initializers.zeros, (self.features,))
-        taps = tuple(self.config.blur_filter) if self.blurs else ()
-        return epilogue.rectify_channels(x, bias, self.config.nonlinearity, taps)
+        if not self.blurs:
+            return epilogue.rectify_channels(x, bias, self.config.nonlinearity)
+        # The layer that follows may filter along rows itself: see `row_blur`.
+        columns_only = convolution.blurs_rows(x.shape[2], x.shape[3], taps, x.dtype)
+        return epilogue.rectify_channels(x, bias, self.config.nonlinearity, taps, columns_only)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -115,7 +122,7 @@ class Discriminate(nn.Module):
         label: Float[AnyArray, 'N K'],
         *,
         stage: int,
-        alpha: float | Float[AnyArray, ''],
+        alpha: float | Float[AnyArray, ''] | None,
         replicas: int = 1,
         dtype: jax.typing.DTypeLike | None = None,
     ) -> Float[Array, ' N']:
@@ -125,7 +132,8 @@ class Discriminate(nn.Module):
           images: [N, H, W, C] at the size of the stage.
           label: [N, K]; K may be 0.
           stage: the stage that the images enter at (static).
-          alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0).
+          alpha: weight of that stage against the one below, 0 to 1 (may be traced; ignored at stage 0); None for a
+            stage that is not faded (static).
           replicas: number of replicas whose images these are, one after another; minibatch statistics are formed
             within each.
           dtype: of activations; None = that of `images`. Statistics and scores are at least float32.
@@ -152,7 +160,7 @@ class Discriminate(nn.Module):
 
         Args:
           images, stage, replicas, dtype: see `__call__`.
-          alpha: see `__call__`; None for a network that does not grow: images enter at its last stage only (static).
+          alpha: see `__call__`; with None `init` makes a network that does not grow, which has one from_rgb.
 
         Returns:
           scores: [N, K], one for each class, or [N, 1] without labels.
@@ -286,7 +294,7 @@ def discriminate(
     label: Float[AnyArray, 'N K'],
     *,
     stage: int,
-    alpha: float | Float[AnyArray, ''],
+    alpha: float | Float[AnyArray, ''] | None,
     replicas: int = 1,
     dtype: jax.typing.DTypeLike | None = None,
 ) -> Float[Array, ' N']:

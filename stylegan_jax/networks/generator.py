@@ -337,7 +337,7 @@ def synthesize_images(
     noise: Sequence[Float[AnyArray, '_ _ _ 1']],
     *,
     stage: int,
-    alpha: float | Float[AnyArray, ''],
+    alpha: float | Float[AnyArray, ''] | None,
     dtype: jax.typing.DTypeLike | None = None,
 ) -> Float[Array, 'N h w C']:
     """Runs the synthesis network; see `networks.synthesis.Synthesis`."""

@@ -48,22 +48,22 @@ class SynthesisLayer(nn.Module):
           [N, h, w, C].
         """
         config = self.config
-        x = self._features(x, w, dtype)
+        taps = tuple(config.blur_filter) if self.source == 'conv_up' else ()
+        in_convolution = self._blurs_rows_in_convolution(taps, dtype)
+        x = self._features(x, w, dtype, taps if in_convolution else ())
         bias = self.param('bias', nn.initializers.zeros, (x.shape[-1],))
         # B of Figure 1b: learned scale of the noise for each channel, zero at first.
         strength = self.param('noise_strength', nn.initializers.zeros, (x.shape[-1],)) if config.use_noise else None
         # A of Figure 1b: learned affine map of w to the style y.
         style = Dense(2 * x.shape[-1], name='style')(w) if config.use_styles else None
         noise = noise if config.use_noise else None
-        taps = tuple(config.blur_filter) if self.source == 'conv_up' else ()
         if port := ports.BY_ARCHITECTURE.get(config.architecture):
             x = ports.stylize_channels(port, x, noise, strength, bias, style, config.nonlinearity, taps)
             return x.astype(dtype)
-        if config.use_styles and config.use_instance_norm and not config.use_pixel_norm:
+        if self._has_own_epilogue:
             # StyleGAN's own epilogue, with noise and AdaIN (Eq. 1), has derivatives written by hand.
-            return epilogue.stylize_channels(
-                x, noise, None if noise is None else strength, bias, style, config.nonlinearity, taps
-            )
+            strength = None if noise is None else strength
+            return epilogue.stylize_channels(x, noise, strength, bias, style, config.nonlinearity, taps, in_convolution)
         # Other configurations (the traditional generator, Table 1 A and B) are plain compositions.
         x = ops.blur(ops.at_least_float32(x), taps) + bias
         x = ops.rectify(x if noise is None else x + noise * strength, config.nonlinearity)
@@ -73,8 +73,24 @@ class SynthesisLayer(nn.Module):
             x = ops.instance_norm(x)
         return (ops.stylize(x, style) if config.use_styles else x).astype(dtype)
 
-    def _features(self, x, w, dtype):
-        """Returns [N, h, w, C] without bias, from the constant, from w or from the layer before."""
+    @property
+    def _has_own_epilogue(self):
+        config = self.config
+        is_port = config.architecture in ports.BY_ARCHITECTURE
+        return config.use_styles and config.use_instance_norm and not config.use_pixel_norm and not is_port
+
+    def _blurs_rows_in_convolution(self, taps, dtype):
+        """Returns whether the convolution filters along rows as well, so that the epilogue filters columns only."""
+        stage = self.layer // 2
+        _, width = self.config.image.stage_shape(stage)
+        features = num_fmaps(self.config, stage + 1)
+        return bool(taps) and self._has_own_epilogue and convolution.blurs_rows(width, features, taps, dtype)
+
+    def _features(self, x, w, dtype, row_taps):
+        """Returns [N, h, w, C] without bias, from the constant, from w or from the layer before.
+
+        With `row_taps` the convolution that doubles the size filters along rows.
+        """
         config = self.config
         stage = self.layer // 2
         features = num_fmaps(config, stage + 1)
@@ -93,7 +109,7 @@ class SynthesisLayer(nn.Module):
             return convolution.same_convolve(ops.upscale_bilinear(x), weight)
         # The official code fuses upsampling and convolution from 128 pixels on, and its fused form reverses the kernel.
         flip = min(height, width) >= config.flip_from
-        return convolution.up_convolve(x, weight, flip=flip)
+        return convolution.up_convolve(x, weight, flip=flip, taps=row_taps)
 
 
 class SynthesisBlock(nn.Module):
@@ -157,7 +173,7 @@ class Synthesis(nn.Module):
         noise: Sequence[jax.Array],
         *,
         stage: int,
-        alpha: float | jax.Array,
+        alpha: float | jax.Array | None,
         dtype: jax.typing.DTypeLike | None = None,
     ) -> jax.Array:
         """Synthesizes images.
@@ -166,7 +182,8 @@ class Synthesis(nn.Module):
           ws: [N, L, W].
           noise: a sequence of arrays [1 or N, h, w, 1], one per layer of the stages in use; empty for none.
           stage: the last stage to run (static).
-          alpha: weight of that stage against the one before, 0 to 1 (may be traced; ignored at stage 0).
+          alpha: weight of that stage against the one before, 0 to 1 (may be traced; ignored at stage 0); None for a
+            stage that is not faded (static).
           dtype: of activations above 16 pixels; None = that of `ws`, as below. Statistics and colours are at least
             float32.
 
@@ -176,6 +193,7 @@ class Synthesis(nn.Module):
         image = self.config.image
         # `init` visits every stage, so that the parameter tree is complete whatever stage runs later.
         last = image.num_stages - 1 if self.is_initializing() else stage
+        lowest = stage if alpha is None else stage - 1  # of those that make colours
         x, colours = None, []
         for s in range(last + 1):
             block = SynthesisBlock(self.config, s, name=stage_name(image, s))
@@ -183,9 +201,9 @@ class Synthesis(nn.Module):
             is_small = image.stage_resolution(s) <= FLOAT32_UP_TO
             x = block(x, ws, noise, ws.dtype if is_small else dtype or ws.dtype)
             # Only the last two stages are faded (ProGAN Figure 2).
-            if s >= stage - 1 or self.is_initializing():
+            if s >= lowest or self.is_initializing():
                 colours.append(block.to_rgb(x))
-        if stage == 0 or self.is_initializing():
+        if stage == 0 or alpha is None or self.is_initializing():
             return colours[-1]
         upscale = ops.upscale_bilinear if ports.is_bilinear(self.config.architecture) else ops.upscale
         return ops.fade(upscale(colours[-2]), colours[-1], alpha)

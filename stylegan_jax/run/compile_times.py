@@ -10,6 +10,7 @@ import jax
 
 from stylegan_jax.config import Config, DataConfig, LogConfig, serialization
 from stylegan_jax.runtime import atomic
+from stylegan_jax.training import Program
 
 FILE = 'compile_times.json'
 _MOST = 1000  # programs that the file remembers, the newest ones
@@ -33,12 +34,12 @@ class CompileTimes:
         """The folder that keeps compiled programs; None where nothing is kept."""
         return self._path and os.path.dirname(self._path)
 
-    def last(self, program: tuple[int, int, int]) -> float | None:
-        """Returns how long a program (stage, batch, steps) took to compile the last time [s]; None if not known."""
+    def last(self, program: Program) -> float | None:
+        """Returns how long a program (`training.Program`) took to compile the last time [s]; None if not known."""
         seconds = self._read().get(self._key(program))
         return float(seconds) if isinstance(seconds, (int, float)) else None
 
-    def note(self, program: tuple[int, int, int], seconds: float) -> None:
+    def note(self, program: Program, seconds: float) -> None:
         """Keeps how long a program took, where it was compiled and not found in the cache."""
         if self._path is None:
             return

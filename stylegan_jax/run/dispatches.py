@@ -14,7 +14,7 @@ import numpy as np
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import Iterations, Setting
 from stylegan_jax.data.batch import Batch
-from stylegan_jax.training import Devices
+from stylegan_jax.training import Devices, Program
 
 
 class Dispatch(typing.NamedTuple):
@@ -23,17 +23,12 @@ class Dispatch(typing.NamedTuple):
     Attributes:
       position: images shown before them.
       setting: what holds for all of them.
-      steps: how many they are.
+      program: that runs them.
     """
 
     position: int
     setting: Setting
-    steps: int
-
-    @property
-    def program(self) -> tuple[int, int, int]:
-        """(stage, batch, steps), which decide on the compiled program."""
-        return self.setting.stage, self.setting.batch, self.steps
+    program: Program
 
 
 def dispatches(
@@ -56,13 +51,13 @@ def dispatches(
         group = setting.batch * config.schedule.steps_per_evaluation
         if not group_nimg < position < group_nimg + group:
             group_nimg = position
-        steps = devices.steps_per_dispatch(setting.stage)
-        if (position - group_nimg) % (steps * setting.batch):
-            steps = 1
+        program = devices.program(setting.stage, setting.batch, setting.alpha)
+        if (position - group_nimg) % (program.steps * setting.batch):
+            program = program._replace(steps=1)
         # The setting changes only between groups, so all iterations of a dispatch share it.
-        others = list(itertools.islice(iterations, steps - 1))
+        others = list(itertools.islice(iterations, program.steps - 1))
         assert all(other == setting for _, other in others), (position, setting, others)
-        yield Dispatch(position, setting, steps)
+        yield Dispatch(position, setting, program)
 
 
 def with_batches(
@@ -84,7 +79,7 @@ def with_batches(
     """
     under_way = collections.deque()
     for dispatch in dispatches:
-        batches = [next_batch(dispatch.setting) for _ in range(dispatch.steps)]
+        batches = [next_batch(dispatch.setting) for _ in range(dispatch.program.steps)]
         under_way.append((dispatch, batches[-1], devices.arrange(*batches)))
         if len(under_way) > ahead:
             yield under_way.popleft()

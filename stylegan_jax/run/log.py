@@ -159,13 +159,16 @@ class RunLog:
         self._time_left.measure(entry['resolution'], seconds)
         return self._time_left.until_end(entry['nimg'])
 
-    def waiting(self, resolution: str, batch: int, steps: int, last: float | None, folder: str | None) -> None:
+    def waiting(
+        self, resolution: str, batch: int, steps: int, fades: bool, last: float | None, folder: str | None
+    ) -> None:
         """Says that the run waits for a program.
 
         Args:
           resolution: of the program's stage.
           batch: images of one iteration.
           steps: iterations per dispatch.
+          fades: whether the stage may be fading in.
           last: how long compiling it took the last time [s]; None if that is not known.
           folder: where it is kept for the next start; None if nothing is kept.
         """
@@ -175,13 +178,14 @@ class RunLog:
             words = f'it is kept in {folder}, where later starts find it'
         else:
             words = 'nothing is kept (compilation_cache=none), so every start compiles it'
-        self.message(f'waiting for the compiler: {_program(resolution, batch, steps)} ({words})')
+        self.message(f'waiting for the compiler: {_program(resolution, batch, steps, fades)} ({words})')
 
     def compiled(
         self,
         resolution: str,
         batch: int,
         steps: int,
+        fades: bool,
         seconds: float,
         waited: float,
         nimg: int,
@@ -195,6 +199,7 @@ class RunLog:
           resolution: of the program's stage.
           batch: images of one iteration.
           steps: iterations per dispatch.
+          fades: whether the stage may be fading in.
           seconds: how long compiling took.
           waited: how long the run could not go on without the program [s]; 0 for a short wait.
           nimg: images shown.
@@ -208,11 +213,12 @@ class RunLog:
             spared = ', from the cache' + (f' ({without:.1f}s without it)' if without else '')
         self.event(
             'compile',
-            f'compiled {_program(resolution, batch, steps)}: {seconds:.1f}s{spared}{wait}',
+            f'compiled {_program(resolution, batch, steps, fades)}: {seconds:.1f}s{spared}{wait}',
             nimg,
             resolution=resolution,
             batch=batch,
             steps=steps,
+            fades=fades,
             seconds=seconds,
             waited=waited,
             from_cache=from_cache,
@@ -306,9 +312,9 @@ class _Scalars:
             self._writer = None
 
 
-def _program(resolution, batch, steps):
+def _program(resolution, batch, steps, fades):
     per_dispatch = f', {steps} iterations per dispatch' if steps > 1 else ''
-    return f'{resolution}, batch {batch}{per_dispatch}'
+    return f'{resolution}, batch {batch}{per_dispatch}' + ('' if fades else ', without the fade')
 
 
 def _print(text):

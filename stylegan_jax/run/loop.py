@@ -75,7 +75,7 @@ class _Run:
       nimg, group_nimg, lod: the host's copy of these three numbers of the state, which saves waiting for the device.
       failure: what went wrong in this process while there are others, see `_guarded`.
       has_just_resumed: whether the run goes on from a checkpoint and no turn of the loop has passed yet.
-      program: (stage, batch, steps) of the newest dispatch.
+      program: of the newest dispatch.
     """
 
     def __init__(self, config, devices, records, opener):
@@ -112,7 +112,7 @@ class _Run:
             return dispatches(self.config, self.devices, iterations, self.group_nimg)
 
         for first in itertools.islice(all_dispatches(), 1):  # There is none if the run is at its end.
-            self._prepare(*first.program)
+            self._prepare(first.program)
             # The small operations that a fade begins with are compiled while the first program is, rather than later.
             enter_setting(self.config, self.state, first.setting, previous_lod=first.setting.lod + 1)
         batches = cluster.agree(
@@ -168,14 +168,15 @@ class _Run:
                 assert (dispatch.position, dispatch.setting) == (self.nimg, setting), (dispatch, self.nimg, setting)
                 self._await_program(dispatch, poll)
                 # 5. Train. The call returns before the device has done the work.
-                self.state, metrics = self.step(self.state, arranged, setting.lr, stage=setting.stage)
-                self.nimg += setting.batch * dispatch.steps
+                steps, fades = dispatch.program.steps, dispatch.program.fades
+                self.state, metrics = self.step(self.state, arranged, setting.lr, stage=setting.stage, fades=fades)
+                self.nimg += setting.batch * steps
                 assert self.nimg <= self._group_end(setting), (dispatch, self.group_nimg)
                 # 6. Count.
                 skipped_in_flight.append([metrics.pop(f'{network}_skipped_in_a_row') for network in 'dg'])
                 if self.records:
                     resolution, local = self._resolution(setting.stage), self.devices.local(metrics)
-                    self.records.ticks.add(setting, resolution, local, self.nimg, dispatch.steps)
+                    self.records.ticks.add(setting, resolution, local, self.nimg, steps)
                 # 7. Give up if gradients stay infinite. Reading the counts of an earlier dispatch waits for the device,
                 #    so it also keeps the host from running further ahead than _IN_FLIGHT dispatches.
                 if len(skipped_in_flight) > _IN_FLIGHT:
@@ -237,7 +238,7 @@ class _Run:
 
     def _await_program(self, dispatch, poll):
         """Waits for the program of a dispatch, and begins to compile those that come after it."""
-        compilation = self._prepare(*dispatch.program)  # the one that was begun earlier, if there is one
+        compilation = self._prepare(dispatch.program)  # the one that was begun earlier, if there is one
         waits = {dispatch.program: self._wait(compilation, dispatch.program, poll)}
         for program, seconds in self.step.compiled():
             if self.records:
@@ -250,7 +251,7 @@ class _Run:
         """Waits for a program, and returns the seconds, 0 for a short wait. The log says when a wait becomes longer."""
         start, is_long = time.monotonic(), False
         if not compilation.is_done and self.records:
-            self.records.log.activity(f'waiting for the compiler: {self._resolution(program[0])}')
+            self.records.log.activity(f'waiting for the compiler: {self._resolution(program.stage)}')
 
         def poll_and_say():
             nonlocal is_long
@@ -266,7 +267,7 @@ class _Run:
 
     def _note_compiled(self, program, seconds, waited):
         """Writes down that a program was compiled, or found in the cache, and how long that took."""
-        times, from_cache = self.records.compile_times, self._prepare(*program).from_cache
+        times, from_cache = self.records.compile_times, self._prepare(program).from_cache
         if not from_cache:
             times.note(program, seconds)
         without = times.last(program) if from_cache else None
@@ -282,20 +283,20 @@ class _Run:
         """
         shapes = [self.config.image.stage_shape(stage) for stage in range(self.config.image.num_stages)]
         later = [
-            (shapes.index(span.resolution), span.batch)
+            self.devices.program(shapes.index(span.resolution), span.batch, alpha=float(span.kind == 'steady'))
             for span in stage_table(self.config)
             if round(span.from_kimg * 1000) > self.nimg
         ]
-        needed = [(stage, batch, self.devices.steps_per_dispatch(stage)) for stage, batch in [self.program[:2], *later]]
+        newest = self.program._replace(steps=self.devices.steps_per_dispatch(self.program.stage))
         # Spans of the schedule can share a program. A dict keeps the order in which programs are needed.
-        ahead = list(dict.fromkeys(program for program in needed if program != self.program))
-        begun = [self._prepare(*program) for program in ahead[: _programs_ahead(self.devices)]]
-        if begun and self.records and ahead[0][0] != self.program[0]:
-            (stage, _, _), grid = ahead[0], self.records.ticks.grid
+        ahead = list(dict.fromkeys(program for program in [newest, *later] if program != self.program))
+        begun = [self._prepare(program) for program in ahead[: _programs_ahead(self.devices)]]
+        if begun and self.records and ahead[0].stage != self.program.stage:
+            stage, grid = ahead[0].stage, self.records.ticks.grid
             Compilation(lambda: (begun[0].result(), grid.prepare(stage)))
 
-    def _prepare(self, stage, batch, steps):
-        return self.step.prepare(self.state, stage=stage, batch=batch, steps=steps)
+    def _prepare(self, program):
+        return self.step.prepare(self.state, program)
 
     def _guarded(self, function):
         """Calls a function that may fail in this process alone, and returns its result, or None if it failed.
@@ -361,9 +362,8 @@ class _Run:
         return 'x'.join(map(str, self.config.image.stage_shape(stage)))
 
     def _named(self, program):
-        """Returns a program (stage, batch, steps) with the resolution in place of the stage."""
-        stage, batch, steps = program
-        return self._resolution(stage), batch, steps
+        """Returns a program with the resolution in place of the stage."""
+        return self._resolution(program.stage), *program[1:]
 
 
 def _programs_ahead(devices):

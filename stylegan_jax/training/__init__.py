@@ -6,7 +6,7 @@ from stylegan_jax.training.health import first_bad_tensor
 from stylegan_jax.training.losses import discriminator_loss, generator_loss
 from stylegan_jax.training.mixing import draw_crossover, mix_styles
 from stylegan_jax.training.optimizer import adam_init, adam_update
-from stylegan_jax.training.parallel import Devices
+from stylegan_jax.training.parallel import Devices, Program
 from stylegan_jax.training.reals import fade_reals, prepare_reals
 from stylegan_jax.training.sharing import Share
 from stylegan_jax.training.state import TrainState, create_state, enter_setting, network, run_key, with_options
@@ -14,6 +14,7 @@ from stylegan_jax.training.steps import discriminator_step, generator_step, trai
 
 __all__ = [
     'Devices',
+    'Program',
     'Share',
     'StepDraws',
     'TrainState',

@@ -210,7 +210,7 @@ def generate(
     label: jax.Array,
     draws: StepDraws,
     stage: int,
-    alpha: jax.typing.ArrayLike,
+    alpha: jax.typing.ArrayLike | None,
 ) -> tuple[jax.Array, jax.Array]:
     """Generates the images of a training step, with mixing regularization if the draws ask for it.
 
@@ -220,7 +220,7 @@ def generate(
       label: [N, K].
       draws: the latents, the crossover and the noise of the step.
       stage: the active stage (static).
-      alpha: weight of the stage against the one below it (may be traced).
+      alpha: weight of the stage against the one below it (may be traced); None for a stage that is not faded.
 
     Returns:
       images: [N, H, W, C] at the size of the stage.
@@ -258,7 +258,7 @@ def discriminator_of(
     d_params: optax.Params,
     label: jax.Array,
     stage: int,
-    alpha: jax.typing.ArrayLike,
+    alpha: jax.typing.ArrayLike | None,
     share: Share,
 ) -> Callable[[jax.Array], jax.Array]:
     """Returns the discriminator as a function of images alone, images [N, H, W, C] -> logits [N], as losses take it.
@@ -268,7 +268,7 @@ def discriminator_of(
       d_params: the discriminator's weights.
       label: of the images that it will score [N, K].
       stage: the active stage (static).
-      alpha: weight of the stage against the one below it (may be traced).
+      alpha: weight of the stage against the one below it (may be traced); None for a stage that is not faded.
       share: says how many replicas the N images belong to; minibatch statistics are formed within each.
     """
 

@@ -91,9 +91,9 @@ def _finite_flags(config, state, batch, stage, replica, names):
     )
     check('metric', metrics)
     # The sum of squares decides whether a step is skipped; it overflows before the gradient itself does.
-    check('gradient of D', gradients, measure=ops.sum_of_squares)
+    check('gradient of D', gradients, measure=lambda x: ops.sum_of_squares([x]))
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, stage=stage, replicas=numbers, dtype=dtype)
     result = generator_gradients(config, state, batch.g_labels, draws, stage=stage, share=share)
     check('metric', result.metrics)
-    check('gradient of G', result.g_params, measure=ops.sum_of_squares)
+    check('gradient of G', result.g_params, measure=lambda x: ops.sum_of_squares([x]))
     return jnp.stack(flags)

@@ -165,8 +165,18 @@ class Devices:
         """Returns the Iteration of these devices, of which nothing is compiled yet."""
         return Iteration(self)
 
-    def mapped(self, stage: int, steps: int) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-        """Returns a function of (state, batch, lr) that runs `steps` iterations over the devices, not compiled yet.
+    def program(self, stage: int, batch: int, alpha: float) -> Program:
+        """Returns the program that trains a stage at a fade weight, with a whole dispatch of iterations.
+
+        Accelerators leave the fade out at the last stage's full weight, where a run spends most of its time. Earlier
+        stages would be compiled twice for little.
+        """
+        is_last = stage == self._config.image.num_stages - 1
+        fades = self.are_cpus or not is_last or alpha < 1
+        return Program(stage, batch, self.steps_per_dispatch(stage), fades)
+
+    def mapped(self, program: Program) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+        """Returns a function of (state, batch, lr) that runs a program's iterations over the devices, not compiled yet.
 
         The function takes over the buffers of the state (donation), so that no second copy of it is needed.
         """
@@ -174,7 +184,7 @@ class Devices:
         def iteration(state, batch, lr):
             # Forms for other platforms than that of the devices would only take time to trace.
             with traced_for(platform_of(self._devices[0])):
-                return _train_iterations(self._config, state, batch, lr, stage, steps, self._share)
+                return _train_iterations(self._config, state, batch, lr, program, self._share)
 
         if self._config.parallel.mode == 'pmap':
             return jax.pmap(
@@ -192,26 +202,24 @@ class Devices:
             jax.shard_map(
                 iteration,
                 mesh=self._replicated.mesh,
-                in_specs=(whole, self._cut(steps), whole),
+                in_specs=(whole, self._cut(program.steps), whole),
                 out_specs=whole,
                 check_vma=False,
             ),
             donate_argnums=0,
         )
 
-    def abstract(self, state: TrainState, batch: int, stage: int, steps: int) -> tuple[TrainState, Batch, float]:
+    def abstract(self, state: TrainState, program: Program) -> tuple[TrainState, Batch, float]:
         """Returns the arguments of a `mapped` function as shapes and types alone, to compile it from.
 
         Args:
           state: a TrainState, of which only shapes and types count.
-          batch: images of one iteration over all devices.
-          stage: the active stage.
-          steps: iterations per dispatch.
+          program: that is compiled.
 
         Returns:
           (state, batch, lr).
         """
-        image = self._config.image
+        image, (stage, batch, steps, _) = self._config.image, program
         pixels, label = (*image.stage_shape(stage), image.channels), (image.label_dim,)
         cut, sharding = (batch,), NamedSharding(self._replicated.mesh, self._cut(steps))
         if self._config.parallel.mode == 'pmap':
@@ -237,12 +245,26 @@ class Devices:
         return PartitionSpec(*[None] * (steps > 1), _AXIS)
 
 
+class Program(typing.NamedTuple):
+    """What decides on a compiled program.
+
+    Attributes:
+      stage: the active stage.
+      batch: images of one iteration over all devices.
+      steps: iterations per dispatch.
+      fades: whether the stage may be fading in; see `train_iteration`.
+    """
+
+    stage: int
+    batch: int
+    steps: int = 1
+    fades: bool = True
+
+
 class Iteration:
     """A D step and a G step over all devices, one or several times per dispatch.
 
-    There is a program for each (stage, batch, steps), where `batch` is the size of a batch over all devices, and
-    `steps` is the number of iterations per dispatch. `prepare` compiles one in a thread; a call waits for it, or
-    compiles a program that was not prepared.
+    `prepare` compiles a program in a thread; a call waits for it, or compiles a program that was not prepared.
     """
 
     def __init__(self, devices: Devices):
@@ -253,38 +275,35 @@ class Iteration:
         self._compilations, self._unreported = {}, []
 
     @property
-    def programs(self) -> set[tuple[int, int, int]]:
-        """The (stage, batch, steps) of all programs that are compiled or being compiled."""
+    def programs(self) -> set[Program]:
+        """All programs that are compiled or being compiled."""
         return set(self._compilations)
 
-    def prepare(self, state: TrainState, *, stage: int, batch: int, steps: int = 1) -> Compilation:
+    def prepare(self, state: TrainState, program: Program) -> Compilation:
         """Begins to compile a program in a thread, unless that was begun before.
 
         Args:
           state: a TrainState, of which only shapes and types count.
-          stage: the active stage.
-          batch: images of one iteration over all devices.
-          steps: iterations per dispatch.
+          program: to compile.
 
         Returns:
           The Compilation, to wait for or to ask how it went.
         """
-        program = stage, batch, steps
         if program not in self._compilations:
-            abstract = self._devices.abstract(state, batch, stage, steps)
-            self._compilations[program] = Compilation(functools.partial(self._compile, abstract, stage, steps))
+            abstract = self._devices.abstract(state, program)
+            self._compilations[program] = Compilation(functools.partial(self._compile, abstract, program))
             if not self._devices.compiles_when_called:
                 self._unreported.append(program)
         return self._compilations[program]
 
-    def compiled(self) -> list[tuple[tuple[int, int, int], float]]:
-        """Returns [((stage, batch, steps), seconds)] of the compilations that ended since the previous call."""
+    def compiled(self) -> list[tuple[Program, float]]:
+        """Returns [(program, seconds)] of the compilations that ended since the previous call."""
         done = [program for program in self._unreported if self._compilations[program].is_done]
         self._unreported = [program for program in self._unreported if program not in done]
         return [(program, self._compilations[program].seconds) for program in done]
 
     def __call__(
-        self, state: TrainState, batch: Batch, lr: float, *, stage: int
+        self, state: TrainState, batch: Batch, lr: float, *, stage: int, fades: bool = True
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """Runs the iterations of one dispatch, see `steps.train_iteration`.
 
@@ -293,6 +312,7 @@ class Iteration:
           batch: the result of `Devices.arrange` for this process's part.
           lr: learning rate.
           stage: the active stage.
+          fades: see `Program`.
 
         Returns:
           (state, metrics), both replicated; metrics are sums over the iterations, but for counts of steps in a row.
@@ -301,15 +321,18 @@ class Iteration:
           Whatever compiling raised.
         """
         size, steps = self._devices.size_of(batch)
-        result = self.prepare(state, stage=stage, batch=size, steps=steps).result()(state, batch, lr)
+        result = self.prepare(state, Program(stage, size, steps, fades)).result()(state, batch, lr)
         return jax.block_until_ready(result) if self._one_by_one else result
 
-    def lower(self, state: TrainState, batch: Batch, lr: float, *, stage: int) -> jax.stages.Lowered:
+    def lower(
+        self, state: TrainState, batch: Batch, lr: float, *, stage: int, fades: bool = True
+    ) -> jax.stages.Lowered:
         """Returns the lowered form of a call, whose graph can be inspected and compiled."""
-        return self._devices.mapped(stage, self._devices.size_of(batch)[1]).lower(state, batch, lr)
+        program = Program(stage, *self._devices.size_of(batch), fades)
+        return self._devices.mapped(program).lower(state, batch, lr)
 
-    def _compile(self, abstract, stage, steps):
-        mapped = self._devices.mapped(stage, steps)
+    def _compile(self, abstract, program):
+        mapped = self._devices.mapped(program)
         if self._devices.compiles_when_called:
             return mapped
         with tracing:
@@ -317,13 +340,13 @@ class Iteration:
         return lowered.compile(self._devices.compiler_options)
 
 
-def _train_iterations(config, state, batch, lr, stage, steps, share):
+def _train_iterations(config, state, batch, lr, program, share):
     """Takes iterations one after another; returns sums of the metrics, but the last values of counts in a row."""
 
     def once(state, batch):
-        return train_iteration(config, state, batch, lr, stage=stage, share=share)
+        return train_iteration(config, state, batch, lr, stage=program.stage, fades=program.fades, share=share)
 
-    if steps == 1:
+    if program.steps == 1:
         return once(state, batch)
     # A loop on the device, so that the program does not grow with the number of iterations.
     state, metrics = jax.lax.scan(once, state, batch)

@@ -9,7 +9,7 @@ from stylegan_jax.networks import ops
 def prepare_reals(
     images: jax.Array,
     mirror: jax.Array | None,
-    alpha: jax.typing.ArrayLike,
+    alpha: jax.typing.ArrayLike | None,
     *,
     stage: int,
     dtype: jax.typing.DTypeLike = jnp.float32,
@@ -20,7 +20,7 @@ def prepare_reals(
     Args:
       images: [N, H, W, C] at the size of the stage; integers in [0, 255], or floats already in [-1, 1].
       mirror: whether to flip each image left to right [N], or None for never.
-      alpha: weight of the stage against the one below it (may be traced).
+      alpha: weight of the stage against the one below it (may be traced); None for a stage that is not faded.
       stage: the active stage (static).
       dtype: of the result.
       fourth_channel: the meaning of the last of four channels; see `fade_reals`.
@@ -33,7 +33,8 @@ def prepare_reals(
         x = x * (2 / 255) - 1
     if mirror is not None:
         x = jnp.where(mirror[:, None, None, None], x[:, :, ::-1], x)
-    return fade_reals(x, alpha, fourth_channel) if stage else x  # below stage 0 there is nothing to fade from
+    # Below stage 0 there is nothing to fade from.
+    return fade_reals(x, alpha, fourth_channel) if stage and alpha is not None else x
 
 
 def fade_reals(x: jax.Array, alpha: jax.typing.ArrayLike, fourth_channel: str = 'alpha') -> jax.Array:

@@ -33,7 +33,7 @@ class TrainState:
       cur_nimg: real images shown so far.
       group_nimg: value of `cur_nimg` when the schedule was last evaluated.
       lod: level of detail since then (0 is full size).
-      alpha: weight of the newest block since then.
+      alpha: weight of the newest block since then; None inside of an iteration without the fade.
       key: the run's random key.
       g_skipped: number of the generator's last steps in a row whose gradients were not finite.
       d_skipped: the same of the discriminator.
@@ -55,7 +55,7 @@ class TrainState:
     cur_nimg: jax.Array
     group_nimg: jax.Array
     lod: jax.Array
-    alpha: jax.Array
+    alpha: jax.Array | None
     key: jax.Array
     g_skipped: jax.Array
     d_skipped: jax.Array

@@ -127,6 +127,7 @@ def train_iteration(
     lr: jax.typing.ArrayLike,
     *,
     stage: int,
+    fades: bool = True,
     share: Share | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Takes a D step and then a G step, each with random draws of its own.
@@ -137,6 +138,8 @@ def train_iteration(
       batch: `images` [N, H, W, C], their `labels` [N, K], and `g_labels` [N, K] for the generator's step.
       lr: learning rate (may be traced).
       stage: the active stage (static).
+      fades: whether the stage may be fading in (static). If it is not, `state.alpha` has to be 1, and what a fade
+        computes at the stage below is left out.
       share: the part of the iteration that this device does, which has N images; None for all of it.
 
     Returns:
@@ -144,6 +147,8 @@ def train_iteration(
     """
     share = share or Share(config.replicas)
     size, options = batch.images.shape[0], {'stage': stage, 'replicas': share.numbers(), 'dtype': state.w_avg.dtype}
+    alpha = state.alpha
+    state = state if fades else state.replace(alpha=None)
     draws = draw_discriminator_step(config, state.key, state.cur_nimg, size, **options)
     state, d_metrics = discriminator_step(
         config, state, batch.images, batch.labels, draws, stage=stage, lr=lr, share=share
@@ -155,7 +160,7 @@ def train_iteration(
     state = state.replace(**jax.lax.optimization_barrier(waiting))
     draws = draw_generator_step(config, state.key, state.cur_nimg, size, **options)
     state, g_metrics = generator_step(config, state, batch.g_labels, draws, stage=stage, lr=lr, share=share)
-    return state, d_metrics | g_metrics
+    return state.replace(alpha=alpha), d_metrics | g_metrics
 
 
 def _apply_gradients(
@@ -176,7 +181,7 @@ def _apply_gradients(
     # Pins the gradients to the row-major layout that the weights have. XLA prefers another one for convolutions, and if
     # its transpose were fused into the update below, Adam could not update weights and moments in place.
     gradients = jax.tree.map(ops.row_major, gradients)
-    norm = jnp.sqrt(sum(map(ops.sum_of_squares, jax.tree.leaves(gradients))))
+    norm = jnp.sqrt(ops.sum_of_squares(jax.tree.leaves(gradients)))
     finite = jnp.isfinite(norm)
     updated = adam_update(
         gradients, optimizer, params, lr=lr, beta1=train.beta1, beta2=train.beta2, epsilon=train.epsilon

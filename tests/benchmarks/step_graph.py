@@ -17,7 +17,7 @@ def main(resolution, batch, precision):
     """Compiles, reads and prints."""
     case = Case(full_config(int(resolution), precision), int(batch))
     start = time.perf_counter()
-    compiled = compile_for_h100(iteration(case), *abstract_iteration(case), donate_argnums=0)
+    compiled = compile_for_h100(iteration(case, fades=False), *abstract_iteration(case), donate_argnums=0)
     text = compiled.as_text()
     graph = read_graph(text)
     print(

@@ -147,7 +147,7 @@ def test_data(run, monkeypatch):
         (['--resolution=many'], '--resolution=many: give whole numbers'),
         (['--resolution=64', '--batch=0'], '--batch=0: give whole numbers'),
         (['--resolution=64,128,256', '--batch=4,4'], '--batch=4,4: 2 values for 3 resolutions; give one for each'),
-        (['--resolution=65'], 'image.resolution=65'),
+        (['--resolution=65'], '--resolution=65: '),
         (['--precision=half'], "precision='half'"),
         (['--precision=float64'], '--precision=float64: it is for checking'),
         (['--what=data', '--precision=tf32'], '--precision: --what=data does not use it'),

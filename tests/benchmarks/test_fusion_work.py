@@ -71,3 +71,13 @@ def test_neighbours_in_memory_are_no_long_sum():
 %zero = f32[] constant(0)
 ROOT %sum = f32[512]{0} reduce(%x, %zero), dimensions={1}, to_apply=%add""")
     assert (counted.reduced, counted.longest) == (ELEMENTS, 0)
+
+
+def test_an_update_in_place_is_evaluated_where_it_is_new():
+    counted = work("""
+%x = f32[512,512]{1,0} parameter(0)
+%part = f32[2,512]{1,0} parameter(1)
+%sine = f32[2,512]{1,0} sine(%part)
+%zero = s32[] constant(0)
+ROOT %z = f32[512,512]{1,0} dynamic-update-slice(%x, %sine, %zero, %zero)""")
+    assert counted.plain == 2 * 512

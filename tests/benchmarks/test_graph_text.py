@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from stylegan_jax.benchmarks import h100
+from stylegan_jax.benchmarks import h100, hlo
 from stylegan_jax.benchmarks.graph import read_graph
 from stylegan_jax.errors import UserError
 
@@ -108,3 +108,55 @@ def test_missing_compiler_says_how_to_install(tmp_path, monkeypatch):
     (tmp_path / 'jax_cuda12_pjrt-0.1.dist-info').mkdir()
     with pytest.raises(UserError, match=f'not of JAX {jax.__version__}'):
         h100.compiler_library(str(tmp_path))
+
+
+# --- What a fused kernel reads and writes.
+
+
+def moved(lines, operands, result):
+    """Bytes that a fusion of these lines moves."""
+    body = '\n'.join(f'  {line}' for line in lines.strip().splitlines())
+    names = ', '.join(f'%{number}' for number in range(len(operands)))
+    parameters = '\n'.join(f'  %{number} = {shape} parameter({number})' for number, shape in enumerate(operands))
+    program = hlo.read(
+        f'%fused (x: f32[1]) -> f32[1] {{\n{body}\n}}\n\nENTRY %main (x: f32[1]) -> f32[1] {{\n{parameters}\n'
+        f'  ROOT %y = {result} fusion({names}), kind=kLoop, calls=%fused\n}}\n'
+    )
+    ((instruction, shapes, _),) = program.launches()
+    return program.moved_bytes(instruction, shapes)
+
+
+UPDATE = """
+%x = f32[8,64]{1,0} parameter(0)
+%b = f32[512]{0} bitcast(%x)
+%part = f32[16]{0} parameter(1)
+%zero = s32[] constant(0)
+ROOT %y = f32[512]{0} dynamic-update-slice(%b, %part, %zero)"""
+
+
+def test_an_update_in_place_moves_the_part_that_is_new():
+    operands = ['f32[8,64]', 'f32[16]']
+    assert moved(UPDATE, operands, 'f32[512]') == 2 * 16 * 4
+    # Where the array is read as well, all of it is copied.
+    elsewhere = UPDATE.replace('%part = f32[16]{0} parameter(1)', '%part = f32[16]{0} slice(%b), slice={[3:19]}')
+    assert moved(elsewhere, operands[:1], 'f32[512]') == 2 * 512 * 4
+
+
+def test_parts_are_read_of_arrays_that_are_sliced():
+    lines = """
+%x = f32[8,64]{1,0} parameter(0)
+%sine = f32[8,64]{1,0} sine(%x)
+%rows = f32[2,64]{1,0} slice(%sine), slice={[3:5], [0:64]}
+ROOT %y = f32[2,64]{1,0} add(%rows, %rows)"""
+    assert moved(lines, ['f32[8,64]'], 'f32[2,64]') == 2 * (2 * 64) * 4 + 2 * 64 * 4
+    # Columns are too narrow to be read alone.
+    columns = lines.replace('[2,64]', '[8,1]').replace('{[3:5], [0:64]}', '{[0:8], [5:6]}')
+    assert moved(columns, ['f32[8,64]'], 'f32[8,1]') == (8 * 64 + 8) * 4
+
+
+def test_sums_read_all_that_they_add_up():
+    lines = """
+%x = f32[8,64]{1,0} parameter(0)
+%zero = f32[] constant(0)
+ROOT %y = f32[8]{0} reduce(%x, %zero), dimensions={1}, to_apply=%add"""
+    assert moved(lines, ['f32[8,64]'], 'f32[8]') == (8 * 64 + 8) * 4

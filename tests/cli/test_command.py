@@ -159,7 +159,7 @@ def test_every_setting_that_a_message_gives_a_value_is_a_flag_of_some_command():
     texts = list(messages())
     assert len(texts) > 1000  # so that none are left out by mistake
     settings = {name for text in texts for name in re.findall(r'(?<![^\s(])([a-z][\w.]*)=', text)}
-    assert {'seed', 'data.count', 'image.label_dim', 'replicas'} <= settings
+    assert {'data.count', 'image.label_dim', 'replicas'} <= settings
     unknown = {name for name in settings if expanded(f'{name}=x', *names) == f'{name}=x'}
     assert unknown == set(NO_FLAGS)
 

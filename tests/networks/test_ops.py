@@ -111,9 +111,13 @@ def test_sums_and_means_over_pixels(float64, forms, height):
         tiny.assert_trees_close(tiny.with_gradients(ours, x), tiny.with_gradients(plain, x), rtol=1e-10, atol=1e-10)
 
 
-def test_sum_of_squares(float64, forms):
-    x = tiny.normal(3, 4, 5)
-    np.testing.assert_allclose(ops.sum_of_squares(x), np.sum(np.square(x)), rtol=1e-12)
+@pytest.mark.parametrize('sizes', [(5,), (60,), (5, 10, 60, 11), (60, 60)], ids=str)
+def test_sum_of_squares(float64, forms, monkeypatch, sizes):
+    """Of small arrays, of large ones, and of both."""
+    monkeypatch.setattr(ops, '_SMALL', 10)
+    arrays = [tiny.normal(size // 5, 5, seed=size) for size in sizes]
+    expected = sum(np.sum(np.square(x)) for x in arrays)
+    np.testing.assert_allclose(ops.sum_of_squares(arrays), expected, rtol=1e-12)
 
 
 def exact_statistics(x):

@@ -7,12 +7,15 @@ import pytest
 import tiny_run
 from stylegan_jax.config.schedule import Iterations
 from stylegan_jax.run.dispatches import black_batch, dispatches, with_batches
+from stylegan_jax.training import Program
 
 
 def devices(steps):
     """Stands in for devices with `steps` iterations per dispatch."""
     return types.SimpleNamespace(
-        steps_per_dispatch=lambda stage: steps, arrange=lambda *batches: batches, part=lambda batch: (0, batch)
+        program=lambda stage, batch, alpha: Program(stage, batch, steps),
+        arrange=lambda *batches: batches,
+        part=lambda batch: (0, batch),
     )
 
 
@@ -20,7 +23,7 @@ def steps_of(steps, nimg=0, group_nimg=0):
     """[(position, steps)] of the first three groups, which are of 4 iterations with 4 images each."""
     config = tiny_run.run_config()
     all_of_run = dispatches(config, devices(steps), Iterations(config, nimg, group_nimg), group_nimg)
-    return [(dispatch.position, dispatch.steps) for dispatch in all_of_run if dispatch.position < 48]
+    return [(dispatch.position, dispatch.program.steps) for dispatch in all_of_run if dispatch.position < 48]
 
 
 @pytest.mark.parametrize('steps', [1, 2, 4])
@@ -39,8 +42,8 @@ def test_all_iterations_of_a_dispatch_have_its_setting():
     iterations = Iterations(config, 0, 0)
     expected = [setting for _, setting in iterations]
     found = list(dispatches(config, devices(4), iterations, 0))
-    assert [dispatch.setting for dispatch in found for _ in range(dispatch.steps)] == expected
-    assert {dispatch.program for dispatch in found} == {(0, 4, 4), (1, 4, 4)}
+    assert [dispatch.setting for dispatch in found for _ in range(dispatch.program.steps)] == expected
+    assert {dispatch.program for dispatch in found} == {Program(0, 4, 4), Program(1, 4, 4)}
 
 
 def test_batches_are_asked_for_ahead_of_time():

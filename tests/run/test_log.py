@@ -126,7 +126,7 @@ def test_the_progress_line_stays_off_a_file(open_log, capsys):
 def test_a_tick_tells_the_time_that_is_left(tmp_path, capsys):
     """For people, for programs and for the report; that for pictures and checkpoints included."""
     log = RunLog(str(tmp_path), nimg=0, total_nimg=160, time_left=TimeLeft(tiny_run.run_config(), {'4x4': 9.0}))
-    log.compiled('8x8', 4, 1, 25.0, 20.0, 0)  # a wait that does not come again
+    log.compiled('8x8', 4, 1, True, 25.0, 20.0, 0)  # a wait that does not come again
     capsys.readouterr()
     log.tick(ENTRY | {'tick_seconds': 50.0, 'maintenance_seconds': 10.0, 'images_per_second': 0.6, 'nimg': 100})
     log.close()
@@ -145,16 +145,16 @@ def test_a_tick_tells_the_time_that_is_left(tmp_path, capsys):
     ],
 )
 def test_a_wait_for_the_compiler_says_how_long_it_may_take(open_log, capsys, last, folder, words):
-    open_log().waiting('8x8', 32, 16, last, folder)
+    open_log().waiting('8x8', 32, 16, True, last, folder)
     program = '8x8, batch 32, 16 iterations per dispatch'
     assert capsys.readouterr().out == f'waiting for the compiler: {program} ({words})\n'
 
 
 def test_a_program_of_the_cache_says_what_was_spared(open_log, capsys):
     log = open_log()
-    log.compiled('8x8', 32, 1, 1.9, 1.5, 0, from_cache=True, without=37.0)
-    log.compiled('8x8', 32, 1, 1.9, 0.0, 0, from_cache=True)
+    log.compiled('8x8', 32, 1, True, 1.9, 1.5, 0, from_cache=True, without=37.0)
+    log.compiled('8x8', 32, 1, False, 1.9, 0.0, 0, from_cache=True)
     assert capsys.readouterr().out.splitlines() == [
         'compiled 8x8, batch 32: 1.9s, from the cache (37.0s without it), of which the run waited 1.5s',
-        'compiled 8x8, batch 32: 1.9s, from the cache',
+        'compiled 8x8, batch 32, without the fade: 1.9s, from the cache',
     ]

@@ -121,7 +121,7 @@ def step(platform):
     """A D step and a G step, traced for a platform, or for any."""
     case = Case(tiny.run_config(**STEP, generator=WIDTHS, discriminator=WIDTHS), 4)
     with traced_for(platform):
-        return jax.jit(iteration(case)).trace(*abstract_iteration(case))
+        return jax.jit(iteration(case, fades=True)).trace(*abstract_iteration(case))
 
 
 def lowered_operations(traced, platform):

@@ -92,7 +92,7 @@ def test_choices_of_autotuning_are_kept_for_the_programs_of_a_run(tmp_path, monk
     monkeypatch.setattr(training.Devices, 'compiler_options', options)
     directory, config = compile_cache.use_cache(str(tmp_path / 'folder')), tiny.run_config()
     state = jax.eval_shape(lambda: training.create_state(config))
-    training.Devices(config).iteration().prepare(state, stage=0, batch=4).result()
+    training.Devices(config).iteration().prepare(state, training.Program(0, 4)).result()
     (reached,) = (tmp_path / 'dump').glob('*iteration*.debug_options')
     assert f'"{directory}/xla_gpu_per_fusion_autotune_cache_dir"' in reached.read_text()
 

@@ -79,7 +79,7 @@ def test_one_program_is_traced_at_a_time():
     step, state = training.Devices(config).iteration(), jax.eval_shape(lambda: training.create_state(config))
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        for compilation in [step.prepare(state, stage=stage, batch=4) for stage in (0, 1)]:
+        for compilation in [step.prepare(state, training.Program(stage, 4)) for stage in (0, 1)]:
             compilation.result()
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)

@@ -218,7 +218,8 @@ def test_only_forms_for_the_platform_of_the_devices_are_traced(mode):
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=1))
     runner = training.Devices(config)
     state = tiny.state(config, lod=1)
-    text = runner.mapped(0, 1).lower(*runner.abstract(state, 16, 0, 1)).as_text()
+    program = training.Program(0, 16)
+    text = runner.mapped(program).lower(*runner.abstract(state, program)).as_text()
     assert 'stablehlo.dot_general' in text
     assert 'stablehlo.case' not in text  # which is how a choice of the platform is lowered
 
@@ -235,23 +236,24 @@ def test_what_was_prepared_is_what_a_call_needs(mode, devices, per_dispatch):
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(mode=mode, devices=devices))
     runner = training.Devices(config)
     state, step = runner.replicate(tiny.state(config, lod=1)), runner.iteration()
-    compilation = step.prepare(state, stage=1, batch=16, steps=per_dispatch)
+    program = training.Program(1, 16, per_dispatch)
+    compilation = step.prepare(state, program)
     assert not compilation.is_done and step.compiled() == [], 'it did not go on in a thread'
-    step.prepare(state, stage=1, batch=16, steps=per_dispatch).result()
+    step.prepare(state, program).result()
     with count_compilations() as compilations:
         for nimg in (0, 32):  # also with what came out of the first call
             batches = [trajectory.batch_at(config, runner, nimg + 16 * number, 1) for number in range(per_dispatch)]
             state, _ = step(state, runner.arrange(*batches), 0.001, stage=1)
-    assert not compilations and step.programs == {(1, 16, per_dispatch)}
-    ((program, seconds),) = step.compiled()
-    assert program == (1, 16, per_dispatch) and seconds == compilation.seconds > 0 and step.compiled() == []
+    assert not compilations and step.programs == {program}
+    ((compiled, seconds),) = step.compiled()
+    assert compiled == program and seconds == compilation.seconds > 0 and step.compiled() == []
 
 
 def test_what_fails_in_the_thread_fails_the_call():
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=1))
     runner = training.Devices(config)
     state, step = runner.replicate(tiny.state(config, lod=1)), runner.iteration()
-    step.prepare(state.replace(w_avg=np.zeros([3], np.float32)), stage=0, batch=16)
+    step.prepare(state.replace(w_avg=np.zeros([3], np.float32)), training.Program(0, 16))
     with pytest.raises(TypeError, match='shapes'):
         step(state, runner.arrange(trajectory.batch_at(config, runner, 0, 0)), 0.001, stage=0)
 
@@ -278,8 +280,8 @@ def test_iterations_go_on_over_several_devices_while_a_thread_compiles():
     config = trajectory.run_config(precision='float32', parallel=ParallelConfig(devices=8))
     runner = training.Devices(config)
     state, step = runner.replicate(tiny.state(config, lod=1)), runner.iteration()
-    step.prepare(state, stage=0, batch=16).result()
-    compilation, during = step.prepare(state, stage=1, batch=16), 0
+    step.prepare(state, training.Program(0, 16)).result()
+    compilation, during = step.prepare(state, training.Program(1, 16)), 0
     while not compilation.is_done:
         state, _ = step(state, runner.arrange(trajectory.batch_at(config, runner, 0, 0)), 0.001, stage=0)
         during += 1
@@ -312,6 +314,16 @@ def test_steps_per_dispatch():
     assert training.Devices(trajectory.run_config(parallel=ParallelConfig(devices=1))).steps_per_dispatch(0) == 1
     config = trajectory.run_config(parallel=ParallelConfig(devices=1, steps_per_dispatch=2))
     assert training.Devices(config).steps_per_dispatch(0) == 2
+
+
+def test_accelerators_have_a_program_without_the_fade_for_the_last_stage(monkeypatch):
+    config = trajectory.run_config(parallel=ParallelConfig(devices=1))
+    devices, last = training.Devices(config), config.image.num_stages - 1
+    assert devices.program(last, 16, 1.0) == training.Program(last, 16, steps=1, fades=True)
+    monkeypatch.setattr(training.Devices, 'are_cpus', False)
+    steps = devices.steps_per_dispatch(last)
+    assert devices.program(last, 16, 1.0) == training.Program(last, 16, steps, fades=False)
+    assert devices.program(last, 16, 0.99).fades and devices.program(last - 1, 16, 1.0).fades
 
 
 def test_who_does_what_is_said():

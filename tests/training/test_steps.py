@@ -219,6 +219,19 @@ def run():
     return config, steps
 
 
+@pytest.mark.full
+def test_without_the_fade_a_stage_at_full_weight_trains_the_same(float64):
+    config = tiny.run_config(image=ImageConfig(8, label_dim=3), precision='float64')
+    state, batch = tiny.state(config, lod=0), batch_at(config, 1)
+    assert state.alpha == 1
+    with_fade, without = (
+        jax.jit(functools.partial(training.train_iteration, config, stage=1, fades=fades))(state, batch, 0.001)
+        for fades in (True, False)
+    )
+    assert np.any(without[0].g_params['synthesis']['4x4']['const']['bias'])
+    tiny.assert_trees_close(with_fade, without, rtol=1e-9, atol=1e-12)
+
+
 def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
     config, steps = run
     state = tiny.state(config, lod=1)
@@ -227,7 +240,7 @@ def test_stages_are_compiled_once_and_alpha_and_rates_are_traced(run):
         state, metrics = steps(state, batch_at(config, stage, seed=int(state.cur_nimg)), lr, stage=stage)
         assert all_finite(state) and np.isfinite(metrics['d_loss']) and np.isfinite(metrics['g_loss'])
     assert state.cur_nimg == 20
-    assert steps.iteration.programs == {(0, 4, 1), (1, 4, 1)}
+    assert steps.iteration.programs == {training.Program(0, 4), training.Program(1, 4)}
 
 
 def test_iterations_repeat_exactly(run):

@@ -20,40 +20,31 @@ Accelerators get library convolutions; where the size is halved or doubled these
 are [O, k, k, I] (cuDNN's layout for NHWC images), so that one array in memory serves all three functions. CPUs get
 matrix products (`minimal_filtering`) where those are faster, and elsewhere their own library's form (`canonical`).
 
-NVIDIA GPUs take neighbouring pixels as one where images in half precision have few features (`row_packing`). Each of
-the three functions is then computed as the same function of blocks of pixels, so that its derivatives stay as they are.
+NVIDIA GPUs take neighbouring pixels as one where images in half precision have few features (`blocks`). Each of the
+three functions is then another way to compute the same, so that its derivatives stay as they are.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels import canonical, minimal_filtering, row_packing
+from stylegan_jax.networks.kernels import blocks, canonical, minimal_filtering, row_packing
+from stylegan_jax.networks.kernels import library_convolution as library
+from stylegan_jax.networks.kernels.kernel_forms import (
+    BACKWARD,
+    FORWARD,
+    KernelForm,
+    kernel_3x3,
+    kernel_4x4,
+    kernel_4x4_adjoint,
+)
+from stylegan_jax.networks.kernels.storage import is_half_precision
+from stylegan_jax.networks.kernels.two_pass_blur import along
 from stylegan_jax.runtime.by_platform import by_platform
-
-_LAYOUT = ('NHWC', 'OHWI', 'NHWC')
-_FORWARD = (3, 0, 1, 2)  # permutation of a weight [k, k, I, O] into a kernel [O, k, k, I]
-_BACKWARD = (1, 2, 3, 0)  # the inverse of _FORWARD
-_TRANSPOSED = (2, 0, 1, 3)  # permutation of a weight [k, k, O, I] into a kernel [O, k, k, I]
-
-
-class KernelForm(NamedTuple):
-    """How a stored weight becomes the kernel of `convolve_down`.
-
-    Attributes:
-      transposed: the weight is [3, 3, O, I]: it belongs to an up convolution, whose inputs are the outputs of
-        `convolve_down`.
-      mirrored: the kernel is the weight reversed along height and width.
-      divisor: the kernel is the weight divided by this; 4 turns the sum over 2x2 pixels into their mean.
-    """
-
-    transposed: bool = False
-    mirrored: bool = False
-    divisor: int = 1
 
 
 def same_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
@@ -62,15 +53,30 @@ def same_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
     # have the sum rounded a second time.
     if row_packing.pixels_per_block(x.shape[2], max(weight.shape[2:]), x.dtype) == 1:
         weight = weight.astype(x.dtype)
-    return convolve(x, _row_major_on_accelerators(_with_pinned_layout(weight).transpose(_FORWARD)))
+    return convolve(x, _row_major_on_accelerators(_with_pinned_layout(weight).transpose(FORWARD)))
 
 
-def down_convolve(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Convolves with a 3x3 weight [3, 3, I, O] and averages 2x2 pixels: [N, H, W, I] -> [N, H / 2, W / 2, O]."""
-    return convolve_down(x, _with_pinned_layout(weight), KernelForm(divisor=4))
+def blurs_rows(width: int, features: int, taps: Sequence[float], dtype: jax.typing.DTypeLike) -> bool:
+    """Returns whether `down_convolve` and `up_convolve` should filter along rows, rather than what is around them.
+
+    Args:
+      width: of the larger images.
+      features: of the larger images.
+      taps: of the filter.
+      dtype: of the images.
+    """
+    return row_packing.pixels_with_blur(width, features, taps, jnp.dtype(dtype)) > 1
 
 
-def up_convolve(x: jax.Array, weight: jax.Array, *, flip: bool) -> jax.Array:
+def down_convolve(x: jax.Array, weight: jax.Array, taps: tuple[float, ...] = ()) -> jax.Array:
+    """Convolves with a 3x3 weight [3, 3, I, O] and averages 2x2 pixels: [N, H, W, I] -> [N, H / 2, W / 2, O].
+
+    With `taps` it first filters along rows, as `ops.blur` does along both axes.
+    """
+    return convolve_down(x, _with_pinned_layout(weight), KernelForm(divisor=4, taps=taps))
+
+
+def up_convolve(x: jax.Array, weight: jax.Array, *, flip: bool, taps: tuple[float, ...] = ()) -> jax.Array:
     """Doubles the size and convolves with a 3x3 weight: [N, H, W, I] -> [N, 2 * H, 2 * W, O].
 
     The same function as `ops.upscale` followed by the convolution, with 4/9 of its multiplications or fewer.
@@ -80,11 +86,12 @@ def up_convolve(x: jax.Array, weight: jax.Array, *, flip: bool) -> jax.Array:
       weight: [3, 3, I, O].
       flip: reverse the weight along height and width, as the official fused form does. A transposed convolution
         reverses its kernel by itself, so the kernel is reversed beforehand where this is False.
+      taps: of a filter along rows of the result, as `ops.blur` filters along both axes; () for none.
 
     Returns:
       [N, 2 * H, 2 * W, O].
     """
-    return convolve_up(x, _with_pinned_layout(weight), KernelForm(transposed=True, mirrored=not flip))
+    return convolve_up(x, _with_pinned_layout(weight), KernelForm(transposed=True, mirrored=not flip, taps=taps[::-1]))
 
 
 # --- The three that keep the size.
@@ -104,11 +111,11 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     def on_cpu(x, kernel):
         form = minimal_filtering if minimal_filtering.saves_time(x.shape, len(kernel)) else canonical
-        return form.convolve(x, kernel.transpose(_BACKWARD))
+        return form.convolve(x, kernel.transpose(BACKWARD))
 
     pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], len(kernel)), x.dtype)
     return _on_platform(
-        x, kernel.astype(x.dtype), cpu=on_cpu, blocks=_correlate_blocks, pixels=pixels, default=_correlate
+        x, kernel.astype(x.dtype), cpu=on_cpu, in_blocks=blocks.convolve, pixels=pixels, default=library.correlate
     )
 
 
@@ -118,16 +125,16 @@ def transposed_convolve(y: jax.Array, kernel: jax.Array) -> jax.Array:
 
     def on_cpu(y, kernel):
         form = minimal_filtering if minimal_filtering.saves_time(y.shape, kernel.shape[-1]) else canonical
-        return form.transposed_convolve(y, kernel.transpose(_BACKWARD))
+        return form.transposed_convolve(y, kernel.transpose(BACKWARD))
 
     pixels = row_packing.pixels_per_block(y.shape[2], max(y.shape[3], kernel.shape[-1]), y.dtype)
     return _on_platform(
         y,
         kernel.astype(y.dtype),
         cpu=on_cpu,
-        blocks=_correlate_blocks_transposed,
+        in_blocks=blocks.transposed_convolve,
         pixels=pixels,
-        default=_correlate_transposed,
+        default=library.correlate_transposed,
     )
 
 
@@ -140,16 +147,16 @@ def filter_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
 
     def on_cpu(x, y):
         form = minimal_filtering if minimal_filtering.saves_time(x.shape, y.shape[-1]) else canonical
-        return ops.at_least_float32(form.filter_gradient(x, y).transpose(_FORWARD))
+        return ops.at_least_float32(form.filter_gradient(x, y).transpose(FORWARD))
 
     pixels = row_packing.pixels_per_block(x.shape[2], max(x.shape[3], y.shape[3]), x.dtype)
     return _on_platform(
         x,
         y,
         cpu=on_cpu,
-        blocks=lambda x, y, pixels: _filter_gradient_of_blocks(x, y, 3, pixels),
+        in_blocks=blocks.filter_gradient,
         pixels=pixels,
-        default=lambda x, y: ops.at_least_float32(_filter_gradient(x, y, (3, 3))),
+        default=lambda x, y: ops.at_least_float32(library.filter_gradient(x, y, (3, 3))),
     )
 
 
@@ -179,7 +186,7 @@ def convolve_down(x: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Arra
     Args:
       x: [N, 2 * h, 2 * w, I].
       weight: [3, 3, I, O] or [3, 3, O, I], in float32, or float64 if the images are.
-      form: how the weight becomes the kernel.
+      form: how the weight becomes the kernel, and what is done to the images before.
 
     Returns:
       [N, h, w, O].
@@ -187,24 +194,26 @@ def convolve_down(x: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Arra
     return _on_platform(
         x,
         weight,
-        cpu=lambda x, weight: minimal_filtering.down(x, _kernel_3x3(weight, form)),
-        blocks=lambda x, weight, pixels: _correlate_blocks(x, _kernel_4x4(weight, form, x.dtype), pixels, 2),
-        pixels=row_packing.pixels_per_block(x.shape[2], x.shape[3], x.dtype),
-        default=lambda x, weight: _correlate(x, _kernel_4x4(weight, form, x.dtype), (2, 2)),
+        cpu=lambda x, weight: minimal_filtering.down(_blurred(x, form.taps), kernel_3x3(weight, form)),
+        in_blocks=lambda x, weight, pixels: blocks.convolve_down(x, weight, form, pixels),
+        pixels=_pixels_for_halving(x.shape[2], x.shape[3], form, x.dtype),
+        default=lambda x, weight: library.correlate(_blurred(x, form.taps), kernel_4x4(weight, form, x.dtype), (2, 2)),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve_up(y: jax.Array, weight: jax.Array, form: KernelForm) -> jax.Array:
     """Computes the adjoint of `convolve_down` in its images: [N, h, w, O] -> [N, 2 * h, 2 * w, I]."""
-    features = weight.shape[3 if form.transposed else 2]
+    features, taps = weight.shape[3 if form.transposed else 2], form.taps[::-1]
     return _on_platform(
         y,
         weight,
-        cpu=lambda y, weight: minimal_filtering.up(y, _kernel_3x3(weight, form)),
-        blocks=lambda y, weight, pixels: _correlate_blocks_transposed(y, _kernel_4x4(weight, form, y.dtype), pixels, 2),
-        pixels=row_packing.pixels_per_block(2 * y.shape[2], features, y.dtype),
-        default=lambda y, weight: _correlate_transposed(y, _kernel_4x4(weight, form, y.dtype), (2, 2)),
+        cpu=lambda y, weight: _up_and_blurred(minimal_filtering.up(y, kernel_3x3(weight, form)), taps),
+        in_blocks=lambda y, weight, pixels: blocks.convolve_up(y, weight, form, pixels),
+        pixels=_pixels_for_halving(2 * y.shape[2], features, form, y.dtype),
+        default=lambda y, weight: _up_and_blurred(
+            library.correlate_transposed(y, kernel_4x4(weight, form, y.dtype), (2, 2)), taps
+        ),
     )
 
 
@@ -214,11 +223,13 @@ def down_filter_gradient(x: jax.Array, y: jax.Array, form: KernelForm) -> jax.Ar
     return _on_platform(
         x,
         y,
-        # Back from a kernel to a weight: `_kernel_3x3` is its own adjoint.
-        cpu=lambda x, y: _kernel_3x3(minimal_filtering.down_filter_gradient(x, y), form),
-        blocks=lambda x, y, pixels: _kernel_4x4_adjoint(_filter_gradient_of_blocks(x, y, 4, pixels, 2), form),
-        pixels=row_packing.pixels_per_block(x.shape[2], x.shape[3], x.dtype),
-        default=lambda x, y: _kernel_4x4_adjoint(ops.at_least_float32(_filter_gradient(x, y, (4, 4), (2, 2))), form),
+        # Back from a kernel to a weight: `kernel_3x3` is its own adjoint.
+        cpu=lambda x, y: kernel_3x3(minimal_filtering.down_filter_gradient(_blurred(x, form.taps), y), form),
+        in_blocks=lambda x, y, pixels: kernel_4x4_adjoint(blocks.down_filter_gradient(x, y, form, pixels), form),
+        pixels=_pixels_for_halving(x.shape[2], x.shape[3], form, x.dtype),
+        default=lambda x, y: kernel_4x4_adjoint(
+            ops.at_least_float32(library.filter_gradient(_blurred(x, form.taps), y, (4, 4), (2, 2))), form
+        ),
     )
 
 
@@ -237,67 +248,36 @@ down_filter_gradient.defvjp(
 )
 
 
-# --- The forms in blocks of pixels.
-
-
-def _on_platform(*arrays, cpu, blocks, pixels, default):
-    """Calls the function for the platform; `blocks` is the one for GPUs where blocks have more than one pixel.
+def _on_platform(*arrays, cpu, in_blocks, pixels, default):
+    """Calls the function for the platform; `in_blocks` is the one for GPUs where blocks have more than one pixel.
 
     Other accelerators keep the plain form: TPUs store an image of few features otherwise than one of many, so that
     blocks would have to be copied. It is also the form in which `flops.model_flops` counts.
     """
-    cuda = {'cuda': functools.partial(blocks, pixels=pixels)} if pixels > 1 else {}
+    cuda = {'cuda': functools.partial(in_blocks, pixels=pixels)} if pixels > 1 else {}
     return by_platform(*arrays, cpu=cpu, default=default, **cuda)
 
 
-def _correlate_blocks(x, kernel, pixels, stride=1):
-    """[N, H, W, I] with [O, k, k, I] -> [N, H / stride, W / stride, O], with k = 3, or 4 for stride 2."""
-    kernel = ops.row_major(row_packing.pack_kernel(kernel, pixels, stride))
-    y = _correlate(row_packing.pack_images(x, pixels), kernel, (stride, 1))
-    return row_packing.unpack_images(y, pixels // stride)
+def _pixels_for_halving(width, features, form, dtype):
+    """Returns the number of pixels of a block of larger images."""
+    if form.taps:
+        return row_packing.pixels_with_blur(width, features, form.taps, dtype)
+    return row_packing.pixels_per_block(width, features, dtype)
 
 
-def _correlate_blocks_transposed(y, kernel, pixels, stride=1):
-    """Adjoint of `_correlate_blocks` in its images."""
-    kernel = ops.row_major(row_packing.pack_kernel(kernel, pixels, stride))
-    y = row_packing.pack_images(y, pixels // stride)
-    return row_packing.unpack_images(_correlate_transposed(y, kernel, (stride, 1)), pixels)
+def _up_and_blurred(x, taps):
+    """Filters the result of an up convolution along rows, where platforms have no blocks to do it in."""
+    return _stored(along(ops.at_least_float32(x), taps, axis=2).astype(x.dtype)) if taps else x
 
 
-def _filter_gradient_of_blocks(x, y, size, pixels, stride=1):
-    """Adjoint of `_correlate_blocks` in its kernel: [O, size, size, I] in float32 or float64."""
-    x, y = row_packing.pack_images(x, pixels), row_packing.pack_images(y, pixels // stride)
-    packed = ops.row_major(_filter_gradient(x, y, (size, 3), (stride, 1)))
-    return row_packing.pack_kernel_adjoint(ops.at_least_float32(packed), pixels, stride)
+def _blurred(x, taps):
+    """Filters the images of a down convolution along rows."""
+    return along(ops.at_least_float32(_stored(x)), taps, axis=2).astype(x.dtype) if taps else x
 
 
-# --- The convolutions that libraries implement. Pairs are along height and width.
-
-
-def _correlate(x, kernel, strides=(1, 1)):
-    """[N, H, W, I] with [O, k, l, I] -> [N, H / stride, W / stride, O]: zero-padded, by one pixel for k = 3 and 4."""
-    padding = [((size - 1) // 2,) * 2 for size in kernel.shape[1:3]]
-    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=_LAYOUT)
-
-
-def _correlate_transposed(y, kernel, strides=(1, 1)):
-    """Adjoint of `_correlate` in its images.
-
-    Without the barrier XLA:GPU merges the reversal of the kernel, which is part of an input gradient, into the
-    expression of the kernel. It then no longer recognises the convolution as an input gradient, and calls cuDNN with a
-    convolution over inserted zeros.
-    """
-    kernel = lax.optimization_barrier(kernel)
-    # `linear_transpose` makes the form that XLA recognises as the input gradient of a convolution.
-    batch, height, width, _ = y.shape
-    x = jax.ShapeDtypeStruct((batch, height * strides[0], width * strides[1], kernel.shape[-1]), y.dtype)
-    return jax.linear_transpose(lambda x: _correlate(x, kernel, strides), x)(y)[0]
-
-
-def _filter_gradient(x, y, sizes, strides=(1, 1)):
-    """Adjoint of `_correlate` in its kernel, which is [O, *sizes, I]."""
-    kernel = jax.ShapeDtypeStruct((y.shape[-1], *sizes, x.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda kernel: _correlate(x, kernel, strides), kernel)(y)[0]
+def _stored(x):
+    """Has x stored in half precision: otherwise filters along rows and columns would be one expression again."""
+    return lax.optimization_barrier(x) if is_half_precision(x.dtype) else x
 
 
 # --- The layout of weights and kernels in memory.
@@ -322,34 +302,3 @@ _with_pinned_layout.defvjp(
     # The barrier has the gradient stored in this layout, rather than fused with the update.
     lambda _, d: (by_platform(d, cpu=lambda d: d, default=lambda d: lax.optimization_barrier(ops.row_major(d))),),
 )
-
-
-def _kernel_3x3(weight, form):
-    """Returns the kernel [3, 3, I, O] of a weight. The adjoint of this linear map has the same expression."""
-    weight = (weight[::-1, ::-1] if form.mirrored else weight) / form.divisor
-    return weight.swapaxes(2, 3) if form.transposed else weight
-
-
-def _kernel_4x4(weight, form, dtype):
-    """Returns the kernel [O, 4, 4, I] that correlates and sums over 2x2 pixels at once.
-
-    The sum of a 3x3 correlation over 2x2 neighbouring pixels is one correlation with the sum of four copies of the
-    kernel, shifted by no pixel or one along each axis.
-    """
-    kernel = _add_neighbours(jnp.pad(weight, ((1, 1), (1, 1), (0, 0), (0, 0))), 0)  # [5, 5, ...] -> [4, 4, ...]
-    kernel = kernel.transpose(_TRANSPOSED if form.transposed else _FORWARD)
-    return ops.row_major(((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor).astype(dtype))
-
-
-def _kernel_4x4_adjoint(kernel, form):
-    """Adjoint of `_kernel_4x4`: [O, 4, 4, I] -> a weight. Adds before it transposes, because 3x3 is less to move."""
-    kernel = ops.row_major(_add_neighbours((kernel[:, ::-1, ::-1] if form.mirrored else kernel) / form.divisor, 1))
-    return kernel.transpose((1, 2, 0, 3) if form.transposed else (1, 2, 3, 0))
-
-
-def _add_neighbours(kernel, axis):
-    """Sums over 2x2 neighbours along `axis` and the next one, each of which becomes shorter by one."""
-    for one in (axis, axis + 1):
-        size = kernel.shape[one]
-        kernel = lax.slice_in_dim(kernel, 1, size, axis=one) + lax.slice_in_dim(kernel, 0, size - 1, axis=one)
-    return kernel

@@ -28,8 +28,10 @@ from stylegan_jax.networks.kernels.two_pass_blur import blur
 # --- The discriminator's epilogue.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def rectify_channels(x: jax.Array, bias: jax.Array, nonlinearity: str, taps: tuple[float, ...] = ()) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def rectify_channels(
+    x: jax.Array, bias: jax.Array, nonlinearity: str, taps: tuple[float, ...] = (), columns_only: bool = False
+) -> jax.Array:
     """Adds biases, applies the rectifier, and blurs: the discriminator's epilogue.
 
     Args:
@@ -37,11 +39,13 @@ def rectify_channels(x: jax.Array, bias: jax.Array, nonlinearity: str, taps: tup
       bias: [C].
       nonlinearity: see `ops.rectify`.
       taps: see `ops.blur`; () for no blur.
+      columns_only: blur along columns only, because the convolution that follows does so along rows.
 
     Returns:
       [N, H, W, C] in the type of `x`.
     """
-    return blur(ops.rectify(ops.at_least_float32(x) + bias, nonlinearity), taps, x.dtype).astype(x.dtype)
+    rectified = ops.rectify(ops.at_least_float32(x) + bias, nonlinearity)
+    return blur(rectified, taps, x.dtype, columns_only=columns_only).astype(x.dtype)
 
 
 # Let s be the slope of the rectifier at x + bias, and B the blur. The derivative of the epilogue applied to a tangent t
@@ -50,18 +54,20 @@ def rectify_channels(x: jax.Array, bias: jax.Array, nonlinearity: str, taps: tup
 # convolutions, the two are one another's derivatives: the second derivatives that R1 needs are these two again.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _rectify_tangent(x, bias, tangent, nonlinearity, taps):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _rectify_tangent(x, bias, tangent, nonlinearity, taps, columns_only):
     """B(s * tangent): [N, H, W, C]."""
     x, tangent = _apart(x, tangent)
-    return blur(_slope(x, bias, nonlinearity) * ops.at_least_float32(tangent), taps, x.dtype).astype(x.dtype)
+    masked = _slope(x, bias, nonlinearity) * ops.at_least_float32(tangent)
+    return blur(masked, taps, x.dtype, columns_only=columns_only).astype(x.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _rectify_cotangent(x, bias, dy, nonlinearity, taps):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _rectify_cotangent(x, bias, dy, nonlinearity, taps, columns_only):
     """s * B'(dy): [N, H, W, C]."""
     x, dy = _apart(x, dy)
-    return (_slope(x, bias, nonlinearity) * blur(ops.at_least_float32(dy), taps[::-1], x.dtype)).astype(x.dtype)
+    slope = _slope(x, bias, nonlinearity)
+    return (slope * blur(ops.at_least_float32(dy), taps[::-1], x.dtype, columns_only=columns_only)).astype(x.dtype)
 
 
 def _slope(x, bias, nonlinearity):
@@ -77,22 +83,25 @@ def _apart(x, other):
     return optimization_barrier((x, other)) if is_half_precision(x.dtype) else (x, other)
 
 
-def _rectify_backward(nonlinearity, taps, saved, dy):
-    dx = _rectify_cotangent(*saved, dy, nonlinearity, taps)
+def _rectify_backward(nonlinearity, taps, columns_only, saved, dy):
+    dx = _rectify_cotangent(*saved, dy, nonlinearity, taps, columns_only)
     return dx, ops.sum_over_images(ops.at_least_float32(dx)).astype(saved[1].dtype)
 
 
 rectify_channels.defvjp(lambda x, bias, *static: (rectify_channels(x, bias, *static), (x, bias)), _rectify_backward)
 _rectify_tangent.defvjp(
     lambda x, bias, tangent, *static: (_rectify_tangent(x, bias, tangent, *static), (x, bias)),
-    lambda nonlinearity, taps, saved, dy: (
+    lambda nonlinearity, taps, columns_only, saved, dy: (
         *map(jnp.zeros_like, saved),
-        _rectify_cotangent(*saved, dy, nonlinearity, taps),
+        _rectify_cotangent(*saved, dy, nonlinearity, taps, columns_only),
     ),
 )
 _rectify_cotangent.defvjp(
     lambda x, bias, dy, *static: (_rectify_cotangent(x, bias, dy, *static), (x, bias)),
-    lambda nonlinearity, taps, saved, t: (*map(jnp.zeros_like, saved), _rectify_tangent(*saved, t, nonlinearity, taps)),
+    lambda nonlinearity, taps, columns_only, saved, t: (
+        *map(jnp.zeros_like, saved),
+        _rectify_tangent(*saved, t, nonlinearity, taps, columns_only),
+    ),
 )
 
 
@@ -104,7 +113,7 @@ _rectify_cotangent.defvjp(
 _BLURRED = jnp.float16
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
 def stylize_channels(
     x: jax.Array,
     noise: jax.Array | None,
@@ -113,6 +122,7 @@ def stylize_channels(
     style: jax.Array,
     nonlinearity: str,
     taps: tuple[float, ...] = (),
+    columns_only: bool = False,
 ) -> jax.Array:
     """Blurs, adds noise and biases, applies the rectifier and AdaIN: the generator's epilogue (StyleGAN Figure 1b).
 
@@ -124,20 +134,22 @@ def stylize_channels(
       style: y of StyleGAN Eq. 1, see `ops.stylize`, [N, 2 * C].
       nonlinearity: see `ops.rectify`.
       taps: see `ops.blur`; () for no blur.
+      columns_only: blur along columns only, because the convolution before has done so along rows.
 
     Returns:
       [N, H, W, C] in the type of `x`.
     """
-    return _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps)[0]
+    return _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps, columns_only)[0]
 
 
-def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps):
+def _stylize_forward(x, noise, strength, bias, style, nonlinearity, taps, columns_only):
     storage = _storage(x.dtype, taps)
     if taps and storage:
-        features, mean, factor = _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps)
+        blurred = blur(ops.at_least_float32(x), taps, _BLURRED, columns_only=columns_only, saturates=True)
+        features, mean, factor = _stored_with_statistics(blurred, noise, strength, bias, nonlinearity)
         inputs = features, noise, strength, bias
     else:
-        inputs = ops.blur(ops.at_least_float32(x), taps), noise, strength, bias
+        inputs = blur(ops.at_least_float32(x), taps, x.dtype, columns_only=columns_only), noise, strength, bias
         mean, factor = _statistics(inputs, nonlinearity, storage)
     y = ops.stylize((_rectified(inputs, nonlinearity, storage) - mean) * factor, style).astype(x.dtype)  # Eq. 1
     return y, (inputs, style, mean, factor)
@@ -151,14 +163,13 @@ def _storage(dtype, taps):
     return (_BLURRED if taps else dtype) if is_half_precision(dtype) else None
 
 
-def _blurred_with_statistics(x, noise, strength, bias, nonlinearity, taps):
+def _stored_with_statistics(blurred, noise, strength, bias, nonlinearity):
     """Returns the blurred features, which are stored, and the statistics of the rectified features (half precision)."""
-    blurred = blur(ops.at_least_float32(x), taps, _BLURRED, saturates=True)
     rectified = _rectified((blurred, noise, strength, bias), nonlinearity, None)
     rows = [ops.row_major(jnp.sum(moment, axis=2)) for moment in (rectified, jnp.square(rectified))]
     # One barrier for the features and for the sums of their rows has one kernel store all three.
     blurred, *rows = stored(blurred, _BLURRED, 1, *rows)
-    pixels = x.shape[1] * x.shape[2]
+    pixels = blurred.shape[1] * blurred.shape[2]
     mean, square = (jnp.sum(row, axis=1)[:, None, None] / pixels for row in rows)  # [N, 1, 1, C]
     return blurred, mean, ops.reciprocal_deviation(mean, square)
 
@@ -192,7 +203,7 @@ def _statistics(inputs, nonlinearity, storage):
     return mean, ops.reciprocal_deviation(mean, square)
 
 
-def _stylize_backward(nonlinearity, taps, saved, dy):
+def _stylize_backward(nonlinearity, taps, columns_only, saved, dy):
     """Derivative of `stylize_channels`.
 
     With r the rectified features, n = (r - mean) * factor the normalised ones, g the gradient of n (which is dy times
@@ -206,7 +217,11 @@ def _stylize_backward(nonlinearity, taps, saved, dy):
     inputs, style, mean, factor = saved
     _, noise, strength, bias = inputs
     dtype, (_, height, width, channels) = dy.dtype, dy.shape  # the type of activations
-    storage, dy = _storage(dtype, taps), ops.at_least_float32(dy)
+    storage = _storage(dtype, taps)
+    if storage:
+        # XLA would reshape the gradient for one of the two means below, and not compute both in one kernel.
+        dy = optimization_barrier(dy)
+    dy = ops.at_least_float32(dy)
     # Recomputed once for the two means (a reduction), and once for the elementwise result, which has to wait for them.
     # The numbers go on from those of the statistics.
     for_means, for_result = (_rectified(inputs, nonlinearity, storage, number) for number in (3, 4))
@@ -224,7 +239,7 @@ def _stylize_backward(nonlinearity, taps, saved, dy):
         dnoise = jnp.sum(dnoise, axis=0, keepdims=True) if noise.shape[0] == 1 else dnoise
         dnoise, dstrength = dnoise.astype(noise.dtype), ops.sum_over_images(d * noise).astype(strength.dtype)
     dbias = ops.sum_over_images(d).astype(bias.dtype)
-    dx = blur(d, taps[::-1], dtype).astype(dtype)
+    dx = blur(d, taps[::-1], dtype, columns_only=columns_only).astype(dtype)
     return dx, dnoise, dstrength, dbias, dstyle.astype(style.dtype)
 
 

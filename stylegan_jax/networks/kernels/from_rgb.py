@@ -6,7 +6,8 @@ derivatives, therefore: each function below recomputes the slope of the rectifie
 
 Every gradient is one or several reductions over the features. Each starts from its own recomputation, numbered by
 `recomputation`, so that XLA does not store what two of them could share; no two in the derivatives of one call have the
-same number. With c colours:
+same number. Two neighbouring ones read dy behind the same barriers, so that XLA makes one kernel of both, which reads
+it once. With c colours:
 
     first derivative     weight 1 to c, bias c + 1, images c + 2
     second derivative    weight c + 3 to 2c + 2, the gradient dy that came in 2c + 3
@@ -53,12 +54,18 @@ def _half_precision_features(images, weight, bias, nonlinearity, dtype):
 
 def _mix_colours(images, weight, recomputation=0):
     """The 1x1 convolution: [N, H, W, channels] by [channels, C] -> [N, H, W, C]."""
-    return sum(_behind_barriers(images[..., i : i + 1], recomputation) * weight[i] for i in range(images.shape[-1]))
+    planes = (_behind_barriers(plane, recomputation) for plane in _planes(images))
+    return sum(plane * weight[i] for i, plane in enumerate(planes))
+
+
+def _planes(images):
+    """Returns the colours as arrays [N, H, W, 1] of their own, which are stored once and read by all kernels."""
+    return jax.lax.optimization_barrier(jnp.split(images, images.shape[-1], axis=-1))
 
 
 def _half_precision_features_backward(nonlinearity, _, saved, dy):
     number = saved[0].shape[-1] + 1
-    dbias = ops.sum_over_images(_masked(*saved, _behind_barriers(dy, number), nonlinearity, number))
+    dbias = ops.sum_over_images(_masked(*saved, _shared_in_pairs(dy, 1, number - 1), nonlinearity, number))
     return _colour_gradient(*saved, dy, nonlinearity), _weight_gradient(saved, saved[0], dy, nonlinearity, 1), dbias
 
 
@@ -94,9 +101,10 @@ def _weight_gradient(saved, colours, dy, nonlinearity, first):
     return jnp.stack(
         [
             ops.sum_over_images(
-                _masked(*saved, _behind_barriers(dy, first + i), nonlinearity, first + i) * colours[..., i : i + 1]
+                _masked(*saved, _shared_in_pairs(dy, first, i), nonlinearity, first + i)
+                * _behind_barriers(plane, first + i)
             )
-            for i in range(colours.shape[-1])
+            for i, plane in enumerate(_planes(colours))
         ]
     )
 
@@ -121,6 +129,11 @@ _masked.defvjp(
         _masked(*saved[0], d, nonlinearity, 0).astype(saved[1].dtype),
     ),
 )
+
+
+def _shared_in_pairs(dy, first, place):
+    """Returns dy for the reduction at a place in a sequence, as the same value as for the other one of its pair."""
+    return _behind_barriers(dy, first + place - place % 2)
 
 
 def _behind_barriers(x, recomputation):

@@ -16,9 +16,15 @@ The same holds where the size is halved, with a 4x4 kernel: P pixels of the larg
 one, so that both have blocks in equal number and the stride along a row is 1. Zero padding by one block on each side is
 exact, because the weights reach one pixel beyond a block.
 
-Blocks take P times the products of a 3x3 kernel, and 3 * P / 4 times those of a 4x4 kernel. This pays in bfloat16 and
-float16, where a GPU multiplies far faster than it reads.
+Blocks of inputs may be smaller than those of results: where the size stays, half blocks are read, four in a row, which
+leaves out a third of the zeros. A kernel that filters along rows first (`row_blur`) reaches further than one pixel
+beyond a block; `pixels_with_blur` sees to it that it stays within the next one.
+
+Blocks take 2 * P / 3 times the products of a 3x3 kernel, and 3 * P / 4 times those of a 4x4 kernel. This pays in
+bfloat16 and float16, where a GPU multiplies far faster than it reads.
 """
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +41,8 @@ def pixels_per_block(width: int, features: int, dtype: jnp.dtype) -> int:
     A block fills a tile of 64 features and no more: on an H200, in bfloat16, a 3x3 convolution of 8 images of 1024x1024
     with 16 features took 816 us pixel by pixel, and 400, 323 and 455 us with blocks of 2, 4 and 8 pixels. At 512x512
     with 32 features it took 202, 172 and 232 us with blocks of 1, 2 and 4. Convolutions with 64 features became slower.
-    Halving was not measured; the same rule has its calls filled with 64 features.
+    All of these read whole blocks. Half blocks and halving were not measured; the same rule has their calls filled with
+    64 features.
 
     Args:
       width: of the images, of the larger ones where the size is halved.
@@ -51,6 +58,25 @@ def pixels_per_block(width: int, features: int, dtype: jnp.dtype) -> int:
         return 1
     pixels = 1 << (pixels.bit_length() - 1)  # the power of two at or below
     return 1 if width % pixels else pixels
+
+
+def pixels_with_blur(width: int, features: int, taps: Sequence[float], dtype: jnp.dtype) -> int:
+    """Returns the number of pixels of a block of larger images, for halving that filters along rows as well.
+
+    The same as `pixels_per_block`, but 2 from 33 to 64 features, where blocks do not pay by themselves, and save a pass
+    over all features with the filter. 1 where the filter has to be on its own.
+
+    Args:
+      width: of the larger images.
+      features: of the larger images.
+      taps: of the filter, an odd number.
+      dtype: of the images.
+    """
+    pixels = pixels_per_block(width, features, dtype)
+    if pixels == 1 and _FEATURES // 2 < features <= _FEATURES and is_half_precision(dtype) and width % 2 == 0:
+        pixels = 2
+    # In images narrower than the filter both edges would be one.
+    return pixels if 1 < len(taps) <= min(2 * pixels - 1, width) else 1
 
 
 def pack_images(x: jax.Array, pixels: int) -> jax.Array:
@@ -69,32 +95,36 @@ def unpack_images(x: jax.Array, pixels: int) -> jax.Array:
     return ops.row_major(x.reshape(batch, height, width * pixels, features // pixels))
 
 
-def pack_kernel(kernel: jax.Array, pixels: int, stride: int = 1) -> jax.Array:
+def pack_kernel(kernel: jax.Array, inputs: int, results: int, stride: int = 1) -> jax.Array:
     """Returns the kernel that maps blocks to blocks as a kernel maps pixels to pixels.
 
     Args:
-      kernel: [O, 3, 3, I] for stride 1 or [O, 4, 4, I] for stride 2.
-      pixels: of a block of the inputs; blocks of results have pixels / stride.
+      kernel: [O, 3, 3, I] for stride 1, or [O, 4, 4 or more, I] for stride 2.
+      inputs: number of pixels of a block of the inputs.
+      results: number of pixels of a block of the results; `inputs` divides results * stride.
       stride: of the kernel.
 
     Returns:
-      [pixels / stride * O, 3 or 4, 3, pixels * I], for the same stride along columns and stride 1 along rows.
+      [results * O, 3 or 4, B, inputs * I] for the same stride along columns. Along rows the stride is
+      S = results * stride / inputs blocks, and B = S + 2.
     """
-    outputs, height, width, inputs = kernel.shape
+    outputs, height, width, features = kernel.shape
+    row = results * stride + 2 * inputs  # pixels that the kernel of a block reaches
     shifted = [
-        jnp.pad(kernel, ((0, 0), (0, 0), (first, 3 * pixels - width - first), (0, 0)))
-        for first in _first_pixels(pixels, stride)
+        jnp.pad(kernel, ((0, 0), (0, 0), (first, row - width - first), (0, 0)))
+        for first in _first_pixels(width, inputs, results, stride)
     ]
-    return jnp.stack(shifted).reshape(len(shifted) * outputs, height, 3, pixels * inputs)
+    return jnp.stack(shifted).reshape(results * outputs, height, row // inputs, inputs * features)
 
 
-def pack_kernel_adjoint(packed: jax.Array, pixels: int, stride: int = 1) -> jax.Array:
-    """Computes the adjoint of `pack_kernel`: sums over the places that each weight has."""
-    firsts, size = _first_pixels(pixels, stride), packed.shape[1]  # kernels are as wide as high
-    rows = packed.reshape(len(firsts), -1, size, 3 * pixels, packed.shape[-1] // pixels)
-    return sum(rows[place, :, :, first : first + size] for place, first in enumerate(firsts))
+def pack_kernel_adjoint(packed: jax.Array, width: int, inputs: int, results: int, stride: int = 1) -> jax.Array:
+    """Computes the adjoint of `pack_kernel` for kernels of this width: sums over the places that each weight has."""
+    rows = packed.reshape(results, -1, packed.shape[1], packed.shape[2] * inputs, packed.shape[3] // inputs)
+    places = _first_pixels(width, inputs, results, stride)
+    return sum(rows[place, :, :, first : first + width] for place, first in enumerate(places))
 
 
-def _first_pixels(pixels, stride):
+def _first_pixels(width, inputs, results, stride):
     """Returns the first pixel that each result of a block reads, counted from the start of the block to the left."""
-    return range(pixels - 1, 2 * pixels - 1, stride)
+    first = inputs - (width - stride) // 2
+    return range(first, first + results * stride, stride)

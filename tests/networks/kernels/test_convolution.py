@@ -10,7 +10,7 @@ from jax import lax
 
 import tiny
 from stylegan_jax.networks import ops
-from stylegan_jax.networks.kernels import convolution, minimal_filtering, row_packing
+from stylegan_jax.networks.kernels import convolution, minimal_filtering, row_packing, two_pass_blur
 from stylegan_jax.networks.kernels.convolution import convolve, filter_gradient, transposed_convolve
 from stylegan_jax.runtime import flops
 from stylegan_jax.runtime.by_platform import traced_for
@@ -135,12 +135,61 @@ def test_in_blocks_equals_plain_convolution(packed_forms, name, derive, width, i
     assert_equals_plain(name, derive, width=width, inputs=inputs, outputs=outputs)
 
 
-@pytest.mark.parametrize('names', [SAME, HALVING], ids=['same', 'halving'])
-def test_second_derivatives_in_blocks_use_no_other_forms_of_convolution(packed_forms, names):
-    assert_only_three_forms(names, width=16, inputs=16, outputs=16)
+@pytest.mark.parametrize('names, kinds', [(SAME, 2), (HALVING, 3)], ids=['same', 'halving'])
+def test_second_derivatives_in_blocks_use_no_other_forms_of_convolution(packed_forms, names, kinds):
+    assert_only_three_forms(names, kinds, width=16, inputs=16, outputs=16)
     ours, _, *arguments = cases(width=16, inputs=16, outputs=16)[names[0]]
     blocks = 'x4x64xf64'  # 16 pixels of 16 features
     assert blocks in jax.jit(ours).lower(*arguments).as_text()
+
+
+def blurred_cases(taps, height, width, inputs, outputs):
+    """As `cases`, for the three that filter along rows as well."""
+
+    def plain(x, weight):
+        return plain_down(two_pass_blur.along(x, taps, axis=2), weight)
+
+    form = convolution.KernelForm(divisor=4, taps=taps)
+    x, small = tiny.normal(2, height, width, inputs), tiny.normal(2, height // 2, width // 2, outputs, seed=1)
+    weight = tiny.normal(3, 3, inputs, outputs, seed=2)
+    up, gradient = adjoints(plain, x, weight)
+    return {
+        'convolve_down': (lambda a, b: convolution.convolve_down(a, b, form), plain, x, weight),
+        'convolve_up': (lambda a, b: convolution.convolve_up(a, b, form), up, small, weight),
+        'down_filter_gradient': (lambda a, b: convolution.down_filter_gradient(a, b, form), gradient, x, small),
+    }
+
+
+@deepest_derivatives
+@pytest.mark.parametrize('name', HALVING)
+@pytest.mark.parametrize(
+    'taps, height, width, inputs',
+    [
+        ((1, 2, 1), 4, 16, 16),
+        ((1, 2, 4), 2, 4, 16),
+        ((3, 2, 1), 6, 6, 33),
+        ((3, 2, 1), 6, 2, 33),
+        ((1, 4, 6, 4, 2), 4, 8, 16),
+        ((1, 2, 1), 4, 6, 128),
+    ],
+    ids=['blocks of 4', 'one block', 'blocks of 2', 'both edges are one', 'five taps', 'no blocks'],
+)
+def test_with_a_filter_along_rows(packed_forms, name, derive, taps, height, width, inputs):
+    ours, plain, *arguments = blurred_cases(taps, height, width, inputs, outputs=5)[name]
+    tiny.assert_trees_close(
+        jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize('name', HALVING)
+def test_with_a_filter_along_rows_on_other_devices(forms, name):
+    ours, plain, *arguments = blurred_cases((1, 2, 4), 4, 6, 3, outputs=5)[name]
+    tiny.assert_trees_close(
+        jax.jit(second_derivatives(ours))(*arguments),
+        jax.jit(second_derivatives(plain))(*arguments),
+        rtol=1e-10,
+        atol=1e-10,
+    )
 
 
 @pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
@@ -150,13 +199,15 @@ def test_second_derivatives_in_blocks_use_no_other_forms_of_convolution(packed_f
         (convolution.same_convolve, 16, 16),
         (convolution.down_convolve, 16, 32),
         (lambda x, weight: convolution.up_convolve(x, weight, flip=False), 32, 16),
+        (lambda x, weight: convolution.down_convolve(x, weight, (1, 2, 1)), 16, 32),
+        (lambda x, weight: convolution.up_convolve(x, weight, flip=False, taps=(1, 2, 1)), 32, 16),
     ],
-    ids=['same', 'down', 'up'],
+    ids=['same', 'down', 'up', 'down after a filter', 'up before a filter'],
 )
 def test_blocks_round_no_worse(monkeypatch, gpu_forms, layer, inputs, outputs, dtype):
     x, weight = tiny.normal(2, 16, 16, inputs), tiny.normal(3, 3, inputs, outputs, seed=1).astype(jnp.float32)
     dy = tiny.normal(*jax.eval_shape(layer, x, weight).shape, seed=2)
-    x, weight, dy = (array.astype(jnp.bfloat16) for array in (x, weight, dy))  # numbers that every type here has
+    x, dy = x.astype(dtype), dy.astype(dtype)
 
     def results(dtype):
         jax.clear_caches()

@@ -82,6 +82,15 @@ def test_rectify_channels(float64, form, nonlinearity, taps):
     )
 
 
+def test_rectify_channels_that_blurs_columns_only(float64, form):
+    taps = (1, 2, 4)
+    assert_same(
+        lambda *a: epilogue.rectify_channels(*a, 'lrelu', taps, True),
+        lambda x, bias: two_pass_blur.along(ops.rectify(x + bias, 'lrelu'), taps, axis=1),
+        (tiny.normal(*SHAPE), tiny.normal(CHANNELS, seed=1)),
+    )
+
+
 @each_taps
 @pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
 def test_the_derivatives_of_rectify_channels_in_half_precision(dtype, taps):
@@ -130,13 +139,22 @@ def test_stylize_channels(float64, form, noises, nonlinearity, taps):
     assert_same(ours, stylize_case(plain_stylize, noises, nonlinearity, TAPS[taps])[0], arguments)
 
 
+def test_stylize_channels_that_blurs_columns_only(float64, form):
+    def plain(x, *others):
+        *others, taps = others
+        return plain_stylize(two_pass_blur.along(x, taps, axis=1), *others, ())
+
+    ours, arguments = stylize_case(lambda *a: epilogue.stylize_channels(*a, True), 1, 'lrelu', (1, 2, 4))
+    assert_same(ours, stylize_case(plain, 1, 'lrelu', (1, 2, 4))[0], arguments)
+
+
 def test_half_precision_says_what_is_stored(float64, form):
     ours, arguments = stylize_case(epilogue.stylize_channels, 1, 'lrelu', (1, 2, 1))
     text = str(jax.make_jaxpr(gradients(ours, len(arguments)))(*arguments))
-    # Alone behind barriers are the rows of the blur, those of its derivative and the derivative itself; beside them is
-    # what each of two expressions recomputes, three and four barriers deep.
+    # Alone behind barriers are the rows of the blur, those of its derivative, the gradient that comes in and the one
+    # that goes on; beside them is what each of two expressions recomputes, three and four barriers deep.
     alone = len(re.findall(r'f64\[2,4,5,3\] = optimization_barrier', text))
-    assert alone == {'float64': 0, 'half precision': 3 + 3 + 4}[form]
+    assert alone == {'float64': 0, 'half precision': 4 + 3 + 4}[form]
     # The blurred features come with the sums of their rows.
     together = len(re.findall(r'f64\[2,4,5,3\] \w+:f64\[2,4,3\] \w+:f64\[2,4,3\] = optimization_barrier', text))
     assert together == {'float64': 0, 'half precision': 1}[form]
