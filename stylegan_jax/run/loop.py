@@ -282,14 +282,12 @@ class _Run:
         group. Otherwise it is the one of the next stage, together with what the sample pictures need there.
         """
         shapes = [self.config.image.stage_shape(stage) for stage in range(self.config.image.num_stages)]
-        later = [
+        needed = [
             self.devices.program(shapes.index(span.resolution), span.batch, alpha=float(span.kind == 'steady'))
-            for span in stage_table(self.config)
-            if round(span.from_kimg * 1000) > self.nimg
+            for span in stage_table(self.config, self.nimg)
         ]
-        newest = self.program._replace(steps=self.devices.steps_per_dispatch(self.program.stage))
         # Spans of the schedule can share a program. A dict keeps the order in which programs are needed.
-        ahead = list(dict.fromkeys(program for program in [newest, *later] if program != self.program))
+        ahead = list(dict.fromkeys(program for program in needed if program != self.program))
         begun = [self._prepare(program) for program in ahead[: _programs_ahead(self.devices)]]
         if begun and self.records and ahead[0].stage != self.program.stage:
             stage, grid = ahead[0].stage, self.records.ticks.grid

@@ -5,8 +5,8 @@ after a filter of three taps along rows is one kernel of 4x6, which has room in 
 along rows costs nothing there, where it would take a pass over all features by itself.
 
 At the edges the two differ. The filtered image ends with the image: a kernel that reads beyond it reads zeros. The one
-kernel reads what the filter makes there of the last pixels. `down`, `up` and `filter_gradient` therefore subtract what
-comes from those two columns, which are a product of small matrices and an update of the first and of the last column.
+kernel reads what the filter makes there of the last pixels. The functions below therefore subtract what comes from
+those two columns: a product of small matrices, and an update of the first and of the last columns.
 """
 
 from collections.abc import Sequence

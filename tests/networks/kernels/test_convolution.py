@@ -1,5 +1,6 @@
 """The convolutions and their adjoints against plain ones, up to second derivatives."""
 
+import functools
 import re
 
 import jax
@@ -179,6 +180,19 @@ def test_with_a_filter_along_rows(packed_forms, name, derive, taps, height, widt
     tiny.assert_trees_close(
         jax.jit(derive(ours))(*arguments), jax.jit(derive(plain))(*arguments), rtol=1e-10, atol=1e-10
     )
+
+
+@pytest.mark.parametrize('platform', ['cpu', 'tpu'])
+@pytest.mark.parametrize('layer', [convolution.down_convolve, functools.partial(convolution.up_convolve, flip=False)])
+def test_a_filter_along_rows_reads_or_leaves_stored_features_in_half_precision(platform, layer):
+    """Otherwise it would become one expression with the filter along columns."""
+    x, weight = jnp.ones((1, 8, 8, 16), jnp.bfloat16), jnp.ones((3, 3, 16, 16), jnp.float32)
+    with traced_for(platform):
+        barriers = [
+            str(jax.make_jaxpr(functools.partial(layer, taps=taps))(x, weight)).count('] = optimization_barrier')
+            for taps in ((), (1, 2, 1))
+        ]
+    assert barriers[1] == barriers[0] + 1
 
 
 @pytest.mark.parametrize('name', HALVING)
