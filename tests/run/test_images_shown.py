@@ -19,10 +19,10 @@ def shown(monkeypatch):
     """[(position, stage, size, digest of pixels and labels)] of the iterations of all runs of a test."""
     shown, step = [], parallel.Iteration.__call__
 
-    def recording(iteration, state, batch, lr, *, stage):
+    def recording(iteration, state, batch, lr, *, stage, fades):
         digest = hashlib.sha256(b''.join(np.asarray(array).tobytes() for array in batch)).hexdigest()
         shown.append((int(state.cur_nimg), stage, np.asarray(batch.labels).size, digest))
-        return step(iteration, state, batch, lr, stage=stage)
+        return step(iteration, state, batch, lr, stage=stage, fades=fades)
 
     monkeypatch.setattr(parallel.Iteration, '__call__', recording)
     return shown
