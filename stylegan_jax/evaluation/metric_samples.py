@@ -25,7 +25,8 @@ from stylegan_jax.sampling.latents import draw_keys, draw_normal, draw_uniform
 from stylegan_jax.sampling.sampler import Sampler
 from stylegan_jax.sampling.seed_labels import SeedLabels, labels_in_turn
 
-# Folded into the key of the seed, so that random numbers for different purposes are independent.
+# Folded into the key of the seed, so that random numbers for different purposes of a metric are independent. Those of
+# training are another matter: a network is measured with new latents, but JAX also splits a key by folding in numbers.
 _LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _PATH_NOISE, _MIRRORED = range(6)
 
 
@@ -103,7 +104,8 @@ class Fakes:
           batch: images at a time over all devices; None for what suits them.
           devices: a tuple of devices of this process.
           precision: see `sampling.sampler.Sampler`.
-          labels: those of the samples by their numbers; None for labels that are drawn from the data set.
+          labels: those of the samples by their numbers, whose own averages truncation may go to; None for labels that
+            are drawn from the data set, with which it goes to the average of the network.
 
         Raises:
           UserError: labels are needed and there are none.
@@ -124,6 +126,8 @@ class Fakes:
             lambda params, z, label: map_latents(config, params, z, label), mapping, devices, precision
         )
         self._labels = labels or _drawn_labels(config.image.label_dim, dataset, seed)
+        truncates_to_label = labels is not None and labels.own_average and psi not in (None, 1)
+        self._centers = labels.centers if truncates_to_label else lambda numbers: None
         self.identity = {
             'source': 'fakes',
             'network': digest,
@@ -133,6 +137,7 @@ class Fakes:
             'noise': noise,
             'sample_precision': self._sampler.precision,
             **identity_of_labels(config.image.label_dim, labels, dataset),
+            **({'truncates_to': 'the average of each label'} if truncates_to_label else {}),
         }
 
     def batches(self, start: int) -> Iterator[jax.Array]:
@@ -143,7 +148,8 @@ class Fakes:
         """
         key = self._key(_NOISE)
         for numbers, z, label in self.latents(start):
-            images, finite = self._sampler.make(z, label, draw_keys(key, numbers) if self._noise else None)
+            keys = draw_keys(key, numbers) if self._noise else None
+            images, finite = self._sampler.make(z, label, keys, self._centers(numbers))
             _check_finite(numbers, finite)
             yield _repeated(images, self._factor)
 
