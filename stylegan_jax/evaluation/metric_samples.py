@@ -104,8 +104,7 @@ class Fakes:
           batch: images at a time over all devices; None for what suits them.
           devices: a tuple of devices of this process.
           precision: see `sampling.sampler.Sampler`.
-          labels: those of the samples by their numbers, whose own averages truncation may go to; None for labels that
-            are drawn from the data set, with which it goes to the average of the network.
+          labels: those of the samples by their numbers; None for labels that are drawn from the data set.
 
         Raises:
           UserError: labels are needed and there are none.
@@ -126,8 +125,7 @@ class Fakes:
             lambda params, z, label: map_latents(config, params, z, label), mapping, devices, precision
         )
         self._labels = labels or _drawn_labels(config.image.label_dim, dataset, seed)
-        truncates_to_label = labels is not None and labels.own_average and psi not in (None, 1)
-        self._centers = labels.centers if truncates_to_label else lambda numbers: None
+        self._centers = labels.centers if labels and labels.own_average and psi not in (None, 1) else None
         self.identity = {
             'source': 'fakes',
             'network': digest,
@@ -137,7 +135,7 @@ class Fakes:
             'noise': noise,
             'sample_precision': self._sampler.precision,
             **identity_of_labels(config.image.label_dim, labels, dataset),
-            **({'truncates_to': 'the average of each label'} if truncates_to_label else {}),
+            **({'truncates_to': 'the average of each label'} if self._centers else {}),
         }
 
     def batches(self, start: int) -> Iterator[jax.Array]:
@@ -149,7 +147,7 @@ class Fakes:
         key = self._key(_NOISE)
         for numbers, z, label in self.latents(start):
             keys = draw_keys(key, numbers) if self._noise else None
-            images, finite = self._sampler.make(z, label, keys, self._centers(numbers))
+            images, finite = self._sampler.make(z, label, keys, self._centers and self._centers(numbers))
             _check_finite(numbers, finite)
             yield _repeated(images, self._factor)
 
