@@ -56,7 +56,12 @@ _MIRROR = flags.DEFINE_bool(
     flag_values=FLAGS,
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of everything random.', lower_bound=0, flag_values=FLAGS)
-_PSI = flags.DEFINE_float('psi', 1.0, 'Truncation; published numbers have none (1).', flag_values=FLAGS)
+_PSI = flags.DEFINE_float(
+    'psi',
+    1.0,
+    'Truncation; published numbers have none (1). With --class it goes to the average of each class.',
+    flag_values=FLAGS,
+)
 _RESIZE = flags.DEFINE_enum(
     'resize',
     'legacy',

@@ -62,7 +62,9 @@ class Directions:
 
         Args:
           name: of the direction.
-          without: names of other directions; the step keeps the distances of w from their planes.
+          without: names of other directions; the step keeps the distances of w from their planes. It is then one
+            standard deviation of what is left of the direction, and crosses its plane by less: the less, the more of
+            the direction the others explain.
 
         Returns:
           [W], to be added to w.

@@ -139,9 +139,9 @@ class Evaluator:
             )
         )
         how = {key: item for key, item in how.items() if key not in ('source', 'format')}
-        return [
-            _result(metric.name + part, value, how | counts) for part, value in zip(kind.results, values, strict=True)
-        ]
+        # A generator without w has the first result of `ls` alone.
+        assert len(values) <= len(kind.results), (metric.name, len(values))
+        return [_result(metric.name + part, value, how | counts) for part, value in zip(kind.results, values)]
 
     def _gather(self, source, network, count):
         """Makes an announced pass; returns ({(output, form): Moments or rows}, dict that identifies the pass)."""

@@ -25,7 +25,8 @@ from stylegan_jax.sampling.latents import draw_keys, draw_normal, draw_uniform
 from stylegan_jax.sampling.sampler import Sampler
 from stylegan_jax.sampling.seed_labels import SeedLabels, labels_in_turn
 
-# Folded into the key of the seed, so that random numbers for different purposes are independent.
+# Folded into the key of the seed, so that random numbers for different purposes of a metric are independent. Those of
+# training are another matter: a network is measured with new latents, but JAX also splits a key by folding in numbers.
 _LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _PATH_NOISE, _MIRRORED = range(6)
 
 
@@ -124,6 +125,7 @@ class Fakes:
             lambda params, z, label: map_latents(config, params, z, label), mapping, devices, precision
         )
         self._labels = labels or _drawn_labels(config.image.label_dim, dataset, seed)
+        self._centers = labels.centers if labels and labels.own_average and psi not in (None, 1) else None
         self.identity = {
             'source': 'fakes',
             'network': digest,
@@ -133,6 +135,7 @@ class Fakes:
             'noise': noise,
             'sample_precision': self._sampler.precision,
             **identity_of_labels(config.image.label_dim, labels, dataset),
+            **({'truncates_to': 'the average of each label'} if self._centers else {}),
         }
 
     def batches(self, start: int) -> Iterator[jax.Array]:
@@ -143,7 +146,8 @@ class Fakes:
         """
         key = self._key(_NOISE)
         for numbers, z, label in self.latents(start):
-            images, finite = self._sampler.make(z, label, draw_keys(key, numbers) if self._noise else None)
+            keys = draw_keys(key, numbers) if self._noise else None
+            images, finite = self._sampler.make(z, label, keys, self._centers and self._centers(numbers))
             _check_finite(numbers, finite)
             yield _repeated(images, self._factor)
 

@@ -67,6 +67,12 @@ class Motions:
                 '(configurations D to F have a learned constant, which can)',
                 remedy='ask for sticking',
             )
+        if kind == 'shifts' and min(config.image.base_shape) == 1:
+            raise UserError(
+                'eqt: the constant of this generator has a side of one pixel (image.base_shape='
+                f'{config.image.base_shape}), and shifted by that nothing of it is left to compare',
+                remedy='ask for sticking',
+            )
         stage, alpha = stage_and_alpha(config.image, lod)
         compute = {'walks': _walks, 'shifts': _shifts}[kind]
         self._run = OnDevices(

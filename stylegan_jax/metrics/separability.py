@@ -59,7 +59,8 @@ def separability(
 
     Args:
       points: latents z or w [N, D]; official StyleGAN takes 200,000.
-      logits: of the classifier of each attribute, [N, A]; its probabilities are softmax([l, -l]).
+      logits: of the classifier of each attribute, [N, A]; its probabilities are softmax([l, -l]). Those of `ls` are of
+        images as they are saved, 8 bits a colour; official StyleGAN gave its classifiers unrounded ones.
       keep: number of samples that are used, those of which the classifier is most confident; None for half of all, as
         in official StyleGAN.
       solver: 'official' or 'primal'; see `SOLVERS`.

@@ -7,7 +7,8 @@ import pytest
 import feature_reference
 import stylegan_jax as sgj
 import tiny
-from stylegan_jax.config import DataConfig, ImageConfig
+from stylegan_jax.config import DataConfig, DiscriminatorConfig, GeneratorConfig, ImageConfig
+from stylegan_jax.config.network import ClassifierConfig
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.evaluator import Evaluator
@@ -15,7 +16,7 @@ from stylegan_jax.evaluation.gathering import Store
 from stylegan_jax.evaluation.metric_names import parse
 from stylegan_jax.evaluation.options import Options
 from stylegan_jax.feature_networks import catalogue, inception
-from stylegan_jax.feature_networks.classifier import Classifier
+from stylegan_jax.feature_networks.classifier import Classifier, init_params
 from stylegan_jax.metrics.frechet import frechet_distance
 from stylegan_jax.metrics.moments import Moments
 
@@ -215,3 +216,17 @@ def test_pairs_are_whole_whatever_the_batch(evaluator, batch):
 
 def test_precision_and_recall_names_parse_again():
     assert [metric.count for metric in parse('pr40,pr40_full,pr2k3,pr2k')] == [40, 40, 2000, 2000]
+
+
+@pytest.mark.full
+def test_separability_of_a_generator_without_w_is_that_of_z(tmp_path):
+    image = ImageConfig(4)
+    config = ClassifierConfig(
+        DiscriminatorConfig(image, fmap_base=16, fmap_max=4, mbstd_group_size=0), label_names=('hat',)
+    )
+    Classifier.from_params(config, init_params(jax.random.key(1), config), name='hat').save(str(tmp_path / 'hat.npz'))
+    generator = tiny.generator(GeneratorConfig.progan(image, z_dim=4, fmap_base=16, fmap_max=4))
+    options = Options(classifiers=(str(tmp_path / 'hat.npz'),), solver='primal', batch=8)
+    evaluator = Evaluator(generator, options, Store(tmp_path / 'store'), quiet=True)
+    evaluator.check(parse('ls40'))
+    assert [result['metric'] for result in results(evaluator, 'ls40')] == ['ls40_z']

@@ -13,8 +13,10 @@ from stylegan_jax.config import DataConfig, ImageConfig
 from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.data.pipeline import random_labels
 from stylegan_jax.errors import UserError
+from stylegan_jax.evaluation import metric_samples
 from stylegan_jax.evaluation.metric_samples import Fakes, Reals, Steps
 from stylegan_jax.metrics import path_length
+from stylegan_jax.sampling.latents import draw_keys
 from stylegan_jax.sampling.seed_labels import class_labels
 
 IMAGE = ImageConfig(8)
@@ -250,3 +252,23 @@ def test_images_of_one_class_need_no_data_set():
     some = fakes(CLASSES, labels=class_labels(tiny.generator(CLASSES), [2]))
     np.testing.assert_array_equal(next(some.latents(5))[2], np.eye(3)[[2] * 4])
     assert next(some.batches(0)).shape == (4, 8, 8, 3)
+
+
+def test_truncation_of_one_class_goes_to_its_own_average_as_everywhere():
+    generator = tiny.generator(CLASSES)
+    labels = class_labels(generator, [2])
+    own = fakes(CLASSES, generator, labels=labels, psi=0.0)
+    images = next(own.batches(0))
+    sampler = own._sampler
+    drawn = sampler(
+        np.zeros((4, generator.z_dim), np.float32),
+        np.eye(3, dtype=np.float32)[[2] * 4],
+        draw_keys(own._key(metric_samples._NOISE), np.arange(4)),
+        labels.centers(range(4)),
+    )
+    np.testing.assert_array_equal(images, drawn)
+    of_all = fakes(CLASSES, generator, labels=class_labels(generator, [2], own_average=False), psi=0.0)
+    assert (np.asarray(next(of_all.batches(0))) != images).any()
+    assert own.identity != of_all.identity
+    full = [fakes(CLASSES, generator, labels=class_labels(generator, [2], each)).identity for each in (True, False)]
+    assert full[0] == full[1]

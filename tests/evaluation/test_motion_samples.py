@@ -9,6 +9,7 @@ import pytest
 
 import stylegan_jax as sgj
 import tiny
+from stylegan_jax.config import ImageConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation.motion_samples import Motions
 from stylegan_jax.metrics import sticking
@@ -90,6 +91,13 @@ def test_without_a_constant_nothing_can_be_shifted():
         with pytest.raises(UserError, match='eqt: the input of this generator is a matrix product of the latent'):
             motions('shifts', config=tiny.generator_config(letter, resolution=8))
     motions('walks', config=tiny.generator_config('B', resolution=8))
+
+
+def test_a_constant_of_one_pixel_is_gone_when_it_is_shifted():
+    config = tiny.generator_config(image=ImageConfig(8, base_shape=(1, 2)))
+    with pytest.raises(UserError, match=r'eqt: the constant .* a side of one pixel \(image.base_shape=\(1, 2\)\)'):
+        motions('shifts', config=config)
+    motions('walks', config=config)
 
 
 @pytest.mark.full
