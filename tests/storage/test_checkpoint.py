@@ -192,6 +192,20 @@ def test_networks_of_a_run(saved, state):
     assert tiny_run.files_below(saved) == before, 'reading a run changed it'
 
 
+def test_a_run_in_float64_is_read_where_jax_has_no_float64(state, tmp_path):
+    config = dataclasses.replace(CONFIG, precision='float64')
+    with jax.enable_x64(True):
+        types = jax.eval_shape(lambda: tiny_run.plain(training.create_state(config)))
+    written = jax.tree.map(lambda x, like: np.asarray(x, like.dtype), tiny_run.plain(state), types)
+    written = written.replace(w_avg=written.w_avg + 1 / 3)
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(56, written.replace(key=state.key), config, PROGRESS)
+    checkpoints.close()
+    restored = tiny_run.plain(restore(tmp_path, None).state)
+    assert restored.w_avg.dtype == np.float64 and tiny.trees_equal(restored, written)
+    np.testing.assert_array_equal(load(tmp_path, 'G').w_avg, written.w_avg.astype(np.float32), strict=True)
+
+
 def test_folder_that_is_no_run(tmp_path):
     with pytest.raises(UserError, match=f'{tmp_path}: not a run directory'):
         load(tmp_path, 'ema')
