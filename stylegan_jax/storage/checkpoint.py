@@ -201,6 +201,10 @@ class Checkpoints:
                 return read(stored), damaged
             except DamagedError as error:
                 damaged[one] = f'{stored.path}: this checkpoint cannot be read ({error})'
+        if self._keep is None and nimg is None:
+            self._manager.reload()
+            if self.latest() not in (None, *there):  # a training saved it meanwhile, and deleted those before it
+                return self._newest(read)
         raise UserError(
             '; '.join(damaged.values()) + '. None is left to go on from',
             remedy='bring back a copy of this folder, or choose another',

@@ -82,6 +82,15 @@ def test_the_newest_ones_stay(state, tmp_path):
     checkpoints.close()
 
 
+def test_a_reader_finds_what_a_training_saved_in_place_of_what_it_was_to_read(own_copy, state):
+    checkpoints = Checkpoints(own_copy)
+    assert checkpoints.all() == [56]
+    (own_copy / 'checkpoints' / '56').rename(own_copy / 'checkpoints' / '64')
+    found = checkpoints.restore()
+    checkpoints.close()
+    assert (found.nimg, found.damaged) == (64, ()) and tiny.trees_equal(found.state.w_avg, state.w_avg)
+
+
 def test_the_config_comes_back(saved):
     assert restore(saved, None).config == CONFIG
 
