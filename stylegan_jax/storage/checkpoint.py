@@ -104,6 +104,14 @@ class Checkpoints:
         """Returns the images shown at each checkpoint, in rising order."""
         return sorted(self._manager.all_steps())
 
+    def config(self) -> Config:
+        """Returns the Config of the newest checkpoint that has a readable one; the rest of it is not read.
+
+        Raises:
+          UserError: there is none.
+        """
+        return self._newest(StoredCheckpoint.config)[0]
+
     def save(self, nimg: int, state: TrainState, config: Config, progress: dict) -> None:
         """Starts to save a copy of a state; `wait` tells whether it was written.
 
