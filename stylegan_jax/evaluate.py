@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import typing
 
 import jax
@@ -291,18 +292,31 @@ def _subjects(is_run):
         return
     from stylegan_jax.storage import networks_of_runs  # imports Orbax, which takes a second; files do without it
 
-    for nimg in _chosen(networks_of_runs):
-        generator, saved = networks_of_runs.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
+    is_all = _KIMG.value == ['all']
+    for nimg in _all(networks_of_runs) if is_all else _chosen(networks_of_runs):
+        try:
+            generator, saved = networks_of_runs.load_with_run(_NETWORK['network'], _NETWORK['which'], nimg)
+        except UserError:
+            if not is_all or nimg in networks_of_runs.all_nimg(_NETWORK['network']):
+                raise
+            print(f'the checkpoint at {nimg / 1000:g} kimg was deleted before it was measured', file=sys.stderr)
+            continue
         yield _Subject(generator, _data(saved.config.data), float(saved.state.lod), saved.nimg)
 
 
+def _all(networks_of_runs):
+    """Yields the images shown at each checkpoint, in the end also at those that a training saved meanwhile."""
+    seen = []
+    while new := [nimg for nimg in networks_of_runs.all_nimg(_NETWORK['network']) if nimg not in seen]:
+        seen += new
+        yield from new
+
+
 def _chosen(networks_of_runs):
-    """The images shown at the checkpoints that are asked for; [None] for the newest."""
+    """The images shown at the checkpoints that are named; [None] for the newest."""
     if not _KIMG.value:
         return [None]
     there = networks_of_runs.all_nimg(_NETWORK['network'])
-    if _KIMG.value == ['all']:
-        return there
     try:
         chosen = [round(float(kimg) * 1000) for kimg in _KIMG.value]
     except (ValueError, OverflowError):

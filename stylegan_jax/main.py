@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
         from stylegan_jax.run import dry_run, hours, refusals
 
         opener = DataOpener(config.data)
-        config = opener.with_found_labels(config)
+        config = refusals.with_found_labels(config, workdir, opener)
         found = refusals.look(config, workdir, opener)
         if not found.is_over:
             time = hours.describe_hours(config, workdir, _SPEEDS.value, found.nimg)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 import reference_case
 import tiny
@@ -93,6 +95,24 @@ def test_run_knows_its_images_and_its_place(run, run_dir):
     assert [result['value'] for result in results.read('all.jsonl')] == pytest.approx([first['value'], newest['value']])
     code, out, _ = run(f'--compare={run_dir}/metrics.jsonl')
     assert code == 0 and out.split()[-3:] == ['fd_toy24', f'{newest["value"]:.6g}', f'{first["value"]:.6g}']
+
+
+def test_all_checkpoints_of_a_run_that_trains(run_dir, tmp_path, capsys):
+    """Those that it deleted are passed over, and those that it saved meanwhile come in the end."""
+    there = shutil.copytree(os.path.join(run_dir, 'checkpoints'), tmp_path / 'checkpoints')
+    own = flagsaver.save_flag_values(evaluate.FLAGS)
+    try:
+        evaluate.FLAGS(['evaluate', f'--network={tmp_path}', '--kimg=all'])
+        subjects = evaluate._subjects(is_run=True)
+        assert next(subjects).nimg == 16
+        (there / '32').rename(there / '48')
+        assert [subject.nimg for subject in subjects] == [48]
+        assert capsys.readouterr().err == 'the checkpoint at 0.032 kimg was deleted before it was measured\n'
+        shutil.rmtree(there / '48' / 'state')
+        with pytest.raises(UserError, match='checkpoints/48: this checkpoint cannot be read'):
+            list(evaluate._subjects(is_run=True))
+    finally:
+        flagsaver.restore_flag_values(own, evaluate.FLAGS)
 
 
 @pytest.mark.parametrize('name', [name for name, weights in catalogue.KNOWN.items() if weights.url])

@@ -216,7 +216,7 @@ def labels_of_folders(names: Sequence[str], where: _Where) -> tuple[np.ndarray, 
       One-hot labels, float32 [len(names), K], and the names of the folders, sorted.
 
     Raises:
-      UserError: a file is in no folder.
+      UserError: a file is in no folder, or the name of a class cannot be written.
     """
     root, below = below_class_root(names)
     for name, inside in zip(names, below):
@@ -227,6 +227,14 @@ def labels_of_folders(names: Sequence[str], where: _Where) -> tuple[np.ndarray, 
             )
     folders = [name.partition('/')[0] for name in below]
     classes = {folder: number for number, folder in enumerate(sorted(set(folders)))}
+    for folder in classes:
+        try:
+            folder.encode()
+        except UnicodeEncodeError:  # the system lets names of folders hold any bytes
+            raise UserError(
+                f'{where}: the name of the folder {folder!r} is not UTF-8, so that its class cannot be named',
+                remedy='rename it, or give labels=none',
+            ) from None
     return one_hot([classes[folder] for folder in folders], len(classes)), tuple(classes)
 
 

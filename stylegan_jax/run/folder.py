@@ -34,9 +34,8 @@ class RunFolder:
         _make_writable(path)
         with contextlib.ExitStack() as stack:  # releases the lock if one of the next steps fails
             self.taken_over_from = stack.enter_context(FolderLock(path)).stale
-            self.checkpoints, self.saved = _opened(
-                config, path, keep=config.log.keep_checkpoints, keep_every_kimg=config.log.keep_every_kimg
-            )
+            keeping = {'keep': config.log.keep_checkpoints, 'keep_every_kimg': config.log.keep_every_kimg}
+            self.checkpoints, self.saved = _opened(path, lambda checkpoints: checkpoints.restore(config), **keeping)
             self._stack = stack.pop_all()
 
     def take_saved(self) -> Saved | None:
@@ -59,20 +58,36 @@ def newest(config: Config, path: str | os.PathLike) -> Saved | None:
     Raises:
       UserError: the folder belongs to another run, or its checkpoints cannot be used.
     """
-    checkpoints, saved = _opened(config, path)
+    checkpoints, saved = _opened(path, lambda checkpoints: checkpoints.restore(config))
     checkpoints.close()
     return saved
 
 
-def _opened(config, path, **keeping):
-    """Returns the Checkpoints of a folder, and the newest one; raises a UserError where a run may not go on there."""
+def newest_config(path: str | os.PathLike) -> Config | None:
+    """Returns the Config of the newest checkpoint, or None; see `newest`."""
+    checkpoints, config = _opened(path, Checkpoints.config)
+    checkpoints.close()
+    return config
+
+
+def _opened(path, read, **keeping):
+    """Opens the checkpoints of a folder; raises a UserError where a run may not go on there.
+
+    Args:
+      path: the folder.
+      read: called with the Checkpoints if there are any.
+      **keeping: see `Checkpoints`.
+
+    Returns:
+      (Checkpoints, what `read` returned or None).
+    """
     try:
         _refuse_lost_run(path)
         with contextlib.ExitStack() as stack:  # closes them if none can be restored
             checkpoints = stack.enter_context(contextlib.closing(Checkpoints(path, **keeping)))
-            saved = checkpoints.restore(config) if checkpoints.latest() is not None else None
+            found = read(checkpoints) if checkpoints.latest() is not None else None
             stack.pop_all()
-            return checkpoints, saved
+            return checkpoints, found
     except OSError as error:
         raise UserError(
             f'its checkpoints cannot be used ({error.strerror or error})',

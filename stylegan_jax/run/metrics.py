@@ -124,26 +124,26 @@ class RunMetrics:
     def keep_if_best(self, nimg: int) -> bool:
         """Copies the checkpoint at `nimg` if the first metric was never better; returns whether it was copied.
 
-        The folder is a run directory with this one checkpoint, for `--network` and for going on.
+        The folder is a run directory with this one checkpoint, for `--network` and for going on. What others put
+        beside its checkpoints stays.
         """
         first = self._metrics[0]
         sign = -1 if first.kind.larger_is_better else 1
         values = {
             result['nimg']: sign * result['value'] for result in self._results() if result['metric'] == first.results[0]
         }
-        target, parts, before = (os.path.join(self._workdir, BEST + end) for end in ('', '.part', '.before'))
-        if not os.path.exists(target) and os.path.exists(before):  # killed between the two renames below
-            os.rename(before, target)
-        held = [int(name) for name in _listed(os.path.join(target, FOLDER)) if name.isdecimal()]
-        if not self._config.log.keep_best or any(values.get(other, math.inf) <= values[nimg] for other in held):
+        place, part = (os.path.join(self._workdir, BEST, FOLDER + end) for end in ('', '.part'))
+        held = [name for name in _listed(place) if name.isdecimal()]
+        if not self._config.log.keep_best or any(values.get(int(name), math.inf) <= values[nimg] for name in held):
             return False
-        for leftover in parts, before:
-            shutil.rmtree(leftover, ignore_errors=True)
-        shutil.copytree(os.path.join(self._workdir, FOLDER, str(nimg)), os.path.join(parts, FOLDER, str(nimg)))
-        if held:  # two renames, because a folder that is not empty cannot be replaced by one
-            os.rename(target, before)
-        os.rename(parts, target)
-        shutil.rmtree(before, ignore_errors=True)
+        os.makedirs(place, exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(os.path.join(self._workdir, FOLDER, str(nimg)), part)
+        # The copy takes its place before the one until now leaves, so that one of them is always there, and whole.
+        os.rename(part, os.path.join(place, str(nimg)))
+        for name in held:
+            os.rename(os.path.join(place, name), part)
+            shutil.rmtree(part)
         return True
 
     def drop_beyond(self, nimg: int) -> None:

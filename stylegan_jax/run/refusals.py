@@ -59,8 +59,8 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> Outl
     Raises:
       UserError: the run would refuse it.
     """
-    is_named = config.data.source != 'images' or bool(config.data.path)
-    config = settled(config, opener, counts=is_named)
+    is_named = _names_images(config)
+    config = settled(with_found_labels(config, workdir, opener), opener, counts=is_named)
     images = 'the images were not looked at, because data.path is empty; a run needs it'
     if is_named:
         images = _images(config, opener)
@@ -69,10 +69,28 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> Outl
     return start._replace(lines=[images, *start.lines, *([short] if short else [])])
 
 
+def with_found_labels(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> Config:
+    """Returns a Config with labels as long as those of the images, where `data.find_labels` asks for it.
+
+    If no images are named, they are as long as those of the run that would go on in `workdir`.
+    """
+    config = opener.with_found_labels(config)
+    if _names_images(config) or not config.data.find_labels or config.image.label_dim or not os.path.isdir(workdir):
+        return config
+    from stylegan_jax.run.folder import newest_config  # imports Orbax, which takes a second
+
+    image = (newest_config(workdir) or config).image
+    return dataclasses.replace(config, image=dataclasses.replace(config.image, label_dim=image.label_dim))
+
+
 def nothing_to_do(config: Config, nimg: int, workdir: str | os.PathLike) -> str:
     """Says that a run in `workdir` was at its end, after `nimg` images, before it began."""
     end = f'the run ends at {config.train.total_kimg:g}'
     return f'nothing to do: {workdir} has reached {nimg / 1000:g} kimg before, and {end}'
+
+
+def _names_images(config):
+    return config.data.source != 'images' or bool(config.data.path)
 
 
 def _images(config, opener):

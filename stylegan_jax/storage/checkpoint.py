@@ -104,6 +104,14 @@ class Checkpoints:
         """Returns the images shown at each checkpoint, in rising order."""
         return sorted(self._manager.all_steps())
 
+    def config(self) -> Config:
+        """Returns the Config of the newest checkpoint that has a readable one; the rest of it is not read.
+
+        Raises:
+          UserError: there is none.
+        """
+        return self._newest(StoredCheckpoint.config)[0]
+
     def save(self, nimg: int, state: TrainState, config: Config, progress: dict) -> None:
         """Starts to save a copy of a state; `wait` tells whether it was written.
 
@@ -201,6 +209,10 @@ class Checkpoints:
                 return read(stored), damaged
             except DamagedError as error:
                 damaged[one] = f'{stored.path}: this checkpoint cannot be read ({error})'
+        if self._keep is None and nimg is None:
+            self._manager.reload()
+            if self.latest() not in (None, *there):  # a training saved it meanwhile, and deleted those before it
+                return self._newest(read)
         raise UserError(
             '; '.join(damaged.values()) + '. None is left to go on from',
             remedy='bring back a copy of this folder, or choose another',

@@ -53,7 +53,10 @@ def restore(workdir: str | os.PathLike, nimg: int | None = None) -> Saved:
 
 
 def network_of(saved: Saved, which: str) -> Generator | Discriminator:
-    """Returns one of the three networks of a checkpoint that was read."""
+    """Returns one of the three networks of a checkpoint that was read.
+
+    Its weights are float32 in a process in which JAX has no float64, whatever they were trained in.
+    """
     found = jax.tree.map(jnp.asarray, network(saved.config, saved.state, which))
     if which != 'D':
         meaning = meaning_of(saved.progress.get('labels'), found.label_dim)

@@ -63,7 +63,9 @@ class StoredCheckpoint:
 
     def state(self, config: Config) -> TrainState:
         """Returns the TrainState, of numpy arrays and a key; `config` decides its structure and shapes."""
-        abstract = jax.eval_shape(lambda: with_key_data(create_state(config)))
+        # Only a process that trains in float64 has JAX know that type; others read what was written all the same.
+        with jax.enable_x64(config.precision == 'float64'):
+            abstract = jax.eval_shape(lambda: with_key_data(create_state(config)))
         # Orbax restores each array in the kind of its template: numpy's here, as jax.Arrays would go to a device.
         abstract = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)
         state = self._read('state', ocp.args.StandardRestore(stored_fields(abstract)))

@@ -155,6 +155,12 @@ def test_a_single_folder_is_a_single_class():
     assert below_class_root(['cat/1.png', 'cat/2.png']) == ('', ['cat/1.png', 'cat/2.png'])
 
 
+def test_a_folder_whose_name_is_not_utf8_is_no_class():
+    names = ['cat/1.png', 'caf\udce9/1.png']  # as Python spells a byte of Latin-1
+    with pytest.raises(UserError, match=r"my\.zip: the name of the folder 'caf\\udce9' is not UTF-8.*; rename it, or"):
+        labels_of_folders(names, 'my.zip')
+
+
 # Words.
 
 

@@ -188,13 +188,24 @@ def test_larger_precision_is_better(kept):
     assert kept(0.2, 0.4, 0.1, metric='pr2k3_precision', name='pr2k3') == 32
 
 
-def test_a_kill_between_the_renames_loses_nothing(kept):
+@pytest.mark.parametrize('left', ['checkpoints.part', 'checkpoints/8'])  # while it copied, and before it removed
+def test_what_a_kill_left_goes_with_the_next_best_checkpoint(kept, tmp_path, left):
     def killed(workdir):
         if (workdir / 'best').exists():
-            (workdir / 'best').rename(workdir / 'best.before')
-            (workdir / 'best.part').mkdir()
+            (workdir / 'best' / left).mkdir()
+            (workdir / 'best' / left / 'file').touch()
 
-    assert kept(1.0, 2.0, leave=killed) == 16
+    assert kept(2.0, 1.0, leave=killed) == 32
+    assert os.listdir(tmp_path / 'best') == ['checkpoints'] and not os.listdir(tmp_path / 'best' / 'checkpoints' / '32')
+
+
+def test_what_users_put_beside_the_best_checkpoint_stays(kept, tmp_path):
+    def measure(workdir):
+        if (workdir / 'best').exists():
+            (workdir / 'best' / 'metrics.jsonl').write_text('{}')
+
+    assert kept(2.0, 1.0, leave=measure) == 32
+    assert sorted(os.listdir(tmp_path / 'best')) == ['checkpoints', 'metrics.jsonl']
 
 
 def test_what_the_command_measured_does_not_count(tmp_path):

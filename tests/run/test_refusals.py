@@ -13,7 +13,7 @@ from source_files import encode, random_pixels, write_folder
 
 import tiny
 import tiny_run
-from stylegan_jax.config import DataConfig, TrainConfig
+from stylegan_jax.config import DataConfig, ImageConfig, TrainConfig
 from stylegan_jax.data import fitted_pictures
 from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.errors import UserError
@@ -69,8 +69,8 @@ def test_metrics_need_images_and_a_size():
         look(metrics='fd_toy40', data=DataConfig())
 
 
-def save(folder, *numbers_of_images):
-    config = tiny_run.run_config(data=DATA)
+def save(folder, *numbers_of_images, **fields):
+    config = tiny_run.run_config(**{'data': DATA} | fields)
     with contextlib.closing(Checkpoints(folder, keep=len(numbers_of_images))) as checkpoints:
         for nimg in numbers_of_images:
             checkpoints.save(nimg, tiny.state(config), config, {})
@@ -85,6 +85,18 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     assert os.listdir(tmp_path) == ['checkpoints']
     lines = look(init_from=str(tmp_path)).lines
     assert len(lines) == 3 and lines[1].startswith('G and ema: all ') and lines[2].startswith('D: all ')
+
+
+def test_a_labelled_run_goes_on_though_its_images_are_elsewhere(tmp_path):
+    """Its checkpoint says how long the labels are that would be found."""
+    data = DataConfig(find_labels=True)
+    save(tmp_path, 24, data=data, image=ImageConfig(8, label_dim=3))
+    assert look(tmp_path, data=data).nimg == 24
+    config = tiny_run.run_config(data=data)
+    assert refusals.with_found_labels(config, tmp_path, DataOpener(data)).image.label_dim == 3
+    assert refusals.with_found_labels(config, tmp_path / 'new', DataOpener(data)).image.label_dim == 0
+    with pytest.raises(UserError, match='image.label_dim: 3 in the checkpoint, 0 now'):
+        look(tmp_path, data=DataConfig(find_labels=False))
 
 
 def test_a_run_that_is_at_its_end(tmp_path):

@@ -82,6 +82,15 @@ def test_the_newest_ones_stay(state, tmp_path):
     checkpoints.close()
 
 
+def test_a_reader_finds_what_a_training_saved_in_place_of_what_it_was_to_read(own_copy, state):
+    checkpoints = Checkpoints(own_copy)
+    assert checkpoints.all() == [56]
+    (own_copy / 'checkpoints' / '56').rename(own_copy / 'checkpoints' / '64')
+    found = checkpoints.restore()
+    checkpoints.close()
+    assert (found.nimg, found.damaged) == (64, ()) and tiny.trees_equal(found.state.w_avg, state.w_avg)
+
+
 def test_the_config_comes_back(saved):
     assert restore(saved, None).config == CONFIG
 
@@ -190,6 +199,20 @@ def test_networks_of_a_run(saved, state):
     assert tiny.trees_equal(D.params, state.d_params)
     assert load_with_lod(saved)[1] == 0.5 and load_with_run(saved, 'ema')[1].progress['lod'] == 0.5
     assert tiny_run.files_below(saved) == before, 'reading a run changed it'
+
+
+def test_a_run_in_float64_is_read_where_jax_has_no_float64(state, tmp_path):
+    config = dataclasses.replace(CONFIG, precision='float64')
+    with jax.enable_x64(True):
+        types = jax.eval_shape(lambda: tiny_run.plain(training.create_state(config)))
+    written = jax.tree.map(lambda x, like: np.asarray(x, like.dtype), tiny_run.plain(state), types)
+    written = written.replace(w_avg=written.w_avg + 1 / 3)
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(56, written.replace(key=state.key), config, PROGRESS)
+    checkpoints.close()
+    restored = tiny_run.plain(restore(tmp_path, None).state)
+    assert restored.w_avg.dtype == np.float64 and tiny.trees_equal(restored, written)
+    np.testing.assert_array_equal(load(tmp_path, 'G').w_avg, written.w_avg.astype(np.float32), strict=True)
 
 
 def test_folder_that_is_no_run(tmp_path):
