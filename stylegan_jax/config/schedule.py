@@ -208,7 +208,7 @@ class Iterations(collections.abc.Sequence):
           config: a Config that went through `resolve`.
           cur_nimg: real images shown so far.
           group_nimg: images that had been shown when the schedule was last evaluated. The group of steps that began
-            there is completed first, also beyond the end of the run.
+            there is completed first, also beyond the end of the run; its batches so far had this config's size.
         """
         self._config = config
         self._firsts = []  # number of the first iteration of each stretch
@@ -246,7 +246,7 @@ class Iterations(collections.abc.Sequence):
         """Returns the number of iterations that complete the group that was begun, and their batch size."""
         batch = setting_at(self._config, group_nimg).batch
         end = group_nimg + self._group(batch)
-        return math.ceil((end - cur_nimg) / batch) if group_nimg < cur_nimg < end else 0, batch
+        return (end - cur_nimg) // batch if group_nimg < cur_nimg < end else 0, batch
 
     def _append(self, start, group_nimg, batch, steps):
         if steps:

@@ -371,9 +371,9 @@ def test_iterations_are_those_of_the_loop(changes):
         assert iterations.batches == {setting.batch for _, setting in expected}
 
 
-@pytest.mark.parametrize('nimg, group_nimg', [(8, 0), (16, 0), (24, 0), (100, 0), (9, 3), (2000, 1990), (9999, 9990)])
+@pytest.mark.parametrize('nimg, group_nimg', [(8, 8), (10, 0), (15, 0), (100, 0), (13, 3), (2000, 1990), (9999, 9999)])
 def test_iterations_from_where_another_config_stopped(nimg, group_nimg):
-    """Its batches or groups were others, so that positions do not fit together."""
+    """Its groups were longer or shorter, or its batches others: then a new group begins (`run.resume`)."""
     config = small_config(batch=5, steps_per_evaluation=3, discriminator=ANY_BATCH)
     expected = [(position, setting) for position, setting, _ in walked(config, nimg, group_nimg)]
     assert list(schedule.Iterations(config, nimg, group_nimg)) == expected
