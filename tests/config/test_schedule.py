@@ -170,6 +170,26 @@ def test_own_tables_replace_the_published_exceptions():
     assert schedule.setting_at(config, 1_200_000).batch == 32 and schedule.setting_at(config, 1_200_000).lr == 0.5
 
 
+@pytest.mark.parametrize(
+    'fields, base_shape, stage, expected',
+    [
+        ({'lr': 0.002}, (4, 4), 2, 'schedule.lr=0.002'),
+        ({'lr_by_resolution': {32: 0.003}}, (4, 4), 2, 'schedule.lr=0.001'),
+        ({'lr_by_resolution': {16: 0.5, 32: 0.003}}, (4, 4), 2, 'schedule.lr_by_resolution=16:0.5,32:0.003 at 16'),
+        (
+            {'lr_by_resolution': {16: 0.5}, 'initial_resolution': 7},
+            (5, 7),
+            1,
+            'schedule.lr_by_resolution=16:0.5 at 16',
+        ),  # sides of 14
+    ],
+)
+def test_the_setting_that_a_rate_comes_from(fields, base_shape, stage, expected):
+    image = ImageConfig(resolution=4 * base_shape[1], base_shape=base_shape)
+    config = schedule.resolve(Config(image=image, schedule=ScheduleConfig(**fields)))
+    assert schedule.lr_remedy(config, stage) == expected
+
+
 def test_replicas_without_published_batch():
     with pytest.raises(UserError, match='replicas=3.*schedule.batch'):
         schedule.resolve(Config(replicas=3))
