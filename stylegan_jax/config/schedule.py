@@ -99,6 +99,21 @@ def setting_at(config: Config, cur_nimg: int) -> Setting:
     )
 
 
+def lr_remedy(config: Config, stage: int) -> str:
+    """Returns the setting that the learning rate of a stage comes from, with its value as a command line takes it.
+
+    Args:
+      config: a Config that went through `resolve`.
+      stage: index of the resolution.
+    """
+    key = _key_of(config.schedule.lr_by_resolution, config.image, stage)
+    if key is None:
+        return f'schedule.lr={config.schedule.lr:g}'
+    # The whole table, because what is given there replaces all of it.
+    table = ','.join(f'{side}:{lr:g}' for side, lr in config.schedule.lr_by_resolution.items())
+    return f'schedule.lr_by_resolution={table} at {key}'
+
+
 def is_finished(config: Config, cur_nimg: int) -> bool:
     """Returns whether training ends at this evaluation of the schedule."""
     return cur_nimg >= config.train.total_kimg * 1000
@@ -208,7 +223,7 @@ class Iterations(collections.abc.Sequence):
           config: a Config that went through `resolve`.
           cur_nimg: real images shown so far.
           group_nimg: images that had been shown when the schedule was last evaluated. The group of steps that began
-            there is completed first, also beyond the end of the run.
+            there is completed first, also beyond the end of the run; its batches so far had this config's size.
         """
         self._config = config
         self._firsts = []  # number of the first iteration of each stretch
@@ -246,7 +261,7 @@ class Iterations(collections.abc.Sequence):
         """Returns the number of iterations that complete the group that was begun, and their batch size."""
         batch = setting_at(self._config, group_nimg).batch
         end = group_nimg + self._group(batch)
-        return math.ceil((end - cur_nimg) / batch) if group_nimg < cur_nimg < end else 0, batch
+        return (end - cur_nimg) // batch if group_nimg < cur_nimg < end else 0, batch
 
     def _append(self, start, group_nimg, batch, steps):
         if steps:
@@ -295,14 +310,19 @@ def _power_of_two_above(side):
     return 1 << (side - 1).bit_length()
 
 
-def _look_up(table, image, stage, default):
-    """Returns the entry of a table by resolution for a stage.
+def _key_of(table, image, stage):
+    """Returns the key of a stage's entry in a table by resolution; None if there is no entry.
 
     Published tables have powers of two only; another side (base shape (5, 7): 7, 14, 28, ...) takes the entry of the
     next power of two, unless the table has it.
     """
     side = image.stage_resolution(stage)
-    return table.get(side, table.get(_power_of_two_above(side), default))
+    return next((key for key in (side, _power_of_two_above(side)) if key in table), None)
+
+
+def _look_up(table, image, stage, default):
+    """Returns the entry of a table by resolution for a stage."""
+    return table.get(_key_of(table, image, stage), default)
 
 
 def _batch_of(config, stage):

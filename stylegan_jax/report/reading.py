@@ -133,7 +133,8 @@ def _pictures(workdir, entries):
     Grids beyond the end of the log are left out: they show training that a crash lost, until the run repeats it.
     """
     last = entries[-1]['nimg'] if entries else math.inf
-    exact = {int(entry['nimg']) // 1000: int(entry['nimg']) for entry in entries}
+    # Of two ticks within a thousand the first has six digits (`run.ticks`).
+    exact = {int(entry['nimg']) // 1000: int(entry['nimg']) for entry in reversed(entries)}
     found = []
     for name in os.listdir(workdir):
         match = re.fullmatch(r'fakes([0-9]{6}|[0-9]{9})\.png', name)

@@ -13,7 +13,7 @@ import time
 import jax
 
 from stylegan_jax.config import Config, DataConfig, serialization
-from stylegan_jax.config.schedule import Iterations, is_finished, setting_at, stage_table
+from stylegan_jax.config.schedule import Iterations, is_finished, lr_remedy, setting_at, stage_table
 from stylegan_jax.data.dataset import DataOpener
 from stylegan_jax.data.pipeline import Batches
 from stylegan_jax.errors import UserError
@@ -70,7 +70,7 @@ class _Run:
 
     Attributes:
       records: of the run, in process 0; None in the others.
-      start: where the run began (`resume.Start`), without the state.
+      start: where the run began (`resume.Start`), without the state; `was_given_up` only until a step succeeds.
       state: the TrainState on the devices.
       nimg, group_nimg, lod: the host's copy of these three numbers of the state, which saves waiting for the device.
       failure: what went wrong in this process while there are others, see `_guarded`.
@@ -182,6 +182,7 @@ class _Run:
                 if len(skipped_in_flight) > _IN_FLIGHT:
                     if max(map(int, skipped_in_flight.popleft())) >= self.config.train.most_skipped:
                         self._give_up(batch, setting)
+                    self.start = self.start._replace(was_given_up=False)
         except Interrupted:
             return interruption.signal
 
@@ -330,13 +331,19 @@ class _Run:
             log.event('done', f'done: {kimg} in {took}; pictures, log and checkpoints are in {workdir}', self.nimg)
 
     def _give_up(self, batch, setting):
-        """Saves, and raises a UserError with the name of the first tensor that is not finite, in all processes."""
+        """Raises a UserError with the name of the first tensor that is not finite, in all processes.
+
+        It saves before, unless no step has succeeded since the run was given up before: see `resume`.
+        """
 
         def end():
             if not self.records:
                 return
             local = self.devices.local(self.state)
-            if not self.start.was_given_up:  # See `resume`.
+            if self.start.was_given_up:
+                saved = f'; the newest checkpoint is still that at {self.start.nimg / 1000:g} kimg'
+            else:
+                saved = ', and saved'
                 self.records.saving.finish(local, self.nimg, self.records.ticks.progress())
             try:
                 where = first_bad_tensor(
@@ -347,8 +354,8 @@ class _Run:
             error = UserError(
                 f'the gradients were not finite in {self.config.train.most_skipped} steps in a row, until '
                 f'{self.nimg / 1000:g} kimg; the first tensor that is not: {where}. Weights are as they were '
-                'before, and saved. To go back further remove the newest checkpoints, and lower '
-                f'schedule.lr={setting.lr:g}'
+                f'before{saved}. To go back further remove the newest checkpoints, and lower '
+                f'{lr_remedy(self.config, setting.stage)}'
             )
             # It is not printed here, because the command prints the error.
             self.records.log.event('broken', str(error), self.nimg, aloud=False)

@@ -4,8 +4,8 @@
 
     checkpoint       the constructor of `run.folder.RunFolder` has `Checkpoints` restore it, in process 0 alone
     state            `resume` chooses it, `send_to_all` sends it to the other processes, `run.loop` puts it on devices
-    schedule, data   `config.schedule.Iterations` starts at the state's cur_nimg and group_nimg; the place in the data
-                     and all randomness follow from cur_nimg
+    schedule, data   `config.schedule.Iterations` starts at the state's cur_nimg and group_nimg, which `resume` moves
+                     where the schedule is another; the place in the data and all randomness follow from cur_nimg
     tick             `run.ticks.Ticks` starts with the checkpoint's `progress`
     log and scalars  `run.log.RunLog` drops the entries of work that was lost
     metrics          `run.metrics.RunMetrics.drop_beyond` drops those that were measured on such work
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stylegan_jax.config import Config, serialization
-from stylegan_jax.config.schedule import is_finished, lod_at
+from stylegan_jax.config.schedule import is_finished, lod_at, setting_at
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.images import describe_images
@@ -95,6 +95,13 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
     was_given_up = skipped >= config.train.most_skipped
 
     state = with_options(config, saved.state)
+
+    # The schedule changed in the middle of a group of iterations: its rest would have batches that do not fill it, or a
+    # level of detail that the state does not have. So a new group begins here.
+    group_nimg = int(state.group_nimg)
+    before, now = setting_at(saved.config, group_nimg), setting_at(config, group_nimg)
+    if (before.lod, before.batch) != (now.lod, now.batch):
+        state = state.replace(group_nimg=jnp.array(state.cur_nimg, copy=True))  # see `create_state`
 
     # Adam's moments of blocks that were frozen are 0, and with the common number of steps they would not pass for those
     # of a beginning: the first updates would be ten times too large. So all of D's begin again, as at a new stage.

@@ -123,10 +123,11 @@ class Ticks:
         # Fetching the metrics waits for the device, so the clock is read after it.
         means = {key: float(value) / self._count for key, value in jax.device_get(self._sums).items()}
         seconds, maintenance = time.time() - self._clock, time.time()
-        self._log.activity(f'drawing {_fakes_name(self._config, nimg)}')
+        name = _fakes_name(self._config, nimg, self.nimg if self._number else None)
+        self._log.activity(f'drawing {name}')
         picture = self.grid.fakes(state, poll)
         with self._log.attempt('a sample picture', nimg):
-            sample_grid.save(self._workdir, _fakes_name(self._config, nimg), picture)
+            sample_grid.save(self._workdir, name, picture)
         if self._watch:
             self._log.activity('scoring held-out images')
             means |= self._watch.measure(state, setting, poll)
@@ -238,7 +239,11 @@ class Ticks:
                 self._log.event('skipped', text, nimg)
 
 
-def _fakes_name(config, nimg):
-    """Numbers sample grids by thousands of images, or by images where ticks are closer than that."""
+def _fakes_name(config, nimg, previous):
+    """Numbers sample grids by thousands of images, or by images where ticks are closer than that.
+
+    The last tick of a run may be as close to the one before it, after `previous` images (None: there is none).
+    """
     closest = min([config.log.tick_kimg, *config.log.tick_kimg_by_resolution.values()])
-    return f'fakes{nimg // 1000:06d}.png' if closest >= 1 else f'fakes{nimg:09d}.png'
+    is_taken = previous is not None and previous // 1000 == nimg // 1000
+    return f'fakes{nimg:09d}.png' if closest < 1 or is_taken else f'fakes{nimg // 1000:06d}.png'

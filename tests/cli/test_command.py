@@ -126,6 +126,11 @@ def expanded(text, *names):
             'lower schedule.lr=0.1, see a.file, runs/x.y and train.other',
             'lower --config.schedule.lr=0.1, see a.file, runs/x.y and train.other',
         ),
+        (
+            ['config.schedule.lr', 'config.schedule.lr_by_resolution'],
+            'and lower schedule.lr_by_resolution=8:0.1,16:0.2 at 16',
+            'and lower --config.schedule.lr_by_resolution=8:0.1,16:0.2 at 16',
+        ),
         (['config.seed'], 'choose another seed, or seed=3', 'choose another seed, or --config.seed=3'),
         (['seed', 'config.seed'], 'give (seed=3)', 'give (--seed=3)'),
         (['psi', 'seed'], "'psi=x' in a;psi=x, --recipe=psi=x and a/seed=3", None),

@@ -170,6 +170,26 @@ def test_own_tables_replace_the_published_exceptions():
     assert schedule.setting_at(config, 1_200_000).batch == 32 and schedule.setting_at(config, 1_200_000).lr == 0.5
 
 
+@pytest.mark.parametrize(
+    'fields, base_shape, stage, expected',
+    [
+        ({'lr': 0.002}, (4, 4), 2, 'schedule.lr=0.002'),
+        ({'lr_by_resolution': {32: 0.003}}, (4, 4), 2, 'schedule.lr=0.001'),
+        ({'lr_by_resolution': {16: 0.5, 32: 0.003}}, (4, 4), 2, 'schedule.lr_by_resolution=16:0.5,32:0.003 at 16'),
+        (
+            {'lr_by_resolution': {16: 0.5}, 'initial_resolution': 7},
+            (5, 7),
+            1,
+            'schedule.lr_by_resolution=16:0.5 at 16',
+        ),  # sides of 14
+    ],
+)
+def test_the_setting_that_a_rate_comes_from(fields, base_shape, stage, expected):
+    image = ImageConfig(resolution=4 * base_shape[1], base_shape=base_shape)
+    config = schedule.resolve(Config(image=image, schedule=ScheduleConfig(**fields)))
+    assert schedule.lr_remedy(config, stage) == expected
+
+
 def test_replicas_without_published_batch():
     with pytest.raises(UserError, match='replicas=3.*schedule.batch'):
         schedule.resolve(Config(replicas=3))
@@ -371,9 +391,9 @@ def test_iterations_are_those_of_the_loop(changes):
         assert iterations.batches == {setting.batch for _, setting in expected}
 
 
-@pytest.mark.parametrize('nimg, group_nimg', [(8, 0), (16, 0), (24, 0), (100, 0), (9, 3), (2000, 1990), (9999, 9990)])
+@pytest.mark.parametrize('nimg, group_nimg', [(8, 8), (10, 0), (15, 0), (100, 0), (13, 3), (2000, 1990), (9999, 9999)])
 def test_iterations_from_where_another_config_stopped(nimg, group_nimg):
-    """Its batches or groups were others, so that positions do not fit together."""
+    """Its groups were longer or shorter, or its batches others: then a new group begins (`run.resume`)."""
     config = small_config(batch=5, steps_per_evaluation=3, discriminator=ANY_BATCH)
     expected = [(position, setting) for position, setting, _ in walked(config, nimg, group_nimg)]
     assert list(schedule.Iterations(config, nimg, group_nimg)) == expected

@@ -295,6 +295,18 @@ def test_long_run_with_large_pictures_stays_small(tmp_path):
     assert any('1600 earlier ones' in text for text in page.text_in('p'))
 
 
+def test_two_pictures_within_a_thousand_images_are_told_apart(tmp_path):
+    """The last tick of a run may follow the one before it closely; its picture has nine digits then."""
+    for name in ('fakes000159.png', 'fakes000160.png', 'fakes000160500.png'):
+        (tmp_path / name).touch()
+    found = reading._pictures(tmp_path, [{'nimg': 159_744}, {'nimg': 160_000}, {'nimg': 160_500}])
+    assert found == [
+        (159_744, 'fakes000159.png'),
+        (160_000, 'fakes000160.png'),
+        (160_500, 'fakes000160500.png'),
+    ]
+
+
 def test_picture_is_encoded_once(run, monkeypatch):
     encoded, encode = [], pictures._encode
     monkeypatch.setattr(pictures, '_encode', lambda path: encoded.append(path) or encode(path))

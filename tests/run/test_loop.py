@@ -418,15 +418,18 @@ def test_a_disk_that_stays_full_keeps_the_last_good_checkpoint(
     assert_same_end(workdir, undisturbed)
 
 
-def test_gradients_that_stay_infinite_stop_the_run(tmp_path, capsys):
+def test_gradients_that_stay_infinite_stop_the_run(tmp_path, capsys, monkeypatch):
     """Weights are as they were, saved, and the first tensor that is not finite is named."""
+    # That it was given up before changes nothing, since its first steps succeed.
+    resume = loop.resume
+    monkeypatch.setattr(loop, 'resume', lambda *arguments: resume(*arguments)._replace(was_given_up=True))
     config = tiny_run.run_config(
         schedule=dataclasses.replace(one_stage(), lr=1e18), train=TrainConfig(total_kimg=1.0, most_skipped=12)
     )
     with pytest.raises(
         UserError,
         match='not finite in 12 steps in a row, until 0.* kimg; the first tensor that is '
-        r'not: output of [GD] .*lower schedule.lr=1e\+18',
+        r'not: output of [GD] .*before, and saved\. .*lower schedule.lr=1e\+18',
     ):
         loop.train(config, str(tmp_path))
     state, _ = tiny_run.saved_state(str(tmp_path), config)
@@ -435,8 +438,11 @@ def test_gradients_that_stay_infinite_stop_the_run(tmp_path, capsys):
     assert '"event": "broken"' in text_of(tmp_path, 'events.jsonl')
     assert 'D steps skipped: their gradients were not finite' in text_of(tmp_path, 'log.txt')
     # Started again, it stops at once; with another learning rate too, as what is wrong is in the weights.
-    with pytest.raises(UserError, match='in a row'):
+    monkeypatch.undo()
+    (before,) = os.listdir(tmp_path / 'checkpoints')
+    with pytest.raises(UserError, match=f'before; the newest checkpoint is still that at {int(before) / 1000:g} kimg'):
         loop.train(config, str(tmp_path))
+    assert os.listdir(tmp_path / 'checkpoints') == [before]
 
 
 # Compiling.

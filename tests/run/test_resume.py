@@ -3,12 +3,14 @@
 import dataclasses
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import tiny
 import tiny_run
-from stylegan_jax.config import TrainConfig
+from stylegan_jax.config import LogConfig, TrainConfig
+from stylegan_jax.config.schedule import Iterations
 from stylegan_jax.run import loop
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.resume import resume
@@ -104,6 +106,28 @@ def test_damage_and_changes_come_first(config, saved):
         ('changed', 'the data set: 40 other images, or in another order, until now'),
         ('resume', 'going on at 0.048 kimg in runs/here'),
     ]
+
+
+@pytest.mark.parametrize(
+    'changes, group_nimg, first',
+    [
+        ({}, 32, (36, 1.0, 4)),
+        ({'lr': 0.5, 'steps_per_evaluation': 2}, 32, (36, 1.0, 4)),
+        ({'batch': 8}, 36, (36, 0.875, 8)),
+        ({'batch': 2}, 36, (36, 0.875, 2)),
+        ({'stage_kimg': 0.004}, 36, (36, 0.0, 4)),
+    ],
+)
+def test_another_schedule_begins_a_new_group(config, saved, changes, group_nimg, first):
+    """A run that stopped after one of four steps at 4x4, whose next group is in the fade to 8x8."""
+    state = saved.state.replace(cur_nimg=jnp.int32(36), group_nimg=jnp.int32(32))
+    other = dataclasses.replace(
+        config, schedule=dataclasses.replace(config.schedule, **changes), log=LogConfig(tick_kimg=7)
+    )
+    begun = resume(other, folder(saved._replace(nimg=36, state=state)), Images()).state
+    assert (int(begun.cur_nimg), int(begun.group_nimg), float(begun.lod)) == (36, group_nimg, 1.0)
+    position, setting = Iterations(other, 36, int(begun.group_nimg))[0]
+    assert (position, setting.lod, setting.batch) == first
 
 
 @pytest.mark.parametrize('network', ['g', 'd'])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import tiny_run
-from stylegan_jax.config import ImageConfig
+from stylegan_jax.config import ImageConfig, LogConfig
 from stylegan_jax.run.resume import Start
-from stylegan_jax.run.ticks import Ticks
+from stylegan_jax.run.ticks import Ticks, _fakes_name
 
 
 class Labelled:
@@ -37,3 +37,17 @@ def test_checkpoints_tell_what_labels_mean(names):
 
 def test_checkpoints_of_runs_without_labels_are_as_before():
     assert progress_of(np.zeros((3, 0), np.float32)).keys() == {'tick', 'tick_nimg', 'seconds', 'images', 'data'}
+
+
+@pytest.mark.parametrize(
+    'tick_kimg, nimg, previous, name',
+    [
+        (1.0, 160_000, 159_000, 'fakes000160.png'),
+        (1.0, 160_500, 160_000, 'fakes000160500.png'),  # the last tick
+        (1.0, 500, None, 'fakes000000.png'),
+        (0.5, 160_000, 159_500, 'fakes000160000.png'),
+    ],
+)
+def test_no_two_pictures_have_one_name(tick_kimg, nimg, previous, name):
+    config = tiny_run.run_config(log=LogConfig(tick_kimg=tick_kimg, tick_kimg_by_resolution={}))
+    assert _fakes_name(config, nimg, previous) == name
