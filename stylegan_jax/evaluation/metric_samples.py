@@ -25,8 +25,9 @@ from stylegan_jax.sampling.latents import draw_keys, draw_normal, draw_uniform
 from stylegan_jax.sampling.sampler import Sampler
 from stylegan_jax.sampling.seed_labels import SeedLabels, labels_in_turn
 
-# Folded into the key of the seed, so that random numbers for different purposes of a metric are independent. Those of
-# training are another matter: a network is measured with new latents, but JAX also splits a key by folding in numbers.
+# Folded into the key of the seed, so that random numbers for different purposes of metrics are independent. They are
+# not independent of those of a training with the same seed, since JAX splits a key by folding in 0, 1, ... as well; no
+# metric compares the two.
 _LATENTS, _NOISE, _PATH_ENDS, _PATH_PLACES, _PATH_NOISE, _MIRRORED = range(6)
 
 
