@@ -139,9 +139,9 @@ class Evaluator:
             )
         )
         how = {key: item for key, item in how.items() if key not in ('source', 'format')}
-        # A generator without w has the first result of `ls` alone.
-        assert len(values) <= len(kind.results), (metric.name, len(values))
-        return [_result(metric.name + part, value, how | counts) for part, value in zip(kind.results, values)]
+        # A metric of latents has a result for each space that the generator has.
+        names = kind.results[: len(self.sources.spaces)] if kind.source == 'latents' else kind.results
+        return [_result(metric.name + part, value, how | counts) for part, value in zip(names, values, strict=True)]
 
     def _gather(self, source, network, count):
         """Makes an announced pass; returns ({(output, form): Moments or rows}, dict that identifies the pass)."""

@@ -94,7 +94,7 @@ class MetricKind:
         compares with all of the data set.
       suffix: a regular expression for the text that may follow the number in names.
       fewest: the least number of samples that mean anything.
-      results: endings that make names of results of the name of the metric.
+      results: endings that make names of results of the name of the metric; for latents, one for each space in turn.
       larger_is_better: whether the larger of two first results is that of the better generator.
       unit: the name of the number of generated samples in results: 'fakes', 'pairs', 'steps' or 'walks'.
       outcomes: names of fields in `Value.about` that were measured, like the value itself.

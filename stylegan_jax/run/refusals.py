@@ -52,7 +52,7 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> Outl
     """Looks at the images, the checkpoint or the weights that a run would start from, and the weights of its metrics.
 
     Args:
-      config: a Config.
+      config: a Config, as `with_found_labels` returns it.
       workdir: the run's folder, which may be missing.
       opener: of its data.
 
@@ -60,7 +60,7 @@ def look(config: Config, workdir: str | os.PathLike, opener: DataOpener) -> Outl
       UserError: the run would refuse it.
     """
     is_named = _names_images(config)
-    config = settled(with_found_labels(config, workdir, opener), opener, counts=is_named)
+    config = settled(config, opener, counts=is_named)
     images = 'the images were not looked at, because data.path is empty; a run needs it'
     if is_named:
         images = _images(config, opener)

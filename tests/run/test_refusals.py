@@ -28,7 +28,8 @@ IMAGES = '40 images, no labels'
 
 def look(workdir='nowhere', **fields):
     config = tiny_run.run_config(**{'data': DATA} | fields)
-    return refusals.look(config, workdir, DataOpener(config.data))
+    opener = DataOpener(config.data)
+    return refusals.look(refusals.with_found_labels(config, workdir, opener), workdir, opener)
 
 
 def test_nothing_is_written(tmp_path):
