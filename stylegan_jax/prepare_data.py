@@ -26,6 +26,7 @@ from stylegan_jax.data.labels import described
 from stylegan_jax.data.pixels import FOURTH_CHANNELS
 from stylegan_jax.data.preparing import preparation
 from stylegan_jax.data.preparing.outlook import look_ahead
+from stylegan_jax.data.preparing.preparation import examples_of
 from stylegan_jax.data.preparing.source_check import check
 from stylegan_jax.data.records import ENCODINGS
 from stylegan_jax.data.source_sample import pictures_at_once
@@ -167,7 +168,7 @@ def describe(path: str) -> str:
         f'{path}: {len(images)} images of {"x".join(map(str, image.shape))}, {size / 2**20:.1f} MiB',
         f'stages: {stages}',
         f'source: {info["source"]["kind"]} {info["source"]["path"]}'
-        + (f'; {info["num_skipped"]} images skipped' if info['num_skipped'] else ''),
+        + (f'; {info["num_skipped"]} skipped, {examples_of(info["skipped"])}' if info['num_skipped'] else ''),
         f'made with: fit {info["fit"]}, {info["resize_filter"]} filter to full size, {info["level_filter"]} '
         f'filter below; stored as {info["encoding"]}, order of seed {info["seed"]}',
         *_channel_lines(info),

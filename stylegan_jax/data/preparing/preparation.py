@@ -209,6 +209,15 @@ def _remedy(job, members):
     return f'{suggestion}, or {remedy}' if suggestion else remedy
 
 
+def examples_of(skipped: list[list[str]]) -> str:
+    """Names some of the pictures that were left out, with the reasons.
+
+    Args:
+      skipped: [name, reason] of each, as in `prepared.json`.
+    """
+    return 'such as ' + '; '.join(f'{name} ({reason})' for name, reason in skipped[:3])
+
+
 def _finish(job, plan, say):
     """Writes the files that make the set whole, the marker last; returns the content of prepared.json."""
     stamps = []
@@ -218,9 +227,8 @@ def _finish(job, plan, say):
     skipped = [entry for stamp in stamps for entry in stamp['skipped']]
     members = [index for stamp in stamps for index in stamp['members']]
     if len(skipped) / len(job.source) > job.options.max_skipped or not members:
-        examples = '; '.join(f'{name} ({reason})' for name, reason in skipped[:3])
         raise UserError(
-            f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, such as {examples}',
+            f'{job.source.path}: {len(skipped)} of {len(job.source)} images cannot be used, {examples_of(skipped)}',
             remedy=_remedy(job, members),
         )
     labels = job.source.labels[members]
@@ -254,7 +262,7 @@ def _finish(job, plan, say):
     }
     write_json(os.path.join(job.out, MARKER), done)
     shutil.rmtree(os.path.join(job.out, WORK))
-    say(f'{job.out}: {len(members)} images' + (f', {len(skipped)} skipped' if skipped else ''))
+    say(f'{job.out}: {len(members)} images' + (f'; {len(skipped)} skipped, {examples_of(skipped)}' if skipped else ''))
     if job.options.value_range is None:
         extrema = [values.Extrema(*entry) for stamp in stamps for entry in stamp.get('extrema', [])]
         for line in filter(None, [values.warning_of(extrema) or values.described(extrema)]):

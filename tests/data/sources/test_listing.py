@@ -16,6 +16,7 @@ from stylegan_jax.data.dataset import open_dataset
 from stylegan_jax.data.preparing.preparation import Options, prepare
 from stylegan_jax.data.sources import Unusable, open_source
 from stylegan_jax.errors import UserError
+from stylegan_jax.prepare_data import describe
 from stylegan_jax.runtime import threads
 
 PIXELS = [random_pixels(number) for number in range(4)]
@@ -84,9 +85,12 @@ def test_a_dangling_link_is_one_unusable_file(tmp_path, caplog, monkeypatch, tar
         monkeypatch.setattr(threads, 'MEMORY_BUDGET', 1)
         assert len(train_on(folder)) == 100
     assert caplog.messages == [f'{folder}: skipping bad.png (a link to nothing ({target}))'] * 2
-    options = Options(ImageConfig(8))
-    done = prepare(source, str(tmp_path / 'out'), options, workers=0, say=lambda line: None, title=None)
+    options, lines = Options(ImageConfig(8)), []
+    done = prepare(source, str(tmp_path / 'out'), options, workers=0, say=lines.append, title=None)
     assert (done['count'], done['skipped']) == (100, [['bad.png', f'a link to nothing ({target})']])
+    skipped = f'1 skipped, such as bad.png (a link to nothing ({target}))'
+    assert lines[-1] == f'{tmp_path / "out"}: 100 images; {skipped}'
+    assert describe(str(tmp_path / 'out')).splitlines()[2] == f'source: folder {folder}; {skipped}'
 
 
 def test_dangling_links_that_are_no_pictures_are_named(tmp_path):
