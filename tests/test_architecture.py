@@ -25,6 +25,7 @@ WITHOUT_JAX = [
     'cli.parsing',
     'data',
     'editing.recipe',
+    'metrics.ways',
     'networks.file',
     'prepare_data',
     'report',

@@ -10,6 +10,7 @@ from stylegan_jax.config.network import stage_and_alpha
 from stylegan_jax.conversion.request import Request
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import results
+from stylegan_jax.metrics.ways import by_way
 from stylegan_jax.networks.generator import Generator
 from stylegan_jax.sampling import grid
 from stylegan_jax.sampling.latents import latents
@@ -170,12 +171,16 @@ def _metrics(request):
     """Returns the results of a run at this checkpoint, or at the last one that was measured, as a table."""
     path = os.path.join(request.source, _METRICS)
     found = results.read(path) if loading.is_run(request.source) and os.path.isfile(path) else []
-    found = [result for result in found if isinstance(result.get('nimg'), int)]
+    which = 'ema' if 'ema' in request.networks else 'G'  # the network that the card is about
+    found = [result for result in found if isinstance(result.get('nimg'), int) and result.get('which', 'ema') == which]
     if not found:
         return 'None were measured.'
     newest = max((result['nimg'] for result in found if result['nimg'] <= (request.nimg or 0)), default=None)
-    latest = {result['metric']: result for result in found if result['nimg'] == newest}
-    rows = [f'| {name} | {result["value"]:.6g} | {newest:,} |' for name, result in latest.items()]
+    rows = [
+        f'| {metric}{words and f" ({words})"} | {some[-1]["value"]:.6g} | {newest:,} |'
+        for metric, of_ways in by_way(result for result in found if result['nimg'] == newest).items()
+        for words, some in of_ways.items()
+    ]
     if not rows:
         return 'None were measured up to this checkpoint.'
     return '\n'.join(['| metric | value | real images shown |', '|---|---|---|', *rows])

@@ -8,29 +8,9 @@ import os
 from collections.abc import Sequence
 
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.catalogue import METRICS
+from stylegan_jax.metrics.ways import differences
 from stylegan_jax.runtime import atomic
 
-# Fields that may differ between results that are compared: they say what was measured, or are due to chance. All others
-# say how it was measured.
-_MAY_DIFFER = (
-    'metric',
-    'value',
-    'standard_error',
-    'network',
-    'network_path',
-    'seed',
-    'time',
-    'devices',
-    'version',
-    'jax',
-    'nimg',
-    'lod',
-    'data_path',
-    'in_training',
-    'note',
-    *(name for kind in METRICS for name in kind.outcomes),
-)
 _REMEDY = 'give a file that evaluate wrote'
 
 
@@ -133,11 +113,7 @@ def compared(paths: Sequence[str]) -> str:
 def _check_same_way(metric, *pair):
     """Raises UserError unless two results, each with its column, were obtained in the same way."""
     (one, result), (other, another) = pair
-    differing = [
-        f'{name}: {result.get(name)!r} and {another.get(name)!r}'
-        for name in sorted({*result, *another} - {*_MAY_DIFFER})
-        if result.get(name) != another.get(name)
-    ]
+    differing = [f'{name}: {result.get(name)!r} and {another.get(name)!r}' for name in differences(result, another)]
     if differing:
         raise UserError(
             f'{metric} of {_title(one)} and of {_title(other)} cannot be compared: they were not obtained '

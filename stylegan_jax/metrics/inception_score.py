@@ -91,5 +91,4 @@ IS = MetricKind(
     keeps=(('logits', 'rows'),),
     fewest=_SPLITS,  # one image a split
     larger_is_better=True,
-    outcomes=('std_over_splits',),
 )

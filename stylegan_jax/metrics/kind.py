@@ -65,8 +65,8 @@ class Value:
       value: the number itself.
       standard_error: of that number; None or NaN where it is not known.
       about: further fields of the result, which JSON can hold. They say how the number was obtained, so results that
-        are compared must have the same ones; those in `MetricKind.outcomes` may differ. A 'note' is for people, and
-        may differ as well.
+        are compared must have the same ones; those that were measured, like the value itself, are listed in
+        `metrics.ways` and may differ. A 'note' is for people, and may differ as well.
     """
 
     value: float
@@ -97,7 +97,6 @@ class MetricKind:
       results: endings that make names of results of the name of the metric; for latents, one for each space in turn.
       larger_is_better: whether the larger of two first results is that of the better generator.
       unit: the name of the number of generated samples in results: 'fakes', 'pairs', 'steps' or 'walks'.
-      outcomes: names of fields in `Value.about` that were measured, like the value itself.
     """
 
     name: str
@@ -113,4 +112,3 @@ class MetricKind:
     results: tuple[str, ...] = ('',)
     larger_is_better: bool = False
     unit: Literal['fakes', 'pairs', 'steps', 'walks'] = 'fakes'
-    outcomes: tuple[str, ...] = ()

@@ -190,7 +190,6 @@ PPL = tuple(
         keeps=(('distances', 'rows'),),
         source=Paths(space, ends=where == 'end'),
         unit='steps',
-        outcomes=('kept',),
     )
     for where in ('full', 'end')
     for space in SPACES

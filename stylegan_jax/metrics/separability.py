@@ -190,5 +190,4 @@ LS = MetricKind(
     source='latents',
     fewest=20,  # half of them are used, and planes through fewer mean nothing
     results=('_z', '_w'),  # a generator without w has the first alone
-    outcomes=('bits', 'not_converged'),
 )

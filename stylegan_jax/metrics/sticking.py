@@ -183,5 +183,4 @@ STICKING = MetricKind(
     keeps=(('moments', 'rows'),),
     source=Walks(),
     unit='walks',
-    outcomes=('stays', 'moves', 'counted'),
 )

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from stylegan_jax.metrics.ways import by_way
 from stylegan_jax.report.plots import Curve, Plot
 from stylegan_jax.report.reading import Run, number
 
@@ -41,6 +42,7 @@ _IN_NO_PLOT = (
     *('seconds', 'tick_seconds', 'maintenance_seconds', 'waited_seconds', 'seconds_left', 'seconds_left_at_most'),
 )
 _MOST_METRICS, _MOST_OTHERS = 12, 6  # plots of metrics, and of unknown numbers: a limit for the size of the page
+_MOST_WAYS = 4  # curves of one metric
 
 
 def plots(run: Run) -> list[Plot]:
@@ -74,18 +76,19 @@ def at(curve: Curve, kimg: float) -> str:
 
 
 def _metric_plots(run):
-    found = {}
-    for result in run.metrics:
-        if isinstance(result.get('metric'), str):
-            found.setdefault(result['metric'], []).append(result)
     listed = []
-    for name, results in list(found.items())[:_MOST_METRICS]:
-        kimg, values, errors = (
-            np.array([number(result.get(key)) for result in results]) for key in ('nimg', 'value', 'standard_error')
-        )
-        curve = Curve(name, kimg / 1000, values, errors if np.isfinite(errors).any() else None)
-        listed += [Plot(name, [curve])] if np.isfinite(values).any() else []
+    for name, of_ways in list(by_way(run.metrics).items())[:_MOST_METRICS]:
+        curves = [_metric_curve(words or name, results) for words, results in list(of_ways.items())[:_MOST_WAYS]]
+        curves = [curve for curve in curves if np.isfinite(curve.values).any()]
+        listed += [Plot(name, curves)] if curves else []
     return listed
+
+
+def _metric_curve(name, results):
+    kimg, values, errors = (
+        np.array([number(result.get(key)) for result in results]) for key in ('nimg', 'value', 'standard_error')
+    )
+    return Curve(name, kimg / 1000, values, errors if np.isfinite(errors).any() else None)
 
 
 def _is_dull(plot):

@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 
+from stylegan_jax.metrics.ways import by_way
 from stylegan_jax.report import curves, reading, records, visuals
 from stylegan_jax.report.markup import Markup, data, element, joined
 from stylegan_jax.report.pictures import Pictures, spread
@@ -82,7 +83,7 @@ def _summary(run, name):
         ('Speed in the last tick', reading.number_text(last, 'images_per_second', lambda value: f'{value:.4g} img/s')),
         ('Images a step', reading.number_text(last, 'batch', lambda value: f'{value:g}')),
     ]
-    newest = {result.get('metric'): result for result in run.metrics}
+    newest = {metric: of_ways[''][-1] for metric, of_ways in by_way(run.metrics).items()}
     cards += [
         (metric, reading.number_text(result, 'value', lambda value: f'{value:.5g}'))
         for metric, result in newest.items()

@@ -11,6 +11,7 @@ from typing import Any
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import resolve, stage_table
 from stylegan_jax.errors import UserError
+from stylegan_jax.metrics.ways import by_way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +59,6 @@ def read(workdir: str | os.PathLike) -> Run:
         )
     config, text, problem = _config(os.path.join(workdir, 'config.json'))
     entries = log_entries(workdir)
-    metrics = _in_order(
-        _lines(os.path.join(workdir, 'metrics.jsonl')), lambda result: (result['nimg'], str(result.get('metric')))
-    )
     return Run(
         workdir,
         config,
@@ -68,7 +66,7 @@ def read(workdir: str | os.PathLike) -> Run:
         problem,
         entries,
         _lines(os.path.join(workdir, 'events.jsonl')),
-        metrics,
+        _metrics(os.path.join(workdir, 'metrics.jsonl')),
         _pictures(workdir, entries),
         stage_table(resolve(config)) if config else [],
     )
@@ -76,7 +74,8 @@ def read(workdir: str | os.PathLike) -> Run:
 
 def log_entries(workdir: str | os.PathLike) -> list[dict[str, Any]]:
     """Returns the ticks in a run's log, in the order of the images shown; none where there is no log."""
-    return _in_order(_lines(os.path.join(workdir, 'log.jsonl')), lambda entry: entry['nimg'])
+    found = {entry['nimg']: entry for entry in _with_nimg(os.path.join(workdir, 'log.jsonl'))}
+    return [found[nimg] for nimg in sorted(found)]
 
 
 def number(value: object) -> float:
@@ -121,10 +120,19 @@ def _lines(path):
     return found
 
 
-def _in_order(entries, key):
-    """Entries by their images shown; the last one of each key."""
-    found = {key(entry): entry for entry in entries if number(entry.get('nimg')) >= 0}
-    return [found[name] for name in sorted(found)]
+def _with_nimg(path):
+    """The dicts in a file of JSON lines that say how many images were shown."""
+    return [entry for entry in _lines(path) if number(entry.get('nimg')) >= 0]
+
+
+def _metrics(path):
+    """Results by their images shown; of those that were obtained in one way, the last one of each metric."""
+    results = [result for result in _with_nimg(path) if isinstance(result.get('metric'), str)]
+    last = {}
+    for metric, of_ways in by_way(results).items():
+        for words, some in of_ways.items():
+            last |= {(result['nimg'], metric, words): result for result in some}
+    return [last[key] for key in sorted(last)]
 
 
 def _pictures(workdir, entries):

@@ -109,9 +109,8 @@ class Drawing:
             self._moved = time.monotonic()
         threads = self._moving if moving else self._resting
         picture, seconds = await loop.run_in_executor(threads, self._timed, painter, recipe, stage)
-        return Drawn(
-            picture, stage, wanted, seconds, recipe.nimg, None if waiting is None or waiting.done() else waiting
-        )
+        # The program may have been finished meanwhile: it is the stage that says whether this picture is the last word.
+        return Drawn(picture, stage, wanted, seconds, recipe.nimg, None if stage == wanted else waiting)
 
     async def picture(self, network: ShownNetwork, recipe: Recipe) -> np.ndarray:
         """Draws a recipe at its own size, however long that takes; see `draw`."""
@@ -184,9 +183,10 @@ class Drawing:
         self._said(f'compiling {width}×{height}')
         try:
             painter.compile(stage)
-            self._timed(painter, Recipe(), stage)  # the first run of a program is slower than those after it
+            whole = Recipe(lod=0.0)  # a network in the middle of its growth would draw no more than its stage
+            self._timed(painter, whole, stage)  # the first run of a program is slower than those after it
             self._seconds.pop((painter.config, stage), None)
-            self._timed(painter, Recipe(), stage)
+            self._timed(painter, whole, stage)
         finally:
             self._said(None)
 

@@ -60,9 +60,10 @@ class Guard:
           host: the address that the server listens at.
         """
         self.token = None if is_loopback(host) else secrets.token_urlsafe(24)
-        self._hosts = {'localhost', '127.0.0.1', '::1', host}
+        names = ['localhost', '127.0.0.1', '::1', host]
         if self.token:
-            self._hosts |= {socket.gethostname(), socket.getfqdn()}
+            names += [socket.gethostname(), socket.getfqdn()]
+        self._hosts = {name.lower() for name in names}  # as `urllib.parse` returns the name of a request's host
 
     def refusal(self, request: web.BaseRequest) -> str | None:
         """Returns why a request is refused, in words; None where it may pass, its token aside."""

@@ -105,8 +105,9 @@ class ShownNetwork:
             try:
                 self.nimgs = self._listed()
                 if self._follow and self.nimgs and self.nimgs[-1] > max(self.newest or 0, self._tried):
-                    self._tried = self.nimgs[-1]
+                    newest = self.nimgs[-1]
                     found = self._load(None)
+                    self._tried = newest  # a read that failed is tried again
                     if found[0] != self.newest:
                         self._others.keep(*self._current)  # pages still show pictures of it
                         self._current = found

@@ -217,7 +217,7 @@ class Viewer:
             box = tuple(float(request.query.get(edge, share)) for edge, share in _WHOLE.items())
             steps, number = int(request.query.get('steps', 300)), int(request.query.get('network', 0))
             network = self._networks[max(number, 0)]
-            recipe = self._own(network, Recipe.parse(request.query.get('recipe', '')))
+            recipe = self._own(network, network.pinned(Recipe.parse(request.query.get('recipe', ''))))
         except _SENSELESS as error:
             return _refused(error)
         # The title is printed: no sign of it may control a terminal.

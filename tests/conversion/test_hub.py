@@ -108,10 +108,13 @@ def test_metrics_of_a_run_are_those_of_its_checkpoint(tmp_path):
         for name in ('fid10k', 'kid10k')
     ]
     lines.append({'metric': 'fid10k', 'value': 3.5, 'nimg': 96})  # measured once more
+    lines.insert(0, {'metric': 'fid10k', 'value': 7.5, 'nimg': 96, 'psi': 0.7})  # in another way
+    lines.append({'metric': 'fid10k', 'value': 9.5, 'nimg': 96, 'which': 'G'})  # of another network
     (tmp_path / 'run' / 'metrics.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
     conversion.convert(tmp_path / 'run', tmp_path / 'hub', form='hub')
     _, body, _ = card_of(tmp_path / 'hub')
     assert '| fid10k | 3.5 | 96 |' in body and '| kid10k | 3.25 | 96 |' in body
+    assert '| fid10k (psi=0.7) | 7.5 | 96 |' in body and '9.5' not in body
     assert ' 64 |' not in body and ' 128 |' not in body and 'shown 96 real images' in body
 
 

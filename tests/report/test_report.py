@@ -295,6 +295,20 @@ def test_long_run_with_large_pictures_stays_small(tmp_path):
     assert any('1600 earlier ones' in text for text in page.text_in('p'))
 
 
+def test_results_of_other_ways_are_curves_of_their_own(tmp_path):
+    fid = {'metric': 'fid10k', 'nimg': 8000, 'value': 12.5, 'in_training': True, 'which': 'ema', 'psi': 1.0}
+    other = {'metric': 'fid10k', 'nimg': 8000, 'value': 99.5, 'which': 'G', 'psi': 0.3}
+    write_run(tmp_path / 'run', metrics=[fid, fid | {'nimg': 16000, 'value': 11.25}, other])
+    run = reading.read(str(tmp_path / 'run'))
+    (plot,) = curves.plots(run)
+    assert [(curve.name, [*curve.values]) for curve in plot.curves] == [
+        ('fid10k', [12.5, 11.25]),
+        ('psi=0.3, which=G', [99.5]),
+    ]
+    cards = dict(zip(page_of(tmp_path / 'run').text_in('dt'), page_of(tmp_path / 'run').text_in('dd')))
+    assert cards['fid10k'] == '11.25'
+
+
 def test_two_pictures_within_a_thousand_images_are_told_apart(tmp_path):
     """The last tick of a run may follow the one before it closely; its picture has nine digits then."""
     for name in ('fakes000159.png', 'fakes000160.png', 'fakes000160500.png'):
