@@ -31,7 +31,11 @@ flags.declare_key_flag('compilation_cache')
 FLAGS = flags.FlagValues()
 _NETWORK = NetworkFlags(FLAGS)
 _KIND = flags.DEFINE_enum(
-    'kind', 'walk', ['walk', 'mixing', 'truncation', 'noise', 'sticking', 'training'], 'What moves.', flag_values=FLAGS
+    'kind',
+    'walk',
+    ['walk', 'mixing', 'truncation', 'noise', 'sticking', 'training'],
+    "What moves. For mixing the default of --psi is 1, as in the paper's figure.",
+    flag_values=FLAGS,
 )
 _OUT = flags.DEFINE_string('out', None, 'The film, such as walk.mp4, walk.webp or walk.gif.', flag_values=FLAGS)
 _SEEDS = flags.DEFINE_string(
@@ -61,7 +65,10 @@ _DESTINATIONS = flags.DEFINE_string(
 _PSIS = flags.DEFINE_string('psis', '1,-1', 'truncation: psi at the start, and at the turn.', flag_values=FLAGS)
 _RUN = flags.DEFINE_string('run', None, 'training: the folder of the run.', flag_values=FLAGS)
 _SECONDS = flags.DEFINE_float(
-    'seconds', None, 'How long; the default is two seconds a seed for walks, and eight else.', flag_values=FLAGS
+    'seconds',
+    None,
+    'How long; the default is two seconds a seed for walk, sticking and mixing, and eight else.',
+    flag_values=FLAGS,
 )
 _FPS = flags.DEFINE_float('fps', None, 'Frames a second; the default is 30, and 4 for training.', flag_values=FLAGS)
 _LARGEST_FPS, _MOST_FRAMES = 240, 100_000

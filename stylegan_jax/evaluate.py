@@ -56,7 +56,9 @@ _MIRROR = flags.DEFINE_bool(
     'is the setting of a run, and otherwise no.',
     flag_values=FLAGS,
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Seed of everything random.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of everything random.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+)
 _PSI = flags.DEFINE_float(
     'psi',
     1.0,

@@ -83,7 +83,10 @@ def _draw_recipe():
 
     for name in _IN_RECIPE:
         if FLAGS[name].present:
-            raise UserError('a recipe says this by itself', field=name, value=FLAGS[name].value, remedy='leave it out')
+            reason = 'a recipe says this by itself'
+            if name == 'truncate_to':
+                reason = 'a recipe goes to the average of its class'
+            raise UserError(reason, field=name, value=FLAGS[name].value, remedy='leave it out')
     recipe = Recipe.parse(_RECIPE.value)
     generator, lod = _NETWORK.load(recipe.nimg)
     generator = with_meaning(generator, _NETWORK['network'])

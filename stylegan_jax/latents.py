@@ -67,7 +67,9 @@ _WITHOUT = flags.DEFINE_list(
     'means all others.',
     flag_values=FLAGS,
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Seed of the random samples.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Seed of the random samples.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+)
 _NOISE = flags.DEFINE_enum(
     'noise',
     'const',

@@ -104,7 +104,9 @@ _VALUE_RANGE = flags.DEFINE_list(
     'of which the high byte is kept.',
     flag_values=FLAGS,
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the order in which images are stored.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer(
+    'seed', 0, 'Of the order in which images are stored.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+)
 _WORKERS = flags.DEFINE_integer(
     'workers',
     None,

@@ -85,6 +85,7 @@ _SEED = flags.DEFINE_integer(
     0,
     'Seed of everything random: the samples, and the jitter of the optimiser.',
     lower_bound=0,
+    upper_bound=2**32 - 1,
     flag_values=FLAGS,
 )
 _BATCH = flags.DEFINE_integer(
@@ -112,7 +113,7 @@ _SMALLEST_CELL = 128  # pixels; smaller images are shown with larger pixels
 _BEGINNING = 'choosing the starts, and compiling'
 _BEAT = 10.0  # seconds between two lines about the progress, where there is no terminal
 _FRAME = 80  # milliseconds that a frame of the video is shown
-_FRAMES_BYTES = 2**30  # of targets that the frames show at most; a video of more ends earlier
+_FRAMES_BYTES = 2**30  # that the frames of a video take at most; of more, it shows every second or third one, and so on
 _LONGEST_VIDEO = 16383  # pixels of a side, the limit of WebP
 _GREY_MODES = '1', 'L', 'LA', 'La', 'I', 'F'  # modes of Pillow, some with a suffix such as 'I;16'
 
@@ -231,28 +232,29 @@ def _project(generator, targets, labels, lod):
     print(f'compared by {compared}; noise inputs: {noise if generator.config.use_noise else "the network has none"}')
     pixels_each = targets.shape[1] * targets.shape[2] * options.restarts
     size = _BATCH.value or max(1, _PIXELS_AT_ONCE // pixels_each)
-    found = []
-    with _Watcher(targets, options.steps) as watcher:
-        for first in range(0, len(targets), size):
-            some = slice(first, first + size)
-            found.append(
-                projection.project(
-                    generator,
-                    targets[some],
-                    discriminator=discriminator,
-                    lpips=lpips,
-                    options=options,
-                    label=labels,
-                    lod=lod,
-                    every=_EVERY,
-                    report=watcher.batch(first),
-                )
-            )
-    found = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     names = tuple(os.path.basename(path) for path in _IMAGE.value)
-    latents = latent_file.Latents(found.ws, names, found.noise if noise == 'optimize' else noise, lod)
-    latents.save(os.path.join(_OUTDIR.value, 'latents.npz'))
-    grid.save_png(os.path.join(_OUTDIR.value, 'projection.png'), side_by_side(targets, found.images))
+    parts = []
+    with _Watcher(targets, options.steps, size) as watcher:
+        for first in range(0, len(targets), size):
+            part = projection.project(
+                generator,
+                targets[first : first + size],
+                discriminator=discriminator,
+                lpips=lpips,
+                options=options,
+                label=labels,
+                lod=lod,
+                every=_EVERY,
+                report=watcher.batch(first),
+            )
+            parts.append(part)
+            # What was found until now is written at once: a batch may take long, and whatever ends the next one.
+            found = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+            some = names[: len(found.ws)]
+            latents = latent_file.Latents(found.ws, some, found.noise if noise == 'optimize' else noise, lod)
+            latents.save(os.path.join(_OUTDIR.value, 'latents.npz'))
+            pictures = side_by_side(targets[: len(some)], found.images)
+            grid.save_png(os.path.join(_OUTDIR.value, 'projection.png'), pictures)
     watcher.finish()
     for name, psnr, distance in zip(names, found.psnr, found.distance):
         print(f'{name}: PSNR {psnr:.2f} dB, distance {distance:.4g}')
@@ -282,15 +284,18 @@ def _comparison(shape):
 class _Watcher:
     """Context that shows the progress of the optimisation: a bar, current.png, and the frames of the video."""
 
-    def __init__(self, targets: np.ndarray, steps: int):
+    def __init__(self, targets: np.ndarray, steps: int, size: int):
         """Starts with black images.
 
         Args:
           targets: all targets, uint8 [N, H, W, C].
           steps: steps of the optimiser for each batch.
+          size: targets in a batch.
         """
         self._targets, self._images, self._steps = targets, np.zeros_like(targets), steps
         self._frames, self._reports = [], 0
+        reports = -(-len(targets) // size) * (steps // _EVERY + 1)
+        self._stride = max(1, -(-reports * side_by_side(targets, self._images).nbytes // _FRAMES_BYTES))
         self._bar = tqdm.tqdm(total=steps * len(targets), unit='step', desc=_BEGINNING, disable=None)
         # Choosing the starts and compiling take half a minute without any report.
         self._heartbeat = progress.Heartbeat(self._beat, _BEAT if self._bar.disable else 1.0)
@@ -323,7 +328,8 @@ class _Watcher:
                 distance=f'{found.distance.mean():.4f}', psnr=f'{found.psnr.mean():.1f} dB', refresh=False
             )
             self._bar.update(done - self._bar.n)
-            if _VIDEO.value and len(self._frames) * self._targets.nbytes < _FRAMES_BYTES:
+            is_last = done == total
+            if _VIDEO.value and (self._reports % self._stride == 0 or is_last):
                 self._frames.append(side_by_side(self._targets, self._images))
             if self._reports % _CURRENT_EVERY == 0:
                 grid.save_png(self._path('current.png'), side_by_side(self._targets, self._images))
@@ -339,7 +345,13 @@ class _Watcher:
             first, *others = [PIL.Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x) for x in self._frames]
             with atomic.writing(self._path('optimisation.webp'), 'wb') as file:
                 first.save(
-                    file, format='WEBP', save_all=True, append_images=others, duration=_FRAME, loop=0, lossless=True
+                    file,
+                    format='WEBP',
+                    save_all=True,
+                    append_images=others,
+                    duration=_FRAME * self._stride,
+                    loop=0,
+                    lossless=True,
                 )
         os.unlink(self._path('current.png'))
 

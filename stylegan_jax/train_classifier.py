@@ -75,7 +75,9 @@ _FMAP_BASE = flags.DEFINE_integer(
 _FMAP_MAX = flags.DEFINE_integer(
     'fmap_max', _NETWORK.fmap_max, '... and at most this number, which is that of the features.', flag_values=FLAGS
 )
-_SEED = flags.DEFINE_integer('seed', _DEFAULTS.seed, 'Seed of everything random.', lower_bound=0, flag_values=FLAGS)
+_SEED = flags.DEFINE_integer(
+    'seed', _DEFAULTS.seed, 'Seed of everything random.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+)
 
 
 def main(argv: list[str]) -> None:

@@ -10,6 +10,7 @@ import reference_case
 import tiny
 from stylegan_jax import latents, project
 from stylegan_jax.config import ImageConfig
+from stylegan_jax.editing import projection
 from stylegan_jax.editing.latent_file import Latents
 from stylegan_jax.errors import UserError
 from stylegan_jax.sampling import grid
@@ -94,6 +95,36 @@ def test_everything_is_written(run_command, network, faces, tmp_path):
     assert code is None, err
     moved = np.asarray(PIL.Image.open(tmp_path / 'moved' / 'pc0.png'))[::12, ::12]
     assert np.abs(moved - picture[:, 8:].astype(int)).max() <= 1
+
+
+def test_what_was_found_before_an_error_is_kept(run_command, tmp_path, network, faces, monkeypatch):
+    whole = projection.project
+
+    def project_one(generator, targets, **options):
+        if (targets == np.asarray(PIL.Image.open(faces[1]))).all():
+            raise UserError('left the finite numbers')
+        return whole(generator, targets, **options)
+
+    monkeypatch.setattr(projection, 'project', project_one)
+    code, _, err = run_command(
+        *(project, f'--network={network}', f'--image={faces[0]},{faces[1]}', '--outdir=out', '--vgg=none'),
+        *('--steps=2', '--restarts=1', '--candidates=4', '--batch=1'),
+    )
+    assert code == 2 and err == 'error: left the finite numbers\n'
+    assert Latents.load(tmp_path / 'out' / 'latents.npz').names == ('a.png',)
+    assert PIL.Image.open(tmp_path / 'out' / 'projection.png').size == (256, 128)
+
+
+def test_a_long_video_shows_fewer_frames_for_longer(run_command, tmp_path, network, faces, monkeypatch):
+    monkeypatch.setattr(project, '_FRAMES_BYTES', 5 * 3 * 256 * 128)  # five frames of the seven there are
+    code, _, err = run_command(
+        *(project, f'--network={network}', f'--image={faces[0]}', '--outdir=out', '--vgg=none', '--video'),
+        *('--steps=60', '--restarts=1', '--candidates=4'),
+    )
+    assert code is None, err
+    video = PIL.Image.open(tmp_path / 'out' / 'optimisation.webp')
+    video.load()
+    assert (video.n_frames, video.info['duration']) == (4, 160)
 
 
 def test_there_is_a_sign_of_life_without_a_terminal(run_command, network, faces, monkeypatch):

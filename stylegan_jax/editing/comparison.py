@@ -48,10 +48,11 @@ def choose(
                 lpips = LPIPS.from_arrays(read_arrays(path), where=path)
                 return Comparison(None, lpips, f'LPIPS ({path}), and pixels at all sizes')
             reason = f'the images have fewer than {LPIPS_LEAST} pixels, or are transparent'
-        except UserError:
+        except UserError as error:
             if vgg is not None:
                 raise
-            reason = 'no weights of VGG16 are there'
+            is_missing = isinstance(error, catalogue.MissingWeights)
+            reason = 'no weights of VGG16 are there' if is_missing else str(error)
     try:
         discriminator = load_discriminator()
     except UserError:
