@@ -1,6 +1,6 @@
 """CIFAR-10 at 32x32, conditional on its 10 classes, at a modest width on one GPU.
 
-    python -m stylegan_jax.main --experiment=cifar10 --config.data.path=cifar10.zip
+    python -m stylegan_jax.main --experiment=cifar10 --config.data.path=tfds:cifar10
 
 Not a row of the paper, which has no CIFAR-10 and no published setting for labels: there is no FID to expect.
 It is here to try conditional training, at a small cost.

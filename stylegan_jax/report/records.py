@@ -8,7 +8,7 @@ from stylegan_jax.report.commands import changed_settings, commands
 from stylegan_jax.report.markup import Markup, element, joined
 from stylegan_jax.runtime.progress import duration
 
-_WARNINGS = 'skipped', 'damaged', 'broken', 'disk', 'lock', 'report'  # kinds of events that are highlighted
+_WARNINGS = 'skipped', 'damaged', 'broken', 'disk', 'lock', 'report', 'metrics', 'memorising', 'augment'  # highlighted
 _MOST_EVENTS = 400
 _MOST_LETTERS = 2000  # of an event
 _FACTS = {
