@@ -341,6 +341,18 @@ def test_the_command_names_the_checkpoint_of_the_picture(tmp_path, monkeypatch):
     run(test())
 
 
+def test_a_photo_keeps_the_checkpoint_that_it_was_fitted_for(tmp_path):
+    save_checkpoint(tmp_path / 'run', 40, {})
+
+    async def test():
+        async with serving([tmp_path / 'run'], outdir=tmp_path / 'out', follow=True) as served, served.page() as page:
+            status, said = await served.project(page, photo())
+            assert status == 200, said
+            assert served.viewer._projector._jobs[said['job']].recipe.nimg == 40
+
+    run(test())
+
+
 def test_a_class_is_for_the_network_that_has_classes(network, tmp_path):
     import dataclasses
 

@@ -10,15 +10,17 @@ import pytest
 
 pytest.importorskip('aiohttp', reason='the view extra is not installed')
 
+from aiohttp.test_utils import make_mocked_request
 from serving import run, serving
 from viewed import painted, save_checkpoint
 
 from stylegan_jax.editing.recipe import Recipe
 from stylegan_jax.editing.recipe_painter import RecipePainter
 from stylegan_jax.errors import UserError
-from stylegan_jax.viewer import drawing
+from stylegan_jax.viewer import drawing, guard
 from stylegan_jax.viewer import server as server_module
 from stylegan_jax.viewer.networks import ShownNetwork
+from stylegan_jax.viewer.sources import Sources
 
 COMPILE, TOP = RecipePainter.compile, 2  # the stage of full size
 
@@ -76,6 +78,31 @@ def test_a_hand_waits_for_no_program(network, held, monkeypatch):
             assert (await next_of(page, number))['kind'] == 'picture'
             assert not held.is_set()
             held.set()
+
+    run(test())
+
+
+def test_a_lower_stage_is_never_taken_for_the_whole(network, held, monkeypatch):
+    monkeypatch.setattr(drawing, '_FIRST_SIDE', 8)
+    recipe, whole, drawings = Recipe.parse('seed:1;psi=0.5'), RecipePainter.picture, []
+
+    def picture(painter, asked, most=None):
+        drawn = whole(painter, asked, most)
+        if (
+            asked == recipe and most is not None and most < TOP
+        ):  # full size is compiled while this is drawn in its place
+            held.set()
+            drawings[0]._compiling[painter.config, TOP].result(30)
+        return drawn
+
+    monkeypatch.setattr(RecipePainter, 'picture', picture)
+
+    async def test():
+        async with serving([network]) as served:
+            drawings.append(served.viewer._drawing)
+            found = await drawings[0].picture(drawings[0].networks[0], recipe)
+            np.testing.assert_array_equal(found, painted('seed:1;psi=0.5'))
+            assert held.is_set()
 
     run(test())
 
@@ -159,6 +186,21 @@ def test_a_damaged_checkpoint_of_a_run_is_opened_once_and_said(tmp_path, monkeyp
     run(test())
 
 
+def test_a_checkpoint_that_could_not_be_read_once_is_read_at_the_next_look(tmp_path, monkeypatch):
+    folder, generators, load = tmp_path / 'run', {}, ShownNetwork._load
+    save_checkpoint(folder, 40, generators)
+    network = ShownNetwork(str(folder), Sources('out', (), ()), precision='float32', follow=True)
+    save_checkpoint(folder, 80, generators)
+
+    def failing(network, nimg):
+        monkeypatch.setattr(ShownNetwork, '_load', load)
+        raise OSError('a network drive was away')
+
+    monkeypatch.setattr(ShownNetwork, '_load', failing)
+    assert network.refresh() == (True, f'{folder}: a network drive was away; the checkpoint in memory is drawn')
+    assert network.refresh() == (True, f'{folder} is there again') and network.newest == 80
+
+
 def test_a_look_at_the_files_that_fails_is_not_the_last_one(network, monkeypatch, capsys):
     monkeypatch.setattr(server_module, '_LOOK', 0.02)
     looks = []
@@ -204,6 +246,12 @@ def test_a_viewer_serves_the_address_that_it_listens_at(network):
                 assert answer.status == 200
 
     run(test())
+
+
+def test_a_host_may_have_capitals():
+    request = make_mocked_request('GET', '/', headers={'Host': 'mybox:8765'})
+    assert guard.Guard('MyBox').refusal(request) is None
+    assert guard.Guard('OtherBox').refusal(request) == 'this address is not one of the viewer'
 
 
 def test_loops_are_bounded_before_they_are_made():
