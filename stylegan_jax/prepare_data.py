@@ -152,6 +152,7 @@ def main(argv: list[str]) -> int:
             value=_OUT.value,
             remedy='choose another folder',
         )
+    preparation.check_place(out)
     _make_folder(out)
     with FolderLock(out, field='out'):
         preparation.prepare(source, out, options, workers=_workers(source))
@@ -214,6 +215,8 @@ def _options(source):
         raise UserError(
             'give two sides with a comma between them, such as 4,4', field='base_shape', value=_BASE_SHAPE.value
         ) from None
+    if _CHANNELS.value not in (1, 3, 4):
+        raise UserError('give 1, 3 or 4', field='channels', value=_CHANNELS.value)
     return preparation.Options(
         image=ImageConfig(_RESOLUTION.value, base_shape, _CHANNELS.value, source.labels.shape[1]),
         fit=_FIT.value,

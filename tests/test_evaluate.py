@@ -258,7 +258,7 @@ def test_mistakes(error, network, run_dir, args, expected):
         (['--metrics=fd_toy24,fd_toy10001'], 'fd_toy10001 needs 10,001 real images, and the data set has 10,000'),
         (
             ['--metrics=fd_toy24,fd_toy5k', '--data_count=40'],
-            'the data set has 40; ask for all of them (fd_toy5000_full)',
+            'the data set has 40; ask for all of them (fd_toy5k_full)',
         ),
         (['--metrics=fd_toy24', '--results=nowhere/there'], 'results cannot be written'),
     ],

@@ -10,6 +10,7 @@ resolution in a fade (Progressive GAN, Section 2).
 import bisect
 import collections.abc
 import dataclasses
+import itertools
 import math
 import types
 
@@ -350,10 +351,23 @@ def _check_batch(config, stage):
     height, width = config.image.stage_shape(stage)
     where = f'stage {stage} ({height}x{width}): schedule.batch={batch}'
     if batch % replicas:
-        raise UserError(f'{where} cannot be split over replicas={replicas}; give a multiple of {replicas}')
-    group = min(config.discriminator.mbstd_group_size, batch // replicas)
-    if group > 1 and (batch // replicas) % group:
+        raise UserError(f'{where} cannot be split over replicas={replicas}; {_batches_near(config, batch)}')
+    group = config.discriminator.mbstd_group_size
+    if not _fits_groups(batch // replicas, group):
         raise UserError(
             f'{where} over replicas={replicas} leaves {batch // replicas} images a replica, which is no '
-            f'multiple of discriminator.mbstd_group_size={group}; give a multiple of {replicas * group}'
+            f'multiple of discriminator.mbstd_group_size={group}; {_batches_near(config, batch)}'
         )
+
+
+def _fits_groups(images, group):
+    """Whether the images of a replica fill groups; fewer than a group are one."""
+    return 0 < images <= max(group, 1) or images % max(group, 1) == 0 < images
+
+
+def _batches_near(config, batch):
+    """Says which batches nearest to one can be split."""
+    each, group = batch / config.replicas, config.discriminator.mbstd_group_size
+    below = next((n for n in range(math.floor(each), 0, -1) if _fits_groups(n, group)), None)
+    above = next(n for n in itertools.count(math.ceil(each)) if _fits_groups(n, group))
+    return 'give ' + ' or '.join(str(n * config.replicas) for n in (below, above) if n)

@@ -1,6 +1,7 @@
 """From a network of any kind to a file of another form: written, checked, and only then put in its place."""
 
 import dataclasses
+import math
 import os
 import shutil
 import tempfile
@@ -161,9 +162,10 @@ def _written(out, form, request, bound):
         for difference in differences:
             if not difference.largest <= bound:  # also where it is not a number
                 reasons = f' (not in the file: {"; ".join(lost)})' if lost else ''
+                accepted = f'bound={1.1 * difference.largest:.2g} accepts it'
                 raise UserError(
                     f'{out}: {difference}, more than {bound:g}; nothing was written',
-                    remedy=f'a larger bound accepts it{reasons}',
+                    remedy=(accepted if math.isfinite(difference.largest) else 'no bound accepts it') + reasons,
                 )
         files = sorted(
             os.path.relpath(os.path.join(where, file), path if os.path.isdir(path) else folder)

@@ -21,7 +21,7 @@ WORK = '.preparing'  # folder of a preparation that is under way
 VERSION = '1.0.0'
 _READ_BYTES = 1 << 20  # of records per call of the reader: more would not stay in the processor's cache
 _OPEN_FILES = 128  # of each process, which may often have 1024
-_REMEDY = 'copy or prepare the data set again'
+_REMEDY = 'copy the data set again, or remove its folder and prepare it again'
 
 
 def name_of(out: str | os.PathLike) -> str:

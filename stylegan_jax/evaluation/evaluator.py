@@ -232,7 +232,7 @@ def check_reals(metric: Metric, available: int | None) -> int:
     if metric.reals is not None and metric.reals > available:
         raise UserError(
             f'{metric.name} needs {metric.reals:,} real images, and the data set has {available:,}',
-            remedy=f'ask for all of them ({metric.kind.name}{metric.count}_full)',
+            remedy=f'ask for all of them ({metric.name}_full)',
         )
     return available if metric.reals is None else metric.reals
 

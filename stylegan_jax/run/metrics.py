@@ -42,7 +42,7 @@ def check_before_data(config: Config, opener: DataOpener | None, measures: bool 
             'there is no metric that says which checkpoint is the best',
             field='log.keep_best',
             value=True,
-            remedy='set metrics, such as metrics=fid10k',
+            remedy='set metrics, such as metrics=kid10k_full',
         )
     missing = None
     if measures:

@@ -10,6 +10,7 @@ import typing
 from stylegan_jax.config import Config
 from stylegan_jax.config.schedule import is_finished, resolve, shortfall
 from stylegan_jax.data.dataset import DataOpener
+from stylegan_jax.report.reading import log_entries
 from stylegan_jax.run.images import describe_images
 from stylegan_jax.run.metrics import check_before_data
 from stylegan_jax.runtime.platforms import resolved
@@ -89,6 +90,18 @@ def nothing_to_do(config: Config, nimg: int, workdir: str | os.PathLike) -> str:
     return f'nothing to do: {workdir} has reached {nimg / 1000:g} kimg before, and {end}'
 
 
+def warnings_of_fresh_start(config: Config, workdir: str | os.PathLike) -> list[tuple[str, str]]:
+    """Returns what people should know of a run that begins anew: (kind of event, line) of each."""
+    events = []
+    if entries := log_entries(workdir):
+        kimg = entries[-1]['nimg'] / 1000
+        text = f'the log in {workdir} goes to {kimg:g} kimg, but there is no checkpoint: the run begins anew'
+        events.append(('damaged', text))
+    if config.train.freeze_d and not config.init_from:
+        events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
+    return events
+
+
 def _names_images(config):
     return config.data.source != 'images' or bool(config.data.path)
 
@@ -116,4 +129,5 @@ def _start(config, workdir):
             goes_on = f'the run in {workdir} goes on at {saved.nimg / 1000:g} kimg'
             line = nothing_to_do(config, saved.nimg, workdir) if is_over else goes_on
             return Outlook([*saved.damaged, line], saved.nimg, is_over)
-    return Outlook(described_transfer(config.init_from, config) if config.init_from else [])
+    transfer = described_transfer(config.init_from, config) if config.init_from else []
+    return Outlook([*(line for _, line in warnings_of_fresh_start(config, workdir)), *transfer])

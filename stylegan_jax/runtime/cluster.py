@@ -5,10 +5,13 @@ One process is enough for one machine. With several, process 0 alone reads and w
 
 import collections
 import collections.abc
+import contextlib
 import hashlib
 import json
 import os
 import platform
+import re
+import signal
 import typing
 
 import jax
@@ -43,17 +46,32 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
         raise UserError(
             f'with num_processes={num_processes} give 0 to {num_processes - 1}', field='process_id', value=process_id
         )
+    if coordinator is not None and not re.fullmatch(r'.+:\d{1,5}', coordinator):
+        raise UserError('give HOST:PORT', field='coordinator', value=coordinator)
     devices = slurm.devices_of_task(os.environ)
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')  # CPUs have no other way to exchange arrays.
     jax.config.update('jax_enable_preemption_service', False)  # see `stop_requests`
+    print(f'waiting for the other processes{f" at {coordinator}" if coordinator else ""}', flush=True)
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id, local_device_ids=devices)
+        with _ended_by_signals():
+            jax.distributed.initialize(coordinator, num_processes, process_id, local_device_ids=devices)
     except (RuntimeError, ValueError) as error:
         message = ' '.join(str(error).split())
         raise UserError(
             f'the processes of this run do not find one another ({message})',
             remedy=f'check coordinator={coordinator} and that all of them were started',
         ) from error
+
+
+@contextlib.contextmanager
+def _ended_by_signals():
+    """Context in which Ctrl-C and SIGTERM end the process at once: handlers of Python would wait for JAX."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _gathered(text):

@@ -198,7 +198,7 @@ def test_replicas_without_published_batch():
 
 def test_batch_that_replicas_do_not_divide():
     values = ScheduleConfig(batch=32, batch_by_resolution={64: 36})
-    with pytest.raises(UserError, match=r'stage 4 \(64x64\): schedule.batch=36 .* replicas=8'):
+    with pytest.raises(UserError, match=r'stage 4 \(64x64\): schedule.batch=36 .* replicas=8; give 32 or 64'):
         schedule.resolve(Config(schedule=values))
 
 
@@ -215,8 +215,21 @@ def test_batch_must_fill_groups_of_the_minibatch_standard_deviation(batch, group
     if ok:
         schedule.resolve(config)
     else:
-        with pytest.raises(UserError, match=rf'stage 1 \(8x8\): schedule.batch={2 * batch} .*mbstd_group_size=4'):
+        with pytest.raises(UserError, match=r'stage 1 \(8x8\): schedule.batch=12 .*mbstd_group_size=4; give 8 or 16'):
             schedule.resolve(config)
+
+
+@pytest.mark.parametrize(
+    'batch, replicas, expected', [(16, 3, '12 or 24'), (1, 3, '3'), (36, 8, '32 or 64'), (15, 3, '12 or 24')]
+)
+def test_batches_that_are_proposed_are_accepted(batch, replicas, expected):
+    def config(batch):
+        return Config(replicas=replicas, image=ImageConfig(resolution=8), schedule=ScheduleConfig(batch=batch))
+
+    with pytest.raises(UserError, match=rf'; give {expected}$'):
+        schedule.resolve(config(batch))
+    for proposed in expected.split(' or '):
+        assert schedule.resolve(config(int(proposed))).schedule.batch == int(proposed)
 
 
 def test_stages_before_the_first_need_no_valid_batch():

@@ -147,6 +147,9 @@ def test_checkpoints_that_the_system_does_not_let_be_read(tmp_path, monkeypatch)
 def test_a_folder_without_checkpoints_is_that_of_a_new_run(tmp_path):
     (tmp_path / 'log.txt').touch()
     assert look(tmp_path) == ([IMAGES], 0, False)
+    (tmp_path / 'log.jsonl').write_text('{"nimg": 8000}\n')
+    lost = f'the log in {tmp_path} goes to 8 kimg, but there is no checkpoint: the run begins anew'
+    assert look(tmp_path) == ([IMAGES, lost], 0, False)
 
 
 def test_a_new_run_does_not_wait_for_orbax_to_be_imported(tmp_path):

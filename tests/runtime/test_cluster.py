@@ -141,6 +141,22 @@ def test_number_of_a_process_that_does_not_exist():
         cluster.join('localhost:1', 2, 2)
 
 
+@pytest.mark.parametrize('coordinator', ['localhost', 'localhost:', 'localhost:abc', ':8476'])
+def test_an_address_without_a_port_is_refused(coordinator):
+    with pytest.raises(UserError, match=f'^coordinator={coordinator}: give HOST:PORT$'):
+        cluster.join(coordinator, 2, 0)
+
+
+def test_waiting_for_the_others_is_said_and_ends_at_a_signal():
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+    code = f'from stylegan_jax.runtime import cluster; cluster.join("127.0.0.1:{port}", 2, 0)'
+    with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == f'waiting for the other processes at 127.0.0.1:{port}\n'
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == -signal.SIGINT
+
+
 def test_lines_about_processes_name_idle_gpus():
     facts = [('a', 2, 'H100', 8), ('a', 2, 'H100', 8), ('a', 2, 'H100', 8), ('b', 8, 'H100', 8), ('c', 1, 'cpu', 0)]
     lines = cluster.process_lines(facts)

@@ -125,6 +125,14 @@ def _hash(value):
     return hashlib.blake2b(json.dumps(value).encode(), digest_size=16).hexdigest()
 
 
+def check_place(out: str | os.PathLike) -> None:
+    """Raises a UserError where a folder holds something other than a data set; writes nothing into it."""
+    found = set(os.listdir(out)) if os.path.isdir(out) else set()
+    is_ours = MARKER in found or os.path.exists(os.path.join(out, WORK, 'plan.json'))
+    if found - {'lock', WORK} and not is_ours:
+        raise UserError('this folder holds something else', field='out', value=out, remedy='choose a new one')
+
+
 def _begin(job, plan):
     """Makes the folders; returns the content of prepared.json if the same set is there already, else None."""
     marker, plan_path = os.path.join(job.out, MARKER), os.path.join(job.out, WORK, 'plan.json')
@@ -142,9 +150,8 @@ def _begin(job, plan):
                 f'{plan_path}: cannot be read ({error})', remedy=f'remove {job.out} and start again'
             ) from error
         _refuse_other_plan(theirs, plan, job.out, 'holds a preparation that was begun')
-    elif os.path.isdir(job.out) and set(os.listdir(job.out)) - {'lock', WORK}:
-        raise UserError('this folder holds something else', field='out', value=job.out, remedy='choose a new one')
     else:
+        check_place(job.out)
         os.makedirs(os.path.join(job.out, WORK), exist_ok=True)
         write_json(plan_path, plan)
     for stage in range(job.options.image.num_stages):

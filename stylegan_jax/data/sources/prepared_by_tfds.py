@@ -202,7 +202,10 @@ def _check_file(path, count):
     from array_record.python.array_record_module import ArrayRecordReader
 
     if not pathlib.Path(path).exists():
-        raise UserError(f'{path}: there is no such file; copy or prepare the data set again')
+        raise UserError(
+            f'{path}: there is no such file',
+            remedy='copy the data set again, or remove its folder and prepare it again',
+        )
     try:
         reader = ArrayRecordReader(str(path))
         found = reader.num_records()

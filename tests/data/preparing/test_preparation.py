@@ -19,6 +19,7 @@ from test_pipeline import is_running
 import damaged_files
 import stylegan_jax
 import tiny_run
+from stylegan_jax import prepare_data
 from stylegan_jax.config import Config, DataConfig, ImageConfig
 from stylegan_jax.data import prepared
 from stylegan_jax.data.dataset import open_dataset, with_found_labels
@@ -415,6 +416,13 @@ def test_a_folder_that_holds_something_else_is_refused(pictures, tmp_path):
     with pytest.raises(UserError, match='holds something else; choose a new one'):
         prepare(pictures, tmp_path)
     assert os.listdir(tmp_path) == ['thesis.txt']
+
+
+def test_a_folder_of_pictures_is_left_alone(pictures, run_command):
+    before = contents(pictures)
+    code, _, err = run_command(prepare_data, f'--source={pictures}', f'--out={pictures}', '--resolution=8')
+    assert code == 2 and err.endswith(': this folder holds something else; choose a new one\n')
+    assert contents(pictures) == before
 
 
 # Sources that are not as they should be.
