@@ -24,6 +24,7 @@ from absl import flags
 
 from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.parsing import LARGEST_SEED
 from stylegan_jax.config import DataConfig
 from stylegan_jax.errors import UserError
 from stylegan_jax.evaluation import metric_names, results
@@ -57,7 +58,7 @@ _MIRROR = flags.DEFINE_bool(
     flag_values=FLAGS,
 )
 _SEED = flags.DEFINE_integer(
-    'seed', 0, 'Seed of everything random.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+    'seed', 0, 'Seed of everything random.', lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
 )
 _PSI = flags.DEFINE_float(
     'psi',

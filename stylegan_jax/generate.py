@@ -83,9 +83,8 @@ def _draw_recipe():
 
     for name in _IN_RECIPE:
         if FLAGS[name].present:
-            reason = 'a recipe says this by itself'
-            if name == 'truncate_to':
-                reason = 'a recipe goes to the average of its class'
+            is_part = name != 'truncate_to'
+            reason = 'a recipe says this by itself' if is_part else 'a recipe goes to the average of its class'
             raise UserError(reason, field=name, value=FLAGS[name].value, remedy='leave it out')
     recipe = Recipe.parse(_RECIPE.value)
     generator, lod = _NETWORK.load(recipe.nimg)

@@ -21,7 +21,7 @@ from absl import flags
 
 from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import LABELS, NetworkFlags
-from stylegan_jax.cli.parsing import parse_layers, parse_seeds, parse_strengths
+from stylegan_jax.cli.parsing import LARGEST_SEED, parse_layers, parse_seeds, parse_strengths
 from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.runtime import compile_cache
 from stylegan_jax.sampling import grid
@@ -68,7 +68,7 @@ _WITHOUT = flags.DEFINE_list(
     flag_values=FLAGS,
 )
 _SEED = flags.DEFINE_integer(
-    'seed', 0, 'Seed of the random samples.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+    'seed', 0, 'Seed of the random samples.', lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
 )
 _NOISE = flags.DEFINE_enum(
     'noise',

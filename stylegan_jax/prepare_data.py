@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from stylegan_jax.cli import command
+from stylegan_jax.cli.parsing import LARGEST_SEED
 from stylegan_jax.config.network import ImageConfig
 from stylegan_jax.data import prepared
 from stylegan_jax.data.dataset import Dataset
@@ -105,7 +106,7 @@ _VALUE_RANGE = flags.DEFINE_list(
     flag_values=FLAGS,
 )
 _SEED = flags.DEFINE_integer(
-    'seed', 0, 'Of the order in which images are stored.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+    'seed', 0, 'Of the order in which images are stored.', lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
 )
 _WORKERS = flags.DEFINE_integer(
     'workers',

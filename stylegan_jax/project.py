@@ -29,6 +29,7 @@ from absl import flags
 
 from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import NetworkFlags
+from stylegan_jax.cli.parsing import LARGEST_SEED
 from stylegan_jax.data import fitting, pixels
 from stylegan_jax.data.sources.pictures import decode
 from stylegan_jax.errors import UserError, unwritable
@@ -85,7 +86,7 @@ _SEED = flags.DEFINE_integer(
     0,
     'Seed of everything random: the samples, and the jitter of the optimiser.',
     lower_bound=0,
-    upper_bound=2**32 - 1,
+    upper_bound=LARGEST_SEED,
     flag_values=FLAGS,
 )
 _BATCH = flags.DEFINE_integer(
@@ -294,12 +295,15 @@ class _Watcher:
         """
         self._targets, self._images, self._steps = targets, np.zeros_like(targets), steps
         self._frames, self._reports = [], 0
-        reports = -(-len(targets) // size) * (steps // _EVERY + 1)
-        self._stride = max(1, -(-reports * side_by_side(targets, self._images).nbytes // _FRAMES_BYTES))
+        self._stride = self._reports_a_frame(size) if _VIDEO.value else None
         self._bar = tqdm.tqdm(total=steps * len(targets), unit='step', desc=_BEGINNING, disable=None)
         # Choosing the starts and compiling take half a minute without any report.
         self._heartbeat = progress.Heartbeat(self._beat, _BEAT if self._bar.disable else 1.0)
         self._began, self._words = time.monotonic(), _BEGINNING
+
+    def _reports_a_frame(self, size):
+        reports = -(-len(self._targets) // size) * (self._steps // _EVERY + 1)
+        return max(1, -(-reports * side_by_side(self._targets, self._images).nbytes // _FRAMES_BYTES))
 
     def __enter__(self):
         self._heartbeat.__enter__()
@@ -328,8 +332,7 @@ class _Watcher:
                 distance=f'{found.distance.mean():.4f}', psnr=f'{found.psnr.mean():.1f} dB', refresh=False
             )
             self._bar.update(done - self._bar.n)
-            is_last = done == total
-            if _VIDEO.value and (self._reports % self._stride == 0 or is_last):
+            if self._stride and (self._reports % self._stride == 0 or done == total):
                 self._frames.append(side_by_side(self._targets, self._images))
             if self._reports % _CURRENT_EVERY == 0:
                 grid.save_png(self._path('current.png'), side_by_side(self._targets, self._images))

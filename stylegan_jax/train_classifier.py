@@ -21,6 +21,7 @@ import numpy as np
 from absl import flags
 
 from stylegan_jax.cli import command
+from stylegan_jax.cli.parsing import LARGEST_SEED
 from stylegan_jax.config import DataConfig
 from stylegan_jax.config.network import ClassifierConfig, DiscriminatorConfig, ImageConfig
 from stylegan_jax.config.serialization import to_dict
@@ -76,7 +77,7 @@ _FMAP_MAX = flags.DEFINE_integer(
     'fmap_max', _NETWORK.fmap_max, '... and at most this number, which is that of the features.', flag_values=FLAGS
 )
 _SEED = flags.DEFINE_integer(
-    'seed', _DEFAULTS.seed, 'Seed of everything random.', lower_bound=0, upper_bound=2**32 - 1, flag_values=FLAGS
+    'seed', _DEFAULTS.seed, 'Seed of everything random.', lower_bound=0, upper_bound=LARGEST_SEED, flag_values=FLAGS
 )
 
 

@@ -6,6 +6,7 @@ import re
 
 from stylegan_jax.errors import UserError
 
+LARGEST_SEED = 2**32 - 1  # a larger one would be a smaller one to JAX
 _MOST_SEEDS = 100_000
 _MOST_LISTED = 20  # names of classes in an error
 
@@ -26,7 +27,7 @@ def parse_seeds(text: str, flag: str = 'seeds', most: int | None = None) -> list
     """
     seeds = []
     for part in _ranges(text):
-        if part.stop > 2**32 or not 0 < len(part) <= _MOST_SEEDS:
+        if part.stop > LARGEST_SEED + 1 or not 0 < len(part) <= _MOST_SEEDS:
             raise UserError(
                 f'give numbers below 2^32 and rising ranges of at most {_MOST_SEEDS:,}, such as 0-15 or 3,7,20-25',
                 field=flag,

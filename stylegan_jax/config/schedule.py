@@ -361,8 +361,8 @@ def _check_batch(config, stage):
 
 
 def _fits_groups(images, group):
-    """Whether the images of a replica fill groups; fewer than a group are one."""
-    return 0 < images <= max(group, 1) or images % max(group, 1) == 0 < images
+    """Whether the images of a replica fill groups; fewer than a group are one, and groups of 0 or 1 are none."""
+    return group < 2 or images <= group or images % group == 0
 
 
 def _batches_near(config, batch):

@@ -12,7 +12,7 @@ from stylegan_jax.errors import UserError, require_choice
 from stylegan_jax.storage import rosinality, safetensors_file
 
 # Weights of float16: a network of 32x32 whose weights were moved at random was 0.007 away at most, networks of random
-# weights up to 0.007 of their largest value.
+# weights up to 0.010 of their largest value (256x256).
 _HALF = 0.02
 
 

@@ -171,8 +171,10 @@ def _metrics(request):
     """Returns the results of a run at this checkpoint, or at the last one that was measured, as a table."""
     path = os.path.join(request.source, _METRICS)
     found = results.read(path) if loading.is_run(request.source) and os.path.isfile(path) else []
-    which = 'ema' if 'ema' in request.networks else 'G'  # the network that the card is about
-    found = [result for result in found if isinstance(result.get('nimg'), int) and result.get('which', 'ema') == which]
+    of_card = [name for name, network in request.networks.items() if network is request.generator]
+    found = [
+        result for result in found if isinstance(result.get('nimg'), int) and result.get('which', 'ema') in of_card
+    ]
     if not found:
         return 'None were measured.'
     newest = max((result['nimg'] for result in found if result['nimg'] <= (request.nimg or 0)), default=None)

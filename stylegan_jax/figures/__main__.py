@@ -17,7 +17,7 @@ from absl import flags
 
 from stylegan_jax.cli import command
 from stylegan_jax.cli.network_flags import NetworkFlags
-from stylegan_jax.cli.parsing import parse_seeds
+from stylegan_jax.cli.parsing import LARGEST_SEED, parse_seeds
 from stylegan_jax.errors import UserError, unwritable
 from stylegan_jax.figures import catalogue
 from stylegan_jax.figures import settings as figure_settings
@@ -68,7 +68,7 @@ _SCALE = _define(
     lower_bound=1,
     upper_bound=_LARGEST_SCALE,
 )
-_define('seed', 'uncurated: the seed of all images.', flags.DEFINE_integer, lower_bound=0, upper_bound=2**32 - 1)
+_define('seed', 'uncurated: the seed of all images.', flags.DEFINE_integer, lower_bound=0, upper_bound=LARGEST_SEED)
 _define(
     'rows', 'uncurated: images in a column of the largest size.', flags.DEFINE_integer, lower_bound=1, upper_bound=64
 )

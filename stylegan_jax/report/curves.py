@@ -85,6 +85,7 @@ def _metric_plots(run):
 
 
 def _metric_curve(name, results):
+    results = {result['nimg']: result for result in results}.values()  # the last one that was measured of each
     kimg, values, errors = (
         np.array([number(result.get(key)) for result in results]) for key in ('nimg', 'value', 'standard_error')
     )

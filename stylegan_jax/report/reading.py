@@ -11,7 +11,6 @@ from typing import Any
 from stylegan_jax.config import Config, serialization
 from stylegan_jax.config.schedule import resolve, stage_table
 from stylegan_jax.errors import UserError
-from stylegan_jax.metrics.ways import by_way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,13 +125,9 @@ def _with_nimg(path):
 
 
 def _metrics(path):
-    """Results by their images shown; of those that were obtained in one way, the last one of each metric."""
+    """Results by their images shown; those of the same number stay in the order in which they were written."""
     results = [result for result in _with_nimg(path) if isinstance(result.get('metric'), str)]
-    last = {}
-    for metric, of_ways in by_way(results).items():
-        for words, some in of_ways.items():
-            last |= {(result['nimg'], metric, words): result for result in some}
-    return [last[key] for key in sorted(last)]
+    return sorted(results, key=lambda result: result['nimg'])
 
 
 def _pictures(workdir, entries):

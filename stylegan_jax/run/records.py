@@ -17,6 +17,7 @@ from stylegan_jax.run.compile_times import CompileTimes
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.log import RunLog
 from stylegan_jax.run.metrics import RunMetrics
+from stylegan_jax.run.refusals import lost_checkpoints
 from stylegan_jax.run.reporting import Reporting
 from stylegan_jax.run.resume import Start
 from stylegan_jax.run.saving import Saving
@@ -52,6 +53,7 @@ class Records:
         self.folder = RunFolder(config, workdir)
         saved = self.folder.saved
         nimg, ticks = (saved.nimg, saved.progress['tick']) if saved else (0, 0)
+        self._lost = [] if saved else lost_checkpoints(workdir)  # before the log is cut to where the run begins
         time_left = TimeLeft(config, measured_speeds(workdir, nimg))
         total_nimg = int(config.train.total_kimg * 1000)
         self.log = RunLog(workdir, nimg=nimg, total_nimg=total_nimg, ticks=ticks, time_left=time_left)
@@ -81,7 +83,7 @@ class Records:
             metrics.drop_beyond(nimg)
         if holder := self.folder.taken_over_from:
             log.event('lock', f'{holder} held this folder and is gone; its lock is taken over', nimg)
-        for kind, text in start.events:
+        for kind, text in [*(('damaged', line) for line in self._lost), *start.events]:
             log.event(kind, text, nimg)
         if not start.goes_on:
             with log.attempt('reals.png', nimg):

@@ -90,16 +90,18 @@ def nothing_to_do(config: Config, nimg: int, workdir: str | os.PathLike) -> str:
     return f'nothing to do: {workdir} has reached {nimg / 1000:g} kimg before, and {end}'
 
 
-def warnings_of_fresh_start(config: Config, workdir: str | os.PathLike) -> list[tuple[str, str]]:
-    """Returns what people should know of a run that begins anew: (kind of event, line) of each."""
-    events = []
-    if entries := log_entries(workdir):
-        kimg = entries[-1]['nimg'] / 1000
-        text = f'the log in {workdir} goes to {kimg:g} kimg, but there is no checkpoint: the run begins anew'
-        events.append(('damaged', text))
-    if config.train.freeze_d and not config.init_from:
-        events.append(('freeze_d', f'train.freeze_d={config.train.freeze_d} has no effect without init_from'))
-    return events
+def lost_checkpoints(workdir: str | os.PathLike) -> list[str]:
+    """Returns a line about the log of a run that begins anew, if there is one: its checkpoints are gone."""
+    return [
+        f'the log in {workdir} goes to {entry["nimg"] / 1000:g} kimg, but there is no checkpoint: the run begins anew'
+        for entry in log_entries(workdir)[-1:]
+    ]
+
+
+def without_effect(config: Config) -> list[str]:
+    """Returns lines about settings that do nothing in a run that begins anew."""
+    freezes = config.train.freeze_d and not config.init_from
+    return [f'train.freeze_d={config.train.freeze_d} has no effect without init_from'] if freezes else []
 
 
 def _names_images(config):
@@ -130,4 +132,4 @@ def _start(config, workdir):
             line = nothing_to_do(config, saved.nimg, workdir) if is_over else goes_on
             return Outlook([*saved.damaged, line], saved.nimg, is_over)
     transfer = described_transfer(config.init_from, config) if config.init_from else []
-    return Outlook([*(line for _, line in warnings_of_fresh_start(config, workdir)), *transfer])
+    return Outlook([*lost_checkpoints(workdir), *without_effect(config), *transfer])

@@ -23,7 +23,7 @@ from stylegan_jax.config.schedule import is_finished, lod_at, setting_at
 from stylegan_jax.data.dataset import Dataset
 from stylegan_jax.run.folder import RunFolder
 from stylegan_jax.run.images import describe_images
-from stylegan_jax.run.refusals import warnings_of_fresh_start
+from stylegan_jax.run.refusals import without_effect
 from stylegan_jax.runtime import cluster
 from stylegan_jax.storage.transfer import transferred
 from stylegan_jax.training import TrainState, adam_init, create_state, with_options
@@ -118,7 +118,7 @@ def resume(config: Config, folder: RunFolder | None, dataset: Dataset) -> Start:
 def _fresh_start(config, folder, dataset, lod):
     images = describe_images(config, dataset.labels, dataset.label_names)
     events = [('start', f'training {config.name} in {folder.path}: {images}')]
-    events += warnings_of_fresh_start(config, folder.path)
+    events += [('freeze_d', line) for line in without_effect(config)]
     if not config.init_from:
         return Start(create_state(config, lod=lod), events=events)
     generator, discriminator, ema, lines = transferred(config.init_from, config)

@@ -246,10 +246,17 @@ def test_generate_draws_the_same_bytes(run_command, files, tmp_path_factory, tmp
     assert (tmp_path / 'out' / 'recipe.png').read_bytes() == (tmp_path / 'own.png').read_bytes()
 
 
-@pytest.mark.parametrize('flag', ['psi=0.5', 'seeds=1', 'noise=none', 'lod=1.0', 'class=1', 'truncate_to=network'])
+@pytest.mark.parametrize('flag', ['psi=0.5', 'seeds=1', 'noise=none', 'lod=1.0', 'class=1'])
 def test_generate_refuses_what_the_recipe_says(run_command, flag):
     code, _, err = run_command(generate, '--network=toyfaces', '--outdir=out', '--recipe=seed:5', f'--{flag}')
-    assert code == 2 and err.startswith(f'error: --{flag}: a recipe ')
+    assert code == 2 and err.startswith(f'error: --{flag}: a recipe says this by itself')
+
+
+def test_generate_refuses_an_average_that_no_recipe_can_name(run_command):
+    flags = '--network=toyfaces', '--outdir=out', '--recipe=seed:5', '--truncate_to=network'
+    code, _, err = run_command(generate, *flags)
+    reason = 'a recipe goes to the average of its class'
+    assert code == 2 and err == f'error: --truncate_to=network: {reason}; leave it out\n'
 
 
 def test_a_checkpoint_is_one_of_a_run(run_command):

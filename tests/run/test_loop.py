@@ -241,6 +241,16 @@ def test_a_run_goes_on_from_its_checkpoint_after_a_crash(undisturbed, finished):
     assert_same_end(finished, undisturbed)
 
 
+def test_a_run_whose_checkpoints_are_gone_begins_anew_and_says_so(finished, undisturbed, capsys):
+    shutil.rmtree(finished / 'checkpoints')
+    assert loop.train(tiny_run.run_config(), str(finished)) == 0
+    assert_same_end(finished, undisturbed)
+    line = f'the log in {finished} goes to 0.16 kimg, but there is no checkpoint: the run begins anew'
+    assert capsys.readouterr().out.startswith(line)
+    events = [json.loads(line) for line in text_of(finished, 'events.jsonl').splitlines()]
+    assert [event['text'] for event in events if event['event'] == 'damaged'] == [line]
+
+
 def damaged_files(workdir):
     return sorted(tiny_run.files_below(workdir / 'checkpoints' / '160'))
 

@@ -88,9 +88,7 @@ def test_a_lower_stage_is_never_taken_for_the_whole(network, held, monkeypatch):
 
     def picture(painter, asked, most=None):
         drawn = whole(painter, asked, most)
-        if (
-            asked == recipe and most is not None and most < TOP
-        ):  # full size is compiled while this is drawn in its place
+        if asked == recipe and most in range(TOP):  # full size is compiled while this is drawn in its place
             held.set()
             drawings[0]._compiling[painter.config, TOP].result(30)
         return drawn
